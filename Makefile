@@ -1,0 +1,47 @@
+# Every target sets up what it needs: a virtual environment in .venv with the tested versions.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO_DIR ?= flights_store
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench docs clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the virtual environment
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Foldstore needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	touch $@
+
+demo: $(READY) ## files in, versions, SQL and judgement out: the main job on real flights
+	@$(BIN)/foldstore demo $(DEMO_DIR) --replace
+
+test: $(READY) ## every test, on all cores
+	$(BIN)/python -m pytest -n auto -q $(TESTFLAGS)
+
+check: $(READY) ## format, lint, types, layers, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_layout.py
+
+format: $(READY) ## put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## figures, as ratios measured in one run
+	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## write the generated pages anew (CLI reference, README output)
+	$(BIN)/python docs/generate.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)

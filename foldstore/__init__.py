@@ -1,0 +1,64 @@
+"""Foldstore: versioned Arrow datasets, zero-copy views, validation, splits and features.
+
+`connect` opens a store; everything else is reached from it. Importing this package loads the
+standard library alone: the engines are loaded by the first name that needs them (PEP 562).
+
+Examples
+--------
+>>> import foldstore
+>>> store = foldstore.connect(folder)
+>>> people = store.create_dataset("people", key=["id"])
+>>> people.append({"id": [1, 2], "age": [34, 51]}).address
+'people@1'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from foldstore.errors import FoldstoreError
+
+if TYPE_CHECKING:
+    from foldstore.dataset import Dataset
+    from foldstore.store import Store, connect
+    from foldstore.validation.report import Report
+    from foldstore.validation.schema import DataSchema
+    from foldstore.version import Version
+    from foldstore.views.view import View
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "connect": "foldstore.store",
+    "Store": "foldstore.store",
+    "Dataset": "foldstore.dataset",
+    "Version": "foldstore.version",
+    "View": "foldstore.views.view",
+    "DataSchema": "foldstore.validation.schema",
+    "Report": "foldstore.validation.report",
+}
+
+__all__ = [
+    "DataSchema",
+    "Dataset",
+    "FoldstoreError",
+    "Report",
+    "Store",
+    "Version",
+    "View",
+    "__version__",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'foldstore' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

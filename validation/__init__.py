@@ -1,0 +1,1 @@
+"""Judgement: schemas with versions, distribution checks, drift, reports and the publish gate."""
