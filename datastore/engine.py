@@ -1,0 +1,574 @@
+"""The one module that opens DuckDB connections: expressions over batches, queries over tables.
+
+Every connection is in memory, locked (no files, no extensions, no Python objects, time zone UTC) and closed
+by whoever opened it. Text reaches DuckDB only after its syntax tree has been judged.
+"""
+
+import functools
+import json
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.datastore.engine_errors import cut, expression_failed, pointer, position, query_failed
+from foldstore.datastore.expression import (
+    Expression,
+    FunctionKind,
+    check_text,
+    classify_functions,
+    columns_used,
+    single_item,
+)
+from foldstore.datastore.feed import Feed, narrow, recut
+from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
+from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError, NotFoundError, did_you_mean
+
+__all__ = [
+    "Engine",
+    "Expression",
+    "ParsedQuery",
+    "QueryResult",
+    "evaluate",
+    "filter_table",
+    "mask",
+    "parse_expression",
+    "parse_predicate",
+    "parse_query",
+    "run_query",
+]
+
+# 200 levels keep both DuckDB's parser and Python's JSON reader far from the end of their stacks.
+_MAX_DEPTH: Final = 200
+_BATCH_ROWS: Final = 131_072
+_ROWS: Final = "foldstore_rows"
+_FALSE: Final = pa.scalar(False)  # noqa: FBT003 - the only parameter
+_OPENING: Final = "SELECT (\n"
+_ENGINE_ERRORS: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
+
+
+class Engine:
+    """A locked DuckDB database in memory; each use gets a connection of its own.
+
+    Parameters
+    ----------
+    memory_limit : str, optional
+        What DuckDB may use, such as "2GB"; DuckDB's own default (80 % of the machine) unless given.
+    threads : int, optional
+        How many threads one query may use; one per core unless given.
+    temp_directory : Path, optional
+        Where a query that outgrows the memory may spill; unless given it fails instead.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> with Engine() as engine:
+    ...     engine.run_query("SELECT sum(x) AS total FROM t", {"t": pa.table({"x": [1, 2]})}).to_arrow().to_pydict()
+    {'total': [Decimal('3')]}
+    """
+
+    def __init__(
+        self, *, memory_limit: str | None = None, threads: int | None = None, temp_directory: Path | None = None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._database: duckdb.DuckDBPyConnection | None = _open(memory_limit, threads, temp_directory)
+
+    def close(self) -> None:
+        """Free what DuckDB holds; results that are still being read end in an error."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Open a connection to the same locked database; tables registered on it are its own."""
+        with self._lock:
+            if self._database is None:
+                raise InvalidQueryError("The store is closed.", hint="Open it again: foldstore.connect(...).")
+            return self._database.cursor()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self.connection()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def parse_expression(self, text: str, schema: pa.Schema, *, where: str = "the expression") -> Expression:
+        """Check an expression against the columns it may see.
+
+        Parameters
+        ----------
+        text : str
+            One SQL expression, with DuckDB's semantics of NULL and NaN (NaN equals NaN and is the greatest).
+        schema : pyarrow.Schema
+            The columns; they are spelled as there.
+        where : str
+            What the expression belongs to, for messages.
+
+        Raises
+        ------
+        InvalidExpressionError
+            When it does not parse, does not fit the types, or looks at anything but its row.
+        ColumnNotFoundError
+            When it names a column that is not there.
+        """
+        check_text(text, where=where)
+        with self._borrowed() as connection:
+            tree = _expression_tree(connection, text, where)
+            columns = columns_used(tree, schema, _function_kinds(), where=where)
+            _refuse_case_twins(columns, where)
+            sql = f"(\n{text}\n)"
+            try:
+                connection.register(_ROWS, narrow(schema, columns).empty_table())
+                result = (
+                    _relation(connection, f"SELECT {sql} AS x FROM {_ROWS}").to_arrow_reader(1).schema.field(0).type
+                )
+            except _ENGINE_ERRORS as error:
+                raise expression_failed(error, text, where) from error
+        return Expression(text, sql, columns, result)
+
+    def parse_predicate(self, text: str, schema: pa.Schema, *, where: str = "the predicate") -> Expression:
+        """Check an expression that must be true, false or null for each row; see `parse_expression`."""
+        predicate = self.parse_expression(text, schema, where=where)
+        if not pa.types.is_boolean(predicate.type):
+            raise InvalidExpressionError(
+                f"{where} gives {predicate.type}, not true or false: {cut(text)}.",
+                hint="Compare it with something, such as x > 0.",
+                where=where,
+                type=str(predicate.type),
+            )
+        return predicate
+
+    def evaluate(
+        self, expressions: Mapping[str, Expression], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """Compute expressions over batches: one batch out for each batch in, same rows, same order.
+
+        Memory is bounded by a few batches, whatever their number.
+
+        Raises
+        ------
+        InvalidExpressionError
+            When a value does not allow the computation (a cast of 'abc', a division by zero).
+        """
+        if not expressions:
+            raise InvalidExpressionError("There is no expression to evaluate.", hint="Name at least one.")
+        columns = _columns_of(expressions.values(), schema)
+        feed = Feed(narrow(schema, columns), batches)
+        with self._borrowed() as connection:
+            try:
+                connection.register(_ROWS, feed.reader())
+                reader = _relation(connection, _projection(expressions)).to_arrow_reader(_BATCH_ROWS)
+                yield from recut(reader, feed, _result_schema(expressions))
+            except _ENGINE_ERRORS as error:
+                if feed.failure is not None:
+                    raise feed.failure from error
+                if isinstance(error, FoldstoreError):
+                    raise
+                raise self._name_culprit(error, expressions, feed) from error
+
+    def mask(
+        self, predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.BooleanArray]:
+        """Say for each row of each batch whether the predicate holds; null counts as false."""
+        for batch in self.evaluate({"the predicate": predicate}, schema, batches):
+            column = batch.column(0)
+            yield pc.fill_null(column, _FALSE) if column.null_count else column
+
+    def filter_batches(
+        self, predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """Keep the rows for which the predicate holds; batches that keep all rows pass uncopied."""
+        waiting: deque[pa.RecordBatch] = deque()
+
+        def remember() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                waiting.append(batch)
+                yield batch
+
+        for held in self.mask(predicate, schema, remember()):
+            batch = waiting.popleft()
+            kept = held.true_count
+            if kept == batch.num_rows:
+                yield batch
+            elif kept:
+                yield batch.filter(held)
+
+    def filter_table(self, table: pa.Table, predicate: Expression) -> pa.Table:
+        """Keep the rows of a table for which the predicate holds, batch by batch, in order."""
+        kept = self.filter_batches(predicate, table.schema, table.to_batches())
+        return pa.Table.from_batches(kept, table.schema)
+
+    def parse_query(self, text: str) -> ParsedQuery:
+        """Check that a text is one query that only reads, and say which tables it names.
+
+        Raises
+        ------
+        InvalidQueryError
+            When it is not; nothing was run.
+        """
+        check_query_text(text)
+        with self._borrowed() as connection:
+            tree = _tree(connection, without_explain(text))
+        if tree.get("error"):
+            message = str(tree.get("error_message", ""))
+            if tree.get("error_type") == "not implemented" and "Only SELECT" in message:
+                raise not_a_query(text)
+            start = len(text.encode()) - len(without_explain(text).encode())
+            raise InvalidQueryError(f"The query does not parse: {cut(message, 300)}{pointer(text, tree, start)}")
+        return judge_query(text, tree)
+
+    def run_query(
+        self,
+        query: str | ParsedQuery,
+        tables: Mapping[str, pa.Table],
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+    ) -> "QueryResult":
+        """Run a query over Arrow tables; only those that it names are shown to DuckDB, without a copy.
+
+        Parameters
+        ----------
+        query : str or ParsedQuery
+            One query that only reads.
+        tables : mapping of str to pyarrow.Table
+            The tables by the names that the query uses.
+        params : sequence or mapping, optional
+            Values for ``?`` and ``$1``, or for ``$name``; they are bound, never formatted into the text.
+
+        Raises
+        ------
+        InvalidQueryError
+            When it is not allowed, does not fit the tables, or fails on a value.
+        NotFoundError
+            When it names a table that is not among `tables`.
+        """
+        parsed = self.parse_query(query) if isinstance(query, str) else query
+        used = {name: _table_for(name, tables) for name in parsed.tables}
+        _refuse_name_twins(used)
+        connection = self.connection()
+        try:
+            for name, table in used.items():
+                _refuse_case_twins(table.schema.names, f"table {name!r}")
+                connection.register(name, _scannable(connection, name, table, parsed))
+            reader = _relation(connection, parsed.text, params).to_arrow_reader(_BATCH_ROWS)
+        except FoldstoreError:
+            connection.close()
+            raise
+        except _ENGINE_ERRORS as error:
+            connection.close()
+            raise query_failed(error, used) from error
+        return QueryResult(connection, reader, used)
+
+    def _name_culprit(
+        self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"
+    ) -> InvalidExpressionError:
+        """Find which of several expressions failed, on the batches that were under way."""
+        for name, expression in expressions.items():
+            with self._borrowed() as connection:
+                connection.register(_ROWS, pa.Table.from_batches(feed.under_way, feed.schema))
+                try:
+                    _relation(connection, _projection({name: expression})).to_arrow_table()
+                except _ENGINE_ERRORS as found:
+                    return expression_failed(found, expression.text, name)
+        return expression_failed(error, "", ", ".join(expressions))
+
+
+class QueryResult:
+    """The answer to a query, streamed once: the first of its ends takes the rows.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Names and types of the columns, known before any row is read.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, tables: Mapping[str, pa.Table]
+    ) -> None:
+        self.schema: pa.Schema = reader.schema
+        self._connection = connection
+        self._reader: pa.RecordBatchReader | None = reader
+        self._tables = tables
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as record batches; nothing is gathered."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            raise InvalidQueryError("This result has been read.", hint="Run the query again.")
+        return self._stream(reader)
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return the rows as a reader, for whatever takes an Arrow stream."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches())
+
+    def to_arrow(self) -> pa.Table:
+        """Return all rows as one table."""
+        return pa.Table.from_batches(self.to_batches(), self.schema)
+
+    def close(self) -> None:
+        """Stop the query."""
+        self._reader = None
+        self._connection.close()
+
+    def _stream(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except _ENGINE_ERRORS as error:
+            raise query_failed(error, self._tables) from error
+        finally:
+            self._connection.close()
+
+
+@contextmanager
+def _opened(engine: Engine | None) -> Iterator[Engine]:
+    """Lend the engine, or open one for this use."""
+    if engine is not None:
+        yield engine
+        return
+    with Engine() as own:
+        yield own
+
+
+def parse_expression(
+    text: str, schema: pa.Schema, *, where: str = "the expression", engine: Engine | None = None
+) -> Expression:
+    """Check an expression against the columns it may see; see `Engine.parse_expression`.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> late = parse_expression("arr_delay > 15", pa.schema({"arr_delay": pa.float64()}))
+    >>> late.columns, late.type
+    (('arr_delay',), DataType(bool))
+    """
+    with _opened(engine) as lent:
+        return lent.parse_expression(text, schema, where=where)
+
+
+def parse_predicate(
+    text: str, schema: pa.Schema, *, where: str = "the predicate", engine: Engine | None = None
+) -> Expression:
+    """Check an expression that must be boolean; see `Engine.parse_predicate`."""
+    with _opened(engine) as lent:
+        return lent.parse_predicate(text, schema, where=where)
+
+
+def evaluate(
+    expressions: Mapping[str, Expression],
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    engine: Engine | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Compute expressions over batches, one out for each in; see `Engine.evaluate`."""
+    with _opened(engine) as lent:
+        yield from lent.evaluate(expressions, schema, batches)
+
+
+def mask(
+    predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, engine: Engine | None = None
+) -> Iterator[pa.BooleanArray]:
+    """Say for each row whether the predicate holds; see `Engine.mask`."""
+    with _opened(engine) as lent:
+        yield from lent.mask(predicate, schema, batches)
+
+
+def filter_table(table: pa.Table, predicate: Expression, *, engine: Engine | None = None) -> pa.Table:
+    """Keep the rows of a table for which the predicate holds; see `Engine.filter_table`."""
+    with _opened(engine) as lent:
+        return lent.filter_table(table, predicate)
+
+
+def parse_query(text: str, *, engine: Engine | None = None) -> ParsedQuery:
+    """Check a query and say which tables it names; see `Engine.parse_query`.
+
+    Examples
+    --------
+    >>> parse_query('SELECT count(*) FROM "flights@3#by_month.train"').tables
+    ('flights@3#by_month.train',)
+    """
+    with _opened(engine) as lent:
+        return lent.parse_query(text)
+
+
+def run_query(
+    query: str | ParsedQuery,
+    tables: Mapping[str, pa.Table],
+    params: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    engine: Engine | None = None,
+) -> QueryResult:
+    """Run a query over Arrow tables; see `Engine.run_query`.
+
+    Without an engine of the caller's, one is opened for this query and freed with its result.
+    """
+    lent = engine if engine is not None else Engine()
+    return lent.run_query(query, tables, params)
+
+
+def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | None) -> duckdb.DuckDBPyConnection:
+    config: dict[str, Any] = {
+        "temp_directory": "" if temp_directory is None else str(temp_directory),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,
+    }
+    if memory_limit is not None:
+        config["memory_limit"] = memory_limit
+    if threads is not None:
+        config["threads"] = threads
+    database = duckdb.connect(":memory:", config=config)
+    # GLOBAL: otherwise the connections that are opened from this one keep the defaults.
+    for setting in (
+        "TimeZone = 'UTC'",
+        f"max_expression_depth = {_MAX_DEPTH}",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        database.execute(f"SET GLOBAL {setting}")
+    return database
+
+
+@functools.cache
+def _function_kinds() -> Mapping[str, FunctionKind]:
+    """Ask DuckDB once in a process which functions it has."""
+    with duckdb.connect(":memory:") as connection:
+        rows = connection.execute("SELECT function_name, function_type, stability FROM duckdb_functions()").fetchall()
+    return classify_functions(rows)
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyRelation:
+    values = dict(params) if isinstance(params, Mapping) else None if params is None else list(params)
+    return connection.sql(sql, params=values)
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:
+    rows = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    try:
+        tree: Mapping[str, Any] = json.loads(rows[0][0])
+    except RecursionError:
+        return {"error": True, "error_message": "it is nested too deeply"}
+    return tree if tree.get("error") or "statements" in tree else {"statements": []}
+
+
+def _expression_tree(connection: duckdb.DuckDBPyConnection, text: str, where: str) -> Mapping[str, Any]:
+    # Without parentheses too: `a) OR (b` is an expression only inside them.
+    bare = _tree(connection, f"SELECT\n{text}\nFROM t")
+    wrapped = _tree(connection, f"{_OPENING}{text}\n) FROM t")
+    if wrapped.get("error"):
+        message = cut(str(wrapped.get("error_message", "")), 300)
+        raise InvalidExpressionError(
+            f"{where} does not parse: {message}{pointer(text, wrapped, -len(_OPENING))}",
+            hint="Write one SQL expression, such as dep_delay > 15 AND origin = 'JFK'.",
+            where=where,
+            position=position(wrapped, -len(_OPENING)),
+        )
+    item = single_item(wrapped)
+    if item is None or bare.get("error") or single_item(bare) is None:
+        raise InvalidExpressionError(
+            f"{where} is not one expression: {cut(text)}.",
+            hint="Write one value or condition over the columns of a row.",
+            where=where,
+        )
+    return item
+
+
+def _projection(expressions: Mapping[str, Expression]) -> str:
+    items = ", ".join(f"{expression.sql} AS c{index}" for index, expression in enumerate(expressions.values()))
+    return f"SELECT {items} FROM {_ROWS}"
+
+
+def _result_schema(expressions: Mapping[str, Expression]) -> pa.Schema:
+    return pa.schema([pa.field(name, expression.type) for name, expression in expressions.items()])
+
+
+def _columns_of(expressions: Iterable[Expression], schema: pa.Schema) -> tuple[str, ...]:
+    used = {column for expression in expressions for column in expression.columns}
+    return tuple(name for name in schema.names if name in used)
+
+
+def _table_for(name: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    if name in tables:
+        return tables[name]
+    raise NotFoundError(f"There is no table {cut(name)!r}.", hint=did_you_mean(name, tables), name=name)
+
+
+def _refuse_name_twins(names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise InvalidQueryError(
+                f"The query names both {other!r} and {name!r}, which SQL takes for one table.",
+                hint="Spell the name in one way.",
+            )
+
+
+def _refuse_case_twins(columns: Iterable[str], where: str) -> None:
+    seen: dict[str, str] = {}
+    for name in columns:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise InvalidExpressionError(
+                f"{where}: the columns {other!r} and {name!r} differ in case only, and SQL takes them for one.",
+                hint="Rename one of them.",
+                columns=[other, name],
+            )
+
+
+def _scannable(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, query: ParsedQuery) -> pa.Table:
+    """Leave out columns of types that DuckDB cannot read, unless the query asks for all columns."""
+    if all(_is_plain(field.type) for field in table.schema):
+        return table
+    unreadable = [field for field in table.schema if not _is_plain(field.type) and not _reads(connection, field)]
+    if unreadable and query.has_star:
+        shown = ", ".join(f"{field.name!r} ({field.type})" for field in unreadable)
+        raise InvalidQueryError(
+            f"SQL cannot read {shown} of {name!r}, and the query asks for all columns.",
+            hint="Name the columns that you need.",
+            columns=[field.name for field in unreadable],
+        )
+    return table.drop_columns([field.name for field in unreadable]) if unreadable else table
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Say whether DuckDB certainly reads the type, without asking it."""
+    types = pa.types
+    return any(
+        test(kind)
+        for test in (
+            types.is_integer, types.is_boolean, types.is_float32, types.is_float64, types.is_string, types.is_timestamp,
+            types.is_large_string, types.is_date, types.is_time, types.is_decimal128, types.is_binary, types.is_null,
+        )
+    ) or (types.is_dictionary(kind) and types.is_string(kind.value_type))  # fmt: skip
+
+
+def _reads(connection: duckdb.DuckDBPyConnection, field: pa.Field) -> bool:
+    try:
+        connection.register(_ROWS, pa.schema([field]).empty_table())
+        _relation(connection, f"SELECT * FROM {_ROWS}").to_arrow_table()
+    except _ENGINE_ERRORS:
+        return False
+    finally:
+        connection.unregister(_ROWS)
+    return True

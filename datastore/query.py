@@ -1,0 +1,187 @@
+"""SQL queries: what they may hold and which tables they name, read from DuckDB's syntax tree.
+
+This module judges trees only; `foldstore.datastore.engine` parses and runs.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from foldstore.errors import InvalidQueryError
+
+MAX_QUERY_LENGTH: Final = 100_000
+# Tables about the store itself; the schema that a query may name.
+OWN_SCHEMA: Final = "foldstore"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TABLE_FUNCTIONS: Final = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
+# They change or report the engine's state instead of looking at data, or hold up the process.
+_REFUSED_FUNCTIONS: Final = _words(
+    "current_connection_id current_query current_query_id current_setting currval format_type get_block_size "
+    "getvariable in_search_path json_serialize_plan nextval parse_duckdb_log_message pg_get_constraintdef "
+    "pg_get_viewdef pg_sleep setseed setval sleep_ms stats txid_current write_log"
+)
+_NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_EXPLAIN: Final = re.compile(r"\s*EXPLAIN\s+(?:ANALYZE\s+)?", re.IGNORECASE)
+_WHAT_RUNS: Final = "Write SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE or EXPLAIN; store.sql only reads."
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedQuery:
+    """A query that only reads, and what it reads.
+
+    Attributes
+    ----------
+    text : str
+        What the user wrote.
+    tables : tuple of str
+        The names of the tables it uses, as written, in the order of first use; a name such as
+        ``"flights@3#train"`` is one identifier. Names that the query itself defines are not among them.
+    has_star : bool
+        Whether it asks for all columns of something.
+    """
+
+    text: str
+    tables: tuple[str, ...]
+    has_star: bool = False
+
+
+def check_query_text(text: object) -> str:
+    """Return the text of a query when it can be handed to a parser."""
+    if not isinstance(text, str):
+        raise InvalidQueryError(f"An SQL query is a str, not {type(text).__name__}.")
+    if not text.strip():
+        raise InvalidQueryError("The query is empty.", hint=_WHAT_RUNS)
+    if len(text) > MAX_QUERY_LENGTH:
+        raise InvalidQueryError(
+            f"The query has {len(text):,} characters; the limit is {MAX_QUERY_LENGTH:,}.",
+            hint="Pass values as parameters.",
+            length=len(text),
+        )
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidQueryError("The query holds a NUL or half a character.", hint="Use well-formed text.")
+    return text
+
+
+def without_explain(text: str) -> str:
+    """Return the query that EXPLAIN explains; DuckDB gives no tree for the whole."""
+    found = _EXPLAIN.match(text)
+    return text[found.end() :] if found else text
+
+
+def not_a_query(text: str) -> InvalidQueryError:
+    """Build the error for a statement that does more than read, or that has no static tree."""
+    if re.search(r"\bPIVOT(_WIDER)?\b", text, re.IGNORECASE):
+        return InvalidQueryError(
+            "A PIVOT that finds its columns in the data cannot be checked before it runs.",
+            hint="List the values: FROM t PIVOT (sum(x) FOR kind IN ('a', 'b')).",
+        )
+    word = re.match(r"\W*(\w{1,20})", text)
+    shown = f"{word.group(1).upper()} is not allowed: only queries are." if word else "Only queries are allowed."
+    return InvalidQueryError(shown, hint=_WHAT_RUNS)
+
+
+@dataclass(slots=True)
+class _Findings:
+    tables: dict[str, None] = field(default_factory=dict)
+    has_star: bool = False
+
+
+def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
+    """Walk the tree of a query; return the tables it uses.
+
+    Raises
+    ------
+    InvalidQueryError
+        When it is not exactly one statement, names a schema, or calls what it may not.
+    """
+    statements = tree["statements"]
+    if len(statements) != 1:
+        many = f"{len(statements)} statements" if statements else "no statement"
+        raise InvalidQueryError(f"The text holds {many}; a query is exactly one.", hint=_WHAT_RUNS)
+    findings = _Findings()
+    stack: list[tuple[Any, frozenset[str]]] = [(statements[0]["node"], frozenset())]
+    while stack:
+        node, scope = stack.pop()
+        if isinstance(node, list):
+            stack.extend((child, scope) for child in reversed(node))
+        elif isinstance(node, dict):
+            _judge_node(node, scope, findings)
+            stack.extend(reversed(list(_children(node, scope))))
+    return ParsedQuery(text, tuple(findings.tables), findings.has_star)
+
+
+def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findings) -> None:
+    match node.get("type"):
+        case "BASE_TABLE":
+            name = _table_name(node)
+            if name.lower() not in scope:
+                findings.tables.setdefault(name)
+        case "TABLE_FUNCTION":
+            _check_table_function(str(node["function"].get("function_name", "")))
+        case "SHOW_REF":
+            if node.get("query") is None:
+                raise InvalidQueryError(
+                    "SHOW is not allowed.", hint="DESCRIBE a table, or list datasets with the store."
+                )
+        case "STAR":
+            findings.has_star = True
+        case "FUNCTION" | "WINDOW_AGGREGATE":
+            name = str(node.get("function_name", "")).lower()
+            if name in _REFUSED_FUNCTIONS or name.startswith("__internal"):
+                raise InvalidQueryError(
+                    f"{name}() is not allowed in a query.",
+                    hint="Queries look at data, not at the engine.",
+                    function=name,
+                )
+        case str(kind) if kind.endswith("_NODE") and kind not in _NODES:
+            # A WITH entry may hold INSERT, UPDATE or DELETE, and DuckDB gives a tree for those.
+            raise InvalidQueryError(f"{kind.split('_')[0]} is not allowed: only queries are.", hint=_WHAT_RUNS)
+
+
+def _table_name(node: Mapping[str, Any]) -> str:
+    path = [str(part) for part in node["qualified_name"]["path"]]
+    if node.get("at_clause"):
+        raise InvalidQueryError(
+            f"AT (...) does not choose a version of {path[-1]!r}.",
+            hint=f'Name the version in the address: "{path[-1]}@3".',
+            table=path[-1],
+        )
+    if len(path) > 1 and not (len(path) == 2 and path[0].lower() == OWN_SCHEMA):
+        shown = ".".join(path)
+        raise InvalidQueryError(
+            f"{shown} names a schema; datasets and views stand for themselves.",
+            hint=f'A name that holds a dot is quoted: "{shown}".',
+            table=shown,
+        )
+    return ".".join(path)
+
+
+def _check_table_function(name: str) -> None:
+    if name.lower() in _TABLE_FUNCTIONS:
+        return
+    raise InvalidQueryError(
+        f"The table function {name}() is not allowed.",
+        hint="Queries read datasets and views of the store. To read a file, append it to a dataset first. "
+        f"Allowed: {', '.join(sorted(_TABLE_FUNCTIONS))}.",
+        function=name,
+    )
+
+
+def _children(node: Mapping[str, Any], scope: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    """Yield the parts of a node with the names in scope: each WITH entry sees the entries before it."""
+    inner = scope
+    definitions: Iterable[Mapping[str, Any]] = (node.get("cte_map") or {}).get("map", ())
+    for entry in definitions:
+        yield entry["value"], inner
+        inner |= {str(entry["key"]).lower()}
+    if node.get("type") == "RECURSIVE_CTE_NODE":
+        inner |= {str(node["cte_name"]).lower()}
+    for key, value in node.items():
+        if key != "cte_map" and isinstance(value, (dict, list)):
+            yield value, inner
