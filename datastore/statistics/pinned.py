@@ -1,0 +1,275 @@
+"""Counts on a pinned grid: the cells that a schema fixes, so that every later version counts alike.
+
+Counting is exact and independent of the cut. Null and NaN stand apart; infinities fall into the
+outermost cells.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from foldstore.datastore.statistics.column import ColumnProfile
+from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
+from foldstore.errors import InvalidSchemaError, SchemaMismatchError, column_not_found
+
+Category: TypeAlias = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class NumericGrid:
+    """Cells ``(-inf, e0], (e0, e1], ..., (en, inf)``.
+
+    Attributes
+    ----------
+    edges : tuple of int or float
+        Strictly ascending; for dates and times, whole ticks of the column's unit.
+
+    Examples
+    --------
+    >>> NumericGrid((0, 10)).labels
+    ('<= 0', '(0, 10]', '> 10')
+    """
+
+    edges: tuple[int | float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in self.edges)
+        if not numbers or not all(np.isfinite(edge) for edge in self.edges):
+            raise InvalidSchemaError("The edges of a grid are finite numbers.", edges=list(self.edges))
+        if any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
+            raise InvalidSchemaError("The edges of a grid ascend, each above the one before.", edges=list(self.edges))
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return len(self.edges) + 1
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each cell holds, for people."""
+        if not self.edges:
+            return ("any",)
+        texts = [f"{edge:.10g}" if isinstance(edge, float) else str(edge) for edge in self.edges]
+        inner = (f"({a}, {b}]" for a, b in zip(texts, texts[1:], strict=False))
+        return (f"<= {texts[0]}", *inner, f"> {texts[-1]}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"edges": list(self.edges)}
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryGrid:
+    """A cell for each value, and a last one for every other value.
+
+    Examples
+    --------
+    >>> CategoryGrid(("EWR", "JFK")).labels
+    ("'EWR'", "'JFK'", 'other')
+    """
+
+    values: tuple[Category, ...]
+
+    def __post_init__(self) -> None:
+        if len({type(value) for value in self.values}) > 1 or not all(
+            isinstance(value, str | int | bool) for value in self.values
+        ):
+            raise InvalidSchemaError("Categories are all text, all whole numbers or all booleans.")
+        if len(set(self.values)) != len(self.values):
+            raise InvalidSchemaError("A category occurs twice.", values=list(self.values))
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are, the last for other values included."""
+        return len(self.values) + 1
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each cell holds, for people."""
+        return (*map(repr, self.values), "other")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"values": list(self.values)}
+
+
+PinnedGrid: TypeAlias = NumericGrid | CategoryGrid
+
+
+@dataclass(frozen=True, slots=True)
+class GridCounts:
+    """How many rows fell into each cell of a pinned grid.
+
+    Attributes
+    ----------
+    cells : tuple of int
+    nulls, nan : int
+        Counted apart from the cells.
+    """
+
+    cells: tuple[int, ...]
+    nulls: int = 0
+    nan: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many values fell into cells."""
+        return sum(self.cells)
+
+    def merge(self, other: "GridCounts") -> "GridCounts":
+        """Add the counts of other rows on the same grid."""
+        cells = tuple(a + b for a, b in zip(self.cells, other.cells, strict=True))
+        return GridCounts(cells, self.nulls + other.nulls, self.nan + other.nan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"cells": list(self.cells), "nulls": self.nulls, "nan": self.nan}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "GridCounts":
+        """Read what `to_dict` gave."""
+        numbers = [*data.get("cells", ()), data.get("nulls", 0), data.get("nan", 0)]
+        if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):
+            raise InvalidSchemaError("Counts on a grid are whole numbers, 0 or more.")
+        return cls(tuple(numbers[:-2]), numbers[-2], numbers[-1])
+
+
+def grid_from_dict(data: Mapping[str, Any]) -> PinnedGrid:
+    """Read a grid from plain JSON data: ``{"edges": [...]}`` or ``{"values": [...]}``."""
+    if set(data) == {"edges"} and isinstance(data["edges"], list):
+        return NumericGrid(tuple(data["edges"]))
+    if set(data) == {"values"} and isinstance(data["values"], list):
+        return CategoryGrid(tuple(data["values"]))
+    raise InvalidSchemaError("A grid has either 'edges' or 'values', as a list.", keys=sorted(map(str, data)))
+
+
+def count_batches(batches: Iterable[pa.RecordBatch], grids: Mapping[str, PinnedGrid]) -> dict[str, GridCounts]:
+    """Count a stream of batches on pinned grids, by column.
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"x": [1, 5, None]})
+    >>> count_batches([batch], {"x": NumericGrid((3,))})
+    {'x': GridCounts(cells=(1, 1), nulls=1, nan=0)}
+    """
+    totals = {name: GridCounts((0,) * grid.cells) for name, grid in grids.items()}
+    for batch in batches:
+        for name, grid in grids.items():
+            if name not in batch.schema.names:
+                raise column_not_found(name, batch.schema.names, where="the batch")
+            totals[name] = totals[name].merge(count_array(batch.column(name), grid))
+    return totals
+
+
+def count_array(array: pa.Array | pa.ChunkedArray, grid: PinnedGrid) -> GridCounts:
+    """Count one array on a pinned grid."""
+    plain = plain_array(array)
+    kind = kind_of(plain.type)
+    if isinstance(grid, CategoryGrid):
+        return _count_categories(plain, kind, grid)
+    if not kind.is_numeric:
+        raise SchemaMismatchError(f"Values of type {plain.type} have no place on a grid of numbers.")
+    ordered = np.sort(read_numbers(plain, kind))
+    nan = int(np.isnan(ordered).sum()) if ordered.dtype.kind == "f" else 0
+    ordered = ordered[: len(ordered) - nan]  # numpy sorts NaN last
+    up_to = np.searchsorted(ordered, _edges_like(grid, ordered), side="right")
+    return GridCounts(_differences(up_to, len(ordered)), plain.null_count, nan)
+
+
+def counts_from_column(column: ColumnProfile, grid: PinnedGrid) -> GridCounts | None:
+    """Count on a pinned grid from a profile alone, where that is exact; None where it is not.
+
+    It is exact while the profile counts values exactly, and for edges that are ends of the free
+    grid's bins, as those of an inferred schema are for the profile it came from.
+    """
+    if column.values is None:
+        return None
+    if isinstance(grid, CategoryGrid):
+        return _categories_from_column(column, grid)
+    if not column.kind.is_numeric:
+        return None
+    ends, counts = column.mass()
+    edges = _edges_like(grid, ends)
+    places = np.searchsorted(ends, edges, side="right")
+    if not column.values.exact and not _ends_at(column, edges, places):
+        return None
+    up_to = np.concatenate([[0], np.cumsum(counts)])[places]
+    cells = list(_differences(up_to, int(counts.sum())))
+    cells[0] += column.neg_inf
+    cells[-1] += column.pos_inf
+    return GridCounts(tuple(cells), column.nulls, column.nan)
+
+
+def _ends_at(column: ColumnProfile, edges: NDArray[Any], places: NDArray[np.intp]) -> bool:
+    """Whether no non-empty bin straddles an edge: the next bin begins above it."""
+    assert column.grid is not None  # noqa: S101  (a numeric column has a grid)
+    grid = column.grid
+    starts = grid.bins << grid.level if grid.scale.value == "integer" else grid.lower_bounds()
+    inner = places < len(starts)
+    return bool(np.all(starts[places[inner]] > edges[inner]))
+
+
+def _edges_like(grid: NumericGrid, values: NDArray[Any]) -> NDArray[Any]:
+    """Return the edges in the values' own type, without a change of any comparison ``x <= edge``."""
+    if values.dtype.kind == "f":
+        return np.array(grid.edges, dtype=np.float64)
+    # For whole numbers x <= e exactly when x <= floor(e), and limits beyond the type hold all or none.
+    info = np.iinfo(values.dtype)
+    floors = [int(np.floor(edge)) if isinstance(edge, float) else edge for edge in grid.edges]
+    if any(edge < info.min for edge in floors):
+        return np.array([float(edge) for edge in floors])
+    return np.array([min(edge, int(info.max)) for edge in floors], dtype=values.dtype)
+
+
+def _differences(up_to: NDArray[np.integer[Any]], total: int) -> tuple[int, ...]:
+    return tuple(np.diff(up_to, prepend=0, append=total).tolist())
+
+
+def _count_categories(array: pa.Array, kind: Kind, grid: CategoryGrid) -> GridCounts:
+    _check_categories(kind, grid, str(array.type))
+    counted = pc.value_counts(array.drop_null())
+    target = _target(kind)
+    cells = _place(counted.field(0).cast(target), counted.field(1).to_numpy(), grid, target)
+    return GridCounts(cells, array.null_count)
+
+
+def _categories_from_column(column: ColumnProfile, grid: CategoryGrid) -> GridCounts | None:
+    _check_categories(column.kind, grid, column.type)
+    if column.values is None or not column.values.exact:
+        return None
+    target = _target(column.kind)
+    held = column.values.values
+    values = held if isinstance(held, pa.Array) else pa.array(held).cast(target)
+    return GridCounts(_place(values, column.values.counts, grid, target), column.nulls, column.nan)
+
+
+def _target(kind: Kind) -> pa.DataType:
+    return {Kind.TEXT: pa.large_string(), Kind.BOOLEAN: pa.bool_(), Kind.UNSIGNED: pa.uint64()}.get(kind, pa.int64())
+
+
+def _place(values: pa.Array, counts: NDArray[Any], grid: CategoryGrid, target: pa.DataType) -> tuple[int, ...]:
+    try:
+        categories = pa.array(grid.values, target)
+    except (pa.ArrowInvalid, OverflowError):  # a category the type cannot hold, such as -1 among uint64
+        whole = [value for value in grid.values if isinstance(value, int) and 0 <= value < 2**64]
+        found = dict(zip(whole, _place(values, counts, CategoryGrid(tuple(whole)), target), strict=False))
+        cells = [found.get(value, 0) if isinstance(value, int) else 0 for value in grid.values]
+        return (*cells, int(counts.sum()) - sum(cells))
+    places = pc.index_in(values, value_set=categories).fill_null(len(grid.values)).to_numpy()
+    cells = np.zeros(grid.cells, np.int64)
+    np.add.at(cells, places, counts)
+    return tuple(cells.tolist())
+
+
+def _check_categories(kind: Kind, grid: CategoryGrid, type_text: str) -> None:
+    expected = {Kind.TEXT: str, Kind.INTEGER: int, Kind.UNSIGNED: int, Kind.BOOLEAN: bool}.get(kind)
+    if expected is None or any(type(value) is not expected for value in grid.values):
+        raise SchemaMismatchError(
+            f"Values of type {type_text} have no place in a vocabulary of {type(next(iter(grid.values), '')).__name__}.",
+            hint="Text, whole numbers and booleans have vocabularies of their own kind.",
+        )

@@ -1,0 +1,227 @@
+"""The profile of a table: one row of mergeable statistics a column, whatever way the rows were cut.
+
+`Profile.id` covers the exact part only; floating moments and the counters of sketches stay out of it.
+Travels as one Arrow table that SQL can read, in an Arrow IPC stream.
+"""
+
+import html
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import pyarrow as pa
+from blake3 import blake3
+
+from foldstore.datastore.statistics.column import ColumnProfile, empty_column, merge_columns, profile_array
+from foldstore.datastore.statistics.reading import parse_type
+from foldstore.datastore.statistics.record import read_columns, write_columns
+from foldstore.errors import SchemaMismatchError, column_not_found
+from foldstore.types import Progress
+
+# Rows are cut here, wherever the batches end, so that moments too do not depend on batches.
+_CHUNK_ROWS: Final = 262_144
+# Wide rows are cut earlier, to hold memory.
+_CHUNK_BYTES: Final = 128 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """The statistics of a table.
+
+    Attributes
+    ----------
+    rows : int
+    columns : Mapping[str, ColumnProfile]
+        By name, in the order of the table.
+
+    Examples
+    --------
+    >>> profile = profile_table(pa.table({"x": [1, 2, None]}))
+    >>> profile.columns["x"].null_fraction == 1 / 3
+    True
+    """
+
+    rows: int
+    columns: Mapping[str, ColumnProfile]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+
+    @property
+    def id(self) -> str:
+        """BLAKE3 of everything that no cut of the rows and no order of the columns can change."""
+        digest = blake3(f"profile/v1 {self.rows}\n".encode())
+        for name in sorted(self.columns):
+            encoded = name.encode()
+            digest.update(len(encoded).to_bytes(8, "little") + encoded + self.columns[name].digest)
+        return str(digest.hexdigest())
+
+    def __repr__(self) -> str:
+        return f"Profile({self.rows} rows, {len(self.columns)} columns, id={self.id[:12]})"
+
+    def _repr_html_(self) -> str:
+        heads = ("column", "type", "nulls", "distinct", "minimum", "maximum", "mean", "std")
+        rows = "".join(f"<tr>{_cells('td', _summary(name, c))}</tr>" for name, c in self.columns.items())
+        return f"<table><caption>{self.rows} rows</caption><tr>{_cells('th', heads)}</tr>{rows}</table>"
+
+    @classmethod
+    def merge(cls, *parts: "Profile") -> "Profile":
+        """Join profiles of ranges of rows, in their order.
+
+        A column that a part lacks counts as null in all rows of that part.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a column has different types in two parts.
+
+        Examples
+        --------
+        >>> table = pa.table({"x": [1, 2, 3]})
+        >>> halves = profile_table(table.slice(0, 1)), profile_table(table.slice(1))
+        >>> Profile.merge(*halves).id == profile_table(table).id
+        True
+        """
+        names = {name: part.columns[name].type for part in parts for name in part.columns}
+        merged: dict[str, ColumnProfile] = {}
+        for name, type_text in names.items():
+            for part in parts:
+                column = part.columns.get(name) or _absent(type_text, part.rows)
+                merged[name] = merge_columns(merged[name], column) if name in merged else column
+        return cls(sum(part.rows for part in parts), merged)
+
+    @classmethod
+    def beside(cls, *groups: "Profile") -> "Profile":
+        """Join profiles of different columns of the same rows."""
+        columns: dict[str, ColumnProfile] = {}
+        for group in groups:
+            if group.rows != groups[0].rows or columns.keys() & group.columns.keys():
+                raise SchemaMismatchError(
+                    "Profiles stand beside each other when they have the same rows and no column in common.",
+                    rows=[each.rows for each in groups],
+                    columns=sorted(columns.keys() & group.columns.keys()),
+                )
+            columns |= group.columns
+        return cls(groups[0].rows if groups else 0, columns)
+
+    def select(self, names: Sequence[str]) -> "Profile":
+        """Return the profile of some columns, in the order named."""
+        for name in names:
+            if name not in self.columns:
+                raise column_not_found(name, self.columns, where="the profile")
+        return Profile(self.rows, {name: self.columns[name] for name in names})
+
+    def rename(self, mapping: Mapping[str, str]) -> "Profile":
+        """Return the profile under new names; columns that are not mapped keep theirs."""
+        for name in mapping:
+            if name not in self.columns:
+                raise column_not_found(name, self.columns, where="the profile")
+        renamed = {mapping.get(name, name): column for name, column in self.columns.items()}
+        if len(renamed) != len(self.columns):
+            raise SchemaMismatchError("Two columns would have one name.", mapping=dict(mapping))
+        return Profile(self.rows, renamed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures a person asks for as plain, JSON-safe data."""
+        columns = {name: column.to_dict() for name, column in self.columns.items()}
+        return {"id": self.id, "rows": self.rows, "columns": columns}
+
+    def to_arrow(self) -> pa.Table:
+        """Return one table with a row per column; it holds everything, and `from_arrow` reads it back."""
+        return write_columns(self.rows, self.columns)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "Profile":
+        """Read what `to_arrow` wrote."""
+        return cls(*read_columns(table))
+
+    def to_bytes(self) -> bytes:
+        """Return the table of `to_arrow` as an Arrow IPC stream, zstd-compressed."""
+        table = self.to_arrow()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
+
+    @classmethod
+    def from_bytes(cls, data: bytes | pa.Buffer) -> "Profile":
+        """Read what `to_bytes` wrote."""
+        with pa.ipc.open_stream(data) as reader:
+            return cls.from_arrow(reader.read_all())
+
+
+def empty_profile(schema: pa.Schema) -> Profile:
+    """Return the profile of no rows."""
+    return Profile(0, {field.name: empty_column(field.type) for field in schema})
+
+
+def profile_table(table: pa.Table) -> Profile:
+    """Profile a table in memory."""
+    return profile_batches(table.schema, table.to_batches())
+
+
+def profile_batches(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, progress: Progress | None = None
+) -> Profile:
+    """Profile a stream of batches in bounded memory, the columns side by side on all cores.
+
+    Parameters
+    ----------
+    schema : pa.Schema
+        What the batches hold.
+    batches : Iterable[pa.RecordBatch]
+    progress : Callable, optional
+        Told the rows done after each chunk.
+    """
+    duplicates = [name for name in schema.names if schema.names.count(name) > 1]
+    if duplicates:
+        raise SchemaMismatchError(f"The column {duplicates[0]!r} occurs twice.", columns=duplicates)
+    columns = list(empty_profile(schema).columns.values())
+    rows = 0
+    with ThreadPoolExecutor(max_workers=min(len(schema) or 1, os.cpu_count() or 1)) as pool:
+        for chunk in _chunks(schema, batches):
+            arrays = [chunk.column(place) for place in range(len(columns))]
+            columns = list(pool.map(_extend, columns, arrays))
+            rows += chunk.num_rows
+            if progress is not None:
+                progress(rows, None)
+    return Profile(rows, dict(zip(schema.names, columns, strict=True)))
+
+
+def _extend(column: ColumnProfile, array: pa.ChunkedArray) -> ColumnProfile:
+    return merge_columns(column, profile_array(array))
+
+
+def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            piece = rest.slice(0, _CHUNK_ROWS - rows)
+            rest = rest.slice(piece.num_rows)
+            held.append(piece)
+            rows += piece.num_rows
+            size += piece.nbytes
+            if rows == _CHUNK_ROWS or size >= _CHUNK_BYTES:
+                yield pa.Table.from_batches(held, schema)
+                held, rows, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held, schema)
+
+
+def _absent(type_text: str, rows: int) -> ColumnProfile:
+    kind = parse_type(type_text)
+    return ColumnProfile(type=type_text, rows=rows, nulls=rows) if kind is None else empty_column(kind, rows)
+
+
+def _summary(name: str, column: ColumnProfile) -> tuple[object, ...]:
+    mean, std = ("" if x is None else f"{x:.6g}" for x in (column.mean, column.std))
+    return name, column.type, column.nulls, column.distinct, column.minimum, column.maximum, mean, std
+
+
+def _cells(tag: str, values: Iterable[object]) -> str:
+    return "".join(f"<{tag}>{html.escape(str(value))}</{tag}>" for value in values)
