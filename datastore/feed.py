@@ -24,14 +24,21 @@ class Feed:
         self.under_way: deque[pa.RecordBatch] = deque()
         self.failure: BaseException | None = None
         self._batches = batches
+        self._stopped = False
 
     def reader(self) -> pa.RecordBatchReader:
         """Offer the batches to the engine; it pulls them as it goes."""
         return pa.RecordBatchReader.from_batches(self.schema, self._pull())
 
+    def stop(self) -> None:
+        """Say that nobody wants more; an engine that is closed early would drain the batches otherwise."""
+        self._stopped = True
+
     def _pull(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches:
+                if self._stopped:
+                    return
                 narrow = self._narrowed(batch)
                 self.under_way.append(narrow)
                 yield narrow

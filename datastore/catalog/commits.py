@@ -1,0 +1,181 @@
+"""The catalog's half of a commit: the transaction row, the staged objects, and the one flip.
+
+A commit is visible when, and only when, the transaction of `flip` has committed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog import tables as t
+from foldstore.datastore.catalog.catalog import Catalog, move_ref
+from foldstore.datastore.catalog.decoding import to_version
+from foldstore.datastore.catalog.journal import Journal
+from foldstore.datastore.catalog.records import ObjectRecord, PageRecord, RefRecord, VersionRecord
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.types import Clock, Status, format_time
+
+# How long a silent transaction keeps its staged files from being collected.
+LEASE: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """Everything that becomes visible at once.
+
+    `head` is the branch as it was read: the flip fails when somebody moved it since. A quarantined
+    version leaves it where it is. `page_hashes` are all pages in order, `new_pages` those that the parent
+    does not have.
+    """
+
+    version: VersionRecord
+    encoded_schema: bytes
+    page_hashes: Sequence[str]
+    new_pages: Sequence[PageRecord]
+    head: RefRecord
+    report: dict[str, Any] | None = None
+
+
+def begin(catalog: Catalog, transaction_id: str, dataset_id: str, base_version_id: str | None, clock: Clock) -> None:
+    """Write the transaction row, before any file."""
+    now = clock()
+    with catalog.write() as connection:
+        connection.execute(
+            sa.insert(t.transaction).values(
+                id=transaction_id,
+                dataset_id=dataset_id,
+                base_version_id=base_version_id,
+                started_at=format_time(now),
+                lease_until=format_time(now + LEASE),
+                state="open",
+            )
+        )
+
+
+def stage_objects(
+    catalog: Catalog, transaction_id: str, dataset_id: str, objects: Sequence[ObjectRecord], num_fragments: int
+) -> tuple[int, int]:
+    """Register the files of a transaction before they get their names, and reserve fragment ids.
+
+    Returns
+    -------
+    (int, int)
+        The bytes that are new to the store, and the first reserved fragment id.
+    """
+    with catalog.write() as connection:
+        known = _known_objects(connection, [item.id for item in objects])
+        fresh = {item.id: item for item in objects if item.id not in known}
+        if fresh:
+            rows = [{**asdict(item), "state": "staged", "transaction_id": transaction_id} for item in fresh.values()]
+            connection.execute(sa.insert(t.stored_object), rows)
+        first = connection.execute(
+            sa.update(t.dataset)
+            .where(t.dataset.c.id == dataset_id)
+            .values(next_fragment=t.dataset.c.next_fragment + num_fragments)
+            .returning(t.dataset.c.next_fragment)
+        ).scalar_one()
+    return sum(item.num_bytes for item in fresh.values()), int(first) - num_fragments
+
+
+def flip(catalog: Catalog, journal: Journal, change: Flip) -> VersionRecord:
+    """Make a version visible in one SQL transaction, and return it with its number.
+
+    Raises
+    ------
+    ConflictError
+        When the branch moved since it was read; nothing was changed.
+    """
+    with catalog.write() as connection:
+        number = connection.execute(
+            sa.update(t.dataset)
+            .where(t.dataset.c.id == change.version.dataset_id)
+            .values(next_version=t.dataset.c.next_version + 1)
+            .returning(t.dataset.c.next_version)
+        ).scalar_one()
+        version = replace(change.version, number=int(number) - 1)
+        _insert_version(connection, change, version)
+        _enliven(connection, {i for page in change.new_pages for i in page.objects})
+        if version.status is Status.PUBLISHED:
+            move_ref(connection, version.dataset_id, change.head, version.id)
+            _log_move(connection, journal, change.head, version)
+        if change.report is not None:
+            reports = Registry(catalog, "report")
+            reports.insert(connection, version.id, change.report, author=version.author, created_at=version.created_at)
+        connection.execute(
+            sa.update(t.transaction).where(t.transaction.c.id == version.transaction_id).values(state="committed")
+        )
+    return version
+
+
+def abort(catalog: Catalog, transaction_id: str) -> None:
+    """Mark a transaction as given up; its staged objects become garbage to collect."""
+    with catalog.write() as connection:
+        connection.execute(
+            sa.update(t.transaction)
+            .where(t.transaction.c.id == transaction_id, t.transaction.c.state == "open")
+            .values(state="aborted")
+        )
+
+
+def find_committed(catalog: Catalog, transaction_id: str) -> VersionRecord | None:
+    """Return the version that a transaction made, or None: the answer to an ambiguous commit."""
+    with catalog.read() as connection:
+        row = connection.execute(sa.select(t.version).where(t.version.c.transaction_id == transaction_id)).first()
+    return to_version(row) if row else None
+
+
+def list_unrecorded(catalog: Catalog) -> list[VersionRecord]:
+    """List versions whose commit object may not be on disk yet."""
+    with catalog.read() as connection:
+        rows = connection.execute(sa.select(t.version).where(t.version.c.recorded == sa.false())).all()
+    return [to_version(row) for row in rows]
+
+
+def mark_recorded(catalog: Catalog, version_ids: Iterable[str]) -> None:
+    """Say that the commit objects of these versions are on disk."""
+    with catalog.write() as connection:
+        connection.execute(sa.update(t.version).where(t.version.c.id.in_(list(version_ids))).values(recorded=True))
+
+
+def _known_objects(connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
+    query = sa.select(t.stored_object.c.id).where(t.stored_object.c.id.in_(object_ids))
+    return {row.id for row in connection.execute(query)}
+
+
+def _insert_version(connection: sa.Connection, change: Flip, version: VersionRecord) -> None:
+    known_schema = sa.select(t.arrow_schema.c.id).where(t.arrow_schema.c.id == version.arrow_schema_id)
+    if connection.execute(known_schema).first() is None:
+        connection.execute(sa.insert(t.arrow_schema).values(id=version.arrow_schema_id, encoded=change.encoded_schema))
+    values = asdict(version)
+    values["properties"] = canonical_json(values["properties"])
+    connection.execute(sa.insert(t.version).values(**values))
+    new = [page.hash for page in change.new_pages]
+    known = {row.hash for row in connection.execute(sa.select(t.page.c.hash).where(t.page.c.hash.in_(new)))}
+    fresh = [page for page in change.new_pages if page.hash not in known]
+    if fresh:
+        connection.execute(sa.insert(t.page), [_page_row(page) for page in fresh])
+        links = [{"page_hash": page.hash, "object_id": i} for page in fresh for i in page.objects]
+        connection.execute(sa.insert(t.page_object), links)
+    if change.page_hashes:
+        rows = [{"version_id": version.id, "position": n, "page_hash": h} for n, h in enumerate(change.page_hashes)]
+        connection.execute(sa.insert(t.version_page), rows)
+
+
+def _page_row(page: PageRecord) -> dict[str, Any]:
+    row = asdict(page)
+    del row["objects"]
+    return row
+
+
+def _enliven(connection: sa.Connection, object_ids: set[str]) -> None:
+    staged = sa.update(t.stored_object).where(t.stored_object.c.state == "staged")
+    connection.execute(staged.where(t.stored_object.c.id.in_(sorted(object_ids))).values(state="live"))
+
+
+def _log_move(connection: sa.Connection, journal: Journal, head: RefRecord, version: VersionRecord) -> None:
+    body = {"ref": head.name, "from": head.version_id, "to": version.id, "number": version.number}
+    journal.append(connection, f"refs/{version.dataset_id}", body, actor=version.author, created_at=version.created_at)

@@ -1,0 +1,119 @@
+"""How the catalog's database is opened: pragmas, transactions that lock at once, migrations.
+
+SQLite runs in WAL mode with synchronous=FULL: a commit that returned is on disk.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from foldstore.errors import StoreError, StoreFormatError
+
+# The revision that this code reads and writes; a test holds it equal to the newest migration.
+REVISION: Final = "0001"
+_LOCK_WAIT_SECONDS: Final = 60
+# An arbitrary constant that all openers share, so that one of them migrates (PostgreSQL only).
+_MIGRATION_LOCK: Final = 7_063_211_904
+
+
+def open_database(url: str) -> sa.Engine:
+    """Open the catalog's database and bring it to this code's format.
+
+    Parameters
+    ----------
+    url : str
+        An SQLAlchemy URL; `sqlite_url` makes the one of a file.
+
+    Raises
+    ------
+    StoreError
+        When the database cannot be reached or is not a database.
+    StoreFormatError
+        When a newer Foldstore wrote it.
+    """
+    try:
+        engine = _create_engine(url)
+        _migrate(engine)
+    except sa.exc.DBAPIError as error:
+        raise StoreError(
+            f"The catalog cannot be opened: {str(error.orig).strip()}.",
+            hint="Check that the folder or server exists, is a Foldstore catalog, and may be written.",
+            catalog=sa.engine.make_url(url).render_as_string(hide_password=True),
+        ) from error
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of a catalog file."""
+    return str(sa.URL.create("sqlite", database=str(path)))
+
+
+def _create_engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.engine.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StoreError("The catalog's address is not a database URL.", hint="Write postgresql+psycopg://…") from error
+    if parsed.get_backend_name() == "sqlite":
+        engine = sa.create_engine(parsed, connect_args={"timeout": _LOCK_WAIT_SECONDS, "check_same_thread": False})
+        sa.event.listen(engine, "connect", _set_pragmas)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event says when a transaction starts
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes the lock when it begins: upgrading a read lock later can fail with "database is locked".
+    writes = connection.get_execution_options().get("foldstore_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Run a transaction that writes; leaving the block commits it, an exception rolls it back."""
+    with engine.connect().execution_options(foldstore_write=True) as connection, connection.begin():
+        yield connection
+
+
+def _migrate(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        found = _read_revision(connection)
+    if found == REVISION:
+        return  # alembic costs 300 ms to import: not paid on an ordinary open
+    if found is not None and found > REVISION:
+        raise StoreFormatError(
+            f"This store's catalog has format {found}; this Foldstore knows formats up to {REVISION}.",
+            hint="Install a newer Foldstore: pip install --upgrade foldstore.",
+            found=found,
+            known=REVISION,
+        )
+    _upgrade(engine)
+
+
+def _read_revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with begin_write(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config = Config()
+        config.set_main_option("script_location", "foldstore.datastore.catalog:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, REVISION)

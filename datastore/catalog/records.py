@@ -1,0 +1,89 @@
+"""What the catalog's rows are called above it: plain, frozen records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from foldstore.types import Operation, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """A named line of versions."""
+
+    id: str
+    name: str
+    key: tuple[str, ...]
+    event_time: str | None
+    derive: Mapping[str, str]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRecord:
+    """An immutable state of a dataset; `number` is what people write behind the ``@``."""
+
+    id: str
+    dataset_id: str
+    number: int
+    parent_id: str | None
+    arrow_schema_id: str
+    next_field: int
+    operation: Operation
+    status: Status
+    author: str
+    message: str
+    properties: Mapping[str, Any]
+    created_at: str
+    num_rows: int
+    rows_added: int
+    bytes_added: int
+    transaction_id: str
+    idempotency_key: str | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRecord:
+    """An immutable file of the object area."""
+
+    id: str
+    kind: str
+    num_bytes: int
+    num_rows: int
+    zones: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRecord:
+    """An encoded manifest page and the objects that it names."""
+
+    hash: str
+    encoded: bytes = field(repr=False)
+    num_fragments: int
+    num_rows: int
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefRecord:
+    """A branch, alias or tag; `generation` counts its moves."""
+
+    name: str
+    kind: str
+    version_id: str | None
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One immutable version of a named document of some kind."""
+
+    kind: str
+    name: str
+    version: int
+    hash: str
+    body: Any
+    author: str
+    message: str
+    created_at: str

@@ -1,0 +1,92 @@
+"""The Registry: named, versioned, immutable documents of a kind (schemas, views, reports ...)."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.catalog import tables as t
+from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.decoding import to_document
+from foldstore.datastore.catalog.records import Document
+
+
+class Registry:
+    """Documents of one kind.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Where they are kept.
+    kind : str
+        What they are: ``schema``, ``view``, ``report``.
+    """
+
+    def __init__(self, catalog: Catalog, kind: str) -> None:
+        self._catalog = catalog
+        self.kind = kind
+
+    def put(self, name: str, body: Any, *, author: str, message: str = "", created_at: str) -> Document:
+        """Add a version of a document; a body equal to the newest one's adds nothing."""
+        with self._catalog.write() as connection:
+            return self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+
+    def insert(
+        self, connection: sa.Connection, name: str, body: Any, *, author: str, message: str = "", created_at: str
+    ) -> Document:
+        """Do what `put` does inside a transaction that is already open."""
+        text = canonical_json(body)
+        digest = content_hash(text.encode())
+        newest = self._newest(connection, name)
+        if newest is not None and newest.hash == digest:
+            return newest
+        document = Document(
+            kind=self.kind,
+            name=name,
+            version=newest.version + 1 if newest else 1,
+            hash=digest,
+            body=body,
+            author=author,
+            message=message,
+            created_at=created_at,
+        )
+        connection.execute(
+            sa.insert(t.document).values(
+                kind=self.kind,
+                name=name,
+                version=document.version,
+                hash=digest,
+                body=text,
+                author=author,
+                message=message,
+                created_at=created_at,
+            )
+        )
+        return document
+
+    def find(self, name: str, version: int | None = None) -> Document | None:
+        """Return a document (the newest version unless one is named), or None."""
+        with self._catalog.read() as connection:
+            if version is None:
+                return self._newest(connection, name)
+            row = connection.execute(self._of(name).where(t.document.c.version == version)).first()
+        return to_document(row) if row else None
+
+    def list_names(self) -> list[str]:
+        """List the names that have a document."""
+        query = sa.select(t.document.c.name).where(t.document.c.kind == self.kind).distinct()
+        with self._catalog.read() as connection:
+            return sorted(row.name for row in connection.execute(query))
+
+    def list_versions(self, name: str) -> list[Document]:
+        """List the versions of a document, oldest first."""
+        with self._catalog.read() as connection:
+            rows = connection.execute(self._of(name).order_by(t.document.c.version)).all()
+        return [to_document(row) for row in rows]
+
+    def _of(self, name: str) -> sa.Select[Any]:
+        return sa.select(t.document).where(t.document.c.kind == self.kind, t.document.c.name == name)
+
+    def _newest(self, connection: sa.Connection, name: str) -> Document | None:
+        row = connection.execute(self._of(name).order_by(t.document.c.version.desc()).limit(1)).first()
+        return to_document(row) if row else None

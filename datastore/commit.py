@@ -1,0 +1,290 @@
+"""Commits: append and add_columns, from staged files to one flip in the catalog.
+
+The steps, each told to ``storage.on_step``: ``begun`` (transaction row), ``staged`` (files finished and
+fsync'ed in the staging folder), ``registered`` (the catalog knows the files), ``linked`` (files have their
+names, folders fsync'ed), ``judged`` (the gate has decided), ``flipped`` (the catalog has committed: the
+version is visible), ``recorded`` (the commit object is on disk). Only after that is a commit acknowledged.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+
+from foldstore.datastore.arrow_schema import decode_schema, encode_schema
+from foldstore.datastore.catalog import commits
+from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
+from foldstore.datastore.column_group import StagedFile
+from foldstore.datastore.commit_object import record_commits, write_commit_object
+from foldstore.datastore.gate import Candidate, Decision, PublishGate
+from foldstore.datastore.keys import DuplicateKeys, find_duplicate_keys
+from foldstore.datastore.manifest import Fragment, Page, cut_pages, decode_page, encode_page
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.storage import Storage, new_id
+from foldstore.errors import ConflictError, DuplicateKeyError
+from foldstore.names import MAIN_BRANCH
+from foldstore.types import Operation, Progress, Status, format_time
+
+# A writer that loses the flip builds on the new head and tries again this often.
+ATTEMPTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitOptions:
+    """What a person says about a commit."""
+
+    author: str
+    message: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The state that a commit builds on."""
+
+    ref: RefRecord
+    version: VersionRecord | None
+    pages: tuple[Page, ...]
+    schema: pa.Schema | None
+
+    @property
+    def fragments(self) -> tuple[Fragment, ...]:
+        """All fragments of the head, in order."""
+        return tuple(fragment for page in self.pages for fragment in page.fragments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a commit wants to make of the head that it was built on.
+
+    Attributes
+    ----------
+    added : tuple of Fragment
+        New fragments (append), or all fragments with their new column groups (add_columns).
+    replaces : bool
+        Whether `added` takes the place of the head's fragments.
+    missing : tuple of str
+        Columns of the dataset that the data came without.
+    """
+
+    operation: Operation
+    schema: pa.Schema
+    next_field: int
+    added: tuple[Fragment, ...]
+    replaces: bool
+    bytes_added: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def rows_added(self) -> int:
+        """How many rows the dataset gains."""
+        return 0 if self.replaces else sum(fragment.num_rows for fragment in self.added)
+
+
+def load_head(storage: Storage, dataset: DatasetRecord) -> Head:
+    """Read the head of a dataset's main branch."""
+    ref = storage.catalog.find_ref(dataset.id, MAIN_BRANCH)
+    assert ref is not None  # noqa: S101  # made together with the dataset
+    version = storage.catalog.find_version_by_id(ref.version_id) if ref.version_id else None
+    if version is None:
+        return Head(ref=ref, version=None, pages=(), schema=None)
+    pages = tuple(decode_page(*row) for row in storage.catalog.read_pages(version.id))
+    schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
+    return Head(ref=ref, version=version, pages=pages, schema=schema)
+
+
+class Transaction:
+    """One commit: files are staged into `folder`, registered, named, judged, and flipped.
+
+    Use it as a context manager; leaving the block without `commit` removes every trace that a reader
+    could meet. Files that already had their names stay as garbage that the catalog knows of.
+    """
+
+    def __init__(self, storage: Storage, dataset: DatasetRecord, head: Head, options: CommitOptions) -> None:
+        self.id = new_id()
+        self.dataset = dataset
+        self.head = head
+        self._storage = storage
+        self._options = options
+        self._committed = False
+
+    def __enter__(self) -> Self:
+        base = self.head.version.id if self.head.version else None
+        commits.begin(self._storage.catalog, self.id, self.dataset.id, base, self._storage.clock)
+        self.folder: Path = self._storage.objects.stage(self.id)
+        self._storage.on_step("begun")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._storage.objects.unstage(self.id)
+        if not self._committed:
+            with suppress(Exception):  # the transaction's own error is the one to show
+                commits.abort(self._storage.catalog, self.id)
+
+    def publish_files(self, staged: Sequence[StagedFile], num_fragments: int) -> tuple[int, int]:
+        """Register and name finished files; return the bytes new to the store and the first fragment id."""
+        self._storage.on_step("staged")
+        records: list[ObjectRecord] = [item.record for item in staged]
+        reserved = commits.stage_objects(self._storage.catalog, self.id, self.dataset.id, records, num_fragments)
+        self._storage.on_step("registered")
+        self._storage.objects.publish(staged)
+        self._storage.on_step("linked")
+        return reserved
+
+    def commit(self, change: Change, gate: PublishGate) -> VersionRecord:
+        """Judge the change and make it visible; a moved head is rebased onto where that is safe.
+
+        Raises
+        ------
+        ConflictError
+            When another writer changed what this one cannot be rebased onto.
+        DuplicateKeyError
+            When keys are not unique and no gate is set to judge that.
+        """
+        for _attempt in range(ATTEMPTS):
+            decision = self._judge(change, gate)
+            self._storage.on_step("judged")
+            try:
+                version = self._flip(change, decision)
+            except ConflictError:
+                self.head = self._rebase(change)
+                continue
+            self._committed = True
+            self._storage.on_step("flipped")
+            write_commit_object(self._storage, version)
+            self._storage.on_step("recorded")
+            return version
+        raise ConflictError(
+            f"{self.dataset.name!r} is changing too fast: {ATTEMPTS} attempts lost.",
+            retry=True,
+            hint="Try again, or append larger pieces less often.",
+        )
+
+    def _judge(self, change: Change, gate: PublishGate) -> Decision:
+        where = f"the data for {self.dataset.name!r}"
+        old = () if change.replaces else self.head.fragments
+        added = FragmentReader(self._storage, change.added, change.schema, where)
+        before = FragmentReader(self._storage, old, change.schema, where)
+        find = _duplicate_finder(added, before)
+        if not gate.is_set(self.dataset):
+            _refuse_duplicates(self.dataset, change, find)
+            return Decision(Status.PUBLISHED)
+        candidate = Candidate(
+            dataset=self.dataset,
+            operation=change.operation,
+            added=added,
+            whole=FragmentReader(self._storage, (*old, *change.added), change.schema, where),
+            missing=change.missing,
+            duplicate_keys=find,
+        )
+        return gate.judge(candidate)
+
+    def _flip(self, change: Change, decision: Decision) -> VersionRecord:
+        fragments = change.added if change.replaces else (*self.head.fragments, *change.added)
+        pages = cut_pages(fragments, self.head.pages)
+        inherited = {page.hash for page in self.head.pages}
+        schema_id, encoded = encode_schema(change.schema)
+        version = VersionRecord(
+            id=new_id(),
+            dataset_id=self.dataset.id,
+            number=0,  # given by the flip
+            parent_id=self.head.version.id if self.head.version else None,
+            arrow_schema_id=schema_id,
+            next_field=change.next_field,
+            operation=change.operation,
+            status=decision.status,
+            author=self._options.author,
+            message=self._options.message,
+            properties=dict(self._options.properties),
+            created_at=format_time(self._storage.clock()),
+            num_rows=sum(fragment.num_rows for fragment in fragments),
+            rows_added=change.rows_added,
+            bytes_added=change.bytes_added,
+            transaction_id=self.id,
+            idempotency_key=self._options.idempotency_key,
+        )
+        request = commits.Flip(
+            version=version,
+            encoded_schema=encoded,
+            page_hashes=[page.hash for page in pages],
+            new_pages=[encode_page(page) for page in pages if page.hash not in inherited],
+            head=self.head.ref,
+            report=decision.report,
+        )
+        return self._flip_once(request)
+
+    def _flip_once(self, request: commits.Flip) -> VersionRecord:
+        try:
+            return commits.flip(self._storage.catalog, self._storage.journal, request)
+        except ConflictError:
+            raise
+        except Exception:
+            # The database may have committed before the error reached us: ask by our own id, assume nothing.
+            done = commits.find_committed(self._storage.catalog, self.id)
+            if done is None:
+                raise
+            return done
+
+    def _rebase(self, change: Change) -> Head:
+        moved = load_head(self._storage, self.dataset)
+        same_columns = (
+            moved.version is not None
+            and self.head.version is not None
+            and (moved.version.arrow_schema_id == self.head.version.arrow_schema_id)
+        )
+        if change.operation is not Operation.APPEND or not same_columns:
+            winner = moved.version
+            raise ConflictError(
+                f"Version {winner.number if winner else '?'} of {self.dataset.name!r} was committed by "
+                f"{winner.author if winner else 'another writer'} ({winner.operation if winner else '?'}) meanwhile.",
+                retry=True,
+                hint="Do the same again: it will build on that version.",
+                dataset=self.dataset.name,
+            )
+        return moved
+
+
+def _duplicate_finder(added: FragmentReader, before: FragmentReader) -> Callable[[tuple[str, ...], int], DuplicateKeys]:
+    def find(key: tuple[str, ...], limit: int) -> DuplicateKeys:
+        return find_duplicate_keys(key, added, before, limit)
+
+    return find
+
+
+def _refuse_duplicates(
+    dataset: DatasetRecord, change: Change, find: Callable[[tuple[str, ...], int], DuplicateKeys]
+) -> None:
+    if not dataset.key or change.replaces:
+        return
+    found = find(dataset.key, 3)
+    if found.groups:
+        first = ", ".join(f"{name}={found.examples[0][name]}" for name in dataset.key)
+        raise DuplicateKeyError(
+            f"{found.groups:,} key value{'s occur' if found.groups > 1 else ' occurs'} more than once "
+            f"in {dataset.name!r}, e.g. {first}.",
+            hint="Drop the rows that are there already; with a schema set, such data is quarantined with a report.",
+            dataset=dataset.name,
+            key=list(dataset.key),
+            groups=found.groups,
+        )
+
+
+def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions) -> Transaction:
+    """Start a commit on a dataset's main branch, after making good what an earlier crash left undone."""
+    record_commits(storage)
+    return Transaction(storage, dataset, load_head(storage, dataset), options)
+
+
+def number_fragments(first_id: int, rows: Sequence[tuple[int, Any]]) -> tuple[Fragment, ...]:
+    """Give new fragments their reserved ids."""
+    return tuple(Fragment(first_id + offset, count, groups) for offset, (count, groups) in enumerate(rows))
+
+
+def with_group(fragment: Fragment, group: Any) -> Fragment:
+    """Return a fragment with one more column group."""
+    return replace(fragment, groups=(*fragment.groups, group))

@@ -1,0 +1,80 @@
+"""Commit objects: one immutable JSON file per version, from which a lost catalog can be made again.
+
+``commits/<dataset id>/<number>-<version id>.json``. Written after the catalog has committed (the catalog
+is the truth) and before the commit is acknowledged; a crash in between is made good by the next commit.
+"""
+
+import base64
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog.commits import list_unrecorded, mark_recorded
+from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.manifest import decode_page, fragment_to_dict
+from foldstore.datastore.storage import Storage, new_id
+from foldstore.errors import StoreError
+
+_FORMAT: Final = 1
+_COMMITS: Final = "commits"
+
+
+def record_commits(storage: Storage) -> None:
+    """Write the commit objects of versions that a crash left without one, and say so in the catalog."""
+    pending = list_unrecorded(storage.catalog)
+    for version in pending:
+        write_commit_object(storage, version)
+    if pending:
+        mark_recorded(storage.catalog, [version.id for version in pending])
+
+
+def write_commit_object(storage: Storage, version: VersionRecord) -> Path:
+    """Write the commit object of a version, durably; one that is there already is left alone."""
+    target = commit_object_path(storage, version)
+    if target.is_file():
+        return target
+    files = storage.objects.files
+    files.make_folder(target.parent)
+    staging = storage.objects.stage(new_id())
+    try:
+        file = files.create(staging / target.name)
+        file.write((canonical_json(_describe(storage, version)) + "\n").encode())
+        file.finish()
+        files.link(file.path, target)
+        files.sync_folders([target.parent])
+    except OSError as error:
+        raise StoreError(
+            f"Version {version.number} is committed, but its commit object could not be written: {error.strerror}.",
+            hint="Free some space; the next commit writes it.",
+            version=version.id,
+        ) from error
+    finally:
+        files.remove_tree(staging)
+    return target
+
+
+def commit_object_path(storage: Storage, version: VersionRecord) -> Path:
+    """Return where the commit object of a version lies."""
+    return storage.root / _COMMITS / version.dataset_id / f"{version.number:010d}-{version.id}.json"
+
+
+def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
+    catalog = storage.catalog
+    dataset = next(item for item in catalog.list_datasets() if item.id == version.dataset_id)
+    known = {h for h, _ in catalog.read_pages(version.parent_id)} if version.parent_id else set()
+    pages = catalog.read_pages(version.id)
+    body = asdict(version)
+    del body["recorded"]
+    return {
+        "format": _FORMAT,
+        "dataset": {**asdict(dataset), "derive": list(dataset.derive.items())},
+        "version": body,
+        "arrow_schema": base64.b64encode(catalog.read_arrow_schema(version.arrow_schema_id)).decode(),
+        "pages": [page_hash for page_hash, _ in pages],
+        "new_pages": {
+            page_hash: [fragment_to_dict(fragment) for fragment in decode_page(page_hash, encoded).fragments]
+            for page_hash, encoded in pages
+            if page_hash not in known
+        },
+    }

@@ -1,0 +1,112 @@
+"""Every act on the disk that durability rests on, in one class, so that a test can watch or fail each.
+
+A file counts as written when its bytes and then its name are on disk: fsync of the file, a link into
+place, fsync of the folder. Names come from ids and content hashes of ours, never from a user.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import blake3
+
+from foldstore.datastore.canonical import HASH_PREFIX
+
+
+class Files(Protocol):
+    """What the store asks of a file system."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and its parents, durably."""
+
+    def create(self, path: Path) -> "HashingFile":
+        """Create a new file for writing."""
+
+    def link(self, source: Path, target: Path) -> bool:
+        """Give a finished file its final name; False when that name exists already."""
+
+    def sync_folders(self, folders: Iterable[Path]) -> None:
+        """Make names in these folders durable."""
+
+    def remove_tree(self, folder: Path) -> None:
+        """Remove a staging folder."""
+
+
+class HashingFile:
+    """A new file that computes its content address while it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.num_bytes = 0
+        self._hash = blake3.blake3()
+        self._file = path.open("xb", buffering=0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed (pyarrow asks)."""
+        return self._file.closed
+
+    def write(self, data: Any) -> int:
+        """Append bytes."""
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        done = 0
+        while done < len(view):  # an unbuffered write may take fewer bytes than it was given
+            done += self._file.write(view[done:]) or 0
+        self.num_bytes += len(view)
+        return len(view)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered."""
+
+    def finish(self) -> str:
+        """Bring the bytes to the disk, make the file read-only, and return its content address."""
+        os.fsync(self._file.fileno())
+        os.fchmod(self._file.fileno(), 0o444)
+        self._file.close()
+        return HASH_PREFIX + self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Close without any promise about the bytes."""
+        self._file.close()
+
+
+class LocalFiles:
+    """The local file system, with every fsync that the promise needs."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and its parents, durably."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            self.sync_folders([new.parent])
+
+    def create(self, path: Path) -> HashingFile:
+        """Create a new file for writing."""
+        return HashingFile(path)
+
+    def link(self, source: Path, target: Path) -> bool:
+        """Give a finished file its final name; False when that name exists already."""
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return False
+        return True
+
+    def sync_folders(self, folders: Iterable[Path]) -> None:
+        """Make names in these folders durable."""
+        for folder in sorted(set(folders)):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove_tree(self, folder: Path) -> None:
+        """Remove a staging folder; what cannot be removed is left for later, it is never read."""
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""Key uniqueness: which key values of new rows occur twice, among themselves or in the rows before.
+
+Rows are compared by a 64-bit hash first and by value only where hashes meet. Older fragments whose zone
+maps say that no key can meet are not read. As in SQL, a key with a null equals no other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.statistics.hashing import hash_rows
+
+MAX_EXAMPLES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateKeys:
+    """Key values that occur more than once.
+
+    Attributes
+    ----------
+    groups : int
+        How many key values.
+    rows : int
+        How many rows have one of them (the rows before included).
+    examples : tuple of dict
+        Some of the key values, by column, with ``count``.
+    """
+
+    groups: int
+    rows: int
+    examples: tuple[dict[str, Any], ...]
+
+
+def find_duplicate_keys(
+    key: Sequence[str], added: FragmentReader, before: FragmentReader, limit: int = MAX_EXAMPLES
+) -> DuplicateKeys:
+    """Find the key values of added rows that are not unique in the whole.
+
+    Parameters
+    ----------
+    key : sequence of str
+        The key columns.
+    added, before : FragmentReader
+        The new rows, and those that were there.
+    limit : int
+        How many examples to return at most.
+    """
+    new = [_KeyBatch.of(batch) for batch in added.batches(key)]
+    hashes = np.sort(np.concatenate([part.hashes for part in new])) if new else np.empty(0, np.uint64)
+    if not len(hashes):
+        return DuplicateKeys(0, 0, ())
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    old = _meeting(key, added, before, hashes)
+    suspects = np.union1d(repeated, np.concatenate([part.hashes for part in old])) if old else repeated
+    rows = [part.rows_with(suspects) for part in (*new, *old)]
+    return _count(key, [batch for batch in rows if batch.num_rows], limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyBatch:
+    rows: pa.RecordBatch
+    hashes: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> "_KeyBatch":
+        complete = batch.drop_null() if any(column.null_count for column in batch.columns) else batch
+        return cls(complete, hash_rows(complete.columns))
+
+    def rows_with(self, hashes: NDArray[np.uint64]) -> pa.RecordBatch:
+        return self.rows.filter(pa.array(np.isin(self.hashes, hashes)))
+
+
+def _meeting(
+    key: Sequence[str], added: FragmentReader, before: FragmentReader, hashes: NDArray[np.uint64]
+) -> list[_KeyBatch]:
+    ranges = {name: _value_range(added, name) for name in key}
+    kept = [f for f in before.fragments if all(_may_meet(before, f, name, ranges[name]) for name in key)]
+    found = []
+    for batch in before.restricted(kept).batches(key):
+        part = _KeyBatch.of(batch)
+        hits = np.isin(part.hashes, hashes)
+        if hits.any():
+            found.append(_KeyBatch(part.rows.filter(pa.array(hits)), part.hashes[hits]))
+    return found
+
+
+def _value_range(reader: FragmentReader, name: str) -> tuple[Any, Any] | None:
+    ends = [reader.bounds(fragment, name) for fragment in reader.fragments]
+    if not ends or any(end is None for end in ends):
+        return None
+    return min(end[0] for end in ends if end), max(end[1] for end in ends if end)
+
+
+def _may_meet(reader: FragmentReader, fragment: Fragment, name: str, wanted: tuple[Any, Any] | None) -> bool:
+    known = reader.bounds(fragment, name)
+    if known is None or wanted is None:
+        return True
+    return bool(known[0] <= wanted[1] and wanted[0] <= known[1])
+
+
+def _count(key: Sequence[str], batches: Sequence[pa.RecordBatch], limit: int) -> DuplicateKeys:
+    if not batches:
+        return DuplicateKeys(0, 0, ())
+    counted = pa.Table.from_batches(batches).group_by(list(key), use_threads=False).aggregate([([], "count_all")])
+    twice = counted.filter(pc.greater(counted["count_all"], 1))
+    examples: list[Mapping[str, Any]] = twice.slice(0, limit).to_pylist()
+    return DuplicateKeys(
+        twice.num_rows,
+        pc.sum(twice["count_all"]).as_py() or 0,
+        tuple({**{name: row[name] for name in key}, "count": row["count_all"]} for row in examples),
+    )

@@ -1,0 +1,107 @@
+"""Manifest pages: immutable, content-addressed lists of at most 1,024 fragments, shared by versions.
+
+A page's name is the BLAKE3 of its canonical JSON; what is kept is that JSON, deflated. A version's
+fragments are cut into full pages, then into short ones of 32, then a rest: an append writes one short
+page anew (and a full one every 1,024 fragments), however long the list has become.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.catalog.records import PageRecord
+from foldstore.errors import CorruptObjectError
+
+FRAGMENTS_PER_PAGE: Final = 1_024
+FRAGMENTS_PER_SHORT_PAGE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGroup:
+    """One file of a fragment: the object, and the field id of each of its columns in order."""
+
+    object_id: str
+    fields: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A range of rows; its id is the upper half of the row ids of its rows."""
+
+    id: int
+    num_rows: int
+    groups: tuple[ColumnGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A manifest page with its name."""
+
+    hash: str
+    fragments: tuple[Fragment, ...]
+
+
+def cut_pages(fragments: Sequence[Fragment], shared: Sequence[Page] = ()) -> list[Page]:
+    """Cut a version's fragments into pages, taking over those that it shares with its parent.
+
+    Parameters
+    ----------
+    fragments : sequence of Fragment
+        All fragments of the version, in order.
+    shared : sequence of Page
+        The parent's pages; one that holds the same fragments is taken over without hashing it again.
+    """
+    known = {page.fragments: page for page in shared}
+    full = len(fragments) // FRAGMENTS_PER_PAGE * FRAGMENTS_PER_PAGE
+    starts = [*range(0, full, FRAGMENTS_PER_PAGE), *range(full, len(fragments), FRAGMENTS_PER_SHORT_PAGE)]
+    pages = []
+    for start, end in zip(starts, [*starts[1:], len(fragments)], strict=True):
+        run = tuple(fragments[start:end])
+        pages.append(known.get(run) or Page(content_hash(_to_json(run)), run))
+    return pages
+
+
+def encode_page(page: Page) -> PageRecord:
+    """Return the catalog's record of a page."""
+    return PageRecord(
+        hash=page.hash,
+        encoded=zlib.compress(_to_json(page.fragments), 6),
+        num_fragments=len(page.fragments),
+        num_rows=sum(fragment.num_rows for fragment in page.fragments),
+        objects=tuple(sorted({group.object_id for fragment in page.fragments for group in fragment.groups})),
+    )
+
+
+def decode_page(page_hash: str, encoded: bytes) -> Page:
+    """Read a page and check that it is the one that its name says.
+
+    Raises
+    ------
+    CorruptObjectError
+        When it is not.
+    """
+    try:
+        text = zlib.decompress(encoded)
+    except zlib.error as error:
+        raise CorruptObjectError(f"Manifest page {page_hash} is damaged.", page=page_hash) from error
+    if content_hash(text) != page_hash:
+        raise CorruptObjectError(f"Manifest page {page_hash} does not match its name.", page=page_hash)
+    return Page(page_hash, tuple(_to_fragment(item) for item in json.loads(text)))
+
+
+def fragment_to_dict(fragment: Fragment) -> dict[str, Any]:
+    """Return a fragment as plain data."""
+    groups = [{"object": group.object_id, "fields": list(group.fields)} for group in fragment.groups]
+    return {"id": fragment.id, "rows": fragment.num_rows, "groups": groups}
+
+
+def _to_json(fragments: Sequence[Fragment]) -> bytes:
+    return canonical_json([fragment_to_dict(fragment) for fragment in fragments]).encode()
+
+
+def _to_fragment(item: dict[str, Any]) -> Fragment:
+    groups = tuple(ColumnGroup(group["object"], tuple(group["fields"])) for group in item["groups"])
+    return Fragment(item["id"], item["rows"], groups)

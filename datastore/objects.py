@@ -1,0 +1,132 @@
+"""The object area: immutable files under content addresses, staged, published, mapped and verified.
+
+``objects/<2 hex>/<address>.arrow`` is what readers map; ``staging/<transaction>/`` is never read.
+Mappings stay open as long as the store: opening one anew costs page faults on every read.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import pyarrow as pa
+
+from foldstore.datastore.canonical import HASH_PREFIX, is_content_hash
+from foldstore.datastore.catalog.records import ObjectRecord
+from foldstore.datastore.column_group import StagedFile, map_batches
+from foldstore.datastore.files import Files
+from foldstore.datastore.zones import checksum_chunk, read_zones
+from foldstore.errors import CorruptObjectError, FoldstoreError
+
+_OBJECTS: Final = "objects"
+_STAGING: Final = "staging"
+
+
+class OpenObject:
+    """A mapped column-group file; each column chunk is verified once, when it is first read."""
+
+    def __init__(self, record: ObjectRecord, batches: list[pa.RecordBatch]) -> None:
+        self.record = record
+        self.batches = batches
+        self._zones: pa.Table | None = None
+        self._checksums: dict[int, list[int]] = {}
+        self._verified: set[tuple[int, int]] = set()
+
+    @property
+    def zones(self) -> pa.Table:
+        """What is known of each column chunk; see `foldstore.datastore.zones`."""
+        if self._zones is None:
+            self._zones = read_zones(self.record.zones)
+        return self._zones
+
+    def verify(self, batch: int, columns: Sequence[int]) -> None:
+        """Check column chunks of one record batch against the checksums made when they were written.
+
+        Raises
+        ------
+        CorruptObjectError
+            When the bytes are not the ones that were written.
+        """
+        for column in columns:
+            if (batch, column) in self._verified:
+                continue
+            if checksum_chunk(self.batches[batch].column(column)) != self._expected(column)[batch]:
+                name = self.batches[batch].schema.field(column).name
+                raise CorruptObjectError(
+                    f"Column {name!r} of object {self.record.id} is damaged (record batch {batch}).",
+                    hint="Restore the object from a backup; `foldstore verify` lists every such file.",
+                    object=self.record.id,
+                    column=name,
+                    batch=batch,
+                )
+            self._verified.add((batch, column))
+
+    def _expected(self, column: int) -> list[int]:
+        if column not in self._checksums:
+            chunks = self.zones.column(str(column)).combine_chunks()
+            self._checksums[column] = chunks.field("xxh3").to_pylist()
+        return self._checksums[column]
+
+
+class ObjectArea:
+    """The folder that holds the bytes.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The store's folder.
+    files : Files
+        The file system.
+    """
+
+    def __init__(self, root: Path, files: Files) -> None:
+        self.root = root
+        self.files = files
+        self._open: dict[str, OpenObject] = {}
+        self._lock = Lock()
+
+    def stage(self, transaction_id: str) -> Path:
+        """Make the staging folder of a transaction."""
+        folder = self.root / _STAGING / transaction_id
+        self.files.make_folder(folder)
+        return folder
+
+    def unstage(self, transaction_id: str) -> None:
+        """Remove the staging folder of a transaction."""
+        self.files.remove_tree(self.root / _STAGING / transaction_id)
+
+    def publish(self, staged: Sequence[StagedFile]) -> None:
+        """Give staged files their names, durably; bytes that are there already are shared."""
+        folders = []
+        for item in staged:
+            target = self.path_of(item.record.id)
+            self.files.make_folder(target.parent)
+            if not self.files.link(item.path, target) and target.stat().st_size != item.record.num_bytes:
+                raise CorruptObjectError(
+                    f"Object {item.record.id} is in the store with other bytes.",
+                    hint="Run `foldstore verify`.",
+                    object=item.record.id,
+                )
+            folders.append(target.parent)
+        self.files.sync_folders(folders)
+
+    def path_of(self, object_id: str) -> Path:
+        """Return where an object lies; anything but a content address is refused."""
+        if not is_content_hash(object_id):
+            raise FoldstoreError("That is not a content address.", hint="This is a fault in Foldstore.", code="bug")
+        shard = object_id[len(HASH_PREFIX) :][:2]
+        return self.root / _OBJECTS / shard / f"{object_id}.arrow"
+
+    def open(self, record: ObjectRecord) -> OpenObject:
+        """Map an object, once."""
+        with self._lock:
+            found = self._open.get(record.id)
+            if found is None:
+                found = OpenObject(record, map_batches(self.path_of(record.id), record.num_bytes, record.id))
+                self._open[record.id] = found
+            return found
+
+    def close(self) -> None:
+        """Forget every mapping; tables that were handed out keep theirs."""
+        with self._lock:
+            self._open.clear()

@@ -1,0 +1,148 @@
+"""Reads a run of fragments: memory-mapped, verified on first touch, resolved by field id.
+
+A `FragmentReader` serves a whole version, the rows that one commit added, or a candidate that a gate is
+judging; every read path of the layers above goes through it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from foldstore.datastore.arrow_schema import field_ids, plain_schema
+from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.objects import OpenObject
+from foldstore.datastore.storage import Storage
+from foldstore.errors import CorruptObjectError, column_not_found
+
+
+class FragmentReader:
+    """The rows of some fragments, in order, under one schema.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    fragments : sequence of Fragment
+        Which rows.
+    schema : pyarrow.Schema
+        A stored schema, with field ids. A field that a fragment does not have reads as null.
+    where : str
+        What is read, for messages.
+    """
+
+    def __init__(self, storage: Storage, fragments: Sequence[Fragment], schema: pa.Schema, where: str) -> None:
+        self._storage = storage
+        self._ids = dict(zip(schema.names, field_ids(schema), strict=True))
+        self._opened: dict[str, OpenObject] = {}
+        self.fragments = tuple(fragments)
+        self.stored_schema = schema
+        self.arrow_schema = plain_schema(schema)
+        self.where = where
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return sum(fragment.num_rows for fragment in self.fragments)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the files behind the rows."""
+        return sum(opened.record.num_bytes for opened in self._open_all().values())
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows as a table over the mapped files; nothing is copied.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
+        CorruptObjectError
+            When the bytes are not the ones that were written.
+        """
+        return pa.Table.from_batches(self.batches(columns), self._select(columns))
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the mapped record batches one by one; each is verified when it is reached."""
+        schema = self._select(columns)
+        opened = self._open_all()
+        for fragment in self.fragments:
+            yield from self._fragment_batches(fragment, schema, opened)
+
+    def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
+        """Return a reader of some of these fragments."""
+        return FragmentReader(self._storage, fragments, self.stored_schema, self.where)
+
+    def open_group(self, object_id: str) -> OpenObject:
+        """Return a mapped file of these fragments."""
+        return self._open_all()[object_id]
+
+    def bounds(self, fragment: Fragment, column: str) -> tuple[Any, Any] | None:
+        """Return the smallest and largest value of a column in a fragment, or None when they are not known."""
+        field_id = self._ids[column]
+        for group in fragment.groups:
+            if field_id in group.fields:
+                zones = self.open_group(group.object_id).zones.column(str(group.fields.index(field_id)))
+                return _fold_bounds(zones)
+        return None
+
+    def _select(self, columns: Sequence[str] | None) -> pa.Schema:
+        if columns is None:
+            return self.arrow_schema
+        for name in columns:
+            if name not in self._ids:
+                raise column_not_found(name, self.arrow_schema.names, where=self.where)
+        return pa.schema([self.arrow_schema.field(name) for name in columns])
+
+    def _open_all(self) -> dict[str, OpenObject]:
+        if not self._opened and self.fragments:
+            ids = list(dict.fromkeys(group.object_id for f in self.fragments for group in f.groups))
+            records = self._storage.catalog.read_objects(ids)
+            for object_id in ids:
+                if object_id not in records:
+                    raise CorruptObjectError(
+                        f"{self.where} needs object {object_id}, which the catalog does not know.", object=object_id
+                    )
+                self._opened[object_id] = self._storage.objects.open(records[object_id])
+        return self._opened
+
+    def _fragment_batches(
+        self, fragment: Fragment, schema: pa.Schema, opened: Mapping[str, OpenObject]
+    ) -> Iterator[pa.RecordBatch]:
+        places = {
+            field_id: (opened[group.object_id], position)
+            for group in fragment.groups
+            for position, field_id in enumerate(group.fields)
+        }
+        chosen = [places.get(self._ids[name]) for name in schema.names]
+        lead = opened[fragment.groups[0].object_id]
+        for index, batch in enumerate(lead.batches):
+            columns = [
+                null_column(field.type, batch.num_rows) if place is None else _verified(place[0], index, place[1])
+                for field, place in zip(schema, chosen, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _verified(opened: OpenObject, batch: int, position: int) -> pa.Array:
+    opened.verify(batch, (position,))
+    return opened.batches[batch].column(position)
+
+
+def _fold_bounds(zones: pa.ChunkedArray) -> tuple[Any, Any] | None:
+    """Return the bounds over all record batches, or None when a batch with values has none."""
+    ends = [(zone["min"], zone["max"]) for zone in zones.to_pylist()]
+    if not ends or any(low is None for low, _ in ends):
+        return None
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def null_column(arrow_type: pa.DataType, num_rows: int) -> pa.Array:
+    """Return a column of nulls; those of one type and length share their memory."""
+    return _nulls(arrow_type, num_rows)
+
+
+@lru_cache(maxsize=256)
+def _nulls(arrow_type: pa.DataType, num_rows: int) -> pa.Array:
+    return pa.nulls(num_rows, arrow_type)
