@@ -364,15 +364,16 @@ def _profile_text(base: ColumnProfile, array: pa.Array, kind: Kind) -> ColumnPro
     lengths = (pc.utf8_length(values) if kind is Kind.TEXT else pc.binary_length(values)).to_numpy()
     by_length = np.argsort(lengths, kind="stable")
     grid = Grid.of_integers(*join_equal(lengths[by_length], counts[by_length]))
-    order = pc.array_sort_indices(values)
-    values, counts = values.take(order), counts[order.to_numpy()]
+    extremes = pc.min_max(values).as_py()
+    tally = ValueCounts.of(values, counts)
+    order = pc.array_sort_indices(tally.values)
     return replace(
         base,
-        empty=int(grid.counts[0]) if len(values) and not len(values[0].as_py()) else 0,
-        low=values[0].as_py() if len(values) else None,
-        high=values[-1].as_py() if len(values) else None,
+        empty=int(counts[lengths == 0].sum()),
+        low=extremes["min"],
+        high=extremes["max"],
         lengths=grid,
-        values=ValueCounts.of(values, counts),
+        values=replace(tally, values=tally.values.take(order), counts=tally.counts[order.to_numpy()]),
         hashes=None if hashes is None else DistinctHashes.of(hashes),
     )
 

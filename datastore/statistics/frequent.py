@@ -45,7 +45,7 @@ class ValueCounts:
 
     @classmethod
     def of(cls, values: Values, counts: Ints) -> "ValueCounts":
-        """Hold different values with their counts, in ascending order."""
+        """Hold different values with their counts, in the order given, which should ascend in the end."""
         return _settle(values, counts, exact=True, missed=0)
 
     def merge(self, other: "ValueCounts") -> "ValueCounts":

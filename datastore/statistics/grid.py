@@ -128,9 +128,14 @@ class Grid:
 def _settle(scale: Scale, level: int, bins: Ints, counts: Ints) -> Grid:
     """Join equal neighbours, and coarsen until at most 8,192 bins remain."""
     bins, counts = join_equal(bins, counts)
-    while len(bins) > MAX_BINS:
-        level += 1
-        bins, counts = join_equal(bins >> 1, counts)
+    if len(bins) > MAX_BINS:
+        # Neighbours stay apart after a shift by s exactly when they differ above bit s, so the
+        # 8,192nd greatest difference says how far to shift.
+        differences = (bins[1:] ^ bins[:-1]).view(np.uint64)
+        place = len(differences) - MAX_BINS
+        shift = int(np.partition(differences, place)[place]).bit_length()
+        level += shift
+        bins, counts = join_equal(bins >> shift, counts)
     return Grid(scale, level, bins, counts)
 
 

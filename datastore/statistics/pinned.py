@@ -4,8 +4,10 @@ Counting is exact and independent of the cut. Null and NaN stand apart; infiniti
 outermost cells.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.column import ColumnProfile
+from foldstore.datastore.statistics.grid import Scale
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
 from foldstore.errors import InvalidSchemaError, SchemaMismatchError, column_not_found
 
@@ -39,9 +42,9 @@ class NumericGrid:
 
     def __post_init__(self) -> None:
         numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in self.edges)
-        if not numbers or not all(np.isfinite(edge) for edge in self.edges):
+        if not numbers or not all(math.isfinite(edge) for edge in self.edges):
             raise InvalidSchemaError("The edges of a grid are finite numbers.", edges=list(self.edges))
-        if any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(self.edges)):
             raise InvalidSchemaError("The edges of a grid ascend, each above the one before.", edges=list(self.edges))
 
     @property
@@ -55,7 +58,7 @@ class NumericGrid:
         if not self.edges:
             return ("any",)
         texts = [f"{edge:.10g}" if isinstance(edge, float) else str(edge) for edge in self.edges]
-        inner = (f"({a}, {b}]" for a, b in zip(texts, texts[1:], strict=False))
+        inner = (f"({a}, {b}]" for a, b in pairwise(texts))
         return (f"<= {texts[0]}", *inner, f"> {texts[-1]}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,7 +180,7 @@ def count_array(array: pa.Array | pa.ChunkedArray, grid: PinnedGrid) -> GridCoun
     ordered = np.sort(read_numbers(plain, kind))
     nan = int(np.isnan(ordered).sum()) if ordered.dtype.kind == "f" else 0
     ordered = ordered[: len(ordered) - nan]  # numpy sorts NaN last
-    up_to = np.searchsorted(ordered, _edges_like(grid, ordered), side="right")
+    up_to = _places(ordered, grid)
     return GridCounts(_differences(up_to, len(ordered)), plain.null_count, nan)
 
 
@@ -194,9 +197,8 @@ def counts_from_column(column: ColumnProfile, grid: PinnedGrid) -> GridCounts | 
     if not column.kind.is_numeric:
         return None
     ends, counts = column.mass()
-    edges = _edges_like(grid, ends)
-    places = np.searchsorted(ends, edges, side="right")
-    if not column.values.exact and not _ends_at(column, edges, places):
+    places = _places(ends, grid)
+    if not column.values.exact and not _ends_at(column, grid, places):
         return None
     up_to = np.concatenate([[0], np.cumsum(counts)])[places]
     cells = list(_differences(up_to, int(counts.sum())))
@@ -205,25 +207,27 @@ def counts_from_column(column: ColumnProfile, grid: PinnedGrid) -> GridCounts | 
     return GridCounts(tuple(cells), column.nulls, column.nan)
 
 
-def _ends_at(column: ColumnProfile, edges: NDArray[Any], places: NDArray[np.intp]) -> bool:
+def _ends_at(column: ColumnProfile, grid: NumericGrid, places: NDArray[np.intp]) -> bool:
     """Whether no non-empty bin straddles an edge: the next bin begins above it."""
-    assert column.grid is not None  # noqa: S101  (a numeric column has a grid)
-    grid = column.grid
-    starts = grid.bins << grid.level if grid.scale.value == "integer" else grid.lower_bounds()
-    inner = places < len(starts)
-    return bool(np.all(starts[places[inner]] > edges[inner]))
+    free = column.grid
+    assert free is not None  # noqa: S101  (a numeric column has a grid)
+    starts = free.bins << free.level if free.scale is Scale.INTEGER else free.lower_bounds()
+    return all(
+        place >= len(starts) or starts[place].item() > edge for place, edge in zip(places, grid.edges, strict=True)
+    )
 
 
-def _edges_like(grid: NumericGrid, values: NDArray[Any]) -> NDArray[Any]:
-    """Return the edges in the values' own type, without a change of any comparison ``x <= edge``."""
-    if values.dtype.kind == "f":
-        return np.array(grid.edges, dtype=np.float64)
-    # For whole numbers x <= e exactly when x <= floor(e), and limits beyond the type hold all or none.
-    info = np.iinfo(values.dtype)
-    floors = [int(np.floor(edge)) if isinstance(edge, float) else edge for edge in grid.edges]
-    if any(edge < info.min for edge in floors):
-        return np.array([float(edge) for edge in floors])
-    return np.array([min(edge, int(info.max)) for edge in floors], dtype=values.dtype)
+def _places(ordered: NDArray[Any], grid: NumericGrid) -> NDArray[np.intp]:
+    """Return how many of the ascending values are at most each edge."""
+    if ordered.dtype.kind == "f":
+        return np.searchsorted(ordered, np.array(grid.edges, dtype=np.float64), side="right")
+    # For whole numbers x <= e exactly when x <= floor(e); beyond the type an edge holds all or none.
+    info = np.iinfo(ordered.dtype)
+    floors = [math.floor(edge) for edge in grid.edges]
+    edges = np.array([min(max(edge, int(info.min)), int(info.max)) for edge in floors], dtype=ordered.dtype)
+    places = np.searchsorted(ordered, edges, side="right")
+    places[[edge < info.min for edge in floors]] = 0
+    return places
 
 
 def _differences(up_to: NDArray[np.integer[Any]], total: int) -> tuple[int, ...]:
@@ -258,8 +262,8 @@ def _place(values: pa.Array, counts: NDArray[Any], grid: CategoryGrid, target: p
     except (pa.ArrowInvalid, OverflowError):  # a category the type cannot hold, such as -1 among uint64
         whole = [value for value in grid.values if isinstance(value, int) and 0 <= value < 2**64]
         found = dict(zip(whole, _place(values, counts, CategoryGrid(tuple(whole)), target), strict=False))
-        cells = [found.get(value, 0) if isinstance(value, int) else 0 for value in grid.values]
-        return (*cells, int(counts.sum()) - sum(cells))
+        known = [found.get(value, 0) if isinstance(value, int) else 0 for value in grid.values]
+        return (*known, int(counts.sum()) - sum(known))
     places = pc.index_in(values, value_set=categories).fill_null(len(grid.values)).to_numpy()
     cells = np.zeros(grid.cells, np.int64)
     np.add.at(cells, places, counts)
@@ -269,7 +273,8 @@ def _place(values: pa.Array, counts: NDArray[Any], grid: CategoryGrid, target: p
 def _check_categories(kind: Kind, grid: CategoryGrid, type_text: str) -> None:
     expected = {Kind.TEXT: str, Kind.INTEGER: int, Kind.UNSIGNED: int, Kind.BOOLEAN: bool}.get(kind)
     if expected is None or any(type(value) is not expected for value in grid.values):
+        held = type(next(iter(grid.values), "")).__name__
         raise SchemaMismatchError(
-            f"Values of type {type_text} have no place in a vocabulary of {type(next(iter(grid.values), '')).__name__}.",
+            f"Values of type {type_text} have no place in a vocabulary of {held}.",
             hint="Text, whole numbers and booleans have vocabularies of their own kind.",
         )
