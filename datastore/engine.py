@@ -183,6 +183,8 @@ class Engine:
                 if isinstance(error, FoldstoreError):
                     raise
                 raise self._name_culprit(error, expressions, feed) from error
+            finally:
+                feed.stop()
 
     def mask(
         self, predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
@@ -240,6 +242,8 @@ class Engine:
         query: str | ParsedQuery,
         tables: Mapping[str, pa.Table],
         params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        owned: bool = False,
     ) -> "QueryResult":
         """Run a query over Arrow tables; only those that it names are shown to DuckDB, without a copy.
 
@@ -251,6 +255,8 @@ class Engine:
             The tables by the names that the query uses.
         params : sequence or mapping, optional
             Values for ``?`` and ``$1``, or for ``$name``; they are bound, never formatted into the text.
+        owned : bool
+            Close this engine together with the result.
 
         Raises
         ------
@@ -274,7 +280,7 @@ class Engine:
         except _ENGINE_ERRORS as error:
             connection.close()
             raise query_failed(error, used) from error
-        return QueryResult(connection, reader, used)
+        return QueryResult(connection, reader, used, self if owned else None)
 
     def _name_culprit(
         self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"
@@ -300,12 +306,17 @@ class QueryResult:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, tables: Mapping[str, pa.Table]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        reader: pa.RecordBatchReader,
+        tables: Mapping[str, pa.Table],
+        engine: Engine | None,
     ) -> None:
         self.schema: pa.Schema = reader.schema
         self._connection = connection
         self._reader: pa.RecordBatchReader | None = reader
         self._tables = tables
+        self._engine = engine
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows as record batches; nothing is gathered."""
@@ -326,6 +337,8 @@ class QueryResult:
         """Stop the query."""
         self._reader = None
         self._connection.close()
+        if self._engine is not None:
+            self._engine.close()
 
     def _stream(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         try:
@@ -333,7 +346,7 @@ class QueryResult:
         except _ENGINE_ERRORS as error:
             raise query_failed(error, self._tables) from error
         finally:
-            self._connection.close()
+            self.close()
 
 
 @contextmanager
@@ -419,8 +432,14 @@ def run_query(
 
     Without an engine of the caller's, one is opened for this query and freed with its result.
     """
-    lent = engine if engine is not None else Engine()
-    return lent.run_query(query, tables, params)
+    if engine is not None:
+        return engine.run_query(query, tables, params)
+    own = Engine()
+    try:
+        return own.run_query(query, tables, params, owned=True)
+    except BaseException:
+        own.close()
+        raise
 
 
 def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | None) -> duckdb.DuckDBPyConnection:

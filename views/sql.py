@@ -1,0 +1,122 @@
+"""SQL over versions and views: names are resolved by the store, rows stream out of the engine."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
+from foldstore.views.display import MAX_ROWS, html_table, shorten
+from foldstore.views.source import Source
+from foldstore.views.view import View
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Params = Sequence[Any] | Mapping[str, Any]
+# Turns a name of the query (an address) into rows; raises NotFoundError, with what exists, for any other.
+Resolve = Callable[[str], "pa.Table | Source | View"]
+
+
+def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engine) -> "SqlResult":
+    """Run a query over the versions and views that it names.
+
+    Parameters
+    ----------
+    query : str
+        One query that only reads. Names with ``@``, ``#`` or ``.`` are quoted: ``FROM "flights@3"``.
+    params : sequence or mapping, optional
+        Values for ``?`` or ``$name``, bound and never formatted into the text.
+    resolve : callable
+        Turns each name that the query uses into a table, a pinned version or a view.
+    engine : Engine
+        Runs it.
+
+    Raises
+    ------
+    InvalidQueryError
+        When the text is not one query that only reads, or does not fit the tables.
+    NotFoundError
+        From `resolve`, for a name that it does not know.
+    """
+    parsed = engine.parse_query(query)
+    tables = {name: _table(resolve(name)) for name in parsed.tables}
+    return SqlResult(engine, parsed, tables, params)
+
+
+def _table(found: "pa.Table | Source | View") -> pa.Table:
+    if isinstance(found, pa.Table):
+        return found
+    return found.to_arrow() if isinstance(found, View) else found.to_table()
+
+
+class SqlResult:
+    """The answer to a query over pinned versions.
+
+    The query starts at once, so that errors show where it was written, and streams. Asking for the rows a
+    second time runs it again.
+    """
+
+    __slots__ = ("_engine", "_params", "_query", "_started", "_tables", "arrow_schema")
+
+    def __init__(
+        self, engine: Engine, query: ParsedQuery, tables: Mapping[str, pa.Table], params: Params | None
+    ) -> None:
+        self._engine = engine
+        self._query = query
+        self._tables = tables
+        self._params = params
+        self._started: QueryResult | None = engine.run_query(query, tables, params)
+        self.arrow_schema: pa.Schema = self._started.schema
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as record batches."""
+        return self._run().to_batches()
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return the rows as a reader, for whatever takes an Arrow stream."""
+        return self._run().to_reader()
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as a table."""
+        return self._run().to_arrow()
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return the rows as a polars DataFrame."""
+        from foldstore.views import frames
+
+        return frames.to_polars(self.to_arrow())
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a pandas DataFrame; pandas is an extra."""
+        from foldstore.views import frames
+
+        return frames.to_pandas(self.to_arrow())
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the rows as tuples of Python values."""
+        table = self.to_arrow()
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{field.name}: {field.type}" for field in self.arrow_schema)
+        return shorten(f"<SqlResult ({names}) of {' '.join(self._query.text.split())}>", 200)
+
+    def _repr_html_(self) -> str:
+        batches, found = [], 0
+        result = self._engine.run_query(self._query, self._tables, self._params)
+        for batch in result.to_batches():
+            batches.append(batch.slice(0, MAX_ROWS))
+            found += batch.num_rows
+            if found >= MAX_ROWS:
+                break
+        result.close()
+        head = pa.Table.from_batches(batches, self.arrow_schema).slice(0, MAX_ROWS)
+        return html_table(head, f"{head.num_rows} rows shown: {self!r}")
+
+    def _run(self) -> QueryResult:
+        started, self._started = self._started, None
+        return started or self._engine.run_query(self._query, self._tables, self._params)
