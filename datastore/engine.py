@@ -133,7 +133,7 @@ class Engine:
         with self._borrowed() as connection:
             tree = _expression_tree(connection, text, where)
             columns = columns_used(tree, schema, _function_kinds(), where=where)
-            _refuse_case_twins(columns, where)
+            _refuse_case_twins(columns, where, InvalidExpressionError)
             sql = f"(\n{text}\n)"
             try:
                 connection.register(_ROWS, narrow(schema, columns).empty_table())
@@ -271,7 +271,7 @@ class Engine:
         connection = self.connection()
         try:
             for name, table in used.items():
-                _refuse_case_twins(table.schema.names, f"table {name!r}")
+                _refuse_case_twins(table.schema.names, f"table {name!r}", InvalidQueryError)
                 connection.register(name, _scannable(connection, name, table, parsed))
             reader = _relation(connection, parsed.text, params).to_arrow_reader(_BATCH_ROWS)
         except FoldstoreError:
@@ -543,12 +543,12 @@ def _refuse_name_twins(names: Iterable[str]) -> None:
             )
 
 
-def _refuse_case_twins(columns: Iterable[str], where: str) -> None:
+def _refuse_case_twins(columns: Iterable[str], where: str, kind: type[FoldstoreError]) -> None:
     seen: dict[str, str] = {}
     for name in columns:
         other = seen.setdefault(name.lower(), name)
         if other != name:
-            raise InvalidExpressionError(
+            raise kind(
                 f"{where}: the columns {other!r} and {name!r} differ in case only, and SQL takes them for one.",
                 hint="Rename one of them.",
                 columns=[other, name],

@@ -1,0 +1,97 @@
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from foldstore.datastore.engine import Engine
+from foldstore.errors import InvalidQueryError, NotFoundError
+from foldstore.views.sql import SqlResult, run_sql
+from foldstore.views.view import View
+from tests.views.table_source import TableSource
+
+OLD = TableSource(pa.table({"k": [1, 2, 3], "x": [1.0, 2.0, 3.0]}), "flights@1", "v-1")
+NEW = TableSource(pa.table({"k": [2, 3, 4], "x": [2.0, 3.5, 4.0]}), "flights@2", "v-2")
+
+
+class Names:
+    """What a store knows, and what it was asked for."""
+
+    def __init__(self, **more: Any) -> None:
+        self.known: dict[str, Any] = {"flights@1": OLD, "flights@2": NEW, **more}
+        self.asked: list[str] = []
+
+    def __call__(self, name: str) -> Any:
+        self.asked.append(name)
+        if name not in self.known:
+            raise NotFoundError(f"There is no dataset {name!r}.", hint="Did you mean 'flights'?")
+        return self.known[name]
+
+
+def sql(engine: Engine, query: str, params: Any = None, names: Names | None = None) -> SqlResult:
+    return run_sql(query, params, names or Names(), engine=engine)
+
+
+def test_two_versions_meet_in_one_query(engine: Engine) -> None:
+    names = Names(unused=OLD)
+    result = sql(
+        engine,
+        'SELECT o.k, n.x - o.x AS change FROM "flights@1" o JOIN "flights@2" n USING (k) WHERE o.x <> n.x',
+        names=names,
+    )
+    assert result.rows() == [(3, 0.5)]
+    assert sorted(names.asked) == ["flights@1", "flights@2"]
+
+
+def test_a_view_can_be_queried(engine: Engine) -> None:
+    names = Names(late=View(OLD, engine=engine).where("x > 1"))
+    assert sql(engine, "SELECT count(*) FROM late", names=names).rows() == [(2,)]
+
+
+def test_an_unknown_name_is_answered_by_the_store(engine: Engine) -> None:
+    with pytest.raises(NotFoundError, match="no dataset 'flihgts'") as caught:
+        sql(engine, "FROM flihgts")
+    assert caught.value.hint == "Did you mean 'flights'?"
+
+
+def test_a_table_is_not_found_behind_the_back_of_the_store(engine: Engine) -> None:
+    OTHER = pa.table({"i": [1]})  # noqa: F841, N806 - what a replacement scan would find
+    for query in ("FROM OTHER", "FROM duckdb_settings", "FROM '/etc/passwd'", "FROM foldstore.versions"):
+        with pytest.raises(NotFoundError):
+            sql(engine, query)
+
+
+def test_every_end_gives_the_rows_again(engine: Engine) -> None:
+    result = sql(engine, 'FROM "flights@1" ORDER BY k DESC')
+    expected = OLD.table.take([2, 1, 0])
+    assert result.to_arrow().equals(expected)
+    assert result.to_arrow().equals(expected)
+    assert result.to_reader().read_all().equals(expected)
+    assert pa.Table.from_batches(result.to_batches()).equals(expected)
+    assert pa.table(result).equals(expected)
+    assert result.to_polars().equals(pl.DataFrame(expected))
+    assert result.rows() == [(3, 3.0), (2, 2.0), (1, 1.0)]
+    assert result.arrow_schema == expected.schema
+
+
+def test_parameters_are_bound(engine: Engine) -> None:
+    assert sql(engine, 'SELECT k FROM "flights@1" WHERE x > ? ORDER BY 1', [1.5]).rows() == [(2,), (3,)]
+    assert sql(engine, "SELECT $who AS who", {"who": "'; DROP"}).rows() == [("'; DROP",)]
+
+
+def test_a_wrong_query_fails_where_it_is_written(engine: Engine) -> None:
+    with pytest.raises(InvalidQueryError, match="only queries"):
+        sql(engine, "DELETE FROM flights")
+    with pytest.raises(InvalidQueryError) as caught:
+        sql(engine, 'SELECT kk FROM "flights@1"')
+    assert "Available: k, x." in str(caught.value) or "Did you mean 'k'" in str(caught.value)
+
+
+def test_the_repr_is_one_line_and_html_is_escaped(engine: Engine) -> None:
+    result = sql(engine, "SELECT '<b>' AS \"<i>\",\n i FROM range(100_000) t(i)")
+    assert repr(result) == "<SqlResult (<i>: string, i: int64) of SELECT '<b>' AS \"<i>\", i FROM range(100_000) t(i)>"
+    html = result._repr_html_()
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert html.count("<tr>") == 11
+    assert len(result.rows()) == 100_000
