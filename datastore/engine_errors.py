@@ -24,9 +24,9 @@ def expression_failed(error: Exception, text: str, where: str) -> InvalidExpress
 def query_failed(error: Exception, tables: Mapping[str, pa.Table]) -> InvalidQueryError:
     """Build the error for a query that DuckDB refused or could not finish; say which columns exist."""
     message = _cleaned(error)
-    found = re.search(r'[Cc]olumn (?:with name )?"?(?:[^"\s]+\.)?([^"\s.]+)"? (?:not found|does not)', message)
+    found = re.search(r'column (?:named |with name )?"([^"]+)"', message, re.IGNORECASE)
     columns = [name for table in tables.values() for name in table.schema.names]
-    if found and "column" in message.lower():
+    if found:
         return InvalidQueryError(
             f"The query does not run: {message}", hint=did_you_mean(found.group(1), columns), column=found.group(1)
         )
@@ -35,10 +35,10 @@ def query_failed(error: Exception, tables: Mapping[str, pa.Table]) -> InvalidQue
 
 def _cleaned(error: Exception) -> str:
     """Keep what DuckDB says and where; drop its guesses, which name things of its own catalog."""
-    lines = str(error).replace("foldstore_rows", "t").splitlines()
+    lines = str(error).replace("foldstore_rows", "t").replace('"temp".main.', "").splitlines()
     head = re.sub(r"^(Invalid: )?[A-Z][A-Za-z ]* Error: ", "", lines[0] if lines else type(error).__name__)
-    pointer = [index for index, line in enumerate(lines) if re.match(r"LINE \d+:", line)]
-    kept = lines[pointer[0] : pointer[0] + 2] if pointer else []
+    pointed = [index for index, line in enumerate(lines) if re.match(r"LINE \d+:", line)]
+    kept = lines[pointed[0] : pointed[0] + 2] if pointed else []
     return "\n".join([cut(head, 600), *(cut(line, 240) for line in kept)])
 
 
