@@ -81,7 +81,7 @@ class Engine:
         self._database: duckdb.DuckDBPyConnection | None = _open(memory_limit, threads, temp_directory)
 
     def close(self) -> None:
-        """Free what DuckDB holds; results that are still being read end in an error."""
+        """Take no more work; what is being read may be read to its end."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
@@ -195,14 +195,19 @@ class Engine:
             yield pc.fill_null(column, _FALSE) if column.null_count else column
 
     def filter_batches(
-        self, predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+        self,
+        predicate: Expression,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        keep: Sequence[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Keep the rows for which the predicate holds; batches that keep all rows pass uncopied."""
+        """Keep the rows for which the predicate holds; a batch that keeps all of them passes uncopied."""
         waiting: deque[pa.RecordBatch] = deque()
 
         def remember() -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                waiting.append(batch)
+                waiting.append(batch if keep is None else batch.select(keep))
                 yield batch
 
         for held in self.mask(predicate, schema, remember()):
@@ -468,7 +473,7 @@ def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | 
 
 @functools.cache
 def _function_kinds() -> Mapping[str, FunctionKind]:
-    """Ask DuckDB once in a process which functions it has."""
+    """Ask DuckDB which functions it has; they are the same for a whole process."""
     with duckdb.connect(":memory:") as connection:
         rows = connection.execute("SELECT function_name, function_type, stability FROM duckdb_functions()").fetchall()
     return classify_functions(rows)

@@ -98,14 +98,15 @@ def make_limit(rows: object, schema: pa.Schema) -> Limit:
 def prune(steps: Sequence[Step], wanted: Sequence[str], schema: pa.Schema) -> tuple[tuple[Step, ...], list[str]]:
     """Drop what no later step reads; return the steps and the columns to read from the source.
 
-    A column is always kept, so that batches keep their row counts.
+    A step's arrow schema becomes what it hands on, so that a filter does not copy columns that only its
+    condition reads. A column is always kept, so that batches keep their row counts.
     """
     needed = set(wanted)
     kept: list[Step] = []
     for index in range(len(steps) - 1, -1, -1):
         before = steps[index - 1].arrow_schema if index else schema
         kept.append(_pruned(steps[index], needed, before))
-        needed = _needed_by(kept[-1], needed)
+        needed = _needed_by(kept[-1])
     return tuple(reversed(kept)), [name for name in schema.names if name in needed] or schema.names[:1]
 
 
@@ -118,41 +119,39 @@ def _pruned(step: Step, needed: set[str], before: pa.Schema) -> Step:
         fields = [before.field(name) for name in columns]
         fields += [pa.field(name, each.type) for name, each in expressions.items()]
         return Select(columns, expressions, pa.schema(fields))
-    names = [name for name in before.names if name in needed or name in _read_by(step)] or before.names[:1]
+    read = step.predicate.columns if isinstance(step, Where) else ()
+    names = [name for name in before.names if name in needed] or [*read[:1], *before.names[:1]][:1]
     return replace(step, arrow_schema=pa.schema([before.field(name) for name in names]))
 
 
-def _read_by(step: Step) -> tuple[str, ...]:
-    return step.predicate.columns if isinstance(step, Where) else ()
-
-
-def _needed_by(step: Step, needed: set[str]) -> set[str]:
+def _needed_by(step: Step) -> set[str]:
     if isinstance(step, Select):
         return {*step.columns, *(name for each in step.expressions.values() for name in each.columns)}
-    return needed | set(_read_by(step))
+    return {*step.arrow_schema.names, *(step.predicate.columns if isinstance(step, Where) else ())}
 
 
 def run_steps(
     engine: Engine, steps: Iterable[Step], schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Chain the steps over batches; nothing runs before the first batch is asked for."""
+    """Chain pruned steps over batches; nothing runs before the first batch is asked for."""
     for step in steps:
         if isinstance(step, Where):
-            batches = engine.filter_batches(step.predicate, schema, batches)
+            batches = engine.filter_batches(step.predicate, schema, batches, keep=step.arrow_schema.names)
         elif isinstance(step, Limit):
-            batches = _limited(batches, step.rows)
+            batches = _limited(batches, step)
         else:
             batches = _selected(engine, step, schema, batches)
-            schema = step.arrow_schema
+        schema = step.arrow_schema
     return batches
 
 
-def _limited(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def _limited(batches: Iterator[pa.RecordBatch], step: Limit) -> Iterator[pa.RecordBatch]:
+    rows = step.rows
     while rows > 0:
         batch = next(batches, None)
         if batch is None:
             return
-        yield batch.slice(0, rows)
+        yield batch.slice(0, rows).select(step.arrow_schema.names)
         rows -= batch.num_rows
 
 

@@ -145,6 +145,13 @@ def test_an_unknown_column_is_answered_with_what_was_meant(engine: Engine) -> No
     assert "Did you mean 'arr_delay'" in str(caught.value)
 
 
+@pytest.mark.parametrize("query", ["SELECT t.zz FROM t", "FROM t WHERE zz = 1", "FROM t JOIN t u USING (zz)"])
+def test_every_kind_of_unknown_column_is_answered_with_what_exists(engine: Engine, query: str) -> None:
+    with pytest.raises(InvalidQueryError, match="zz") as caught:
+        engine.run_query(query, {"t": TABLE})
+    assert caught.value.hint == "Available: a, s."
+
+
 def test_an_error_on_a_value_points_into_the_query(engine: Engine) -> None:
     with pytest.raises(InvalidQueryError, match=r"LINE 1: SELECT s::INT FROM t\n +\^"):
         engine.run_query("SELECT s::INT FROM t", {"t": TABLE}).to_arrow()

@@ -185,6 +185,15 @@ class TestCopies:
         assert pa.total_allocated_bytes() - before < 10_000_000
         del batches
 
+    def test_columns_that_only_a_condition_reads_are_not_copied(self, engine: Engine) -> None:
+        rows = 100_000
+        table = pa.table({"i": np.arange(rows), "long": ["x" * 100] * rows})
+        view = view_of(table, engine).where("long LIKE 'x%' AND i > 10").select("i")
+        before = pa.total_allocated_bytes()
+        kept = view.to_arrow()
+        assert kept.num_rows == rows - 11
+        assert pa.total_allocated_bytes() - before < 2_000_000
+
     def test_explain_says_what_copies(self, flights: TableSource, engine: Engine) -> None:
         plain = view_of(flights, engine).select("carrier", "distance").limit(10).explain()
         assert plain.zero_copy
@@ -231,6 +240,12 @@ class TestEnds:
         assert lazy.filter(pl.col("a") > 1).select("a").collect()["a"].to_list() == [2, 3]
         assert source.asked == [["a"]]
         assert lazy.head(1).collect().rows() == [(1, 4, 7)]
+
+    def test_rows_are_counted_when_no_column_is_needed(self, engine: Engine) -> None:
+        view = view_of(pa.table({"a": [1, 2, 3]}), engine).where("a > 1")
+        assert view.scan().select(pl.len()).collect().item() == 2
+        assert view.select(one="1").to_arrow()["one"].to_pylist() == [1, 1]
+        assert view.where("true").select(one="1").count() == 2
 
     def test_numpy_shares_flat_columns_and_copies_others(self, engine: Engine) -> None:
         table = pa.table({"i": [1, 2], "n": [1, None], "s": ["a", None], "b": [True, False]})
