@@ -233,7 +233,7 @@ class Engine:
         """
         check_query_text(text)
         with self._borrowed() as connection:
-            tree = _tree(connection, without_explain(text))
+            (tree,) = _trees(connection, without_explain(text))
         if tree.get("error"):
             message = str(tree.get("error_message", ""))
             if tree.get("error_type") == "not implemented" and "Only SELECT" in message:
@@ -486,10 +486,14 @@ def _relation(
     return connection.sql(sql, params=values)
 
 
-def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:
-    rows = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+def _trees(connection: duckdb.DuckDBPyConnection, *texts: str) -> list[Mapping[str, Any]]:
+    (row,) = connection.execute(f"SELECT {', '.join(['json_serialize_sql(?)'] * len(texts))}", list(texts)).fetchall()
+    return [_read_tree(written) for written in row]
+
+
+def _read_tree(written: str) -> Mapping[str, Any]:
     try:
-        tree: Mapping[str, Any] = json.loads(rows[0][0])
+        tree: Mapping[str, Any] = json.loads(written)
     except RecursionError:
         return {"error": True, "error_message": "it is nested too deeply"}
     return tree if tree.get("error") or "statements" in tree else {"statements": []}
@@ -497,8 +501,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:
 
 def _expression_tree(connection: duckdb.DuckDBPyConnection, text: str, where: str) -> Mapping[str, Any]:
     # Without parentheses too: `a) OR (b` is an expression only inside them.
-    bare = _tree(connection, f"SELECT\n{text}\nFROM t")
-    wrapped = _tree(connection, f"{_OPENING}{text}\n) FROM t")
+    bare, wrapped = _trees(connection, f"SELECT\n{text}\nFROM t", f"{_OPENING}{text}\n) FROM t")
     if wrapped.get("error"):
         message = cut(str(wrapped.get("error_message", "")), 300)
         raise InvalidExpressionError(
@@ -562,8 +565,6 @@ def _refuse_case_twins(columns: Iterable[str], where: str, kind: type[FoldstoreE
 
 def _scannable(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, query: ParsedQuery) -> pa.Table:
     """Leave out columns of types that DuckDB cannot read, unless the query asks for all columns."""
-    if all(_is_plain(field.type) for field in table.schema):
-        return table
     unreadable = [field for field in table.schema if not _is_plain(field.type) and not _reads(connection, field)]
     if unreadable and query.has_star:
         shown = ", ".join(f"{field.name!r} ({field.type})" for field in unreadable)
