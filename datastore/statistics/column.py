@@ -233,11 +233,11 @@ class ColumnProfile:
             "zero": self.zero,
             "negative": self.negative,
             "empty": self.empty,
-            "minimum": _json(self.minimum),
-            "maximum": _json(self.maximum),
+            "minimum": json_value(self.minimum),
+            "maximum": json_value(self.maximum),
             "distinct": self.distinct,
             "distinct_exact": self.distinct_exact,
-            "top": [[_json(value), count] for value, count in self.top(10)],
+            "top": [[json_value(value), count] for value, count in self.top(10)],
         }
         if self.kind.is_numeric and self.kind is not Kind.TEMPORAL:
             quantiles = {f"q{q:g}": self.quantile(q / 100) for q in (5, 25, 50, 75, 95)}
@@ -423,8 +423,8 @@ def _brief(value: Value | None) -> str:
     return text if len(text) <= 24 else text[:23] + "…"
 
 
-def _json(value: Value | None) -> Any:
-    """Return a value as JSON can carry it: infinities, times, decimals and bytes as text."""
+def json_value(value: Value | None) -> Any:
+    """Return a value as JSON can carry it: NaN, infinities, times, decimals and bytes as text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -1,0 +1,125 @@
+"""Anomalies: one finding each, with a stable code, the evidence, and a fix that a person may accept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from foldstore.types import Severity
+from foldstore.validation.evolution import Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a code stands for.
+
+    Attributes
+    ----------
+    severity : Severity
+        How grave it is unless a schema says otherwise.
+    template : str
+        The message, filled from facts.
+    """
+
+    severity: Severity
+    template: str
+
+
+CODES: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "no_data": Code(Severity.ERROR, "{address} has no rows"),
+        "rows_too_few": Code(Severity.ERROR, "{rows} rows, expected at least {expected}"),
+        "duplicate_key": Code(Severity.ERROR, "{groups} key values occur twice or more ({rows} rows), e.g. {example}"),
+        "column_missing": Code(Severity.ERROR, "column absent (required: stage {stage})"),
+        "column_new": Code(Severity.WARN, "new column of type {type}"),
+        "type_mismatch": Code(Severity.ERROR, "type {observed}, expected {expected}"),
+        "null_fraction_high": Code(Severity.ERROR, "null in {share} [{low}, {high}], allowed {allowed}"),
+        "all_null": Code(Severity.ERROR, "all {rows} rows are null"),
+        "nan_present": Code(Severity.ERROR, "{count} values are NaN"),
+        "below_min": Code(Severity.ERROR, "{count} values below {limit} (min {extreme})"),
+        "above_max": Code(Severity.ERROR, "{count} values above {limit} (max {extreme})"),
+        "value_outside_domain": Code(Severity.ERROR, "{share} outside domain; new: {new}"),
+        "constant_column": Code(Severity.WARN, "all {count} values are {value}"),
+        "drift": Code(
+            Severity.ERROR,
+            "distribution drifted: JS {effect} (noise {noise}, limit {limit}), p {p}; largest change: {change}",
+        ),
+        "missingness_drift": Code(
+            Severity.ERROR, "null fraction moved from {before} to {after}: Cohen h {effect} (limit {limit}), p {p}"
+        ),
+        "drift_untestable": Code(Severity.INFO, "{rows} values cannot show a change of {tau} ({needs})"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """One finding.
+
+    Attributes
+    ----------
+    code : str
+        A key of `CODES`.
+    severity : Severity
+    column : str or None
+        None for findings about the whole dataset.
+    message : str
+    observed, expected : plain data
+    count : int or None
+        How many rows.
+    fraction : float or None
+        Which share of the rows that could have failed.
+    example_rows : tuple of dict
+        At most ten: row position, key values, the value.
+    evidence : Mapping[str, Any]
+        Effect sizes, p-values, sizes.
+    fix : tuple of patches, or None
+        What `DataSchema.accept` would change.
+    """
+
+    code: str
+    severity: Severity
+    column: str | None
+    message: str
+    observed: Any = None
+    expected: Any = None
+    count: int | None = None
+    fraction: float | None = None
+    example_rows: tuple[Mapping[str, Any], ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    fix: tuple[Patch, ...] | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.column is None else f"{self.column}: "
+        return f"{self.severity}: {where}{self.message} [{self.code}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-safe data."""
+        plain: dict[str, Any] = {each: getattr(self, each) for each in self.__slots__}
+        plain["severity"] = str(self.severity)
+        plain["example_rows"] = [dict(row) for row in self.example_rows]
+        plain["evidence"] = dict(self.evidence)
+        plain["fix"] = None if self.fix is None else [dict(patch) for patch in self.fix]
+        return plain
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Anomaly":
+        """Read what `to_dict` gave."""
+        made = dict(data)
+        made["severity"] = Severity(made["severity"])
+        made["example_rows"] = tuple(made["example_rows"])
+        made["fix"] = None if made["fix"] is None else tuple(made["fix"])
+        return cls(**made)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction for people.
+
+    Examples
+    --------
+    >>> percent(0.0321), percent(0.00002), percent(0)
+    ('3.2 %', '0.002 %', '0 %')
+    """
+    if fraction == 0 or abs(fraction) >= 0.001:
+        return f"{fraction * 100:.3g} %" if abs(fraction) < 0.01 else f"{round(fraction * 100, 1):g} %"
+    return f"{fraction * 100:.1g} %"

@@ -1,0 +1,123 @@
+"""The distribution checks of a schema: its pinned grids compared, and what the comparison means."""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any
+
+from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid
+from foldstore.types import Severity
+from foldstore.validation.anomaly import percent
+from foldstore.validation.column_checks import set_field
+from foldstore.validation.column_schema import ColumnSchema, DriftPolicy
+from foldstore.validation.drift import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
+from foldstore.validation.evolution import Patch
+from foldstore.validation.finding import Finding
+from foldstore.validation.subject import Subject
+
+_FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
+
+
+def drift_from_schema(subject: Subject, columns: Mapping[str, ColumnSchema], *, seed: str) -> DriftResult:
+    """Compare every column that has a drift policy with its reference."""
+    grids: dict[str, PinnedGrid] = {
+        name: column.grid for name, column in columns.items() if column.drift is not None and column.grid is not None
+    }
+    counts = subject.grid_counts(grids) if grids else {}
+    targets = [
+        target
+        for name, grid in grids.items()
+        if (target := _target(name, columns[name], grid, counts[name])) is not None
+    ]
+    return detect_drift(targets, seed=seed)
+
+
+def check_drift(result: ColumnDrift, policy: DriftPolicy) -> Iterator[Finding]:
+    """Yield what a comparison found."""
+    if result.verdict in _FLAGS:
+        yield _drifted(result, policy)
+    elif result.verdict is DriftVerdict.UNTESTABLE and result.n_current:
+        yield _untestable(result, policy)
+    if result.null_verdict in _FLAGS:
+        yield _nulls_drifted(result, policy)
+
+
+def _target(name: str, column: ColumnSchema, grid: PinnedGrid, current: GridCounts) -> DriftTarget | None:
+    if column.reference is None or column.drift is None:
+        return None
+    return DriftTarget(
+        column=name, labels=grid.labels, reference=column.reference, current=current, policy=column.drift
+    )
+
+
+def _drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
+    limit = policy.tau_error if result.verdict is DriftVerdict.ERROR else policy.tau_warn
+    change = result.largest_change
+    return Finding(
+        code="drift",
+        column=result.column,
+        severity=_FLAGS[result.verdict],
+        facts={
+            "effect": f"{result.effect:.2f}",
+            "noise": f"{result.noise:.2f}",
+            "limit": f"{limit:.2f}",
+            "p": _p(result.p_adjusted),
+            "change": f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}",
+        },
+        observed=result.effect,
+        expected=limit,
+        evidence=_evidence(result, "effect", "noise", "p_value", "p_adjusted", "method", "largest_change"),
+        fix=_raise_limits(result.column, result.effect, policy, "tau"),
+    )
+
+
+def _untestable(result: ColumnDrift, policy: DriftPolicy) -> Finding:
+    needs = "a larger reference is needed" if result.needed is None else f"needs about {result.needed}"
+    return Finding(
+        code="drift_untestable",
+        column=result.column,
+        facts={"rows": result.n_current, "tau": f"{policy.tau_warn:.2f}", "needs": needs},
+        observed=result.n_current,
+        expected=result.needed,
+        evidence=_evidence(result, "effect", "noise", "p_value", "p_adjusted", "method"),
+    )
+
+
+def _nulls_drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
+    limit = policy.null_error if result.null_verdict is DriftVerdict.ERROR else policy.null_warn
+    return Finding(
+        code="missingness_drift",
+        column=result.column,
+        severity=_FLAGS[result.null_verdict],
+        facts={
+            "before": percent(result.null_before),
+            "after": percent(result.null_after),
+            "effect": f"{result.null_effect:.2f}",
+            "limit": f"{limit:.2f}",
+            "p": _p(result.null_p_adjusted),
+        },
+        observed=result.null_after,
+        expected=result.null_before,
+        evidence=_evidence(result, "null_effect", "null_p_value", "null_p_adjusted"),
+        fix=_raise_limits(result.column, result.null_effect, policy, "null"),
+    )
+
+
+def _raise_limits(column: str, effect: float, policy: DriftPolicy, prefix: str) -> tuple[Patch, ...]:
+    """Raise the limits to just above what was seen; the baseline stays where it is."""
+    limit = ceil(effect * 100 + 0.5) / 100
+    if prefix == "tau" and limit > 1:
+        return (set_field(column, "drift", value=None),)
+    error = max(limit, getattr(policy, f"{prefix}_error"))
+    return (
+        set_field(column, f"drift.{prefix}_warn", value=limit),
+        set_field(column, f"drift.{prefix}_error", value=error),
+    )
+
+
+def _evidence(result: ColumnDrift, *names: str) -> dict[str, Any]:
+    plain = result.to_dict()
+    return {**{name: plain[name] for name in names}, "n_ref": result.n_reference, "n_cur": result.n_current}
+
+
+def _p(value: float) -> str:
+    return "< 1e-9" if value < 1e-9 else f"{value:.1g}"

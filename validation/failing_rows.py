@@ -1,0 +1,121 @@
+"""The second look: exact counts and a few example rows of what failed, in one bounded pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.reading import plain_array
+from foldstore.validation.subject import Subject
+
+EXAMPLES: Final = 10
+
+# Says of each value of a column whether it fails.
+Predicate: TypeAlias = Callable[[pa.Array], pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How many rows fail a check, and the first of them.
+
+    Attributes
+    ----------
+    count : int
+    examples : tuple of dict
+        ``row`` (position), ``key`` (by column), ``value``.
+    """
+
+    count: int
+    examples: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A column and what fails in it."""
+
+    column: str
+    fails: Predicate
+
+
+def is_null(values: pa.Array) -> pa.Array:
+    """Say which values are null."""
+    return pc.is_null(values)
+
+
+def is_nan(values: pa.Array) -> pa.Array:
+    """Say which values are NaN."""
+    return pc.is_nan(values)
+
+
+def below(limit: float) -> Predicate:
+    """Return the predicate of values below a limit."""
+    return lambda values: pc.less(*_comparable(values, limit))
+
+
+def above(limit: float) -> Predicate:
+    """Return the predicate of values above a limit."""
+    return lambda values: pc.greater(*_comparable(values, limit))
+
+
+def outside(allowed: Sequence[Any]) -> Predicate:
+    """Return the predicate of values that are not null and not allowed."""
+
+    def fails(values: pa.Array) -> pa.Array:
+        known = pc.is_in(values, value_set=pa.array(allowed).cast(values.type))
+        return pc.and_(pc.invert(known), pc.is_valid(values))
+
+    return fails
+
+
+def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[str]) -> dict[int, Failure]:
+    """Answer all questions in one pass over the columns they name, and the key."""
+    columns = list(dict.fromkeys([*(each.column for each in questions.values()), *keys]))
+    counts = dict.fromkeys(questions, 0)
+    examples: dict[int, list[dict[str, Any]]] = {number: [] for number in questions}
+    position = 0
+    for batch in subject.batches(columns):
+        for number, question in questions.items():
+            mask = question.fails(plain_array(batch.column(question.column)))
+            failing = pc.sum(mask).as_py() or 0
+            counts[number] += failing
+            room = EXAMPLES - len(examples[number])
+            if failing and room > 0:
+                rows = pc.indices_nonzero(mask).slice(0, room)
+                examples[number] += _examples(batch, rows, question.column, keys, position)
+        position += batch.num_rows
+    return {number: Failure(counts[number], tuple(examples[number])) for number in questions}
+
+
+def _examples(
+    batch: pa.RecordBatch, rows: pa.Array, column: str, keys: Sequence[str], position: int
+) -> list[dict[str, Any]]:
+    taken = batch.select(list(dict.fromkeys([column, *keys]))).take(rows).to_pylist()
+    return [
+        {
+            "row": position + row,
+            "key": {key: json_value(values[key]) for key in keys},
+            "value": json_value(values[column]),
+        }
+        for row, values in zip(rows.to_pylist(), taken, strict=True)
+    ]
+
+
+def _comparable(values: pa.Array, limit: float) -> tuple[pa.Array, pa.Scalar]:
+    """Return both sides of a comparison in one type, times as ticks, whole numbers exact where both are."""
+    kind = values.type
+    if pa.types.is_temporal(kind):
+        values = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    elif pa.types.is_boolean(kind):
+        values = values.cast(pa.int8())
+    elif not pa.types.is_integer(kind):
+        return values.cast(pa.float64()), pa.scalar(float(limit))
+    if isinstance(limit, int):
+        wide = pa.uint64() if pa.types.is_uint64(kind) else pa.int64()
+        try:
+            return values.cast(wide), pa.scalar(limit, wide)
+        except (OverflowError, pa.ArrowInvalid):
+            pass  # a limit beyond the type: every value lies on one side of it, as doubles too
+    return values.cast(pa.float64(), safe=False), pa.scalar(float(limit))

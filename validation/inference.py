@@ -1,0 +1,220 @@
+"""Inferring a schema from a profile alone: presence, provable ranges, vocabularies, pinned grids.
+
+Whatever a later batch of sound data would break by chance or by the calendar is left out, and what
+the inference saw is kept as evidence.
+"""
+
+import re
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from foldstore.datastore.statistics.column import ColumnProfile
+from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, PinnedGrid, counts_from_column
+from foldstore.datastore.statistics.profile import Profile
+from foldstore.datastore.statistics.reading import Kind, parse_type
+from foldstore.errors import column_not_found
+from foldstore.validation.column_schema import (
+    CategoryDomain,
+    ColumnSchema,
+    Domain,
+    DriftPolicy,
+    NumericDomain,
+    plain_type,
+)
+from foldstore.validation.intervals import fraction_above, wilson
+from foldstore.validation.schema import DataSchema
+
+# Rule of three: with 300 rows and no null, at most 1 % are null with 95 % confidence.
+_ROWS_FOR_NO_NULLS: Final = 300
+_ROWS_FOR_RANGES: Final = 1_000
+_ROWS_FOR_CONSTANT: Final = 100
+_GRID_CELLS: Final = 20
+_POINT_MASS: Final = 0.05
+_VOCABULARY: Final = 1_000
+_VOCABULARY_MASS: Final = 0.99
+_DOMAIN_VALUES: Final = 100
+# Share of different values above which whole numbers are taken for identifiers.
+_IDENTIFIER: Final = 0.95
+# Batches differ more than chance alone: a null fraction may rise by a small effect (Cohen) before it fails.
+_NULL_SLACK: Final = 0.10
+_CALENDAR: Final = frozenset(
+    ("year", "quarter", "month", "week", "weekday", "day", "dow", "doy", "date", "yyyymm", "yyyymmdd", "epoch")
+)
+_DAY_OF: Final = re.compile(r"day_of_(week|month|year)")
+_LATITUDE: Final = frozenset({"lat", "latitude"})
+_LONGITUDE: Final = frozenset({"lon", "lng", "longitude"})
+
+
+def infer_schema(profile: Profile, *, keys: Sequence[str] = (), name: str | None = None) -> DataSchema:
+    """Describe what data like this must look like.
+
+    Parameters
+    ----------
+    profile : Profile
+    keys : Sequence[str]
+        The columns that together tell rows apart.
+    name : str, optional
+        The dataset.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When a key is not a column.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from foldstore.datastore.statistics.profile import profile_table
+    >>> infer_schema(profile_table(pa.table({"id": [1, 2]})), keys=["id"]).columns["id"].type
+    'int64'
+    """
+    for key in keys:
+        if key not in profile.columns:
+            raise column_not_found(key, profile.columns, where="the profile")
+    columns = {each: infer_column(each, column, is_key=each in keys) for each, column in profile.columns.items()}
+    return DataSchema(
+        columns=columns, name=name, keys=tuple(keys), provenance={"inferred_from": profile.id, "rows": profile.rows}
+    )
+
+
+def infer_column(name: str, column: ColumnProfile, *, is_key: bool = False) -> ColumnSchema:
+    """Describe what a column like this must look like."""
+    fields: dict[str, Any] = {"type": plain_type(column.type), "inferred": True, "evidence": _evidence(column)}
+    fields |= _presence(column)
+    if column.distinct is not None and column.distinct > 1 and not is_calendar(name, column):
+        fields["constant"] = column.present < _ROWS_FOR_CONSTANT
+        fields["domain"] = _domain(name, column, is_key=is_key)
+        grid = infer_grid(name, column, is_key=is_key)
+        reference = None if grid is None else counts_from_column(column, grid)
+        if grid is not None and reference is not None:
+            fields |= {"grid": grid, "reference": reference, "drift": DriftPolicy()}
+    return ColumnSchema(**fields)
+
+
+def is_calendar(name: str, column: ColumnProfile) -> bool:
+    """Whether a column tells when a row is from, and so moves with every batch.
+
+    Dates and timestamps do, and whole numbers with a name such as ``year`` or ``order_month``; hours
+    and minutes are not counted, since batches rarely span less than a day.
+    """
+    kind = parse_type(column.type)
+    if column.kind is Kind.TEMPORAL:
+        return kind is not None and not column.type.startswith(("time32", "time64", "duration"))
+    if column.kind not in (Kind.INTEGER, Kind.UNSIGNED):
+        return False
+    lowered = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return lowered.rsplit("_", 1)[-1] in _CALENDAR or _DAY_OF.search(lowered) is not None
+
+
+def infer_grid(name: str, column: ColumnProfile, *, is_key: bool = False) -> PinnedGrid | None:
+    """Choose the cells to compare distributions on; None where a comparison would say nothing.
+
+    Numbers: 20 cells of equal mass, ties joined, and a cell of its own for each value with more than
+    5 % of the mass. The edges are values, or ends of the free grid's bins, so that the reference
+    counts follow from the profile exactly. Text: the most frequent values that cover 99 %, at most
+    1,000. Identifiers, calendar columns and constants have none.
+    """
+    if column.values is None or not column.present or is_calendar(name, column):
+        return None
+    if column.kind is Kind.BOOLEAN:
+        return CategoryGrid((False, True))
+    if column.kind is Kind.TEXT:
+        return _vocabulary(column)
+    if not column.kind.is_numeric or is_key or _is_identifier(column):
+        return None
+    return _equal_mass(column)
+
+
+def _evidence(column: ColumnProfile) -> dict[str, Any]:
+    plain = column.to_dict()
+    kept = ("rows", "nulls", "nan", "distinct", "distinct_exact", "minimum", "maximum")
+    return {key: plain[key] for key in kept if plain[key] is not None and (key != "nan" or plain[key])}
+
+
+def _presence(column: ColumnProfile) -> dict[str, Any]:
+    n = column.rows
+    if not n:
+        return {}
+    if not column.nulls:
+        return {"nullable": False, "min_fraction": 1.0} if n >= _ROWS_FOR_NO_NULLS else {"min_fraction": _floor(3 / n)}
+    return {"min_fraction": _floor(allowed_null_share(column))}
+
+
+def allowed_null_share(column: ColumnProfile) -> float:
+    """Return the share of nulls that later data may have: chance (Wilson, z = 3) or a small effect more."""
+    _, upper = wilson(column.nulls, column.rows, 3.0)
+    return max(upper, fraction_above(column.null_fraction, _NULL_SLACK))
+
+
+def _floor(null_share: float) -> float:
+    return max(0.0, round(1 - null_share, 6))
+
+
+def _domain(name: str, column: ColumnProfile, *, is_key: bool) -> Domain | None:
+    if column.kind is Kind.TEXT:
+        return _text_domain(column)
+    ranged = column.kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL)
+    if not ranged or column.present < _ROWS_FOR_RANGES or (is_key and _is_identifier(column)):
+        return None
+    low, high = float(column.low or 0), float(column.high or 0)
+    nan: Literal["allow", "deny"] = "deny" if column.kind is Kind.FLOAT and not column.nan else "allow"
+    limits: dict[str, Any] = {}
+    if name.lower() in _LATITUDE and low >= -90 and high <= 90:
+        limits = {"min": -90, "max": 90}
+    elif name.lower() in _LONGITUDE and low >= -180 and high <= 180:
+        limits = {"min": -180, "max": 180}
+    elif low >= 0 and high <= 1 and column.kind is Kind.FLOAT:
+        limits = {"min": 0, "max": 1}
+    elif low >= 0:
+        limits = {"min": 0}
+    return NumericDomain(**limits, nan=nan) if limits or nan == "deny" else None
+
+
+def _text_domain(column: ColumnProfile) -> CategoryDomain | None:
+    """Take the values for a domain when they are few and repeat.
+
+    New values may take the mass that Good and Turing (1953) give to the unseen, f1/n, and three of
+    its standard errors, with f1 the number of values seen once.
+    """
+    values, n = column.values, column.present
+    if values is None or not values.exact or not 2 <= len(values) <= _DOMAIN_VALUES or len(values) > 0.1 * n:
+        return None
+    once = int((values.counts == 1).sum())
+    unseen = (once + 3 * sqrt(max(once, 1))) / n
+    return CategoryDomain(
+        values=tuple(str(value) for value, _ in sorted(column.top(len(values)))), min_mass=_floor(unseen)
+    )
+
+
+def _vocabulary(column: ColumnProfile) -> CategoryGrid | None:
+    if column.values is None or not column.values.exact:  # a reference must be exact
+        return None
+    top = column.top(_VOCABULARY)
+    cumulated = np.cumsum([count for _, count in top])
+    needed = int(np.searchsorted(cumulated, _VOCABULARY_MASS * column.present)) + 1
+    # A value that covers little is no cell of its own in what is mostly other values: identifiers, free text.
+    if needed > len(top) or needed > 0.1 * column.present:
+        return None
+    return CategoryGrid(tuple(str(value) for value, _ in top[:needed]))
+
+
+def _is_identifier(column: ColumnProfile) -> bool:
+    whole = column.kind in (Kind.INTEGER, Kind.UNSIGNED)
+    return whole and column.present >= 100 and (column.distinct or 0) > _IDENTIFIER * column.present
+
+
+def _equal_mass(column: ColumnProfile) -> NumericGrid | None:
+    ends, counts = column.mass()
+    total = int(counts.sum())
+    if len(ends) < 2:
+        return None
+    targets = np.arange(1, _GRID_CELLS) * (total / _GRID_CELLS)
+    places = set(np.searchsorted(np.cumsum(counts), targets).tolist())
+    for heavy in np.flatnonzero(counts > _POINT_MASS * total).tolist():
+        places |= {heavy - 1, heavy}
+    # Above the greatest value there is nothing to set apart.
+    edges = [ends[place].item() for place in sorted(places) if 0 <= place < len(ends) - 1]
+    return NumericGrid(tuple(edges)) if edges else None

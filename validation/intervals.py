@@ -1,0 +1,39 @@
+"""Confidence limits for fractions."""
+
+from math import asin, pi, sin, sqrt
+from typing import Final
+
+# One-sided 99 %.
+Z_CHECK: Final = 2.3263478740408408
+
+
+def wilson(count: int, n: int, z: float) -> tuple[float, float]:
+    """Return the Wilson score interval for a fraction (Wilson 1927).
+
+    ``(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`` with p = count/n.
+
+    Examples
+    --------
+    >>> [round(limit, 4) for limit in wilson(10, 100, 1.959964)]
+    [0.0552, 0.1744]
+    """
+    if n == 0:
+        return 0.0, 1.0
+    p = count / n
+    centre = p + z * z / (2 * n)
+    spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # At the ends the exact limits are 0 and 1; rounding must not move them.
+    low = 0.0 if count == 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if count == n else min(1.0, (centre + spread) / scale)
+    return low, high
+
+
+def cohen_h(p: float, q: float) -> float:
+    """Return the effect size of two fractions, ``|2 asin sqrt p - 2 asin sqrt q|`` (Cohen 1988, 6.2)."""
+    return abs(2 * asin(sqrt(p)) - 2 * asin(sqrt(q)))
+
+
+def fraction_above(p: float, h: float) -> float:
+    """Return the fraction above p whose Cohen h from it is h, at most 1."""
+    return sin(min(asin(sqrt(p)) + h / 2, pi / 2)) ** 2
