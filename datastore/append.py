@@ -17,12 +17,12 @@ from foldstore.datastore.arrow_schema import (
     storage_schema,
 )
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
-from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, number_fragments
+from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, load_head, number_fragments
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.fragment_writer import write_fragments
 from foldstore.datastore.gate import PublishGate
-from foldstore.datastore.ingest.source import BatchSource
+from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.manifest import ColumnGroup
 from foldstore.datastore.storage import Storage
 from foldstore.errors import SchemaMismatchError, column_not_found, did_you_mean
@@ -90,6 +90,13 @@ def append(
                 raise column_not_found(name, plan.written.names, where="the data")
         change = _write(storage, transaction, plan, source, order_by, options)
         return transaction.commit(change, gate)
+
+
+def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource) -> pa.Table:
+    """Return the rows of a source as an append would write them, to be judged before anything is committed."""
+    head = load_head(storage, dataset)
+    plan = plan_columns(storage.engine, dataset, head, source.schema, judged=True)
+    return pa.Table.from_batches(_complete(storage.engine, plan, source), plan.written).cast(plain_schema(plan.written))
 
 
 def _write(

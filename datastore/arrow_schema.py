@@ -143,7 +143,7 @@ def can_cast(source: pa.DataType, target: pa.DataType) -> bool:
     if t.is_dictionary(target):
         return can_cast(source, target.value_type)
     if t.is_timestamp(source) and t.is_timestamp(target):
-        return (source.tz is None) == (target.tz is None)
+        return bool((source.tz is None) == (target.tz is None))
     families = (_is_number, _is_text, _is_binary, _is_list, t.is_time, t.is_duration, t.is_date)
     for family in families:
         if family(source) and family(target):
@@ -152,20 +152,22 @@ def can_cast(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _is_number(arrow_type: pa.DataType) -> bool:
-    return pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type)
+    t = pa.types
+    return bool(t.is_integer(arrow_type) or t.is_floating(arrow_type) or t.is_decimal(arrow_type))
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
-    return pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type)
+    t = pa.types
+    return bool(t.is_string(arrow_type) or t.is_large_string(arrow_type) or t.is_string_view(arrow_type))
 
 
 def _is_binary(arrow_type: pa.DataType) -> bool:
     t = pa.types
-    return t.is_binary(arrow_type) or t.is_large_binary(arrow_type) or t.is_binary_view(arrow_type)
+    return bool(t.is_binary(arrow_type) or t.is_large_binary(arrow_type) or t.is_binary_view(arrow_type))
 
 
 def _is_list(arrow_type: pa.DataType) -> bool:
-    return pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
+    return bool(pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type))
 
 
 def cast_exactly(column: pa.Array, target: pa.DataType, *, name: str) -> pa.Array:

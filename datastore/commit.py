@@ -6,7 +6,7 @@ names, folders fsync'ed), ``judged`` (the gate has decided), ``flipped`` (the ca
 version is visible), ``recorded`` (the commit object is on disk). Only after that is a commit acknowledged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, Ref
 from foldstore.datastore.column_group import StagedFile
 from foldstore.datastore.commit_object import record_commits, write_commit_object
 from foldstore.datastore.gate import Candidate, Decision, PublishGate
-from foldstore.datastore.keys import DuplicateKeys, find_duplicate_keys
+from foldstore.datastore.keys import find_duplicate_keys
 from foldstore.datastore.manifest import Fragment, Page, cut_pages, decode_page, encode_page
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage, new_id
@@ -167,20 +167,15 @@ class Transaction:
 
     def _judge(self, change: Change, gate: PublishGate) -> Decision:
         where = f"the data for {self.dataset.name!r}"
-        old = () if change.replaces else self.head.fragments
+        kept = () if change.replaces else self.head.fragments
         added = FragmentReader(self._storage, change.added, change.schema, where)
-        before = FragmentReader(self._storage, old, change.schema, where)
-        find = _duplicate_finder(added, before)
+        before = FragmentReader(self._storage, kept, change.schema, where)
         if not gate.is_set(self.dataset):
-            _refuse_duplicates(self.dataset, change, find)
+            if not change.replaces:
+                _refuse_duplicates(self.dataset, added, before)
             return Decision(Status.PUBLISHED)
         candidate = Candidate(
-            dataset=self.dataset,
-            operation=change.operation,
-            added=added,
-            whole=FragmentReader(self._storage, (*old, *change.added), change.schema, where),
-            missing=change.missing,
-            duplicate_keys=find,
+            dataset=self.dataset, operation=change.operation, added=added, before=before, missing=change.missing
         )
         return gate.judge(candidate)
 
@@ -232,11 +227,11 @@ class Transaction:
 
     def _rebase(self, change: Change) -> Head:
         moved = load_head(self._storage, self.dataset)
-        same_columns = (
-            moved.version is not None
-            and self.head.version is not None
-            and (moved.version.arrow_schema_id == self.head.version.arrow_schema_id)
-        )
+        # Safe when the columns are those that the change was made for, or those that it makes itself.
+        expected = {encode_schema(change.schema)[0]}
+        if self.head.version is not None:
+            expected.add(self.head.version.arrow_schema_id)
+        same_columns = moved.version is not None and moved.version.arrow_schema_id in expected
         if change.operation is not Operation.APPEND or not same_columns:
             winner = moved.version
             raise ConflictError(
@@ -249,19 +244,10 @@ class Transaction:
         return moved
 
 
-def _duplicate_finder(added: FragmentReader, before: FragmentReader) -> Callable[[tuple[str, ...], int], DuplicateKeys]:
-    def find(key: tuple[str, ...], limit: int) -> DuplicateKeys:
-        return find_duplicate_keys(key, added, before, limit)
-
-    return find
-
-
-def _refuse_duplicates(
-    dataset: DatasetRecord, change: Change, find: Callable[[tuple[str, ...], int], DuplicateKeys]
-) -> None:
-    if not dataset.key or change.replaces:
+def _refuse_duplicates(dataset: DatasetRecord, added: FragmentReader, before: FragmentReader) -> None:
+    if not dataset.key:
         return
-    found = find(dataset.key, 3)
+    found = find_duplicate_keys(dataset.key, added, before, limit=1)
     if found.groups:
         first = ", ".join(f"{name}={found.examples[0][name]}" for name in dataset.key)
         raise DuplicateKeyError(

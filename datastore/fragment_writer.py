@@ -74,7 +74,7 @@ def even_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _rows_per_batch(batch: pa.RecordBatch) -> int:
     if not batch.num_rows:
         return 0
-    row_bytes = max(1, batch.nbytes // batch.num_rows)
+    row_bytes = max(1, int(batch.nbytes) // int(batch.num_rows))
     return max(1, min(ROWS_PER_BATCH, _BYTES_PER_BATCH // row_bytes))
 
 
@@ -112,8 +112,8 @@ def _cut_fragments(batches: Iterator[pa.RecordBatch]) -> Iterator[_Run]:
         first = run.next
 
 
-def _unify(run: Iterable[pa.RecordBatch], schema: pa.Schema) -> list[pa.RecordBatch]:
-    return pa.Table.from_batches(list(run), schema).unify_dictionaries().to_batches()
+def _unify(run: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    yield from pa.Table.from_batches(list(run), schema).unify_dictionaries().to_batches()
 
 
 def _write_file(files: Files, path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedFile:

@@ -3,12 +3,10 @@
 The layer above answers (see `foldstore.validation.gate`); without a gate everything is published.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from foldstore.datastore.catalog.records import DatasetRecord
-from foldstore.datastore.keys import DuplicateKeys
 from foldstore.datastore.reader import FragmentReader
 from foldstore.types import Operation, Status
 
@@ -21,20 +19,17 @@ class Candidate:
     ----------
     added : FragmentReader
         The rows that the commit adds (for new columns: all rows).
-    whole : FragmentReader
-        All rows of the version.
+    before : FragmentReader
+        The rows that stay as they are; none when the commit touches all.
     missing : tuple of str
         Columns of the dataset that the added rows came without.
-    duplicate_keys : callable
-        Finds key values that are not unique, given key columns and a limit of examples.
     """
 
     dataset: DatasetRecord
     operation: Operation
     added: FragmentReader
-    whole: FragmentReader
+    before: FragmentReader
     missing: tuple[str, ...]
-    duplicate_keys: Callable[[tuple[str, ...], int], DuplicateKeys]
 
 
 @dataclass(frozen=True, slots=True)

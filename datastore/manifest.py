@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from foldstore.datastore.canonical import canonical_json, content_hash
@@ -58,7 +59,7 @@ def cut_pages(fragments: Sequence[Fragment], shared: Sequence[Page] = ()) -> lis
     full = len(fragments) // FRAGMENTS_PER_PAGE * FRAGMENTS_PER_PAGE
     starts = [*range(0, full, FRAGMENTS_PER_PAGE), *range(full, len(fragments), FRAGMENTS_PER_SHORT_PAGE)]
     pages = []
-    for start, end in zip(starts, [*starts[1:], len(fragments)], strict=True):
+    for start, end in pairwise([*starts, len(fragments)]):
         run = tuple(fragments[start:end])
         pages.append(known.get(run) or Page(content_hash(_to_json(run)), run))
     return pages

@@ -104,7 +104,7 @@ def _bounds(chunk: pa.Array) -> tuple[pa.Scalar | None, pa.Scalar | None]:
 
 
 def _is_long(low: pa.Scalar, high: pa.Scalar) -> bool:
-    return max(low.as_buffer().size, high.as_buffer().size) > _LONGEST_BOUND_BYTES
+    return bool(max(low.as_buffer().size, high.as_buffer().size) > _LONGEST_BOUND_BYTES)
 
 
 def _count_nan(chunk: pa.Array) -> int:

@@ -34,10 +34,13 @@ def open_database(url: str) -> sa.Engine:
     StoreFormatError
         When a newer Foldstore wrote it.
     """
+    engine = _create_engine(url)
     try:
-        engine = _create_engine(url)
         _migrate(engine)
-    except sa.exc.DBAPIError as error:
+    except BaseException as error:
+        engine.dispose()
+        if not isinstance(error, sa.exc.DBAPIError):
+            raise
         raise StoreError(
             f"The catalog cannot be opened: {str(error.orig).strip()}.",
             hint="Check that the folder or server exists, is a Foldstore catalog, and may be written.",

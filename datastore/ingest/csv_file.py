@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from foldstore.datastore.ingest.source import BatchSource
+from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.errors import IngestError, UsageError, column_not_found
 
 # Quoted text is never null: "NA" in quotes is the two letters.

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foldstore.datastore.fragment_writer import ROWS_PER_BATCH
+from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.ingest.csv_file import open_csv
-from foldstore.datastore.ingest.source import BatchSource
 from foldstore.errors import IngestError, UsageError
 
 

@@ -1,31 +1,14 @@
 """What can be ingested, told apart by kind: Arrow speakers, tables of lists, batch iterators, files."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from foldstore.datastore.ingest.batch_source import BatchSource
+from foldstore.datastore.ingest.file import open_file
 from foldstore.errors import IngestError, UsageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSource:
-    """A schema and one pass over record batches.
-
-    Attributes
-    ----------
-    description : mapping
-        Where the rows come from and how they were read; kept with the version.
-    num_rows : int or None
-        How many rows are to come, when that is known.
-    """
-
-    schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
-    description: Mapping[str, Any] = field(default_factory=dict)
-    num_rows: int | None = None
 
 
 def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> BatchSource:
@@ -50,8 +33,6 @@ def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> B
         When a file is missing or cannot be read.
     """
     if isinstance(data, str | Path):
-        from foldstore.datastore.ingest.file import open_file
-
         return open_file(Path(data), target, **options)
     if options:
         raise UsageError(f"{', '.join(sorted(options))}: these say how to read a file, and this is not a path.")

@@ -1,0 +1,125 @@
+"""Verification: every object, page, commit object and journal against its hash. Nothing is changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import blake3
+
+from foldstore.datastore.canonical import HASH_PREFIX
+from foldstore.datastore.catalog.records import ObjectRecord, VersionRecord
+from foldstore.datastore.column_group import map_batches
+from foldstore.datastore.commit_object import commit_object_path
+from foldstore.datastore.manifest import decode_page
+from foldstore.datastore.objects import OpenObject
+from foldstore.datastore.storage import Storage
+from foldstore.errors import CorruptObjectError
+from foldstore.types import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is not as it was written."""
+
+    what: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What a verification found.
+
+    Attributes
+    ----------
+    objects, versions, journals : int
+        How many were checked.
+    num_bytes : int
+        How many bytes were read.
+    faults : tuple of Fault
+        What is not as it was written; empty when all is well.
+    """
+
+    objects: int
+    versions: int
+    journals: int
+    num_bytes: int
+    faults: tuple[Fault, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it was written."""
+        return not self.faults
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain data."""
+        faults = [{"what": fault.what, "name": fault.name, "message": fault.message} for fault in self.faults]
+        return {
+            "passed": self.passed,
+            "objects": self.objects,
+            "versions": self.versions,
+            "journals": self.journals,
+            "bytes": self.num_bytes,
+            "faults": faults,
+        }
+
+
+def verify_storage(storage: Storage, progress: Progress | None = None) -> Verification:
+    """Check a store from end to end.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Told the bytes read and the bytes in all.
+    """
+    records = list(storage.catalog.read_objects(storage.catalog.list_object_ids()).values())
+    total = sum(record.num_bytes for record in records)
+    faults: list[Fault] = []
+    done = 0
+    for record in records:
+        _try(faults, "object", record.id, partial(_verify_object, storage, record))
+        done += record.num_bytes
+        if progress:
+            progress(done, total)
+    versions = [v for d in storage.catalog.list_datasets() for v in storage.catalog.list_versions(d.id)]
+    for version in versions:
+        _try(faults, "version", version.id, partial(_verify_version, storage, version))
+    streams = storage.journal.list_streams()
+    for stream in streams:
+        _try(faults, "journal", stream, partial(storage.journal.verify, stream))
+    return Verification(
+        objects=len(records), versions=len(versions), journals=len(streams), num_bytes=total, faults=tuple(faults)
+    )
+
+
+def _try(faults: list[Fault], what: str, name: str, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except CorruptObjectError as error:
+        faults.append(Fault(what=what, name=name, message=error.message))
+
+
+def _verify_object(storage: Storage, record: ObjectRecord) -> None:
+    path = storage.objects.path_of(record.id)
+    batches = map_batches(path, record.num_bytes, record.id)
+    digest = HASH_PREFIX + blake3.blake3().update_mmap(path).hexdigest()
+    if digest == record.id:
+        return
+    opened = OpenObject(record, batches)
+    for index in range(len(batches)):
+        opened.verify(index, range(batches[index].num_columns))  # names the column when it is one
+    raise CorruptObjectError(f"Object {record.id} is damaged outside its columns.", object=record.id)
+
+
+def _verify_version(storage: Storage, version: VersionRecord) -> None:
+    pages = [decode_page(*row) for row in storage.catalog.read_pages(version.id)]
+    fragments = [fragment for page in pages for fragment in page.fragments]
+    if sum(fragment.num_rows for fragment in fragments) != version.num_rows:
+        raise CorruptObjectError(f"Version {version.number} lists other rows than it counts.", version=version.id)
+    needed = sorted({group.object_id for fragment in fragments for group in fragment.groups})
+    known = storage.catalog.read_objects(needed)
+    if len(known) != len(needed):
+        raise CorruptObjectError(f"Version {version.number} needs objects that are not known.", version=version.id)
+    if version.recorded and not commit_object_path(storage, version).is_file():
+        raise CorruptObjectError(f"The commit object of version {version.number} is missing.", version=version.id)

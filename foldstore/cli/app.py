@@ -1,0 +1,89 @@
+"""The command's root: its verbs, and how an exception becomes a message and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import foldstore
+from foldstore.cli import datasets, judgement, queries, schemas, story
+from foldstore.errors import FoldstoreError
+
+_BUG_EXIT = 70
+_INTERRUPTED_EXIT = 130
+
+app = typer.Typer(
+    name="foldstore",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command takes --store DIR, or FOLDSTORE_STORE in the environment; begin with: foldstore demo",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foldstore {foldstore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Versioned Arrow datasets, SQL over versions, schemas that gate what is published."""
+
+
+datasets.register(app)
+schemas.register(app)
+judgement.register(app)
+queries.register(app)
+story.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    try:
+        code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+    except FoldstoreError as error:
+        _say(f"error[{error.code}]: {error.message}", error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("Interrupted; whatever was not committed is gone.", None)
+        return _INTERRUPTED_EXIT
+    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  # the interpreter flushes it at exit
+        return 0
+    except Exception as error:  # noqa: BLE001  # the last line of defence: an exit code of its own
+        return _report_other(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report_other(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if callable(show):  # a usage error of the command line itself
+        show()
+        return int(getattr(error, "exit_code", 2))
+    if os.environ.get("FOLDSTORE_DEBUG"):
+        raise error
+    _say(
+        f"error[bug]: {type(error).__name__}: {error}", "Set FOLDSTORE_DEBUG=1 for the traceback, and please report it."
+    )
+    return _BUG_EXIT
+
+
+def _say(message: str, hint: str | None) -> None:
+    typer.echo(message, err=True)
+    if hint:
+        typer.echo(f"  hint: {hint}", err=True)

@@ -1,0 +1,216 @@
+"""The verbs on stores and datasets: init, ingest, ls, show, log, verify."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foldstore.cli.output import (
+    Format,
+    FormatOption,
+    StoreOption,
+    print_json,
+    print_mapping,
+    print_rows,
+    progress,
+    say,
+    show_bytes,
+)
+from foldstore.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from foldstore.dataset import Dataset
+    from foldstore.store import Store
+
+_HERE = Path()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for verb in (init, ingest, ls, show, log, verify):
+        app.command()(verb)
+
+
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = _HERE) -> None:
+    """Make an empty store.
+
+    Example: foldstore init my_store
+    """
+    import foldstore
+
+    with foldstore.connect(folder) as store:
+        say(f"The store is in {store.root}. Next: foldstore ingest NAME FILE --create --store {folder}")
+
+
+def ingest(
+    dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
+    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV, Arrow or Feather files; a version each.")],
+    store: StoreOption = _HERE,
+    create: Annotated[bool, typer.Option("--create", help="Make the dataset when it is not there.")] = False,
+    key: Annotated[str, typer.Option(help="Key columns, separated by commas (with --create).")] = "",
+    event_time: Annotated[str | None, typer.Option(help="The event time column (with --create).")] = None,
+    derive: Annotated[list[str] | None, typer.Option(help="NAME=EXPRESSION, repeatable (with --create).")] = None,
+    order_by: Annotated[str, typer.Option(help="Sort rows by these columns, separated by commas.")] = "",
+    null_token: Annotated[list[str] | None, typer.Option(help="CSV cells that mean null; repeatable.")] = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="Kept with each version.")] = "",
+) -> None:
+    """Commit files as versions, one each, in the order given.
+
+    Example: foldstore ingest planes planes.csv --create --key tailnum
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        target = _find_or_create(opened, dataset, create=create, key=key, event_time=event_time, derive=derive or [])
+        failed = False
+        for file in files:
+            started = time.perf_counter()
+            options: dict[str, Any] = {}
+            if null_token and file.suffix.lower() == ".csv":
+                options["null_tokens"] = null_token
+            with progress(f"Committing {file.name}") as update:
+                version = target.append(
+                    file, order_by=_split(order_by), message=message or file.name, progress=update, **options
+                )
+            spent = time.perf_counter() - started
+            say(
+                f"Committed {version.address} ({version.record.rows_added:,} rows, "
+                f"{show_bytes(version.record.bytes_added)}, {spent:.2f} s): {version.status}"
+            )
+            if version.report is not None and not version.report.passed:
+                say(version.report.to_text())
+                failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _find_or_create(
+    store: "Store", name: str, *, create: bool, key: str, event_time: str | None, derive: list[str]
+) -> "Dataset":
+    if not create:
+        if key or event_time or derive:
+            raise UsageError("--key, --event-time and --derive are for a new dataset.", hint="Add --create.")
+        try:
+            return store.dataset(name)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, hint=f"{error.hint} Add --create to make it.", name=name) from error
+    pairs = [item.partition("=") for item in derive]
+    for column, equals, expression in pairs:
+        if not (column and equals and expression):
+            raise UsageError(
+                f"--derive {column!r} is not NAME=EXPRESSION.", hint="E.g. --derive late='arr_delay > 15'."
+            )
+    expressions = {column.strip(): expression for column, _, expression in pairs}
+    return store.create_dataset(name, key=_split(key), event_time=event_time, derive=expressions)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def ls(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
+    """List datasets and saved views."""
+    import foldstore
+
+    columns = ["name", "kind", "latest", "rows", "versions", "key"]
+    with foldstore.connect(store, create=False) as opened:
+        rows: list[tuple[object, ...]] = []
+        for dataset in opened.datasets():
+            versions = dataset.versions()
+            published = [version for version in versions if version.status == "published"]
+            newest = published[-1] if published else None
+            number, count = (newest.number, newest.num_rows) if newest else (None, None)
+            rows.append((dataset.name, "dataset", number, count, len(versions), ", ".join(dataset.key)))
+        rows += [(name, "view", None, None, None, "") for name in opened.views()]
+        print_rows(columns, rows, output)
+
+
+def show(
+    address: Annotated[str, typer.Argument(help="A dataset or version: flights, flights@3.")],
+    store: StoreOption = _HERE,
+    output: FormatOption = Format.TABLE,
+    stats: Annotated[bool, typer.Option("--stats", help="Add statistics of each column (reads new files).")] = False,
+) -> None:
+    """Show a version: what it is, its columns, and with --stats what is in them."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        version = opened.version(address)
+        facts = version.to_dict()
+        schema = version.arrow_schema
+        if not stats:
+            columns = ["column", "type"]
+            rows: list[tuple[object, ...]] = [(field.name, str(field.type)) for field in schema]
+        else:
+            columns = ["column", "type", "nulls", "distinct", "min", "max", "mean"]
+            with progress(f"Profiling {version.address}") as update:
+                profile = version.profile(progress=update)
+            rows = [
+                (name, c.type, c.nulls, c.distinct, c.minimum, c.maximum, c.mean) for name, c in profile.columns.items()
+            ]
+        if output in (Format.JSON, Format.JSONL):
+            print_json({**facts, "columns": [dict(zip(columns, row, strict=True)) for row in rows]})
+            return
+        if output is Format.TABLE:
+            print_mapping(facts, output)
+        print_rows(columns, rows, output)
+
+
+def log(
+    dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
+    store: StoreOption = _HERE,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the versions of a dataset, newest first, with what each one added."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        columns = [
+            "version",
+            "status",
+            "operation",
+            "rows",
+            "rows_added",
+            "bytes_added",
+            "author",
+            "created",
+            "message",
+        ]
+        rows = []
+        for version in reversed(opened.dataset(dataset).versions()):
+            r = version.record
+            created = version.created_at.strftime("%Y-%m-%d %H:%M:%S")
+            rows.append(
+                (
+                    r.number,
+                    str(r.status),
+                    str(r.operation),
+                    r.num_rows,
+                    r.rows_added,
+                    r.bytes_added,
+                    r.author,
+                    created,
+                    r.message,
+                )
+            )
+        print_rows(columns, rows, output)
+
+
+def verify(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
+    """Read every object and compare it with its hash; exit 1 when something is damaged."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened, progress("Verifying", unit="bytes") as update:
+        found = opened.verify(update)
+    if output in (Format.JSON, Format.JSONL):
+        print_json(found.to_dict())
+    else:
+        for fault in found.faults:
+            typer.echo(f"{fault.what} {fault.name}: {fault.message}")
+        say(
+            f"{found.objects:,} objects ({show_bytes(found.num_bytes)}), {found.versions:,} versions, "
+            f"{found.journals:,} journals: {'all as written' if found.passed else f'{len(found.faults)} damaged'}."
+        )
+    if not found.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,154 @@
+"""How results are printed: a table for people, JSON, JSON lines or CSV for machines; progress on stderr."""
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foldstore.types import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", "-s", envvar="FOLDSTORE_STORE", help="The store's folder.", show_default="here")
+]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: Format) -> None:
+    """Print rows to stdout; everything but a table streams."""
+    if form is Format.TABLE:
+        _print_table(columns, list(rows))
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_plain(value) for value in row] for row in rows)
+    elif form is Format.JSONL:
+        for row in rows:
+            print_json(dict(zip(columns, row, strict=True)))
+    else:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as one line of JSON."""
+    typer.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def print_mapping(values: Mapping[str, Any], form: Format) -> None:
+    """Print one thing: a line per property, or one JSON object."""
+    if form in (Format.JSON, Format.JSONL):
+        print_json(values)
+    else:
+        print_rows(["property", "value"], [(k, v) for k, v in values.items() if v not in (None, "", {})], form)
+
+
+def console(*, err: bool = False) -> "Console":
+    """Return a console for people; it obeys NO_COLOR and keeps quiet colours off pipes."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=True)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(columns):
+        numbers = [row[position] for row in rows if row[position] is not None]
+        right = bool(numbers) and all(isinstance(n, int | float | Decimal) and not isinstance(n, bool) for n in numbers)
+        table.add_column(Text(str(name)), justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(show(value)) for value in row))  # Text: what data holds is never markup
+    console().print(table)
+
+
+def show(value: Any) -> str:
+    """Write a value for a person."""
+    if value is None:
+        return "·"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into JSON's kinds; what JSON has no number for becomes text, so that it is not mistaken for null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | timedelta | Path):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value
+
+
+@contextmanager
+def progress(label: str, *, unit: str = "rows") -> Iterator[Progress | None]:
+    """Show progress on stderr when somebody is watching: a terminal, and not a CI run."""
+    if not sys.stderr.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
+    with Bars(*columns, console=console(err=True), transient=True) as bars:
+        task = bars.add_task(label, total=None, shown="")
+
+        def update(done: int, total: int | None) -> None:
+            amount = f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}"
+            bars.update(task, completed=done, total=total, shown=amount)
+
+        yield update
+
+
+def say(text: str) -> None:
+    """Tell a person something on stderr."""
+    typer.echo(text, err=True)
+
+
+def show_bytes(size: int) -> str:
+    """Write a size for a person."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} B"

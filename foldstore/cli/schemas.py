@@ -1,0 +1,170 @@
+"""The verbs on schemas: schema infer, show, set, accept, log."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, say
+from foldstore.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from foldstore.dataset import Dataset
+    from foldstore.validation.report import Report
+    from foldstore.validation.schema import DataSchema
+
+_HERE = Path()
+_MAX_TEXT = 64 << 20
+
+schema_app = typer.Typer(
+    no_args_is_help=True,
+    help="Versioned schemas: infer one, review it as text, set it to gate what is published.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.add_typer(schema_app, name="schema")
+
+
+@schema_app.command()
+def infer(
+    address: Annotated[str, typer.Argument(help="The version to learn from.")],
+    store: StoreOption = _HERE,
+    set_it: Annotated[bool, typer.Option("--set", help="Set it as the dataset's schema at once.")] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why (with --set).")] = "",
+) -> None:
+    """Infer a schema from a version's statistics and print it as YAML.
+
+    Example: foldstore schema infer trial@1 > trial.yaml
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        version = opened.version(address)
+        schema = version.profile().infer_schema()
+        typer.echo(schema.to_yaml(), nl=False)
+        if set_it:
+            dataset = opened.dataset(version.address.partition("@")[0])
+            _announce(dataset, dataset.set_schema(schema, message=message or f"inferred from {version.address}"))
+
+
+@schema_app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    store: StoreOption = _HERE,
+    number: Annotated[int | None, typer.Option("--number", "-n", help="Which of its schemas, from 1.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "yaml",
+) -> None:
+    """Print a dataset's schema."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        kept = opened.dataset(dataset).schemas()
+        schema = _choose(dataset, kept, number)
+        if output not in ("yaml", "json"):
+            raise UsageError(f"--output {output!r} is not a choice.", hint="Write yaml or json.")
+        typer.echo(schema.to_yaml() if output == "yaml" else schema.to_json() + "\n", nl=False)
+
+
+@schema_app.command("set")
+def set_schema(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    file: Annotated[Path, typer.Argument(help="A schema as YAML or JSON.")],
+    store: StoreOption = _HERE,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why.")] = "",
+) -> None:
+    """Set a schema from a file: from now on it gates what is published."""
+    import foldstore
+    from foldstore.validation.schema import DataSchema
+
+    with foldstore.connect(store, create=False) as opened:
+        target = opened.dataset(dataset)
+        _announce(target, target.set_schema(DataSchema.from_yaml(_read(file)), message=message))
+
+
+@schema_app.command()
+def accept(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    codes: Annotated[list[str], typer.Argument(help="Anomalies to accept: code or code:column, or 'all'.")],
+    store: StoreOption = _HERE,
+    version: Annotated[int | None, typer.Option(help="Whose report: a version, e.g. a quarantined one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Or a file to judge first.")] = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why.")] = "",
+) -> None:
+    """Apply the fixes that a report proposes, as a child schema.
+
+    Example: foldstore schema accept trial null_fraction_high --data february.parquet
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        target = opened.dataset(dataset)
+        report = _find_report(target, version, data)
+        known = {anomaly.code for anomaly in report.anomalies}
+        wanted = {code.partition(":")[0] for code in codes} - {"all"}
+        if wanted - known:
+            raise NotFoundError(
+                f"The report has no anomaly {min(wanted - known)!r}.",
+                hint=f"It has: {', '.join(sorted(known)) or 'none'}.",
+            )
+        chosen = [a for a in report.anomalies if {"all", a.code, f"{a.code}:{a.column}"} & set(codes)]
+        current = target.schema
+        if current is None:
+            raise NotFoundError(f"{dataset!r} has no schema.", hint="foldstore schema infer … --set makes one.")
+        child = current.accept(chosen, reason=message or None)
+        for change in current.diff(child):
+            typer.echo(str(change))
+        _announce(target, target.set_schema(child, message=message or f"accepted {', '.join(codes)}"))
+
+
+@schema_app.command()
+def log(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    store: StoreOption = _HERE,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the schemas that a dataset has had."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        kept = opened.dataset(dataset).schemas()
+        rows = [(n, s.version, len(s.columns), s.id[:12], (s.parent or "")[:12]) for n, s in enumerate(kept, start=1)]
+        columns = ["number", "version", "columns", "id", "parent"]
+        if output is Format.JSON:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        else:
+            print_rows(columns, rows, output)
+
+
+def _choose(dataset: str, kept: "list[DataSchema]", number: int | None) -> "DataSchema":
+    if not kept:
+        raise NotFoundError(f"{dataset!r} has no schema.", hint="foldstore schema infer … --set makes one.")
+    if number is None:
+        return kept[-1]
+    if not 1 <= number <= len(kept):
+        raise NotFoundError(f"{dataset!r} has no schema number {number}.", hint=f"They run from 1 to {len(kept)}.")
+    return kept[number - 1]
+
+
+def _find_report(dataset: "Dataset", version: int | None, data: Path | None) -> "Report":
+    if (version is None) == (data is None):
+        raise UsageError("Say whose anomalies: --version NUMBER or --data FILE.")
+    if data is not None:
+        return dataset.validate(data)
+    assert version is not None  # noqa: S101  # one of the two is given
+    found = dataset.version(version)
+    return found.report or found.validate()
+
+
+def _read(file: Path) -> str:
+    try:
+        if file.stat().st_size > _MAX_TEXT:
+            raise UsageError(f"{file} is too large to be a schema.")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as text: {error}.", hint="Name a YAML or JSON file.") from error
+
+
+def _announce(dataset: "Dataset", schema: "DataSchema") -> None:
+    say(f"{dataset.name}: schema {schema.version} ({schema.id[:12]}) gates what is published.")

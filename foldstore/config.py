@@ -1,0 +1,68 @@
+"""Configuration: argument > FOLDSTORE_* > foldstore.toml here > the user's file > default, in one model."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from foldstore.errors import UsageError, did_you_mean
+
+_FILES = [Path("~/.config/foldstore/foldstore.toml").expanduser(), Path("foldstore.toml")]
+
+
+class Settings(BaseSettings):
+    """What can be set.
+
+    Attributes
+    ----------
+    author : str or None
+        Who commits; the user of the operating system unless set.
+    catalog_url : SecretStr or None
+        A PostgreSQL URL for the catalog; a SQLite file in the store's folder unless set.
+    sql_memory_limit : str or None
+        What queries may use, such as ``2GB``.
+    sql_threads : int or None
+        How many threads a query may use.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FOLDSTORE_", extra="forbid", toml_file=_FILES)
+
+    author: str | None = None
+    catalog_url: SecretStr | None = None
+    sql_memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s?[KMGT]?i?B$")
+    sql_threads: int | None = Field(default=None, ge=1, le=1024)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base class names it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the base class names it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say which source comes before which."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings; values given here come before every other source.
+
+    Raises
+    ------
+    UsageError
+        When a value does not fit, or a file has an unknown key.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = did_you_mean(name, Settings.model_fields) if first["type"] == "extra_forbidden" else None
+        raise UsageError(f"Setting {name!r}: {first['msg']}.", hint=hint, code="invalid-setting") from error

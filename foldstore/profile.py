@@ -1,0 +1,41 @@
+"""The handle of a version's profile: the statistics, and the schema that they suggest."""
+
+from dataclasses import dataclass
+
+from foldstore.datastore.statistics.profile import Profile
+from foldstore.validation.inference import infer_schema
+from foldstore.validation.schema import DataSchema
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class VersionProfile(Profile):
+    """The statistics of a version's rows.
+
+    Attributes
+    ----------
+    dataset : str
+        The dataset's name.
+    key : tuple of str
+        The dataset's key.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> version = store.create_dataset("people", key=["id"]).append({"id": [1, 2], "age": [34, None]})
+    >>> profile = version.profile()
+    >>> profile.columns["age"].nulls, profile.columns["age"].mean
+    (1, 34.0)
+    >>> profile.infer_schema().keys
+    ('id',)
+    """
+
+    dataset: str = ""
+    key: tuple[str, ...] = ()
+
+    def infer_schema(self) -> DataSchema:
+        """Propose a schema from the statistics alone, with the evidence for each part.
+
+        Look at it before you set it: it says what this data looks like, not what data should be.
+        """
+        return infer_schema(self, keys=self.key, name=self.dataset)

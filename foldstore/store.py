@@ -1,0 +1,285 @@
+"""The handle of a store, and `connect`, which opens one."""
+
+import getpass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from foldstore.config import Settings, load_settings
+from foldstore.dataset import Dataset
+from foldstore.datastore.arrow_schema import check_columns
+from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.engine import Engine
+from foldstore.datastore.storage import Storage, new_id, open_storage
+from foldstore.datastore.verify import Verification, verify_storage
+from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
+from foldstore.names import LATEST, Address, check_name, parse_address
+from foldstore.types import Clock, Progress, format_time, utc_now
+from foldstore.version import Version
+from foldstore.views.sql import SqlResult, run_sql
+from foldstore.views.view import View
+
+_VIEW = "view"
+
+
+def connect(
+    uri: str | Path,
+    *,
+    create: bool = True,
+    author: str | None = None,
+    catalog_url: str | None = None,
+    clock: Clock = utc_now,
+) -> "Store":
+    """Open a store; an empty one is made where there is none.
+
+    Parameters
+    ----------
+    uri : str or pathlib.Path
+        The store's folder.
+    create : bool
+        Whether a missing store is made.
+    author : str, optional
+        Who commits; ``FOLDSTORE_AUTHOR``, the configuration file or the user of the operating system else.
+    catalog_url : str, optional
+        A PostgreSQL URL, for a catalog that several machines share.
+    clock : callable
+        What time it is; for tests.
+
+    Raises
+    ------
+    StoreError
+        When there is no store to open, or the folder cannot hold one.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> with foldstore.connect(folder) as store:
+    ...     store.datasets()
+    []
+    """
+    if "://" in str(uri):
+        raise UsageError(
+            f"{str(uri)[:80]!r} is not a folder.",
+            hint="Stores live in folders; catalog_url= names a PostgreSQL catalog.",
+        )
+    settings = load_settings(author=author, catalog_url=catalog_url)
+    engine = Engine(memory_limit=settings.sql_memory_limit, threads=settings.sql_threads)
+    url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
+    try:
+        storage = open_storage(Path(uri), catalog_url=url, create=create, engine=engine, clock=clock)
+    except BaseException:
+        engine.close()
+        raise
+    return Store(storage, _author(settings))
+
+
+def _author(settings: Settings) -> str:
+    if settings.author:
+        return settings.author
+    try:
+        return getpass.getuser()
+    except OSError:  # a container's user without a name
+        return "unknown"
+
+
+class Store:
+    """One catalog and one object area; `connect` opens it.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"], "people": [709_000, 134_000]})
+    >>> store.sql("SELECT city FROM cities WHERE people > 500000").rows()
+    [('Oslo',)]
+    """
+
+    def __init__(self, storage: Storage, author: str) -> None:
+        self._storage = storage
+        self._author = author
+        self._views = Registry(storage.catalog, _VIEW)
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self._storage.root)!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close files and connections; tables that were read stay valid."""
+        self._storage.close()
+
+    @property
+    def root(self) -> Path:
+        """The store's folder."""
+        return self._storage.root
+
+    def create_dataset(
+        self,
+        name: str,
+        *,
+        key: Sequence[str] = (),
+        event_time: str | None = None,
+        derive: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """Make an empty dataset.
+
+        Parameters
+        ----------
+        name : str
+            1 to 100 of ``a-z 0-9 _ . -``, beginning with a letter or a digit.
+        key : sequence of str
+            Columns whose values are unique together in every version.
+        event_time : str, optional
+            The column that says when a row's event happened; it may be derived.
+        derive : mapping of str to str
+            Columns that are computed by SQL expressions whenever rows are appended.
+
+        Raises
+        ------
+        InvalidNameError
+            When the name is outside the grammar.
+        AlreadyExistsError
+            When a dataset or a view has the name.
+        """
+        check_name(name)
+        if isinstance(key, str):
+            raise UsageError(f"key={key!r} is text, not a list of columns.", hint=f"Write key=[{key!r}].")
+        if self._views.find(name) is not None:
+            raise AlreadyExistsError(f"There is already a view {name!r}.", hint="Datasets and views share their names.")
+        _check_column_names([*key, *([event_time] if event_time else []), *(derive or {})])
+        record = DatasetRecord(
+            id=new_id(),
+            name=name,
+            key=tuple(key),
+            event_time=event_time,
+            derive=dict(derive or {}),
+            created_at=format_time(self._storage.clock()),
+        )
+        self._storage.catalog.create_dataset(record)
+        return Dataset(self._storage, record, self._author)
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset by name.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none; the error says which there are.
+        """
+        record = self._storage.catalog.find_dataset(check_name(name))
+        if record is None:
+            raise self._not_found(name)
+        return Dataset(self._storage, record, self._author)
+
+    def datasets(self) -> list[Dataset]:
+        """List the datasets by name."""
+        return [Dataset(self._storage, record, self._author) for record in self._storage.catalog.list_datasets()]
+
+    def views(self) -> list[str]:
+        """List the names of the saved views."""
+        return self._views.list_names()
+
+    def version(self, address: str) -> Version:
+        """Return the version at an address, such as ``flights@3`` or ``flights``.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        """
+        parsed = _without_split(parse_address(address))
+        return self.dataset(parsed.name).version(parsed.ref)
+
+    def view(self, address: str) -> View:
+        """Return the view of a version's rows, or a saved view.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"], "people": [709_000, 134_000]})
+        >>> store.view("cities@1").where("people > 500000").select("city").save("large")
+        1
+        >>> store.view("large@1").to_arrow().to_pydict()
+        {'city': ['Oslo']}
+        """
+        parsed = _without_split(parse_address(address))
+        document = self._views.find(parsed.name, None if parsed.ref == LATEST else _number(parsed))
+        if document is None:
+            if self._storage.catalog.find_dataset(parsed.name) is None:
+                raise self._not_found(parsed.name)
+            return View(self.version(address), engine=self._storage.engine, store=self)
+        source = self._version_by_id(document.body["sources"][0]["version_id"])
+        return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
+
+    def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
+        """Keep a view's specification; `View.save` calls this."""
+        check_name(name, "view")
+        if self._storage.catalog.find_dataset(name) is not None:
+            raise AlreadyExistsError(
+                f"There is already a dataset {name!r}.", hint="Datasets and views share their names."
+            )
+        now = format_time(self._storage.clock())
+        return self._views.put(name, dict(spec), author=self._author, created_at=now).version
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> SqlResult:
+        """Ask SQL over the versions and views that the query names.
+
+        Parameters
+        ----------
+        query : str
+            One query that only reads. ``flights`` is the newest published version; addresses are quoted:
+            ``"flights@3"``.
+        params : sequence or mapping, optional
+            Values for ``?`` or ``$name``.
+
+        Raises
+        ------
+        InvalidQueryError
+            When it does not parse, is no query, or does not fit the tables.
+        NotFoundError
+            When it names what does not exist.
+        """
+        return run_sql(query, params, self.view, engine=self._storage.engine)
+
+    def verify(self, progress: Progress | None = None) -> Verification:
+        """Read every object and journal and compare them with their hashes; changes nothing."""
+        return verify_storage(self._storage, progress)
+
+    def _version_by_id(self, version_id: str) -> Version:
+        record = self._storage.catalog.find_version_by_id(version_id)
+        for dataset in self._storage.catalog.list_datasets():
+            if record is not None and dataset.id == record.dataset_id:
+                return Version(self._storage, dataset, record)
+        raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
+
+    def _not_found(self, name: str) -> NotFoundError:
+        names = [dataset.name for dataset in self._storage.catalog.list_datasets()] + self.views()
+        return NotFoundError(f"There is no dataset or view {name!r}.", hint=did_you_mean(name, names), name=name)
+
+
+def _without_split(address: Address) -> Address:
+    if address.split is not None:
+        raise NotFoundError(f"{address}: there are no splits here yet.", hint="Leave the part behind '#' out.")
+    return address
+
+
+def _number(address: Address) -> int:
+    if not address.ref.isdigit():
+        return -1  # views have numbers alone: no document is found, and datasets are asked
+    return int(address.ref)
+
+
+def _check_column_names(names: Sequence[str]) -> None:
+    if names:
+        check_columns(pa.schema([pa.field(name, pa.null()) for name in dict.fromkeys(names)]))

@@ -1,0 +1,242 @@
+"""The handle of a version: an immutable state of a dataset, read, profiled and judged."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from foldstore.datastore.arrow_schema import decode_schema
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.manifest import Fragment, decode_page
+from foldstore.datastore.profiling import profile_fragments
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.storage import Storage
+from foldstore.errors import UsageError
+from foldstore.profile import VersionProfile
+from foldstore.types import Operation, Progress, Status, parse_time
+from foldstore.validation.check import drift_between, validate
+from foldstore.validation.drift import DriftResult
+from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.report import Report
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.schema_history import find_schema
+from foldstore.views.display import html_table
+from foldstore.views.view import View
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+
+
+class Version:
+    """An immutable state of a dataset: the same address gives the same bytes for ever.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> people = store.create_dataset("people", key=["id"])
+    >>> first = people.append({"id": [1, 2], "age": [34, 51]})
+    >>> first.address, first.num_rows, str(first.status)
+    ('people@1', 2, 'published')
+    >>> first.to_arrow(columns=["age"]).to_pydict()
+    {'age': [34, 51]}
+    """
+
+    def __init__(self, storage: Storage, dataset: DatasetRecord, record: VersionRecord) -> None:
+        self._storage = storage
+        self._dataset = dataset
+        self._record = record
+        self._whole: FragmentReader | None = None
+
+    def __repr__(self) -> str:
+        return f"<Version {self.address}: {self.num_rows:,} rows, {self.status}>"
+
+    def _repr_html_(self) -> str:
+        names = self.arrow_schema.names[:20]
+        head = self._reader().to_table(names).slice(0, 10)
+        return html_table(head, f"{self.address} · {self.num_rows:,} rows · {self.status}")
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.view().__arrow_c_stream__(requested_schema)
+
+    @property
+    def address(self) -> str:
+        """The address with the number, such as ``flights@3``."""
+        return f"{self._dataset.name}@{self._record.number}"
+
+    @property
+    def number(self) -> int:
+        """What is written behind the ``@``; numbers only grow."""
+        return self._record.number
+
+    @property
+    def version_id(self) -> str:
+        """The identity of the version; it does not depend on contents."""
+        return self._record.id
+
+    @property
+    def record(self) -> VersionRecord:
+        """What the catalog says: author, message, time, operation, rows and bytes added, properties."""
+        return self._record
+
+    @property
+    def status(self) -> Status:
+        """``published``, ``quarantined``, ``draft`` or ``deprecated``."""
+        return self._record.status
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was committed, in UTC."""
+        return parse_time(self._record.created_at)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows it has."""
+        return self._record.num_rows
+
+    @property
+    def arrow_schema(self) -> "pa.Schema":
+        """Names and types of the columns."""
+        return self._reader().arrow_schema
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the gate that judged the commit, or None when no schema was set."""
+        document = Registry(self._storage.catalog, "report").find(self._record.id)
+        return Report.from_dict({**document.body, "subject": self.address}) if document else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known of the version as plain data."""
+        record = self._record
+        return {
+            "address": self.address,
+            "version": record.number,
+            "status": str(record.status),
+            "operation": str(record.operation),
+            "rows": record.num_rows,
+            "rows_added": record.rows_added,
+            "bytes_added": record.bytes_added,
+            "author": record.author,
+            "message": record.message,
+            "created_at": record.created_at,
+            "id": record.id,
+            "properties": dict(record.properties),
+        }
+
+    def view(self) -> View:
+        """Return the view of all rows and columns, to filter and to read in other forms."""
+        return View(self, engine=self._storage.engine)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> "pa.Table":
+        """Return rows as a table over the memory-mapped files; nothing is copied.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Which columns, in which order; all unless given.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
+        """
+        return self._reader().to_table(columns)
+
+    def to_table(self, columns: Sequence[str] | None = None) -> "pa.Table":
+        """Do what `to_arrow` does: views read versions by this name."""
+        return self._reader().to_table(columns)
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
+        """Yield the mapped record batches one by one; each is verified when it is reached."""
+        return self._reader().batches(columns)
+
+    def to_reader(self) -> "pa.RecordBatchReader":
+        """Return the rows as an Arrow stream."""
+        return self.view().to_reader()
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return a polars DataFrame."""
+        return self.view().to_polars()
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame (the extra ``foldstore[pandas]``)."""
+        return self.view().to_pandas()
+
+    def to_numpy(self) -> "dict[str, np.ndarray[Any, Any]]":
+        """Return a numpy array for each column."""
+        return self.view().to_numpy()
+
+    def scan(self) -> "pl.LazyFrame":
+        """Return a polars LazyFrame that reads what it needs when it is collected."""
+        return self.view().scan()
+
+    def profile(self, *, rows: str = "all", progress: Progress | None = None) -> VersionProfile:
+        """Return the statistics of the rows; only files that no profile has read before are read.
+
+        Parameters
+        ----------
+        rows : {'all', 'added'}
+            All rows, or those that this version added to its parent.
+        progress : callable, optional
+            Told the rows done and the rows in all.
+        """
+        profile = profile_fragments(self._storage, self._reader(rows), progress)
+        return VersionProfile(profile.rows, profile.columns, self._dataset.name, self._dataset.key)
+
+    def validate(self, schema: DataSchema | None = None, *, rows: str = "all") -> Report:
+        """Judge the rows by a schema.
+
+        Parameters
+        ----------
+        schema : DataSchema, optional
+            The dataset's newest schema unless given.
+        rows : {'all', 'added'}
+            All rows, or those that this version added to its parent.
+
+        Raises
+        ------
+        NotFoundError
+            When no schema is given and the dataset has none.
+        """
+        chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
+        return validate(self._subject(rows), chosen)
+
+    def drift(self, reference: "Version", *, rows: str = "all") -> DriftResult:
+        """Compare the distributions of the columns with those of another version.
+
+        The cells are pinned by the reference; see `foldstore.validation.drift` for the tests.
+        """
+        return drift_between(reference._subject("all"), self._subject(rows))  # noqa: SLF001  # its own kind
+
+    def _subject(self, rows: str) -> FragmentSubject:
+        return FragmentSubject(self._storage, self._reader(rows), self.address, self._before(rows))
+
+    def _reader(self, rows: str = "all") -> FragmentReader:
+        if rows not in ("all", "added"):
+            raise UsageError(f"rows={rows!r} is not a choice.", hint="Write rows='all' or rows='added'.")
+        if self._whole is None:
+            catalog = self._storage.catalog
+            pages = [decode_page(*row) for row in catalog.read_pages(self._record.id)]
+            schema = decode_schema(catalog.read_arrow_schema(self._record.arrow_schema_id))
+            fragments = [fragment for page in pages for fragment in page.fragments]
+            self._whole = FragmentReader(self._storage, fragments, schema, self.address)
+        return self._whole if rows == "all" else self._whole.restricted(self._added())
+
+    def _added(self) -> list[Fragment]:
+        if self._record.operation is not Operation.APPEND or self._record.parent_id is None:
+            return list(self._reader().fragments)
+        parent = self._parent_fragments()
+        return [fragment for fragment in self._reader().fragments if fragment.id not in parent]
+
+    def _before(self, rows: str) -> FragmentReader | None:
+        if rows == "all" or self._record.parent_id is None:
+            return None
+        parent = self._parent_fragments()
+        return self._reader().restricted([f for f in self._reader().fragments if f.id in parent])
+
+    def _parent_fragments(self) -> Mapping[int, Fragment]:
+        assert self._record.parent_id is not None  # noqa: S101  # the callers looked
+        pages = [decode_page(*row) for row in self._storage.catalog.read_pages(self._record.parent_id)]
+        return {fragment.id: fragment for page in pages for fragment in page.fragments}

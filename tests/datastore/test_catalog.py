@@ -1,0 +1,226 @@
+"""The catalog's conformance suite, run on SQLite and, where there is one, on PostgreSQL."""
+
+import os
+import sqlite3
+import threading
+import uuid
+
+import pytest
+
+from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.connection import REVISION, sqlite_url
+from foldstore.datastore.catalog.journal import Journal
+from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.errors import AlreadyExistsError, CorruptObjectError, StoreError, StoreFormatError
+
+POSTGRES = os.environ.get("FOLDSTORE_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+
+
+def _postgres_url():
+    """Make an empty schema on the PostgreSQL server, or skip where there is none."""
+    import sqlalchemy as sa
+
+    name = f"foldstore_{uuid.uuid4().hex}"
+    try:
+        engine = sa.create_engine(POSTGRES, connect_args={"connect_timeout": 3})
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"CREATE SCHEMA {name}"))
+        engine.dispose()
+    except (sa.exc.DBAPIError, ImportError) as error:
+        if os.environ.get("FOLDSTORE_REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"no PostgreSQL server: {error}")
+    return f"{POSTGRES}?options=-csearch_path%3D{name}", name
+
+
+def _drop(name):
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(POSTGRES)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP SCHEMA {name} CASCADE"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "catalog.db")
+        return
+    found, name = _postgres_url()
+    yield found
+    _drop(name)
+
+
+@pytest.fixture
+def catalog(url):
+    opened = Catalog(url)
+    yield opened
+    opened.close()
+
+
+def _dataset(name="flights"):
+    return DatasetRecord(
+        id=uuid.uuid4().hex, name=name, key=("a", "b"), event_time=None, derive={"z": "1", "c": "2"}, created_at="2026"
+    )
+
+
+class TestCatalog:
+    def test_a_dataset_comes_back_as_it_was_put_in(self, catalog):
+        record = _dataset()
+        catalog.create_dataset(record)
+        assert catalog.find_dataset("flights") == record
+        assert list(catalog.find_dataset("flights").derive) == ["z", "c"]
+        assert catalog.list_datasets() == [record]
+        assert catalog.find_dataset("other") is None
+        main = catalog.find_ref(record.id, "main")
+        assert (main.kind, main.version_id, main.generation) == ("branch", None, 0)
+
+    def test_a_name_is_taken_once(self, catalog):
+        catalog.create_dataset(_dataset())
+        with pytest.raises(AlreadyExistsError, match="already a dataset 'flights'"):
+            catalog.create_dataset(_dataset())
+
+    def test_a_catalog_is_opened_again_without_migrating(self, url, catalog):
+        catalog.create_dataset(_dataset())
+        again = Catalog(url)
+        assert [d.name for d in again.list_datasets()] == ["flights"]
+        again.close()
+
+    def test_openers_at_once_make_one_catalog(self, url):
+        facts, errors = [], []
+
+        def open_it(n):
+            try:
+                opened = Catalog(url)
+                facts.append(opened.ensure_fact("id", str(n)))
+                opened.close()
+            except Exception as error:  # noqa: BLE001  # told to the main thread
+                errors.append(error)
+
+        threads = [threading.Thread(target=open_it, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(set(facts)) == 1
+
+    def test_the_newest_migration_makes_the_tables_that_the_code_uses(self, url):
+        import sqlalchemy as sa
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
+
+        from foldstore.datastore.catalog.tables import metadata
+
+        Catalog(url).close()
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == REVISION
+        engine.dispose()
+
+    def test_a_newer_format_is_refused_in_words(self, url):
+        import sqlalchemy as sa
+
+        Catalog(url).close()
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        engine.dispose()
+        with pytest.raises(StoreFormatError, match="has format 9999") as caught:
+            Catalog(url)
+        assert "newer Foldstore" in caught.value.hint
+
+
+class TestRegistry:
+    def test_documents_get_versions_and_equal_ones_add_nothing(self, catalog):
+        views = Registry(catalog, "view")
+        first = views.put("jfk", {"b": 1, "a": [1.5, None]}, author="me", message="m", created_at="2026")
+        assert views.put("jfk", {"a": [1.5, None], "b": 1}, author="you", created_at="2027") == first
+        second = views.put("jfk", {"b": 2}, author="me", created_at="2027")
+        assert (first.version, second.version) == (1, 2)
+        assert views.find("jfk") == second
+        assert views.find("jfk", 1) == first
+        assert views.find("jfk", 3) is None
+        assert [d.version for d in views.list_versions("jfk")] == [1, 2]
+        assert views.list_names() == ["jfk"]
+        assert Registry(catalog, "schema").list_names() == []
+
+    def test_an_insert_goes_with_its_transaction(self, catalog):
+        views = Registry(catalog, "view")
+
+        def insert_and_give_up():
+            with catalog.write() as connection:
+                views.insert(connection, "jfk", {}, author="me", created_at="2026")
+                raise RuntimeError("changed my mind")
+
+        with pytest.raises(RuntimeError, match="changed my mind"):
+            insert_and_give_up()
+        assert views.find("jfk") is None
+
+
+class TestJournal:
+    def _fill(self, catalog):
+        journal = Journal(catalog)
+        for n in range(3):
+            with catalog.write() as connection:
+                journal.append(connection, "refs/x", {"n": n}, actor="me", created_at="2026")
+        return journal
+
+    def test_entries_are_chained_and_verify(self, catalog):
+        journal = self._fill(catalog)
+        entries = journal.list_entries("refs/x")
+        assert [e.position for e in entries] == [1, 2, 3]
+        assert [e.previous_hash for e in entries[1:]] == [e.hash for e in entries[:-1]]
+        assert journal.verify("refs/x") == 3
+        assert journal.list_streams() == ["refs/x"]
+
+    @pytest.mark.parametrize(
+        "tamper",
+        [
+            "UPDATE journal SET body = '[7]' WHERE position = 2",
+            "UPDATE journal SET actor = 'you' WHERE position = 3",
+            "UPDATE journal SET created_at = '1999' WHERE position = 1",
+            "DELETE FROM journal WHERE position = 2",
+            "DELETE FROM journal WHERE position = 1",
+        ],
+    )
+    def test_a_changed_or_removed_entry_is_found(self, catalog, tamper):
+        import sqlalchemy as sa
+
+        journal = self._fill(catalog)
+        with catalog.write() as connection:
+            connection.execute(sa.text(tamper))
+        with pytest.raises(CorruptObjectError, match="does not match its hash chain"):
+            journal.verify("refs/x")
+
+
+def test_a_file_that_is_no_database_is_an_error_in_words(tmp_path):
+    (tmp_path / "catalog.db").write_bytes(b"this is not a database, but it is long enough to be read as one" * 20)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Catalog(sqlite_url(tmp_path / "catalog.db"))
+
+
+def test_a_server_that_is_not_there_is_an_error_without_its_password():
+    with pytest.raises(StoreError) as caught:
+        Catalog("postgresql+psycopg://me:hunter2@127.0.0.1:1/none")
+    assert "hunter2" not in str(caught.value.to_dict())
+
+
+def test_a_committed_sqlite_catalog_is_durable_by_its_settings(tmp_path):
+    catalog = Catalog(sqlite_url(tmp_path / "catalog.db"))
+    with catalog.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    catalog.close()
+    assert sqlite3.connect(tmp_path / "catalog.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_canonical_json_has_one_form_and_no_nan():
+    assert canonical_json({"b": [1, 2.5], "a": "é"}) == '{"a":"é","b":[1,2.5]}'
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical_json(float("nan"))

@@ -1,0 +1,259 @@
+"""Law 7: an acknowledged commit survives a kill at any step; anything else leaves nothing to see."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.datastore.add_columns import add_columns
+from foldstore.datastore.append import append
+from foldstore.datastore.catalog import commits
+from foldstore.datastore.commit import CommitOptions
+from foldstore.datastore.gate import OpenGate
+from foldstore.datastore.ingest.source import open_source
+from foldstore.datastore.storage import open_storage
+from foldstore.errors import ConflictError, DuplicateKeyError
+
+STEPS = ["begun", "staged", "registered", "linked", "judged", "flipped", "recorded"]
+WRITER = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from foldstore.datastore.append import append
+from foldstore.datastore.commit import CommitOptions
+from foldstore.datastore.gate import OpenGate
+from foldstore.datastore.ingest.source import open_source
+from foldstore.datastore.storage import open_storage
+
+def stop(step):
+    if step == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
+dataset = storage.catalog.find_dataset("numbers")
+append(storage, dataset, open_source({"id": [3, 4]}), options=CommitOptions(author="victim"), gate=OpenGate())
+print("acknowledged")
+"""
+
+
+def _write(storage, dataset, ids, author="tester", **more):
+    source = open_source({"id": ids})
+    return append(storage, dataset, source, options=CommitOptions(author=author, **more), gate=OpenGate())
+
+
+@pytest.fixture
+def numbers(store):
+    dataset = store.create_dataset("numbers", key=["id"])
+    dataset.append({"id": [1, 2]})
+    return dataset
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_commit_killed_at_any_step_is_wholly_there_or_wholly_absent(folder, store, numbers, step):
+    done = subprocess.run(
+        [sys.executable, "-c", WRITER, str(folder), step], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "acknowledged" not in done.stdout
+    visible = step in ("flipped", "recorded")
+    assert numbers.latest.to_arrow()["id"].to_pylist() == ([1, 2, 3, 4] if visible else [1, 2])
+    assert store.verify().passed
+    # The next writer is not in the way of the dead one, and makes good what it left undone.
+    after = numbers.append({"id": [5]})
+    assert after.number == (3 if visible else 2)
+    assert len(list((folder / "commits").rglob("*.json"))) == after.number
+    assert store.verify().passed
+
+
+def test_a_commit_that_nobody_kills_is_acknowledged(folder, store, numbers):
+    done = subprocess.run([sys.executable, "-c", WRITER, str(folder), "-"], capture_output=True, text=True, check=True)
+    assert done.stdout == "acknowledged\n"
+    assert numbers.latest.num_rows == 4
+
+
+def test_commit_objects_describe_each_version(folder, numbers):
+    numbers.append({"id": [3]}, message="third")
+    files = sorted((folder / "commits").rglob("*.json"))
+    described = json.loads(files[-1].read_text())
+    assert described["version"]["message"] == "third"
+    assert described["dataset"]["name"] == "numbers"
+    assert [len(page) for page in described["new_pages"].values()] == [2]
+    assert oct(files[-1].stat().st_mode & 0o777) == "0o444"
+
+
+def test_a_failed_append_leaves_the_store_as_it_was(folder, store, numbers):
+    before = sorted(str(p) for p in folder.rglob("*") if p.is_file() and "catalog" not in p.name)
+    with pytest.raises(DuplicateKeyError) as caught:
+        numbers.append({"id": [9, 2]})
+    assert caught.value.facts["groups"] == 1
+    assert "id=2" in caught.value.message
+    assert sorted(str(p) for p in folder.rglob("*") if p.is_file() and "catalog" not in p.name)[: len(before)] == before
+    assert not list((folder / "staging").iterdir())
+    assert numbers.latest.number == 1
+    assert store.verify().passed
+
+
+def test_an_idempotency_key_commits_once(numbers):
+    first = numbers.append({"id": [3]}, idempotency_key="monday")
+    again = numbers.append({"id": [3]}, idempotency_key="monday")
+    assert again.version_id == first.version_id
+    assert numbers.latest.number == 2
+
+
+def test_an_ambiguous_flip_is_looked_up_and_not_repeated(folder, monkeypatch):
+    storage = open_storage(folder)
+    with foldstore.connect(folder) as store:
+        store.create_dataset("numbers")
+    dataset = storage.catalog.find_dataset("numbers")
+    real = commits.flip
+
+    def flip_then_fail(*args):
+        real(*args)
+        raise OSError("the connection broke after COMMIT")
+
+    monkeypatch.setattr(commits, "flip", flip_then_fail)
+    version = _write(storage, dataset, [1])
+    assert version.number == 1
+    assert len(storage.catalog.list_versions(dataset.id)) == 1
+
+
+def test_a_flip_that_fails_before_it_commits_is_an_error(folder, monkeypatch):
+    storage = open_storage(folder)
+    with foldstore.connect(folder) as store:
+        store.create_dataset("numbers")
+    dataset = storage.catalog.find_dataset("numbers")
+    monkeypatch.setattr(commits, "flip", lambda *_: (_ for _ in ()).throw(OSError("refused")))
+    with pytest.raises(OSError, match="refused"):
+        _write(storage, dataset, [1])
+    assert storage.catalog.list_versions(dataset.id) == []
+
+
+def test_appends_of_many_threads_all_arrive_in_one_line(folder, store):
+    store.create_dataset("numbers", key=["id"])
+    errors = []
+
+    def write(start):
+        try:
+            with foldstore.connect(folder) as mine:
+                for step in range(5):
+                    mine.dataset("numbers").append({"id": [start * 100 + step]})
+        except Exception as error:  # noqa: BLE001  # told to the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    versions = store.dataset("numbers").versions()
+    assert [v.number for v in versions] == list(range(1, 21))
+    assert [v.record.parent_id for v in versions[1:]] == [v.version_id for v in versions[:-1]]
+    assert sorted(versions[-1].to_arrow()["id"].to_pylist()) == sorted(n * 100 + s for n in range(4) for s in range(5))
+
+
+def test_two_appends_of_one_key_at_once_leave_one_of_them(folder, store):
+    store.create_dataset("numbers", key=["id"]).append({"id": [0]})
+    outcomes = []
+
+    def write():
+        with foldstore.connect(folder) as mine:
+            try:
+                outcomes.append(mine.dataset("numbers").append({"id": [7]}).number)
+            except DuplicateKeyError as error:
+                outcomes.append(error.code)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, outcomes)) == ["2", "duplicate-key", "duplicate-key", "duplicate-key"]
+
+
+def test_an_append_onto_a_column_added_meanwhile_names_the_winner(folder):
+    storage = open_storage(folder)
+    with foldstore.connect(folder) as store:
+        store.create_dataset("numbers").append({"id": [1]})
+    dataset = storage.catalog.find_dataset("numbers")
+
+    def meddle(step):
+        if step == "linked":
+            with foldstore.connect(folder, author="winner") as other:
+                other.dataset("numbers").add_columns({"twice": "id * 2"})
+
+    from dataclasses import replace
+
+    with pytest.raises(
+        ConflictError, match=r"Version 2 of 'numbers' was committed by winner \(add_columns\)"
+    ) as caught:
+        _write(replace(storage, on_step=meddle), dataset, [2])
+    assert caught.value.retry
+    assert _write(storage, dataset, [2]).number == 3
+
+
+def test_adding_a_column_writes_that_column_alone(store):
+    dataset = store.create_dataset("wide")
+    rows = 50_000
+    first = dataset.append({"a": list(range(rows)), "b": [float(n) for n in range(rows)]})
+    second = dataset.add_columns({"c": "a + 1"})
+    assert first.record.bytes_added > rows * 16
+    assert second.record.bytes_added < rows * 8 * 1.02
+    assert second.record.rows_added == 0
+    assert second.to_arrow(["c", "a"]).slice(0, 2).to_pydict() == {"c": [1, 2], "a": [0, 1]}
+    assert first.arrow_schema.names == ["a", "b"]
+    third = dataset.append({"a": [-1], "b": [0.5]})
+    assert third.to_arrow(["c"])["c"].to_pylist()[-1] == 0
+
+
+def test_derived_columns_are_computed_and_may_not_be_contradicted(store):
+    dataset = store.create_dataset("orders", derive={"total": "price * amount"})
+    assert dataset.append({"price": [2, 3], "amount": [5, None]}).to_arrow()["total"].to_pylist() == [10, None]
+    dataset.append({"price": [1], "amount": [1], "total": [1]})
+    with pytest.raises(foldstore.FoldstoreError, match="Column 'total' is derived") as caught:
+        dataset.append({"price": [1], "amount": [1], "total": [2]})
+    assert caught.value.code == "schema-mismatch"
+    assert dataset.latest.number == 2
+
+
+def test_equal_bytes_are_kept_once(store):
+    rows = {"id": list(range(1000))}
+    assert store.create_dataset("one").append(rows).record.bytes_added > 8000
+    assert store.create_dataset("two").append(rows).record.bytes_added == 0
+
+
+def test_sorting_by_columns_settles_row_order(store):
+    dataset = store.create_dataset("numbers")
+    version = dataset.append({"a": [2, 1, 2, None], "b": [1, 2, 0, 3]}, order_by=["a", "b"])
+    assert version.to_arrow().to_pydict() == {"a": [1, 2, 2, None], "b": [2, 0, 1, 3]}
+
+
+def test_add_columns_stages_nothing_when_an_expression_fails(folder):
+    storage = open_storage(folder)
+    with foldstore.connect(folder) as store:
+        store.create_dataset("texts").append({"t": ["1", "x"]})
+    dataset = storage.catalog.find_dataset("texts")
+    with pytest.raises(foldstore.FoldstoreError, match="n"):
+        add_columns(storage, dataset, {"n": "t::INTEGER"}, options=CommitOptions(author="t"), gate=OpenGate())
+    assert len(storage.catalog.list_versions(dataset.id)) == 1
+    assert not list(Path(folder, "staging").iterdir())
+
+
+def test_an_empty_table_can_say_what_the_columns_are(store):
+    dataset = store.create_dataset("later", key=["id"])
+    schema = pa.schema([("id", pa.int32()), ("t", pa.timestamp("us", "UTC"))])
+    assert dataset.append(schema.empty_table()).num_rows == 0
+    assert dataset.append({"id": [1], "t": [None]}).arrow_schema == schema
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_published_files_are_read_only(folder, numbers):
+    for file in (folder / "objects").rglob("*.arrow"):
+        assert oct(file.stat().st_mode & 0o777) == "0o444"

@@ -1,0 +1,47 @@
+"""Which schemas a dataset has had: kept in the catalog's Registry under the dataset's name, the newest gates."""
+
+from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
+from foldstore.errors import NotFoundError
+from foldstore.types import format_time
+from foldstore.validation.schema import DataSchema
+
+_KIND = "schema"
+
+
+def find_schema(catalog: Catalog, dataset: str) -> DataSchema:
+    """Return a dataset's newest schema.
+
+    Raises
+    ------
+    NotFoundError
+        When none was set.
+    """
+    document = Registry(catalog, _KIND).find(dataset)
+    if document is None:
+        raise NotFoundError(
+            f"{dataset!r} has no schema yet.",
+            hint="Infer one, look at it and set it: set_schema(version.profile().infer_schema()).",
+            code="schema-not-found",
+            dataset=dataset,
+        )
+    return DataSchema.from_dict(document.body)
+
+
+def has_schema(catalog: Catalog, dataset: str) -> bool:
+    """Say whether a schema gates a dataset."""
+    return Registry(catalog, _KIND).find(dataset) is not None
+
+
+def list_schemas(catalog: Catalog, dataset: str) -> list[DataSchema]:
+    """List the schemas of a dataset, oldest first."""
+    return [DataSchema.from_dict(document.body) for document in Registry(catalog, _KIND).list_versions(dataset)]
+
+
+def keep_schema(storage: Storage, dataset: str, schema: DataSchema, *, author: str, message: str = "") -> DataSchema:
+    """Make a schema the dataset's newest; one equal to the newest changes nothing."""
+    now = format_time(storage.clock())
+    registry = Registry(storage.catalog, _KIND)
+    registry.put(dataset, schema.to_dict(), author=author, message=message, created_at=now)
+    return schema
