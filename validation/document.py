@@ -1,5 +1,6 @@
 """Reading documents that people write: every piece is checked, and every refusal says where and why."""
 
+import json
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -38,7 +39,9 @@ def read_yaml(text: str) -> Any:
 
 def write_yaml(data: Any) -> str:
     """Write plain data as YAML, in its own order, short lists on one line."""
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    # These count as line breaks or marks in YAML and get lost unless everything is escaped.
+    is_plain = not any(mark in json.dumps(data, ensure_ascii=False) for mark in "\x85\u2028\u2029\ufeff")
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=is_plain, width=110, default_flow_style=None)
     return text
 
 

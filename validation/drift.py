@@ -369,5 +369,5 @@ def _largest_change(target: DriftTarget) -> dict[str, Any]:
     if not f.sum() or not g.sum():
         return {}
     p, q = f / f.sum(), g / g.sum()
-    place = int(np.argmax(np.abs(p - q)))
+    place = int(np.argmax(np.round(np.abs(p - q), 12)))  # of equal moves the first, whatever the last bit says
     return {"cell": (*target.labels, "NaN")[place], "before": float(p[place]), "after": float(q[place])}

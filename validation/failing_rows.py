@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.column import json_value
-from foldstore.datastore.statistics.reading import plain_array
+from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.validation.subject import Subject
 
 EXAMPLES: Final = 10
@@ -64,6 +64,8 @@ def outside(allowed: Sequence[Any]) -> Predicate:
     """Return the predicate of values that are not null and not allowed."""
 
     def fails(values: pa.Array) -> pa.Array:
+        if kind_of(values.type) is Kind.TEXT:  # views of text have no such kernel
+            values = values.cast(pa.large_string())
         known = pc.is_in(values, value_set=pa.array(allowed).cast(values.type))
         return pc.and_(pc.invert(known), pc.is_valid(values))
 
@@ -92,14 +94,12 @@ def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[
 def _examples(
     batch: pa.RecordBatch, rows: pa.Array, column: str, keys: Sequence[str], position: int
 ) -> list[dict[str, Any]]:
-    taken = batch.select(list(dict.fromkeys([column, *keys]))).take(rows).to_pylist()
+    def cell(name: str, row: int) -> Any:
+        return json_value(batch.column(name)[row].as_py())
+
     return [
-        {
-            "row": position + row,
-            "key": {key: json_value(values[key]) for key in keys},
-            "value": json_value(values[column]),
-        }
-        for row, values in zip(rows.to_pylist(), taken, strict=True)
+        {"row": position + row, "key": {key: cell(key, row) for key in keys}, "value": cell(column, row)}
+        for row in rows.to_pylist()
     ]
 
 

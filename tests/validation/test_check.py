@@ -1,0 +1,291 @@
+"""Each code is raised by data that deserves it and by no other; fixes make a schema that passes."""
+
+import datetime as dt
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from foldstore.errors import ValidationFailedError
+from foldstore.types import Severity
+from foldstore.validation.anomaly import CODES
+from foldstore.validation.check import validate
+from foldstore.validation.column_schema import CategoryDomain, ColumnSchema, NumericDomain, Stage
+from foldstore.validation.inference import infer_schema
+from foldstore.validation.report import Report
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import TableSubject
+
+
+def judge(table, schema):
+    return validate(TableSubject(table, "trial@2"), schema)
+
+
+def only(report):
+    assert len(report.anomalies) == 1, report.to_text()
+    return report.anomalies[0]
+
+
+def column(**fields):
+    return DataSchema(columns={"x": ColumnSchema(**fields)})
+
+
+X = np.random.default_rng(0).normal(size=4_000)
+SHIFTED = infer_schema(TableSubject(pa.table({"x": X}), "").profile())
+
+# Per code: a schema, data that raises it, data that must not, and the message.
+CASES = {
+    "no_data": (column(type="int64"), {"x": pa.array([], pa.int64())}, {"x": [1]}, "trial@2 has no rows"),
+    "rows_too_few": (
+        DataSchema(columns={"x": ColumnSchema(type="int64")}, min_rows=2),
+        {"x": [1]},
+        {"x": [1, 1]},
+        "1 rows, expected at least 2",
+    ),
+    "duplicate_key": (
+        DataSchema(columns={"x": ColumnSchema(type="int64")}, keys=("x",)),
+        {"x": [7, 8, 7]},
+        {"x": [7, 8, 9]},
+        "1 key values occur twice or more (2 rows), e.g. x=7",
+    ),
+    "column_missing": (
+        DataSchema(columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", nullable=False)}),
+        {"x": [1]},
+        {"x": [1], "y": [2]},
+        "column absent (required: stage production)",
+    ),
+    "column_new": (column(type="int64"), {"x": [1], "y": ["a"]}, {"x": [1]}, "new column of type string"),
+    "type_mismatch": (column(type="int64"), {"x": ["a"]}, {"x": [1]}, "type string, expected int64"),
+    "null_fraction_high": (
+        column(type="int64", min_fraction=0.9),
+        {"x": [None] * 200 + [1] * 800},
+        {"x": [None] * 105 + [1] * 895},
+        "null in 20 % [17.2 %, 23.1 %], allowed 10 %",
+    ),
+    "all_null": (
+        column(type="int64", min_fraction=0.5),
+        {"x": pa.nulls(30, pa.int64())},
+        {"x": [1, None]},
+        "all 30 rows are null",
+    ),
+    "nan_present": (
+        column(type="double", domain=NumericDomain(nan="deny")),
+        {"x": [1.0, float("nan")]},
+        {"x": [1.0, None]},
+        "1 values are NaN",
+    ),
+    "below_min": (
+        column(type="int64", domain=NumericDomain(min=0)),
+        {"x": [-7, -1, 0, 5]},
+        {"x": [0, 5, None]},
+        "2 values below 0 (min -7)",
+    ),
+    "above_max": (
+        column(type="double", domain=NumericDomain(max=1)),
+        {"x": [1.5, 1.0, None]},
+        {"x": [1.0]},
+        "1 values above 1 (max 1.5)",
+    ),
+    "value_outside_domain": (
+        column(type="string", domain=CategoryDomain(values=("a", "b"), min_mass=0.98)),
+        {"x": ["a"] * 90 + ["ZZ"] * 6 + ["Y"] * 4},
+        {"x": ["a"] * 98 + ["ZZ"] * 2},
+        "10 % outside domain; new: 'ZZ' (6), 'Y' (4)",
+    ),
+    "constant_column": (
+        column(type="int64", constant=False),
+        {"x": [3] * 50},
+        {"x": [3] * 50 + [4]},
+        "all 50 values are 3",
+    ),
+    "drift": (SHIFTED, {"x": X + 1}, {"x": X[::-1] + 0.05}, "distribution drifted: JS 0.40"),
+    "drift_untestable": (SHIFTED, {"x": X[:60]}, {"x": X[:3_000]}, "60 values cannot show a change of 0.10"),
+    "missingness_drift": (
+        SHIFTED.with_column("x", nullable=True, min_fraction=0.0),
+        {"x": pa.array(X, mask=np.arange(4_000) % 2 == 0)},
+        {"x": pa.array(X, mask=np.arange(4_000) % 1_000 == 0)},
+        "null fraction moved from 0 % to 50 %: Cohen h 1.57 (limit 0.20), p < 1e-9",
+    ),
+}
+
+
+def test_every_code_has_a_case():
+    assert set(CASES) == set(CODES)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_data_that_deserves_a_code_raises_it_alone(code):
+    schema, bad, _, message = CASES[code]
+    report = judge(pa.table(bad), schema)
+    anomaly = only(report)
+    assert anomaly.code == code
+    assert anomaly.message.startswith(message)
+    assert report.passed == (anomaly.severity is not Severity.ERROR)
+    assert anomaly.severity == CODES[code].severity
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_sound_data_raises_nothing(code):
+    schema, _, good, _ = CASES[code]
+    assert judge(pa.table(good), schema).anomalies == ()
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_accepting_the_fix_makes_a_schema_that_passes(code):
+    schema, bad, _, _ = CASES[code]
+    table = pa.table(bad)
+    report = judge(table, schema)
+    child = schema.accept(report.anomalies, reason="seen")
+    if report.anomalies[0].fix is None:
+        assert child is schema
+        return
+    assert child.parent == schema.id
+    assert child.provenance["reason"] == "seen"
+    assert DataSchema.from_yaml(child.to_yaml()) == child
+    again = judge(table, child)
+    assert not [each for each in again.anomalies if each.code != "drift_untestable"], again.to_text()
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_severity_of_off_silences_a_code(code):
+    schema, bad, _, _ = CASES[code]
+    silent = DataSchema.from_dict({**schema.to_dict(), "severity": {code: "off"}})
+    assert judge(pa.table(bad), silent).anomalies == ()
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_reports_travel_as_plain_data(code):
+    schema, bad, _, _ = CASES[code]
+    report = judge(pa.table(bad), schema)
+    plain = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    back = Report.from_dict(plain)
+    assert back.to_dict() == json.loads(json.dumps(report.to_dict()))
+    assert back.passed == report.passed
+    assert plain["passed"] == report.passed
+
+
+def test_a_columns_own_severity_goes_before_the_datasets():
+    schema = DataSchema(
+        columns={
+            "x": ColumnSchema(type="int64", domain=NumericDomain(min=0), severity={"below_min": Severity.WARN}),
+        },
+        severity={"below_min": Severity.OFF},
+    )
+    report = judge(pa.table({"x": [-1]}), schema)
+    assert report.passed
+    assert only(report).severity is Severity.WARN
+
+
+def test_example_rows_name_position_key_and_value_and_are_at_most_ten():
+    columns = {"id": ColumnSchema(type="string"), "x": ColumnSchema(type="int64", domain=NumericDomain(min=0))}
+    table = pa.table({"id": [f"k{i}" for i in range(50)], "x": [-i if i % 2 else i for i in range(50)]})
+    batches = pa.concat_tables([table.slice(0, 20), table.slice(20)])
+    anomaly = only(judge(batches, DataSchema(columns=columns, keys=("id",))))
+    assert anomaly.count == 25
+    assert anomaly.fraction == 0.5
+    assert len(anomaly.example_rows) == 10
+    assert anomaly.example_rows[1] == {"row": 3, "key": {"id": "k3"}, "value": -3}
+    table_positions = [row["row"] for row in anomaly.example_rows]
+    assert table_positions == list(range(1, 20, 2))
+
+
+def test_a_declared_widening_is_no_mismatch_and_is_still_checked():
+    schema = column(type="int64", coerce_from=("int32",), domain=NumericDomain(min=0))
+    assert judge(pa.table({"x": pa.array([1], pa.int32())}), schema).passed
+    assert only(judge(pa.table({"x": pa.array([-1], pa.int32())}), schema)).code == "below_min"
+    fixed = column(type="int64").accept(
+        judge(pa.table({"x": pa.array([1], pa.int32())}), column(type="int64")).anomalies
+    )
+    assert fixed.columns["x"].coerce_from == ("int32",)
+    assert fixed.version == "1.1.0"
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())], ids=str)
+def test_every_layout_of_text_is_text(kind):
+    schema = column(type="string", domain=CategoryDomain(values=("a",)))
+    assert judge(pa.table({"x": pa.array(["a"], kind)}), schema).passed
+    bad = only(judge(pa.table({"x": pa.array(["b"], kind)}), schema))
+    assert bad.example_rows[0]["value"] == "b"
+
+
+def test_a_missing_column_raises_nothing_but_its_absence():
+    schema = DataSchema(
+        columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", nullable=False)}, keys=("x", "y")
+    )
+    assert only(judge(pa.table({"x": [1, 1]}), schema)).code == "column_missing"
+
+
+def test_a_column_that_is_not_yet_or_no_longer_required_may_be_absent():
+    for stage in (Stage.PLANNED, Stage.DEPRECATED):
+        schema = DataSchema(columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", stage=stage)})
+        assert judge(pa.table({"x": [1]}), schema).anomalies == ()
+
+
+def test_one_null_fails_a_column_that_is_not_nullable():
+    report = judge(pa.table({"x": [1] * 999 + [None]}), column(type="int64", nullable=False))
+    assert only(report).example_rows[0]["row"] == 999
+
+
+def test_keys_with_nulls_equal_no_other():
+    schema = DataSchema(columns={"x": ColumnSchema(type="int64")}, keys=("x",))
+    assert judge(pa.table({"x": [1, None, None]}), schema).passed
+
+
+def test_limits_are_exact_for_great_integers():
+    schema = column(type="int64", domain=NumericDomain(max=2**60))
+    assert only(judge(pa.table({"x": [2**60, 2**60 + 1]}), schema)).count == 1
+
+
+def test_limits_beyond_the_type_hold_all_or_none():
+    table = pa.table({"x": pa.array([1, 2], pa.uint64())})
+    assert judge(table, column(type="uint64", domain=NumericDomain(min=-5))).passed
+    assert only(judge(table, column(type="uint64", domain=NumericDomain(max=-5)))).count == 2
+
+
+def test_infinity_lies_above_any_limit():
+    anomaly = only(judge(pa.table({"x": [1.0, float("inf")]}), column(type="double", domain=NumericDomain(max=5))))
+    assert anomaly.observed == "inf"
+    json.dumps(anomaly.to_dict(), allow_nan=False)
+
+
+def test_categories_beyond_exact_counts_are_counted_in_the_rows():
+    values = [f"v{i}" for i in range(12_000)] + ["a"] * 5
+    schema = column(type="string", domain=CategoryDomain(values=("a",)))
+    anomaly = only(judge(pa.table({"x": values}), schema))
+    assert anomaly.count == 12_000
+    child = schema.accept([anomaly])
+    assert judge(pa.table({"x": values}), child).passed
+
+
+def test_failures_are_raised_on_request_only():
+    report = judge(pa.table({"x": ["<a>"]}), column(type="int64"))
+    with pytest.raises(ValidationFailedError, match=r"trial@2 did not pass: error: x: type string") as caught:
+        report.raise_for_failures()
+    assert caught.value.exit_code == 1
+    judge(pa.table({"x": [1]}), column(type="int64")).raise_for_failures()
+
+
+def test_reports_read_well_and_are_escaped():
+    schema = column(type="string", domain=CategoryDomain(values=("a",)))
+    report = judge(pa.table({"x": ["<script>"]}), schema)
+    assert repr(report) == "Report(trial@2: failed (1 error))"
+    assert "<script>" not in report._repr_html_()
+    assert "rows 0 (<script>)" in report.to_text()
+    assert list(report.by_code()) == ["value_outside_domain"]
+
+
+def test_the_clock_is_the_callers():
+    report = validate(TableSubject(pa.table({"x": [1]}), "t"), column(type="int64"), created_at="2026-01-01T00:00:00Z")
+    assert report.created_at == "2026-01-01T00:00:00Z"
+    assert judge(pa.table({"x": [1]}), column(type="int64")).created_at is None
+
+
+def test_times_appear_in_examples_as_text():
+    table = pa.table({"id": pa.array([dt.datetime(2013, 1, 1, tzinfo=dt.UTC)]), "x": [-1]})
+    columns = {
+        "id": ColumnSchema(type=str(table.schema.field("id").type)),
+        "x": column(type="int64", domain=NumericDomain(min=0)).columns["x"],
+    }
+    anomaly = only(judge(table, DataSchema(columns=columns, keys=("id",))))
+    assert anomaly.example_rows[0]["key"] == {"id": "2013-01-01 00:00:00+00:00"}
