@@ -1,0 +1,265 @@
+"""Write the pages that follow from the code: commands, errors, anomalies, and the demo's output in the README.
+
+``python docs/generate.py`` writes them; ``--check`` writes nothing and exits 1 when one of the first three is
+stale. The demo's output holds timings, so it is written by the first form alone.
+"""
+
+# ruff: noqa: INP001  # a script, not a package
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from foldstore import errors
+from foldstore.cli.app import app
+from foldstore.types import Severity
+from foldstore.validation.anomaly import CODES
+
+DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+_NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n"
+_BEGIN, _END = "<!-- demo: written by docs/generate.py -->\n", "<!-- end of demo -->\n"
+_LEFT_OUT = re.compile(r"^ flights@(?:[3-9]|10|11) .*\n", re.MULTILINE)
+_EXAMPLES = re.compile(r"^ +rows \d+ \(.*\n", re.MULTILINE)
+
+# What a code means, in a sentence for the reader of a report; a test holds this and `CODES` together.
+MEANINGS = {
+    "no_data": "There are no rows to judge.",
+    "rows_too_few": "There are fewer rows than the schema's `min_rows`.",
+    "duplicate_key": "A key value occurs in two rows or more, among the new rows or with those that were there.",
+    "column_missing": "A column whose stage is `beta` or `production` is not there.",
+    "column_new": "There is a column that the schema does not know.",
+    "type_mismatch": "A column has another Arrow type than the schema says, and not one of its `coerce_from`.",
+    "null_fraction_high": "More rows are null than `min_fraction` allows; in brackets the 95 % interval of the share.",
+    "all_null": "Every row of a column is null.",
+    "nan_present": "A column whose domain says `nan: deny` holds NaN.",
+    "below_min": "Values lie below the `min` of the domain.",
+    "above_max": "Values lie above the `max` of the domain.",
+    "value_outside_domain": "Too many rows hold values that are not in the domain's list (`min_mass`).",
+    "constant_column": "A column that should vary holds one value only.",
+    "drift": "The distribution moved from the reference by more than chance, and by at least a limit.",
+    "missingness_drift": "The share of nulls moved from the reference by more than chance, and by at least a limit.",
+    "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them."""
+    check = arguments == ["--check"]
+    if arguments and not check:
+        sys.stderr.write("usage: python docs/generate.py [--check]\n")
+        return 2
+    if check:
+        stale = stale_pages()
+        for page in stale:
+            sys.stderr.write(f"docs/{page} is stale: run `make docs`.\n")
+        return 1 if stale else 0
+    for name, write in PAGES.items():
+        (DOCS / name).write_text(write(), encoding="utf-8")
+    README.write_text(_with_demo(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+def stale_pages() -> list[str]:
+    """Return the names of the generated pages that do not say what the code says."""
+    found = ((name, DOCS / name) for name in PAGES)
+    return [name for name, page in found if not page.is_file() or page.read_text(encoding="utf-8") != PAGES[name]()]
+
+
+def write_commands() -> str:
+    """Return the reference of the command."""
+    root = typer.main.get_command(app)
+    lines = [
+        "# Commands\n",
+        _NOTE,
+        "stdout is data, stderr is talk: messages, errors and progress never mix with results. `--output` prints\n"
+        "`table`, `json`, `jsonl` or `csv`. The store is `--store DIR`, else `FOLDSTORE_STORE`, else the current "
+        "folder.\n",
+        "## Exit codes\n",
+        _EXIT_CODES,
+    ]
+    for path, command in _leaves(root, ("foldstore",)):
+        lines += _command_page(path, command)
+    return "\n".join(lines)
+
+
+_EXIT_CODES = """\
+| code | means |
+| --- | --- |
+| 0 | done; every check passed |
+| 1 | checks ran and failed: data that a schema does not pass, damage that `verify` found |
+| 2 | the request was wrong: an option, a name, a query, something that does not exist |
+| 3 | could not decide: a file, a store or a database cannot be read; another writer won |
+| 4 | refused by policy |
+| 70 | a fault of Foldstore's own; `FOLDSTORE_DEBUG=1` shows the traceback |
+| 130 | interrupted |
+
+[Errors](errors.md) lists the code of each error with its exit code.
+"""
+
+
+def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not hasattr(command, "commands"):
+        yield path, command
+        return
+    for name, child in command.commands.items():
+        yield from _leaves(child, (*path, name))
+
+
+def _command_page(path: tuple[str, ...], command: Any) -> list[str]:
+    words, examples = _split_help(command.help or "")
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    usage = " ".join([*path, *(["[OPTIONS]"] if options else []), *(_metavar(p) for p in arguments)])
+    lines = [f"## {' '.join(path)}\n", f"{words}\n", f"```text\n{usage}\n```\n"]
+    if examples:
+        lines.append(f"For example: `{examples}`\n")
+    if arguments:
+        rows = [f"| `{_metavar(p)}` | {_cell(p.help)}{_default(p)} |" for p in arguments]
+        lines += ["| argument | is |\n| --- | --- |\n" + "\n".join(rows) + "\n"]
+    if options:
+        rows = [f"| {_flags(p)} | {_cell(p.help)}{_default(p)} |" for p in options]
+        lines += ["| option | does |\n| --- | --- |\n" + "\n".join(rows) + "\n"]
+    return lines
+
+
+def _split_help(text: str) -> tuple[str, str]:
+    words, _, example = " ".join(text.split()).partition(" Example: ")
+    return words, example
+
+
+def _metavar(parameter: Any) -> str:
+    name = (parameter.metavar or parameter.name).upper() + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
+def _flags(parameter: Any) -> str:
+    names = ", ".join(f"`{flag}`" for flag in sorted(parameter.opts, key=len, reverse=True))
+    return names if parameter.is_flag else f"{names} {_value(parameter.type_descriptor.annotation)}"
+
+
+def _value(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " \\| ".join(f"`{choice.value}`" for choice in annotation)
+    return {Path: "PATH", int: "NUMBER"}.get(annotation, "TEXT")
+
+
+def _default(parameter: Any) -> str:
+    notes = ["Repeatable."] if getattr(parameter, "multiple", False) else []
+    default = parameter.default
+    if not getattr(parameter, "is_flag", False) and default not in (None, "", []):
+        shown = getattr(default, "value", str(default))
+        notes.append(f"Default: {'the current folder' if shown == '.' else f'`{shown}`'}.")
+    if parameter.envvar:
+        notes.append(f"Environment: `{parameter.envvar}`.")
+    return "".join(f" {note}" for note in notes)
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def write_errors() -> str:
+    """Return the reference of the errors."""
+    lines = [
+        "# Errors\n",
+        _NOTE,
+        "Every error of Foldstore's own is a `FoldstoreError` with four things: `message`, `hint` (what exists, or "
+        "what\nto do), `code` (stable, in kebab-case) and `facts` (what the message says, as plain data). The "
+        "command prints\n`error[code]: message`, then the hint, and exits with the exit code. An error may carry a "
+        "more precise code\nthan its class: `file-not-found` and `broken-row` are kinds of `ingest-failed`, "
+        "`column-new`, `column-missing`\nand `type-mismatch` kinds of `schema-mismatch`, `invalid-setting` a kind of "
+        "`usage`.\n",
+        "Data that fails a check raises nothing: it is a [report](glossary.md).\n",
+        "| class | code | exit | also a | means |\n| --- | --- | --- | --- | --- |",
+    ]
+    family = [errors.FoldstoreError, *_subclasses(errors.FoldstoreError)]
+    return "\n".join([*lines, *(_error_row(each) for each in family)]) + "\n"
+
+
+def _subclasses(parent: type[errors.FoldstoreError]) -> Iterator[type[errors.FoldstoreError]]:
+    for child in parent.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield child
+            yield from _subclasses(child)
+
+
+def _error_row(error: type[errors.FoldstoreError]) -> str:
+    depth = len([each for each in error.__mro__ if issubclass(each, errors.FoldstoreError)]) - 1
+    plain = [each.__name__ for each in error.__mro__ if each.__module__ == "builtins" and each not in _ALL]
+    first = (error.__doc__ or "").strip().split("\n\n")[0]
+    also = f"`{plain[0]}`" if plain else ""
+    return f"| {'· ' * depth}`{error.__name__}` | `{error.code}` | {error.exit_code} | {also} | {_cell(first)} |"
+
+
+_ALL = (Exception, BaseException, object, OSError)
+
+
+def write_anomalies() -> str:
+    """Return the reference of the anomaly codes."""
+    weights = {
+        Severity.ERROR: "the report does not pass",
+        Severity.WARN: "shown; the report passes",
+        Severity.INFO: "noted; the report passes",
+        Severity.OFF: "not reported",
+    }
+    rows = [f"| `{code}` | {each.severity} | {MEANINGS[code]} | {each.template} |" for code, each in CODES.items()]
+    return "\n".join(
+        [
+            "# Anomalies\n",
+            _NOTE,
+            "A report lists anomalies. Each has one of these codes, which never change their meaning, a severity, the\n"
+            "evidence, and where it makes sense a fix that `accept` can apply to the schema.\n",
+            "| severity | means |\n| --- | --- |",
+            *(f"| `{severity}` | {words} |" for severity, words in weights.items()),
+            "\nBelow are the severities unless a schema says otherwise: for all columns, or for one, it may hold\n"
+            "`severity: {drift: warn}`. `drift` and `missingness_drift` are warnings between their two limits, errors\n"
+            "above the second. Words in braces are filled from the facts.\n",
+            "| code | severity | means | message |\n| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _with_demo(readme: str) -> str:
+    before, begin, rest = readme.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    return f"{before}{begin}```text\n{_abridge(_run_demo())}```\n{end}{after}"
+
+
+def _run_demo() -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FOLDSTORE_", "COLUMNS"))}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "foldstore", "demo", "flights_store"],
+            cwd=folder, env={**kept, "NO_COLOR": "1"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    return done.stdout
+
+
+def _abridge(output: str) -> str:
+    text = "\n".join(line.rstrip() for line in output.splitlines()) + "\n"
+    first = _LEFT_OUT.search(text)
+    if first is not None:
+        text = _LEFT_OUT.sub("", text[: first.start()] + " […]\n" + text[first.start() :])
+    text = _EXAMPLES.sub("", text)
+    return re.sub(r"\n{3,}", "\n\n", text).lstrip("\n")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": write_commands,
+    "errors.md": write_errors,
+    "anomalies.md": write_anomalies,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
