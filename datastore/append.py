@@ -125,7 +125,6 @@ def _write(
         added=number_fragments(first_id, rows),
         replaces=False,
         bytes_added=new_bytes,
-        missing=plan.missing,
     )
 
 

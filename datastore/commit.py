@@ -68,8 +68,6 @@ class Change:
         New fragments (append), or all fragments with their new column groups (add_columns).
     replaces : bool
         Whether `added` takes the place of the head's fragments.
-    missing : tuple of str
-        Columns of the dataset that the data came without.
     """
 
     operation: Operation
@@ -78,7 +76,6 @@ class Change:
     added: tuple[Fragment, ...]
     replaces: bool
     bytes_added: int
-    missing: tuple[str, ...] = ()
 
     @property
     def rows_added(self) -> int:
@@ -174,9 +171,7 @@ class Transaction:
             if not change.replaces:
                 _refuse_duplicates(self.dataset, added, before)
             return Decision(Status.PUBLISHED)
-        candidate = Candidate(
-            dataset=self.dataset, operation=change.operation, added=added, before=before, missing=change.missing
-        )
+        candidate = Candidate(dataset=self.dataset, operation=change.operation, added=added, before=before)
         return gate.judge(candidate)
 
     def _flip(self, change: Change, decision: Decision) -> VersionRecord:

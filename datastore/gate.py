@@ -21,15 +21,12 @@ class Candidate:
         The rows that the commit adds (for new columns: all rows).
     before : FragmentReader
         The rows that stay as they are; none when the commit touches all.
-    missing : tuple of str
-        Columns of the dataset that the added rows came without.
     """
 
     dataset: DatasetRecord
     operation: Operation
     added: FragmentReader
     before: FragmentReader
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

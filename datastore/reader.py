@@ -51,6 +51,14 @@ class FragmentReader:
         """The size of the files behind the rows."""
         return sum(opened.record.num_bytes for opened in self._open_all().values())
 
+    @property
+    def stored_names(self) -> list[str]:
+        """The columns that at least one fragment holds; the others read as null throughout."""
+        if not self.fragments:
+            return list(self.arrow_schema.names)
+        stored = {field_id for f in self.fragments for group in f.groups for field_id in group.fields}
+        return [name for name, field_id in self._ids.items() if field_id in stored]
+
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows as a table over the mapped files; nothing is copied.
 

@@ -1,13 +1,14 @@
 """Stored rows as a subject of judgement: statistics come from the files' kept profiles."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import pyarrow as pa
 
 from foldstore.datastore.keys import DuplicateKeys, find_duplicate_keys
 from foldstore.datastore.profiling import count_fragments, profile_fragments
 from foldstore.datastore.reader import FragmentReader
-from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid
+from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, counts_from_column
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.storage import Storage
 
@@ -25,8 +26,6 @@ class FragmentSubject:
         What they are called in the report.
     before : FragmentReader, optional
         Rows that were there before: a key is unique when it is unique in both together.
-    missing : sequence of str
-        Columns of the reader that these rows came without.
     """
 
     def __init__(
@@ -35,13 +34,13 @@ class FragmentSubject:
         rows: FragmentReader,
         address: str,
         before: FragmentReader | None = None,
-        missing: Sequence[str] = (),
     ) -> None:
         self._storage = storage
         self._rows = rows
         self._before = before or rows.restricted([])
         self._address = address
-        self._names = [name for name in rows.arrow_schema.names if name not in missing]
+        # A column that these rows came without is missing to a judge, whatever it reads as.
+        self._names = rows.stored_names
 
     @property
     def address(self) -> str:
@@ -59,12 +58,20 @@ class FragmentSubject:
         return self._rows.num_rows
 
     def profile(self) -> Profile:
-        """Return the statistics of the rows."""
+        """Return the statistics of the rows, made once."""
+        return self._profile
+
+    @cached_property
+    def _profile(self) -> Profile:
         return profile_fragments(self._storage, self._rows).select(self._names)
 
     def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
-        """Count the rows into pinned grids."""
-        return count_fragments(self._storage, self._rows, grids)
+        """Count the rows into pinned grids: from the profile where it is exact enough, else from the files."""
+        columns = self.profile().columns
+        known = {name: counts_from_column(columns[name], grid) for name, grid in grids.items()}
+        unknown = {name: grid for name, grid in grids.items() if known[name] is None}
+        counted = count_fragments(self._storage, self._rows, unknown) if unknown else {}
+        return {name: counts if counts is not None else counted[name] for name, counts in known.items()}
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order."""

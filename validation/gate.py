@@ -32,7 +32,6 @@ class SchemaGate:
             candidate.added,
             f"{candidate.dataset.name} (candidate)",
             before=candidate.before if appended else None,
-            missing=candidate.missing,
         )
         report = validate(subject, schema)
         return Decision(Status.PUBLISHED if report.passed else Status.QUARANTINED, report.to_dict())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foldstore.errors import StoreError
+from foldstore.errors import StoreError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,10 @@ def demo(
 
     if replace:
         _remove_demo(folder)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} is not empty.", hint="Name a new folder; --replace removes the store of an earlier demo."
+        )
     run_demo(folder, quiet=as_json)
 
 

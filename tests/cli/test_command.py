@@ -1,0 +1,237 @@
+"""The command as a person types it: output, exit codes, hints. stdout is data, stderr is talk."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+import foldstore
+from foldstore.cli.app import run
+from foldstore.sample_data import months, path
+from foldstore.sample_data.damage import write_damaged
+
+
+@pytest.fixture
+def made(folder):
+    """A store with two versions of people."""
+    with foldstore.connect(folder, author="tester") as store:
+        people = store.create_dataset("people", key=["id"])
+        people.append({"id": [1, 2], "name": ["Ada", None], "age": [36, 41]}, message="first")
+        people.append({"id": [3], "name": ["[bold]Eve"], "age": [7]}, message="second")
+    return folder
+
+
+@pytest.fixture
+def command(capsys):
+    def call(*arguments):
+        code = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_help_teaches_each_verb(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    for verb in ("init", "demo", "ingest", "ls", "show", "log", "schema", "validate", "sql", "verify"):
+        assert verb in out
+        assert command(verb, "--help")[0] == 0
+
+
+def test_no_arguments_show_the_help(command):
+    assert "Usage" in command()[1]
+
+
+def test_version_is_printed(command):
+    assert command("--version") == (0, f"foldstore {foldstore.__version__}\n", "")
+
+
+def test_init_ingest_and_log_from_nothing(command, folder, tmp_path):
+    (tmp_path / "a.csv").write_text("id,name\n1,Ada\n2,NA\n")
+    (tmp_path / "b.csv").write_text("id,name\n3,Eve\n")
+    assert command("init", folder)[0] == 0
+    code, out, err = command(
+        "ingest", "people", tmp_path / "a.csv", tmp_path / "b.csv", "-s", folder, "--create", "--key", "id"
+    )
+    assert (code, out) == (0, "")
+    assert "Committed people@1 (2 rows" in err
+    assert "Committed people@2 (1 rows" in err
+    code, out, _ = command("log", "people", "-s", folder, "-o", "json")
+    assert [(row["version"], row["rows"], row["message"]) for row in json.loads(out)] == [
+        (2, 3, "b.csv"),
+        (1, 2, "a.csv"),
+    ]
+    assert json.loads(command("ls", "-s", folder, "-o", "json")[1]) == [
+        {"name": "people", "kind": "dataset", "latest": 2, "rows": 3, "versions": 2, "key": "id"}
+    ]
+
+
+def test_ingest_into_a_dataset_that_is_not_there_says_how_to_make_it(command, made, tmp_path):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    code, out, err = command("ingest", "peple", tmp_path / "a.csv", "-s", made)
+    assert (code, out) == (2, "")
+    assert "Did you mean 'people'?" in err
+    assert "--create" in err
+
+
+@pytest.mark.parametrize(
+    ("form", "read"), [("json", json.loads), ("csv", lambda t: list(csv.DictReader(t.splitlines())))]
+)
+def test_sql_prints_what_machines_read(command, made, form, read):
+    code, out, err = command(
+        "sql", 'SELECT id, name, age / 2 AS half FROM "people@1" ORDER BY id', "-s", made, "-o", form
+    )
+    assert (code, err) == (0, "")
+    rows = read(out)
+    assert [str(row["id"]) for row in rows] == ["1", "2"]
+    assert rows[1]["name"] in (None, "")
+
+
+def test_sql_prints_a_table_in_which_data_is_never_markup(command, made):
+    code, out, err = command("sql", "SELECT name FROM people ORDER BY id", "-s", made)
+    assert (code, err) == (0, "")
+    assert "[bold]Eve" in out
+
+
+def test_sql_cuts_long_tables_and_says_so(command, made):
+    _, out, err = command("sql", "SELECT * FROM range(1000)", "-s", made, "--limit", "3")
+    assert "999" not in out
+    assert "The first 3 rows" in err
+    assert "999" in command("sql", "SELECT * FROM range(1000)", "-s", made, "--limit", "0")[1]
+
+
+def test_sql_takes_parameters_and_stdin(command, made, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT name FROM people WHERE name = ?"))
+    assert command("sql", "-", "-s", made, "-p", "Ada", "-o", "jsonl")[1] == '{"name": "Ada"}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sql", "SELEC 1"], 2, "error[invalid-query]"),
+        (["sql", "SELECT * FROM peoples"], 2, "Did you mean 'people'?"),
+        (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, "error[invalid-query]"),
+        (["show", "people@9"], 2, "Versions run from 1 to 2."),
+        (["show", "../people"], 2, "error[invalid-name]"),
+        (["log", "nobody"], 2, "error[not-found]"),
+        (["ingest", "people", "no/such.csv"], 3, "error[file-not-found]"),
+        (["validate", "people"], 2, "error[schema-not-found]"),
+        (["schema", "show", "people"], 2, "schema infer"),
+        (["nonsense"], 2, "No such command"),
+        (["sql"], 2, "Missing argument"),
+        (["log", "people", "-o", "yaml"], 2, "Invalid value"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_has_its_exit_code_and_says_what_to_do(command, made, arguments, code, message):
+    found, out, err = command(*arguments, *([] if arguments[0] == "nonsense" else ["-s", made]))
+    assert found == code, err
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_without_a_store_is_left_alone(command, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    code, _, err = command("ls", "-s", tmp_path)
+    assert code == 3
+    assert "foldstore init" in err
+    assert command("init", tmp_path)[0] == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_show_prints_columns_and_statistics(command, made):
+    assert "name" in command("show", "people", "-s", made)[1]
+    facts = json.loads(command("show", "people@1", "-s", made, "--stats", "-o", "json")[1])
+    assert facts["rows"] == 2
+    assert [(c["column"], c["nulls"]) for c in facts["columns"]] == [("id", 0), ("name", 1), ("age", 0)]
+
+
+def test_verify_exits_1_when_a_file_is_damaged(command, made):
+    assert command("verify", "-s", made)[0] == 0
+    victim = next((made / "objects").rglob("*.arrow"))
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    code, out, err = command("verify", "-s", made)
+    assert code == 1
+    assert victim.stem in out
+    assert "1 damaged" in err
+    assert json.loads(command("verify", "-s", made, "-o", "json")[1])["passed"] is False
+
+
+def test_a_schema_is_inferred_reviewed_set_and_gates(command, folder, tmp_path):
+    january, february = months()[:2]
+    key = "carrier,flight,origin,time_hour"
+    command("init", folder)
+    command("ingest", "trial", january, "-s", folder, "--create", "--key", key)
+    code, out, _ = command("schema", "infer", "trial@1", "-s", folder)
+    assert code == 0
+    file = tmp_path / "trial.yaml"
+    file.write_text(out)
+    code, _, err = command("schema", "set", "trial", file, "-s", folder, "-m", "reviewed")
+    assert code == 0
+    assert "gates what is published" in err
+
+    code, out, _ = command("validate", "trial", "--data", february, "-s", folder, "-o", "json")
+    assert code == 1
+    codes = {anomaly["code"] for anomaly in json.loads(out)["anomalies"] if anomaly["severity"] == "error"}
+    assert codes == {"null_fraction_high"}
+    assert command("validate", "trial", "--data", february, "-s", folder, "--exit-zero")[0] == 0
+
+    assert command("schema", "accept", "trial", "null_fraction_hi", "--data", february, "-s", folder)[0] == 2
+    code, out, _ = command("schema", "accept", "trial", "null_fraction_high", "--data", february, "-s", folder)
+    assert code == 0
+    assert "minor: columns.arr_delay.min_fraction" in out
+    assert command("validate", "trial", "--data", february, "-s", folder)[0] == 0
+    assert len(json.loads(command("schema", "log", "trial", "-s", folder, "-o", "json")[1])) == 2
+
+    damaged = tmp_path / "damaged.parquet"
+    faults = write_damaged(february, damaged)
+    code, _, err = command("ingest", "trial", damaged, "-s", folder)
+    assert code == 1
+    assert "trial@2" in err
+    assert "quarantined" in err
+    report = json.loads(command("validate", "trial@2", "--added", "-s", folder, "-o", "json")[1])
+    assert {fault.anomaly for fault in faults} <= {anomaly["code"] for anomaly in report["anomalies"]}
+    assert "trial@1" not in err
+    assert json.loads(command("ls", "-s", folder, "-o", "json")[1])[0]["latest"] == 1
+
+
+def test_a_broken_pipe_is_no_error(made):
+    reader, writer = os.pipe()
+    os.close(reader)
+    query = "SELECT * FROM range(1000000)"
+    done = subprocess.run(
+        [sys.executable, "-m", "foldstore", "sql", query, "-s", str(made), "-o", "csv"],
+        stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+
+
+def test_stderr_is_empty_on_success(made):
+    done = subprocess.run(
+        [sys.executable, "-m", "foldstore", "sql", "SELECT count(*) AS n FROM people", "-s", str(made), "-o", "csv"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("n\n3\n", "")
+
+
+def test_a_setting_that_does_not_fit_is_named(command, made, monkeypatch):
+    monkeypatch.setenv("FOLDSTORE_SQL_THREADS", "many")
+    code, _, err = command("ls", "-s", made)
+    assert code == 2
+    assert "sql_threads" in err
+
+
+def test_the_sample_data_is_what_its_readme_says():
+    assert sum(pq.read_metadata(month).num_rows for month in months()) == 336_776
+    with pytest.raises(foldstore.FoldstoreError, match="no sample file"):
+        path("plane.csv")

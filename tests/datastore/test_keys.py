@@ -1,0 +1,74 @@
+"""Key uniqueness, against a brute-force count."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import foldstore
+from foldstore.datastore import keys
+from foldstore.errors import DuplicateKeyError
+
+KEYS = st.lists(st.tuples(st.none() | st.integers(0, 4), st.sampled_from(["a", "b", None, ""])), max_size=12)
+SCHEMA = pa.schema([("n", pa.int64()), ("t", pa.string())])
+
+
+def _table(rows):
+    return pa.table({"n": [n for n, _ in rows], "t": [t for _, t in rows]}, SCHEMA)
+
+
+@given(first=KEYS, second=KEYS)
+@settings(max_examples=60)
+def test_duplicates_are_those_that_counting_finds(first, second, tmp_path_factory):
+    with foldstore.connect(tmp_path_factory.mktemp("keys") / "s") as store:
+        dataset = store.create_dataset("pairs", key=["n", "t"])
+        for before, rows in (([], first), (first, second)):
+            counted = Counter(row for row in before + rows if None not in row)
+            groups = sum(1 for row, n in counted.items() if n > 1)
+            if not groups:
+                dataset.append(_table(rows))
+                continue
+            with pytest.raises(DuplicateKeyError) as caught:
+                dataset.append(_table(rows))
+            assert caught.value.facts["groups"] == groups
+            return
+
+
+def test_fragments_that_cannot_hold_a_key_are_not_read(store, monkeypatch):
+    dataset = store.create_dataset("days", key=["day"])
+    for start in (0, 100, 200):
+        dataset.append({"day": list(range(start, start + 100))})
+    hashed = []
+    real = keys.hash_rows
+    monkeypatch.setattr(keys, "hash_rows", lambda columns: hashed.append(len(columns[0])) or real(columns))
+    dataset.append({"day": [300, 301]})
+    assert hashed == [2]
+    hashed.clear()
+    with pytest.raises(DuplicateKeyError):
+        dataset.append({"day": [150]})
+    assert hashed == [1, 100]
+
+
+def test_equal_hashes_of_different_keys_are_no_duplicates(store, monkeypatch):
+    import numpy as np
+
+    monkeypatch.setattr(keys, "hash_rows", lambda columns: np.zeros(len(columns[0]), np.uint64))
+    dataset = store.create_dataset("n", key=["n"])
+    dataset.append({"n": [1, 2, 3]})
+    assert dataset.append({"n": [4]}).num_rows == 4
+    with pytest.raises(DuplicateKeyError, match="n=2"):
+        dataset.append({"n": [2]})
+
+
+def test_a_key_that_the_data_lacks_is_named(store):
+    with pytest.raises(foldstore.FoldstoreError, match="no column 'idd'") as caught:
+        store.create_dataset("n", key=["idd"]).append({"id": [1]})
+    assert "Did you mean 'id'?" in caught.value.hint
+
+
+def test_one_name_as_a_key_is_a_list_of_one(store):
+    with pytest.raises(foldstore.FoldstoreError) as caught:
+        store.create_dataset("n", key="id")
+    assert caught.value.hint == "Write key=['id']."
