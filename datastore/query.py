@@ -4,7 +4,7 @@ This module judges trees only; `foldstore.datastore.engine` parses and runs.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,11 +44,21 @@ class ParsedQuery:
         ``"flights@3#train"`` is one identifier. Names that the query itself defines are not among them.
     has_star : bool
         Whether it asks for all columns of something.
+    names : frozenset of str or None
+        Every name that may mean a column, in lower case; None when columns can be meant without their
+        names (a star, a whole row, a position, a natural join).
     """
 
     text: str
     tables: tuple[str, ...]
     has_star: bool = False
+    names: frozenset[str] | None = None
+
+    def columns_of(self, columns: Sequence[str]) -> list[str]:
+        """Return those of a table's columns that the query may read; at least one, which carries the rows."""
+        if self.names is None:
+            return list(columns)
+        return [name for name in columns if name.lower() in self.names] or list(columns[:1])
 
 
 def check_query_text(text: object) -> str:
@@ -90,6 +100,15 @@ def not_a_query(text: str) -> InvalidQueryError:
 class _Findings:
     tables: dict[str, None] = field(default_factory=dict)
     has_star: bool = False
+    nameless: bool = False
+    names: set[str] = field(default_factory=set)
+    rows: set[str] = field(default_factory=set)
+    lone: set[str] = field(default_factory=set)
+
+    def column_names(self) -> frozenset[str] | None:
+        """Return the names that may mean columns, or None when columns are meant without their names."""
+        # A name that stands alone and is that of a table means its whole rows.
+        return None if self.has_star or self.nameless or self.rows & self.lone else frozenset(self.names)
 
 
 def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
@@ -112,8 +131,9 @@ def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
             stack.extend((child, scope) for child in reversed(node))
         elif isinstance(node, dict):
             _judge_node(node, scope, findings)
+            _note_columns(node, findings)
             stack.extend(reversed(list(_children(node, scope))))
-    return ParsedQuery(text, tuple(findings.tables), findings.has_star)
+    return ParsedQuery(text, tuple(findings.tables), findings.has_star, findings.column_names())
 
 
 def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findings) -> None:
@@ -129,8 +149,6 @@ def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findi
                 raise InvalidQueryError(
                     "SHOW is not allowed.", hint="DESCRIBE a table, or list datasets with the store."
                 )
-        case "STAR":
-            findings.has_star = True
         case "FUNCTION" | "WINDOW_AGGREGATE":
             name = str(node.get("function_name", "")).lower()
             if name in _REFUSED_FUNCTIONS or name.startswith("__internal"):
@@ -142,6 +160,25 @@ def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findi
         case str(kind) if kind.endswith("_NODE") and kind not in _NODES:
             # A WITH entry may hold INSERT, UPDATE or DELETE, and DuckDB gives a tree for those.
             raise InvalidQueryError(f"{kind.split('_')[0]} is not allowed: only queries are.", hint=_WHAT_RUNS)
+
+
+def _note_columns(node: Mapping[str, Any], findings: _Findings) -> None:
+    """Note which names may mean columns, so that the others need not be read."""
+    match node.get("type"):
+        case "STAR":
+            findings.has_star = True
+        case "JOIN":
+            findings.nameless |= node.get("ref_type") in ("NATURAL", "POSITIONAL")
+            findings.names |= {str(name).lower() for name in node.get("using_columns", ())}
+        case "COLUMN_REF":
+            path = [str(name).lower() for name in node["column_names"]]
+            findings.names.update(path)
+            findings.lone.update(path[:1] if len(path) == 1 else ())
+        case "POSITIONAL_REFERENCE" | "PIVOT" | "SHOW_REF":
+            findings.nameless = True
+        case "BASE_TABLE":
+            findings.rows |= {_table_name(node).lower(), str(node.get("alias", "")).lower()}
+            findings.nameless |= bool(node.get("column_name_alias"))
 
 
 def _table_name(node: Mapping[str, Any]) -> str:

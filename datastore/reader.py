@@ -82,6 +82,18 @@ class FragmentReader:
         """Return a reader of some of these fragments."""
         return FragmentReader(self._storage, fragments, self.stored_schema, self.where)
 
+    def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
+        """Return the bytes that columns take in the mapped files; no value is read for it."""
+        sizes = dict.fromkeys(self._select(columns).names, 0)
+        wanted = {self._ids[name]: name for name in sizes}
+        for fragment in self.fragments:
+            for group in fragment.groups:
+                batches = self.open_group(group.object_id).batches
+                for position, field_id in enumerate(group.fields):
+                    if field_id in wanted:
+                        sizes[wanted[field_id]] += sum(batch.column(position).nbytes for batch in batches)
+        return sizes
+
     def open_group(self, object_id: str) -> OpenObject:
         """Return a mapped file of these fragments."""
         return self._open_all()[object_id]

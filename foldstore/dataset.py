@@ -14,7 +14,7 @@ from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, did_you_mean
 from foldstore.names import LATEST, Address, parse_address
-from foldstore.types import Progress
+from foldstore.types import Progress, format_time
 from foldstore.validation.check import validate
 from foldstore.validation.gate import SchemaGate
 from foldstore.validation.report import Report
@@ -188,7 +188,7 @@ class Dataset:
         source = open_source(data, self._known_columns(), **read_options)
         table = complete_table(self._storage, self._record, source)
         name = str(source.description.get("file", "the data"))
-        return validate(TableSubject(table, name), chosen)
+        return validate(TableSubject(table, name), chosen, created_at=format_time(self._storage.clock()))
 
     def set_schema(self, schema: DataSchema, *, message: str = "", author: str | None = None) -> DataSchema:
         """Keep a schema as the dataset's newest: from now on it gates what is published."""

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
@@ -13,7 +16,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.profile import VersionProfile
-from foldstore.types import Operation, Progress, Status, parse_time
+from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.drift import DriftResult
 from foldstore.validation.fragments import FragmentSubject
@@ -26,7 +29,6 @@ from foldstore.views.view import View
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
-    import pyarrow as pa
 
 
 class Version:
@@ -55,7 +57,8 @@ class Version:
 
     def _repr_html_(self) -> str:
         names = self.arrow_schema.names[:20]
-        head = self._reader().to_table(names).slice(0, 10)
+        first = list(islice(self._reader().batches(names), 1))
+        head = pa.Table.from_batches(first, pa.schema([self.arrow_schema.field(n) for n in names])).slice(0, 10)
         return html_table(head, f"{self.address} · {self.num_rows:,} rows · {self.status}")
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -97,7 +100,7 @@ class Version:
         return self._record.num_rows
 
     @property
-    def arrow_schema(self) -> "pa.Schema":
+    def arrow_schema(self) -> pa.Schema:
         """Names and types of the columns."""
         return self._reader().arrow_schema
 
@@ -129,7 +132,7 @@ class Version:
         """Return the view of all rows and columns, to filter and to read in other forms."""
         return View(self, engine=self._storage.engine)
 
-    def to_arrow(self, columns: Sequence[str] | None = None) -> "pa.Table":
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows as a table over the memory-mapped files; nothing is copied.
 
         Parameters
@@ -144,15 +147,19 @@ class Version:
         """
         return self._reader().to_table(columns)
 
-    def to_table(self, columns: Sequence[str] | None = None) -> "pa.Table":
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Do what `to_arrow` does: views read versions by this name."""
         return self._reader().to_table(columns)
 
-    def to_batches(self, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the mapped record batches one by one; each is verified when it is reached."""
         return self._reader().batches(columns)
 
-    def to_reader(self) -> "pa.RecordBatchReader":
+    def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
+        """Return the bytes that columns take in the mapped files; no value is read for it."""
+        return self._reader().column_sizes(columns)
+
+    def to_reader(self) -> pa.RecordBatchReader:
         """Return the rows as an Arrow stream."""
         return self.view().to_reader()
 
@@ -201,7 +208,7 @@ class Version:
             When no schema is given and the dataset has none.
         """
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
-        return validate(self._subject(rows), chosen)
+        return validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
 
     def drift(self, reference: "Version", *, rows: str = "all") -> DriftResult:
         """Compare the distributions of the columns with those of another version.

@@ -3,7 +3,7 @@
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.gate import Candidate, Decision
 from foldstore.datastore.storage import Storage
-from foldstore.types import Operation, Status
+from foldstore.types import Operation, Status, format_time
 from foldstore.validation.check import validate
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.schema_history import find_schema, has_schema
@@ -33,5 +33,5 @@ class SchemaGate:
             f"{candidate.dataset.name} (candidate)",
             before=candidate.before if appended else None,
         )
-        report = validate(subject, schema)
+        report = validate(subject, schema, created_at=format_time(self._storage.clock()))
         return Decision(Status.PUBLISHED if report.passed else Status.QUARANTINED, report.to_dict())

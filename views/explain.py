@@ -85,9 +85,9 @@ def explain_steps(source: Source, steps: Sequence[Step], columns: Sequence[str],
     columns : sequence of str
         What is read of the source.
     """
-    table = source.to_table(columns)
-    widths: dict[str, float | None] = {name: _width(table[name]) for name in table.column_names}
     rows = source.num_rows
+    sizes = source.column_sizes(columns)
+    widths: dict[str, float | None] = {name: sizes[name] / rows if rows else 0.0 for name in columns}
     detail = f"{source.num_rows:,} rows, {len(columns)} of {len(source.arrow_schema.names)} columns, memory-mapped"
     parts = [Part("source", detail, 0)]
     for written, step in zip(steps, used, strict=True):
@@ -114,10 +114,6 @@ def _sized(widths: Sequence[float | None], rows: int) -> int | None:
     if None in widths:
         return None
     return round(sum(width for width in widths if width is not None) * rows)
-
-
-def _width(column: pa.ChunkedArray) -> float:
-    return column.nbytes / len(column) if len(column) else 0.0
 
 
 def _type_width(kind: pa.DataType) -> float | None:

@@ -1,6 +1,6 @@
 """What views need from the layers that wire them: a pinned version to read, a place to save."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -27,6 +27,12 @@ class Source(Protocol):
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return some columns (all unless given), memory-mapped, without a copy."""
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows batch by batch; a batch that is not reached is not touched."""
+
+    def column_sizes(self, columns: Sequence[str]) -> Mapping[str, int]:
+        """Return the bytes that columns take in the mapped files; no value is read for it."""
 
 
 class ViewStore(Protocol):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
+from foldstore.errors import InvalidQueryError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
 from foldstore.views.source import Source
 from foldstore.views.view import View
@@ -40,14 +41,26 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         From `resolve`, for a name that it does not know.
     """
     parsed = engine.parse_query(query)
-    tables = {name: _table(resolve(name)) for name in parsed.tables}
-    return SqlResult(engine, parsed, tables, params)
+    found = {name: resolve(name) for name in parsed.tables}
+    tables = {name: _table(each, parsed.columns_of(_names(each))) for name, each in found.items()}
+    try:
+        return SqlResult(engine, parsed, tables, params)
+    except InvalidQueryError:
+        # All columns this time: the message can then say what else there is.
+        whole = {name: _table(each, _names(each)) for name, each in found.items()}
+        return SqlResult(engine, parsed, whole, params)
 
 
-def _table(found: "pa.Table | Source | View") -> pa.Table:
-    if isinstance(found, pa.Table):
-        return found
-    return found.to_arrow() if isinstance(found, View) else found.to_table()
+def _table(found: "pa.Table | Source | View", columns: list[str]) -> pa.Table:
+    """Read only the columns that a query may use: the others are neither mapped nor verified."""
+    if isinstance(found, View):
+        return found.select(*columns).to_arrow()
+    return found.select(columns) if isinstance(found, pa.Table) else found.to_table(columns)
+
+
+def _names(found: "pa.Table | Source | View") -> list[str]:
+    schema: pa.Schema = found.schema if isinstance(found, pa.Table) else found.arrow_schema
+    return list(schema.names)
 
 
 class SqlResult:

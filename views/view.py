@@ -226,9 +226,11 @@ class View:
     ) -> Iterator[pa.RecordBatch]:
         """Run steps over the source, reading only what they and the caller need."""
         used, columns = prune(steps, wanted, self._source.arrow_schema)
-        table = self._source.to_table(columns).slice(0, searched)
-        batches = iter(table.to_batches(max_chunksize=_BATCH_ROWS))
-        return run_steps(self._engine, used, table.schema, batches)
+        schema = pa.schema([self._source.arrow_schema.field(name) for name in columns])
+        batches = self._source.to_batches(columns)
+        if searched is not None:
+            batches = run_steps(self._engine, [make_limit(searched, schema)], schema, batches)
+        return run_steps(self._engine, used, schema, batches)
 
 
 def _shown(step: Mapping[str, Any]) -> str:

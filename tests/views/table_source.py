@@ -1,6 +1,6 @@
 """A source and a place for views that live in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,12 @@ class TableSource:
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         self.asked.append(None if columns is None else list(columns))
         return self.table if columns is None else self.table.select(list(columns))
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        return iter(self.to_table(columns).to_batches(max_chunksize=131_072))
+
+    def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
+        return {name: self.table[name].nbytes for name in columns}
 
 
 class ViewDrawer:

@@ -95,3 +95,53 @@ def test_the_repr_is_one_line_and_html_is_escaped(engine: Engine) -> None:
     assert "<i>" not in html
     assert html.count("<tr>") == 11
     assert len(result.rows()) == 100_000
+
+
+NAMELESS = [
+    "SELECT * FROM t",
+    "SELECT t FROM t",
+    "SELECT x FROM t AS x",
+    "SELECT x.q FROM t AS x(p, q)",
+    "SELECT #2 FROM t",
+    "SELECT a FROM t NATURAL JOIN u",
+    "SELECT a FROM t POSITIONAL JOIN u",
+    "FROM t",
+    "DESCRIBE t",
+    "SELECT COLUMNS('a|b') FROM t",
+    "SELECT a FROM (SELECT * FROM t)",
+]
+
+
+@pytest.mark.parametrize("query", NAMELESS)
+def test_a_query_that_means_columns_without_their_names_reads_all(query):
+    with Engine() as engine:
+        assert engine.parse_query(query).names is None
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("SELECT a FROM t", ["a"]),
+        ("SELECT t.a FROM t", ["a"]),
+        ("SELECT count(*) FROM t", ["a"]),
+        ("SELECT 1 FROM t WHERE B > 1", ["b"]),
+        ("SELECT x.a FROM t x JOIN u USING (c)", ["a", "c"]),
+        ("SELECT a FROM t ORDER BY b", ["a", "b"]),
+        ("SELECT sum(a) FROM t GROUP BY c HAVING max(b) > 0", ["a", "b", "c"]),
+        ("SELECT a, row_number() OVER (PARTITION BY b ORDER BY c) FROM t", ["a", "b", "c"]),
+        ("WITH v AS (SELECT a FROM t) SELECT (SELECT max(b) FROM t) FROM v", ["a", "b"]),
+    ],
+)
+def test_a_query_reads_the_columns_that_it_names(query, read):
+    source = TableSource(pa.table({"a": [1], "b": [2], "c": [3], "d": [4]}), "t@1")
+    other = pa.table({"c": [3], "z": [0]})
+    with Engine() as engine:
+        run_sql(query, None, {"t": source, "u": other}.__getitem__, engine=engine).to_arrow()
+    assert source.asked == [read]
+
+
+def test_a_misspelt_column_is_still_told_what_there_is():
+    source = TableSource(pa.table({"arr_delay": [1], "carrier": ["AA"]}), "t@1")
+    with Engine() as engine, pytest.raises(InvalidQueryError) as caught:
+        run_sql("SELECT arr_dely FROM t", None, {"t": source}.__getitem__, engine=engine)
+    assert "arr_delay" in str(caught.value)
