@@ -1,0 +1,44 @@
+"""The generated pages say what the code says."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("foldstore_docs_generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_generated_page_is_stale(generate):
+    assert generate.stale_pages() == [], "run `make docs`"
+
+
+def test_a_page_does_not_depend_on_the_terminal(generate, monkeypatch):
+    before = generate.write_commands()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert generate.write_commands() == before
+
+
+def test_the_check_names_a_page_that_is_stale_and_exits_with_1(generate, monkeypatch, capsys):
+    monkeypatch.setitem(generate.PAGES, "errors.md", lambda: "other words")
+    assert generate.main(["--check"]) == 1
+    assert "docs/errors.md is stale" in capsys.readouterr().err
+
+
+def test_every_anomaly_code_has_a_meaning_and_no_meaning_is_left_over(generate):
+    assert list(generate.MEANINGS) == list(generate.CODES)
+
+
+def test_the_readme_has_a_place_for_the_output_of_the_demo(generate):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin, end = "<!-- demo: written by docs/generate.py -->\n", "<!-- end of demo -->\n"
+    assert readme.count(begin) == readme.count(end) == 1
+    assert "4. What to type next" in readme.partition(begin)[2].partition(end)[0]
