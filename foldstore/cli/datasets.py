@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foldstore.cli.output import (
+    STATISTICS,
     Format,
     FormatOption,
     StoreOption,
@@ -16,6 +17,7 @@ from foldstore.cli.output import (
     progress,
     say,
     show_bytes,
+    statistics_row,
 )
 from foldstore.errors import NotFoundError, UsageError
 
@@ -143,12 +145,10 @@ def show(
             columns = ["column", "type"]
             rows: list[tuple[object, ...]] = [(field.name, str(field.type)) for field in schema]
         else:
-            columns = ["column", "type", "nulls", "distinct", "min", "max", "mean"]
+            columns = list(STATISTICS)
             with progress(f"Profiling {version.address}") as update:
                 profile = version.profile(progress=update)
-            rows = [
-                (name, c.type, c.nulls, c.distinct, c.minimum, c.maximum, c.mean) for name, c in profile.columns.items()
-            ]
+            rows = [statistics_row(name, column) for name, column in profile.columns.items()]
         if output in (Format.JSON, Format.JSONL):
             print_json({**facts, "columns": [dict(zip(columns, row, strict=True)) for row in rows]})
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import foldstore
 from foldstore.cli.narrator import Narrator
-from foldstore.cli.output import progress, show_bytes
+from foldstore.cli.output import STATISTICS, progress, show_bytes, statistics_row
 from foldstore.sample_data import months, path
 from foldstore.sample_data.damage import write_damaged
 
@@ -112,9 +112,7 @@ def _profile(january: "Version", narrator: Narrator, facts: dict[str, Any]) -> N
     with progress("Profiling") as update:
         profile = january.profile(progress=update)
     narrator.code("profile = january.profile()")
-    columns = {name: profile.columns[name] for name in _SHOWN_COLUMNS}
-    rows = [(n, c.type, c.nulls, c.distinct, c.minimum, c.maximum, c.mean) for n, c in columns.items()]
-    narrator.table(["column", "type", "nulls", "distinct", "min", "max", "mean"], rows)
+    narrator.table(STATISTICS, [statistics_row(name, profile.columns[name]) for name in _SHOWN_COLUMNS])
     facts["profile_id"] = profile.id
 
 
@@ -139,7 +137,10 @@ def _set_schema(trial: "Dataset", january: "Version", narrator: Narrator, facts:
     )
     child = schema.accept([a for a in report.anomalies if a.severity == "error"], reason="winter storms cancel flights")
     trial.set_schema(child, message="February's cancellations are real")
-    narrator.code("schema = schema.accept(report.anomalies, reason='winter storms cancel flights')")
+    narrator.code(
+        'errors = [anomaly for anomaly in report.anomalies if anomaly.severity == "error"]\n'
+        'schema = schema.accept(errors, reason="winter storms cancel flights")'
+    )
     narrator.block("\n".join(str(change) for change in schema.diff(child) if change.path.endswith("min_fraction")))
     again = trial.validate(months()[1])
     narrator.say(f"Schema {child.version}; February: {'passed' if again.passed else 'failed'}.")

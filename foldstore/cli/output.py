@@ -20,6 +20,8 @@ from foldstore.types import Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from foldstore.datastore.statistics.column import ColumnProfile
+
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", envvar="FOLDSTORE_STORE", help="The store's folder.", show_default="here")
 ]
@@ -119,6 +121,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value
+
+
+STATISTICS = ("column", "type", "nulls", "distinct", "min", "max", "mean")
+
+
+def statistics_row(name: str, column: "ColumnProfile") -> tuple[Any, ...]:
+    """Return what a table of statistics says of a column; the mean of instants would be a count of ticks."""
+    mean = column.mean if isinstance(column.minimum, int | float) else None
+    return name, column.type, column.nulls, column.distinct, column.minimum, column.maximum, mean
 
 
 @contextmanager
