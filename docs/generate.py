@@ -50,6 +50,19 @@ MEANINGS = {
     "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
 }
 
+# Codes that an error may carry instead of its class's own; a test looks for all of them in the code.
+PRECISE_CODES = {
+    "broken-row": (errors.IngestError, "A row of a CSV file has too few cells, too many, or one that does not fit."),
+    "file-not-found": (errors.IngestError, "The file to ingest does not exist."),
+    "column-new": (errors.SchemaMismatchError, "The data has a column that the dataset lacks."),
+    "column-missing": (errors.SchemaMismatchError, "The data lacks a column that the dataset has."),
+    "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),
+    "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
+    "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),
+    "invalid-view": (errors.UsageError, "A view's specification is not one, or is for another version."),
+    "missing-extra": (errors.UsageError, "An optional package is not installed."),
+}
+
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or check them."""
@@ -98,7 +111,7 @@ _EXIT_CODES = """\
 | 1 | checks ran and failed: data that a schema does not pass, damage that `verify` found |
 | 2 | the request was wrong: an option, a name, a query, something that does not exist |
 | 3 | could not decide: a file, a store or a database cannot be read; another writer won |
-| 4 | refused by policy |
+| 4 | refused by policy (no command does yet) |
 | 70 | a fault of Foldstore's own; `FOLDSTORE_DEBUG=1` shows the traceback |
 | 130 | interrupted |
 
@@ -153,7 +166,8 @@ def _value(annotation: Any) -> str:
 
 
 def _default(parameter: Any) -> str:
-    notes = ["Repeatable."] if getattr(parameter, "multiple", False) else []
+    said = "repeatable" in (parameter.help or "").lower()
+    notes = ["Repeatable."] if getattr(parameter, "multiple", False) and not said else []
     default = parameter.default
     if not getattr(parameter, "is_flag", False) and default not in (None, "", []):
         shown = getattr(default, "value", str(default))
@@ -175,14 +189,18 @@ def write_errors() -> str:
         "Every error of Foldstore's own is a `FoldstoreError` with four things: `message`, `hint` (what exists, or "
         "what\nto do), `code` (stable, in kebab-case) and `facts` (what the message says, as plain data). The "
         "command prints\n`error[code]: message`, then the hint, and exits with the exit code. An error may carry a "
-        "more precise code\nthan its class: `file-not-found` and `broken-row` are kinds of `ingest-failed`, "
-        "`column-new`, `column-missing`\nand `type-mismatch` kinds of `schema-mismatch`, `invalid-setting` a kind of "
-        "`usage`.\n",
+        "more precise code\nthan its class; those are in the second table.\n",
         "Data that fails a check raises nothing: it is a [report](glossary.md).\n",
         "| class | code | exit | also a | means |\n| --- | --- | --- | --- | --- |",
     ]
-    family = [errors.FoldstoreError, *_subclasses(errors.FoldstoreError)]
-    return "\n".join([*lines, *(_error_row(each) for each in family)]) + "\n"
+    precise = [f"| `{code}` | `{kind.__name__}` | {words} |" for code, (kind, words) in PRECISE_CODES.items()]
+    table = ["\n## More precise codes\n", "| code | class | means |\n| --- | --- | --- |", *precise]
+    return "\n".join([*lines, *map(_error_row, family()), *table]) + "\n"
+
+
+def family() -> list[type[errors.FoldstoreError]]:
+    """Return the classes of errors, each before its children."""
+    return [errors.FoldstoreError, *_subclasses(errors.FoldstoreError)]
 
 
 def _subclasses(parent: type[errors.FoldstoreError]) -> Iterator[type[errors.FoldstoreError]]:
