@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.errors import UsageError
-from foldstore.views.splits.instant import to_nanoseconds
+from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.splits.xxh3 import Words
 
 Rows: TypeAlias = NDArray[np.int64]

@@ -1,20 +1,15 @@
-"""Instants and durations: every text and column of time is read here, as int64 nanoseconds in UTC.
+"""Instants and durations: every text of time is read and written here, as nanoseconds in UTC.
 
-A time without a zone is UTC. Nothing reads the clock.
+A time without a zone is UTC. Nothing reads the clock, and nothing but the standard library is needed.
 """
 
 import datetime as dt
 import re
-from dataclasses import dataclass
 from typing import Any, Final
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from foldstore.errors import UsageError
 
-_UNITS: Final = {
+UNITS: Final = {
     "ns": 1,
     "us": 1_000,
     "ms": 1_000_000,
@@ -31,7 +26,7 @@ _INSTANT: Final = re.compile(
     r"(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:?[0-9]{2})?)?",
     re.ASCII,
 )
-_LIMIT: Final = 2**63
+LIMIT: Final = 2**63
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
@@ -56,10 +51,10 @@ def parse_duration(value: str | dt.timedelta) -> int:
     elif isinstance(value, str) and value.strip() == "0":
         total = 0
     elif isinstance(value, str) and len(value) <= 200 and _DURATION.fullmatch(value.strip()):
-        total = sum(int(number) * _UNITS[unit] for number, unit in _PIECE.findall(value))
+        total = sum(int(number) * UNITS[unit] for number, unit in _PIECE.findall(value))
     else:
         raise UsageError(f"{_shown(value)} is not a length of time.", hint='Write "7d", "12h" or "1h30m".')
-    if not 0 <= total < _LIMIT:
+    if not 0 <= total < LIMIT:
         raise UsageError(f"{_shown(value)} is negative or longer than 292 years.", hint="Write a length such as 7d.")
     return total
 
@@ -74,7 +69,7 @@ def format_duration(nanoseconds: int) -> str:
     """
     text, rest = "", nanoseconds
     for unit in ("d", "h", "m", "s", "ms", "us", "ns"):
-        number, rest = divmod(rest, _UNITS[unit])
+        number, rest = divmod(rest, UNITS[unit])
         text += f"{number}{unit}" if number else ""
     return text or "0"
 
@@ -104,7 +99,7 @@ def parse_instant(value: str | dt.datetime | dt.date | int) -> int:
         total = _since_epoch(dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC))
     else:
         total = _read_instant(value)
-    if not -_LIMIT < total < _LIMIT:
+    if not -LIMIT < total < LIMIT:
         raise UsageError(f"{_shown(value)} is outside the years 1677 to 2262.", hint="Choose a nearer instant.")
     return total
 
@@ -117,54 +112,12 @@ def format_instant(nanoseconds: int) -> str:
     >>> format_instant(1_380_585_600_000_000_000)
     '2013-10-01T00:00:00Z'
     """
-    seconds, rest = divmod(nanoseconds, _UNITS["s"])
+    seconds, rest = divmod(nanoseconds, UNITS["s"])
     text = (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{rest:09d}"
     while digits.endswith("000"):
         digits = digits[:-3]
     return f"{text}.{digits}Z" if digits else f"{text}Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Instants:
-    """A column of instants.
-
-    Attributes
-    ----------
-    values : ndarray of int64
-        Nanoseconds since 1970 in UTC, 0 under nulls.
-    nulls : ndarray of bool or None
-        Where there is none; None when there are all.
-    """
-
-    values: NDArray[np.int64]
-    nulls: NDArray[np.bool_] | None
-
-
-def to_nanoseconds(column: pa.Array | pa.ChunkedArray, *, where: str = "the column") -> Instants:
-    """Read timestamps or dates as nanoseconds since 1970; a time without a zone is UTC.
-
-    Raises
-    ------
-    UsageError
-        When it is no column of time, or a value is outside the years 1677 to 2262.
-    """
-    kind = column.type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        raise UsageError(f"{where} is {kind}, not a time.", hint="Cast it to a timestamp.", type=str(kind))
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    nulls = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    whole = array.cast(pa.timestamp("us" if pa.types.is_date(kind) else kind.unit)).view(pa.int64())
-    raw = (whole.fill_null(0) if nulls is not None else whole).to_numpy(zero_copy_only=False)
-    factor = 1_000 if pa.types.is_date(kind) else _UNITS[kind.unit]
-    if factor == 1:
-        return Instants(raw, nulls)
-    limit = _LIMIT // factor
-    if len(raw) and (int(raw.max()) >= limit or int(raw.min()) <= -limit):
-        raise UsageError(
-            f"{where} holds instants outside the years 1677 to 2262.", hint="Replace stand-ins for 'never' by null."
-        )
-    return Instants(raw * factor, nulls)
 
 
 def _read_instant(value: Any) -> int:

@@ -14,8 +14,8 @@ from foldstore.views.splits.instant import (
     format_instant,
     parse_duration,
     parse_instant,
-    to_nanoseconds,
 )
+from foldstore.views.splits.time_column import to_nanoseconds
 
 HOUR = 3_600_000_000_000
 

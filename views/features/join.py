@@ -1,0 +1,168 @@
+"""The point-in-time join: for each row that asks, what was known about its entity at its own time.
+
+n rows in, n rows out, in order. The semantics are those of `point_in_time_join`; the work is `SortedIndex`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
+from foldstore.views.features.feature_service import check_collisions
+from foldstore.views.features.feature_view import FeatureSelection, FeatureView
+from foldstore.views.features.sorted_index import Lookback, Matches, SortedIndex
+from foldstore.views.splits.time_column import Instants, to_nanoseconds
+
+EVENT_TIMESTAMP: Final = "event_timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features to join, and the index over the table that holds them.
+
+    Attributes
+    ----------
+    selection : FeatureSelection
+        Which features, under which names and key columns.
+    index : SortedIndex
+        From `index_view`; selections of one view share it.
+    """
+
+    selection: FeatureSelection
+    index: SortedIndex
+
+
+def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
+    """Index the rows of a feature view's source, given in write order.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When the source lacks a column that the view names.
+    SchemaMismatchError
+        When a key column is not of the entity's type.
+    """
+    for column in view.columns():
+        if column not in table.column_names:
+            raise column_not_found(column, table.column_names, where=f"the source of feature view {view.name!r}")
+    return SortedIndex(
+        table.select(view.columns()),
+        keys=view.entity.keys,
+        event_time=view.event_time,
+        created_time=view.created_time,
+    )
+
+
+def point_in_time_join(
+    labels: pa.Table,
+    features: Sequence[FeatureTable],
+    *,
+    event_timestamp: str | None = None,
+    full_feature_names: bool = False,
+    filter_by_created_timestamp: bool = False,
+    allow_exact_match: bool = True,
+) -> pa.Table:
+    """Join features to rows as they were known at each row's time.
+
+    A feature row matches when all keys are equal (null equals nothing), its event time is at or before the
+    asking row's and at most the view's ttl before it, both bounds inclusive. Of several the greatest event time
+    counts, then the greatest created time (null the lowest), then the last in write order. All features of a view
+    come from that one row, nulls included; without a match they are null.
+
+    Parameters
+    ----------
+    labels : pyarrow.Table
+        The rows that ask: key columns, a time, whatever else.
+    features : sequence of FeatureTable
+        What to join, in the order of the answer.
+    event_timestamp : str, optional
+        The column of asking times: ``event_timestamp``, or the only column of times, unless given.
+    full_feature_names : bool
+        Name the answers ``view__feature`` instead of ``feature``.
+    filter_by_created_timestamp : bool
+        Also require a created time at or before the asking time; a null created time is none.
+    allow_exact_match : bool
+        False hides feature rows stamped exactly at the asking time.
+
+    Returns
+    -------
+    pyarrow.Table
+        The asking rows in their order, their times in UTC, then the features.
+
+    Raises
+    ------
+    UsageError
+        When there is no one column of times, or two columns of the answer would have one name.
+    SchemaMismatchError
+        When key columns are not of the entity's types, or a view without created times is to be filtered by them.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> from foldstore.views.features.entity import Entity
+    >>> day = [dt.datetime(2024, 1, number) for number in range(1, 7)]
+    >>> stats = FeatureView(
+    ...     "stats", entity=Entity("driver", keys={"id": "int64"}), source="rides", event_time="ts", features=["x"])
+    >>> index = index_view(stats, pa.table({"id": [1, 1], "ts": [day[0], day[2]], "x": [10, 30]}))
+    >>> labels = pa.table({"id": [1, 1, 2], "event_timestamp": [day[5], day[1], day[5]]})
+    >>> point_in_time_join(labels, [FeatureTable(stats[["x"]], index)])["x"].to_pylist()
+    [30, 10, None]
+    """
+    column = event_timestamp or find_event_timestamp(labels)
+    if column not in labels.column_names:
+        raise column_not_found(column, labels.column_names, where="the rows that ask")
+    names = [item.selection.output_names(full_feature_names=full_feature_names) for item in features]
+    check_collisions([name for group in names for name in group], labels.column_names)
+    asked = to_nanoseconds(labels.column(column), where=f"{column!r}")
+    joined = labels.set_column(labels.column_names.index(column), column, _in_utc(labels.column(column)))
+    for item, group in zip(features, names, strict=True):
+        lookback = Lookback(
+            ttl_nanoseconds=item.selection.view.ttl_nanoseconds,
+            allow_exact_match=allow_exact_match,
+            filter_by_created_timestamp=filter_by_created_timestamp,
+        )
+        matches = match_labels(labels, asked, item, lookback)
+        taken = matches.take([item.index.table.column(feature) for feature in item.selection.features])
+        for name, values in zip(group, taken, strict=True):
+            joined = joined.append_column(name, values)
+    return joined
+
+
+def match_labels(labels: pa.Table, asked: Instants, features: FeatureTable, lookback: Lookback) -> Matches:
+    """Find the feature row of each asking row, whether its values may be given or are too old."""
+    view = features.selection.view
+    if lookback.filter_by_created_timestamp and view.created_time is None:
+        raise SchemaMismatchError(
+            f"Feature view {view.name!r} has no created time to filter by.",
+            hint="Define it with created_time=, or join without filter_by_created_timestamp.",
+            view=view.name,
+        )
+    for column in features.selection.label_keys:
+        if column not in labels.column_names:
+            raise column_not_found(column, labels.column_names, where="the rows that ask")
+    return features.index.search([labels.column(key) for key in features.selection.label_keys], asked, lookback)
+
+
+def find_event_timestamp(labels: pa.Table) -> str:
+    """Return the column of asking times: ``event_timestamp``, or the only column of times.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or more than one.
+    """
+    if EVENT_TIMESTAMP in labels.column_names:
+        return EVENT_TIMESTAMP
+    times = [field.name for field in labels.schema if pa.types.is_timestamp(field.type)]
+    if len(times) != 1:
+        found = f"The columns of times are {', '.join(times)}." if times else "There is no column of times."
+        raise UsageError(f"It is open which column says when each row asks. {found}", hint="Give event_timestamp=.")
+    return str(times[0])
+
+
+def _in_utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Label times as UTC, which a time without a zone is; the values stay."""
+    unit = column.type.unit if pa.types.is_timestamp(column.type) else "us"
+    return column.cast(pa.timestamp(unit, "UTC"))

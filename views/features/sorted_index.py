@@ -1,0 +1,346 @@
+"""The index behind every look into the past: rows of a feature table, sorted by entity and event time.
+
+It is built once a table. The training join and the lookup of one entity read the same arrays, so that they
+cannot differ. An entity's code and a time are packed into one int64 key, and a search is one `searchsorted`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from foldstore.errors import column_not_found
+from foldstore.views.features.key_encoder import KeyEncoder
+from foldstore.views.splits.time_column import Instants, to_nanoseconds
+
+Integers: TypeAlias = NDArray[np.int64]
+
+NOWHERE: Final = -1
+_KEY_LIMIT: Final = 2**63
+_UNKNOWN: Final = -(2**63)  # below every instant: the created time of a row that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a search found, one entry for each row that asked.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        The row of the feature table, -1 for none. A row that is too old is found, and `expired`.
+    event_times : ndarray of int64
+        The row's event time in nanoseconds, 0 where there is none.
+    expired : ndarray of bool
+        Where the row is older than the ttl; its values are not to be given away.
+    order : ndarray of int64
+        The asking rows by entity and time: in this order what was found lies in the index's own.
+    """
+
+    rows: Integers
+    event_times: Integers
+    expired: NDArray[np.bool_]
+    order: Integers
+
+    def visible_rows(self) -> Integers:
+        """Return the rows whose values may be given, -1 elsewhere."""
+        return np.where(self.expired, NOWHERE, self.rows)
+
+    def take(self, columns: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
+        """Take values of the feature table's columns, null where there are none; types stay as they are."""
+        rows = self.visible_rows()
+        missing = rows < 0
+        if missing.all():
+            return [pa.chunked_array([pa.nulls(len(rows), column.type)]) for column in columns]
+        direct = pa.array(rows, mask=missing)
+        # Values are read in the index's order, which is kinder to the cache, and put in the asking order after.
+        found = rows[self.order] >= 0
+        ordered = pa.array(rows[self.order][found])
+        place = np.empty(len(rows), dtype=np.int64)
+        place[self.order] = np.cumsum(found) - 1
+        places = pa.array(place, mask=missing)
+        return [
+            column.take(ordered).take(places) if pa.types.is_primitive(column.type) else column.take(direct)
+            for column in columns
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What the search for one entity found; see `Matches`."""
+
+    row: int
+    event_time: int
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookback:
+    """Which rows a look into the past may find.
+
+    Attributes
+    ----------
+    ttl_nanoseconds : int
+        The greatest age, inclusive; 0 for any.
+    allow_exact_match : bool
+        Whether a row stamped exactly at the asking time is visible.
+    filter_by_created_timestamp : bool
+        Whether only rows are visible that had been written by the asking time.
+    """
+
+    ttl_nanoseconds: int = 0
+    allow_exact_match: bool = True
+    filter_by_created_timestamp: bool = False
+
+
+class SortedIndex:
+    """Finds the latest row of an entity at an instant.
+
+    Of the rows with the greatest event time the one with the greatest created time counts (null the lowest),
+    and of those the one that was written last. A row without an event time is never found.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The feature table in write order.
+    keys : mapping of str to str
+        The entity's key columns and their types.
+    event_time : str
+        The column of event times; without a zone they are UTC.
+    created_time : str, optional
+        The column of created times.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> hours = [dt.datetime(2024, 1, 1, hour) for hour in (1, 2, 3)]
+    >>> table = pa.table({"id": [7, 7, 7], "ts": hours, "x": [10, 20, 30]})
+    >>> index = SortedIndex(table, keys={"id": "int64"}, event_time="ts")
+    >>> index.find({"id": 7}, 1_704_074_400_000_000_000).row  # 02:00
+    1
+    """
+
+    __slots__ = ("_created", "_earliest", "_encoder", "_keys", "_order", "_scale", "table")
+
+    def __init__(
+        self, table: pa.Table, *, keys: Mapping[str, str], event_time: str, created_time: str | None = None
+    ) -> None:
+        columns = [_column(table, key) for key in keys]
+        events = to_nanoseconds(_column(table, event_time), where=f"Event time {event_time!r}")
+        self.table = table
+        self._encoder = KeyEncoder(columns, keys)
+        self._scale = _TimeScale(events, self._encoder)
+        usable = self._encoder.codes >= 0
+        if events.nulls is not None:
+            usable &= ~events.nulls
+        packed = self._encoder.codes * self._scale.width + self._scale.offsets(events.values)
+        known = None
+        if created_time is not None:
+            known = to_nanoseconds(_column(table, created_time), where=f"Created time {created_time!r}")
+        self._sort(packed, None if usable.all() else np.flatnonzero(usable), known)
+        self._encoder.codes = np.empty(0, dtype=np.int64)  # only the dictionaries are needed from here on
+
+    def _sort(self, packed: Integers, rows: Integers | None, created: Instants | None) -> None:
+        """Sort by key, then created time, then row; what is sorted already is left where it lies."""
+        known = None if created is None else _with_unknown(created)
+        keys = packed if rows is None else packed[rows]
+        if not bool(np.all(keys[1:] >= keys[:-1])):
+            order = np.argsort(keys)
+            keys = keys[order]
+            rows = order if rows is None else rows[order]
+        tied = _tied(keys)
+        if len(tied) and (rows is not None or known is not None):
+            # argsort is not stable, and need not be: only rows with equal keys are put in order here.
+            rows = np.arange(len(keys)) if rows is None else rows
+            among = rows[tied]
+            created_there = np.zeros(len(among), dtype=np.int64) if known is None else known[among]
+            rows[tied] = among[np.lexsort((among, created_there, keys[tied]))]
+        self._keys = keys
+        self._order = rows
+        self._created = known if known is None or rows is None else known[rows]
+        self._earliest = None if self._created is None else _earliest_known(keys // self._scale.width, self._created)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows can be found."""
+        return len(self._keys)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the index takes, the table itself aside."""
+        arrays = (self._keys, self._order, self._created, self._earliest)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def search(self, columns: list[pa.ChunkedArray], at: Instants, lookback: Lookback) -> Matches:
+        """Find the row of each key at its own instant, in the order of the keys."""
+        codes = self._encoder.encode(columns)
+        if not self.num_rows:
+            return _nothing(len(codes))
+        instants = at.values if lookback.allow_exact_match else at.values - 1
+        probes = self._probes(codes, instants, at.nulls)
+        # Sorted probes walk through the index once; in any other order each one misses the cache.
+        order = np.argsort(probes)
+        probes, asked = probes[order], at.values[order]
+        places = np.searchsorted(self._keys, probes, side="right") - 1
+        first = probes - probes % self._scale.width
+        # A probe below 0 asks for nothing; its place is -1, which reads the last key and is below 0 all the same.
+        places[(probes < 0) | (places < 0) | (self._keys[places] < first)] = NOWHERE
+        if lookback.filter_by_created_timestamp:
+            places = self._known_by(places, asked)
+        return self._matches(places, self._keys[places] - first, asked, order, lookback)
+
+    def find(self, key: Mapping[str, Any], at: int, lookback: Lookback | None = None) -> Match:
+        """Find the row of one entity at an instant in nanoseconds; `search` gives the same."""
+        rules = lookback or Lookback()
+        code = self._encoder.encode_one(key)
+        offset = self._scale.offset(at if rules.allow_exact_match else at - 1)
+        if code < 0 or offset < 0:
+            return Match(NOWHERE, 0, expired=False)
+        first = code * self._scale.width
+        place = int(self._keys.searchsorted(np.int64(first + offset), side="right")) - 1
+        if rules.filter_by_created_timestamp:
+            place = self._known_place(place, first, at)
+        if place < 0 or self._keys[place] < first:
+            return Match(NOWHERE, 0, expired=False)
+        event = self._scale.instant(int(self._keys[place]) - first)
+        row = place if self._order is None else int(self._order[place])
+        return Match(row, event, expired=bool(rules.ttl_nanoseconds and event < at - rules.ttl_nanoseconds))
+
+    def _probes(self, codes: Integers, instants: Integers, nulls: NDArray[np.bool_] | None) -> Integers:
+        offsets = self._scale.floor(instants)
+        probes = codes * self._scale.width + offsets
+        probes[(codes < 0) | (offsets < 0)] = NOWHERE
+        if nulls is not None:
+            probes[nulls] = NOWHERE
+        return probes
+
+    def _known_by(self, places: Integers, asked: Integers) -> Integers:
+        """Step back, row by row, to one that had been written by then."""
+        if self._created is None or self._earliest is None:
+            return np.full(len(places), NOWHERE, dtype=np.int64)
+        places = places.copy()
+        # An entity of which nothing was known at the time needs no steps: all its rows so far were written later.
+        places[(places >= 0) & (self._earliest[places] > asked)] = NOWHERE
+        open_ = np.flatnonzero(places >= 0)
+        while len(open_):
+            created = self._created[places[open_]]
+            open_ = open_[(created == _UNKNOWN) | (created > asked[open_])]
+            places[open_] -= 1
+        return places
+
+    def _known_place(self, place: int, first: int, at: int) -> int:
+        if self._created is None:
+            return NOWHERE
+        while place >= 0 and self._keys[place] >= first and not _UNKNOWN < self._created[place] <= at:
+            place -= 1
+        return place
+
+    def _matches(
+        self, places: Integers, offsets: Integers, asked: Integers, order: Integers, lookback: Lookback
+    ) -> Matches:
+        """Turn places in the index, in sorted order, into rows of the table, in the order asked."""
+        missing = places < 0
+        offsets[missing] = 0
+        events = self._scale.instants(offsets)
+        expired = np.zeros(len(places), dtype=np.bool_)
+        if lookback.ttl_nanoseconds:
+            # The oldest instant allowed may lie before what int64 holds; then every row is young enough.
+            bounded = np.maximum(asked, _UNKNOWN + lookback.ttl_nanoseconds)
+            expired = (events < bounded - lookback.ttl_nanoseconds) & ~missing
+        events[missing] = 0
+        found = places if self._order is None else self._order[places]
+        found[missing] = NOWHERE
+        answer = Matches(np.empty_like(places), np.empty_like(places), np.empty(len(places), dtype=np.bool_), order)
+        answer.rows[order], answer.event_times[order], answer.expired[order] = found, events, expired
+        return answer
+
+
+class _TimeScale:
+    """Event times as small numbers: in the coarsest unit that is exact, counted from the first; or their ranks."""
+
+    __slots__ = ("_ranks", "_start", "_unit", "width")
+
+    def __init__(self, events: Instants, encoder: KeyEncoder) -> None:
+        values = events.values if events.nulls is None else events.values[~events.nulls]
+        self._ranks: Integers | None = None
+        self._unit = next(unit for unit in (10**9, 10**6, 10**3, 1) if unit == 1 or not np.any(values % unit))
+        self._start = int(values.min()) // self._unit if len(values) else 0
+        self.width = int(values.max()) // self._unit - self._start + 1 if len(values) else 1
+        if encoder.width * self.width >= _KEY_LIMIT:
+            encoder.make_dense()
+        if encoder.width * self.width >= _KEY_LIMIT:
+            self._ranks = np.unique(values)
+            self.width = len(self._ranks)
+
+    def offsets(self, values: Integers) -> Integers:
+        """Return the number of each event time; what stands under a null is kept in bounds."""
+        return np.clip(self.floor(values), 0, self.width - 1)
+
+    def floor(self, instants: Integers) -> Integers:
+        """Return the number of the last event time at or before each instant, below 0 when there is none."""
+        if self._ranks is not None:
+            return np.searchsorted(self._ranks, instants, side="right") - 1
+        offsets = instants // self._unit
+        # Both lie within int64, their difference need not: what is too early is marked before it is taken.
+        early = offsets < self._start
+        offsets = np.minimum(offsets, self._start + self.width - 1) - self._start
+        offsets[early] = NOWHERE
+        return offsets
+
+    def offset(self, instant: int) -> int:
+        """Return what `floor` does, for one instant."""
+        if self._ranks is not None:
+            return int(np.searchsorted(self._ranks, np.int64(instant), side="right")) - 1
+        return max(min(instant // self._unit - self._start, self.width - 1), NOWHERE)
+
+    def instants(self, offsets: Integers) -> Integers:
+        """Return the event times in nanoseconds."""
+        return self._ranks[offsets] if self._ranks is not None else (offsets + self._start) * self._unit
+
+    def instant(self, offset: int) -> int:
+        """Return one event time in nanoseconds."""
+        return int(self._ranks[offset]) if self._ranks is not None else (offset + self._start) * self._unit
+
+
+def _nothing(count: int) -> Matches:
+    return Matches(
+        np.full(count, NOWHERE, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.bool_),
+        np.arange(count),
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise column_not_found(name, table.column_names, where="the feature table")
+    return table.column(name)
+
+
+def _with_unknown(created: Instants) -> Integers:
+    return created.values if created.nulls is None else np.where(created.nulls, _UNKNOWN, created.values)
+
+
+def _tied(keys: Integers) -> Integers:
+    """Return the places whose key occurs more than once."""
+    same = keys[1:] == keys[:-1]
+    flags = np.zeros(len(keys), dtype=np.bool_)
+    flags[1:] |= same
+    flags[:-1] |= same
+    return np.flatnonzero(flags)
+
+
+def _earliest_known(entities: Integers, created: Integers) -> Integers:
+    """Return for each place the smallest created time of its entity's rows up to there."""
+    latest = np.iinfo(np.int64).max
+    running = np.where(created == _UNKNOWN, latest, created)
+    step = 1
+    # Doubling: after k rounds each place holds the minimum over the 2**k places that end there, its entity's alone.
+    while step < len(running) and bool(np.any(entities[step:] == entities[:-step])):
+        same = entities[step:] == entities[:-step]
+        before = np.where(same, running[:-step], latest)
+        running = np.concatenate([running[:step], np.minimum(running[step:], before)])
+        step *= 2
+    return running
