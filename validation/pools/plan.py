@@ -1,0 +1,280 @@
+"""How many labels a pool needs, for a condition, a reliability and a reuse policy; and what an answer takes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Final, TypeVar
+
+from foldstore.errors import UsageError, did_you_mean
+from foldstore.validation.pools.clause_test import ADVANTAGE, ClauseTest, Levels, Method, clause_tests
+from foldstore.validation.pools.condition import Clause, Condition, LinearScore, Mode, decimal_text, parse_condition
+from foldstore.validation.pools.reuse import Reuse, answer_level, check_steps, log_of_level, read_reliability
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+_COUNT_NAMES: Final = ("correct_new", "correct_old", "differing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRule:
+    """What a clause takes to pass, over a number of rows.
+
+    Attributes
+    ----------
+    clause : Clause
+    rows : int
+    at_least, at_most : int or None
+        The sum of the clause's score over the rows; one of the two is None.
+    """
+
+    clause: Clause
+    rows: int
+    at_least: int | None
+    at_most: int | None
+
+    def __str__(self) -> str:
+        edge = self.at_most if self.at_least is None else self.at_least
+        sign = "<=" if self.at_least is None else ">="
+        share = (edge or 0) / self.rows
+        return f"{count_name(self.clause.score)} {sign} {edge:,} of {self.rows:,} rows ({share:.4g})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-safe data."""
+        counts = {"count": count_name(self.clause.score), "at_least": self.at_least, "at_most": self.at_most}
+        return {"clause": str(self.clause), "rows": self.rows, **counts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PoolPlan:
+    """The rows that a pool must hold, and the rule that its answers follow.
+
+    Attributes
+    ----------
+    condition : Condition
+    reliability : Fraction
+        The probability that no answer errs in the direction that the mode guards against.
+    steps : int
+        How many answers at most.
+    reuse : Reuse
+    method : Method
+    mode : Mode
+    beta : Fraction or None
+        The probability per answer of the other error; None: the same as the guarded one.
+    clause_rows : tuple of int
+        The rows that each clause needs, in the condition's order.
+    """
+
+    condition: Condition
+    reliability: Fraction
+    steps: int
+    reuse: Reuse
+    method: Method
+    mode: Mode
+    beta: Fraction | None
+    clause_rows: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"PoolPlan({str(self.condition)!r}, labels={self.labels:,}, reliability={decimal_text(self.reliability)}, "
+            f"steps={self.steps}, reuse={str(self.reuse)!r}, mode={str(self.mode)!r}, method={str(self.method)!r})"
+        )
+
+    @property
+    def labels(self) -> int:
+        """How many labelled rows the condition needs; 0 when it is about d alone."""
+        needed = zip(self.condition.clauses, self.clause_rows, strict=True)
+        return max((rows for clause, rows in needed if clause.score.needs_labels), default=0)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the pool must hold; more than `labels` where a clause on d asks for more."""
+        return max(self.clause_rows)
+
+    @property
+    def exact_level(self) -> Fraction:
+        """The level of each answer, exactly."""
+        return answer_level(self.reliability, self.steps, self.reuse)
+
+    @property
+    def log_level(self) -> float:
+        """Ln of the level of each answer, never above the exact one."""
+        return log_of_level(self.exact_level)
+
+    @property
+    def level(self) -> float:
+        """The level of each answer; 0.0 where it is below the smallest float, which `log_level` is not."""
+        return math.exp(self.log_level)
+
+    @property
+    def tests(self) -> tuple[ClauseTest, ...]:
+        """The test of each clause."""
+        guarded = self.log_level
+        other = guarded if self.beta is None else log_of_level(self.beta)
+        levels = Levels(log_guarded=guarded, log_other=other)
+        return clause_tests(self.condition, mode=self.mode, method=self.method, levels=levels)
+
+    def pass_rules(self, rows: int | None = None) -> tuple[PassRule, ...]:
+        """Return what each clause takes to pass over so many rows, as many as the plan needs unless given."""
+        n = self.rows if rows is None else rows
+        bounds = [(test.clause, *test.pass_bounds(n)) for test in self.tests]
+        return tuple(PassRule(clause=each, rows=n, at_least=low, at_most=high) for each, low, high in bounds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-safe data that `from_dict` reads, with what follows from it."""
+        return {
+            "condition": str(self.condition),
+            "reliability": str(self.reliability),
+            "steps": self.steps,
+            "reuse": str(self.reuse),
+            "method": str(self.method),
+            "mode": str(self.mode),
+            "beta": None if self.beta is None else str(self.beta),
+            "clause_rows": list(self.clause_rows),
+            "labels": self.labels,
+            "rows": self.rows,
+            "log_level": self.log_level,
+            "pass_rules": [each.to_dict() for each in self.pass_rules()],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "PoolPlan":
+        """Read what `to_dict` gave, without searching again."""
+        return cls(
+            condition=parse_condition(data["condition"]),
+            reliability=Fraction(data["reliability"]),
+            steps=data["steps"],
+            reuse=Reuse.parse(data["reuse"]),
+            method=Method(data["method"]),
+            mode=Mode(data["mode"]),
+            beta=None if data["beta"] is None else Fraction(data["beta"]),
+            clause_rows=tuple(data["clause_rows"]),
+        )
+
+    def explain(self) -> str:
+        """Say in words what the plan asks for, and what it promises."""
+        lines = [
+            str(self.condition),
+            f"  reliability {decimal_text(self.reliability)}, up to {self.steps:,} answers, reuse {self.reuse}, "
+            f"{self.mode}, {self.method}",
+            f"  each answer may be a wrong {self._guarded} with a probability of at most {self._level_text}",
+            f"  and {self._promise}",
+            f"  the pool must hold {self.rows:,} rows, {self.labels:,} of them with labels",
+        ]
+        for clause, rows, rule in zip(self.condition.clauses, self.clause_rows, self.pass_rules(), strict=True):
+            kind = "labels" if clause.score.needs_labels else "rows, no labels"
+            lines += [f"  {clause}", f"    needs {rows:,} {kind}; passes at {rule}"]
+        return "\n".join(lines)
+
+    @property
+    def _guarded(self) -> str:
+        return "pass" if self.mode is Mode.FP_FREE else "fail"
+
+    @property
+    def _promise(self) -> str:
+        other = "fail" if self.mode is Mode.FP_FREE else "pass"
+        if self.method is not Method.EXACT:
+            return f"a wrong {other} with no greater one, beyond twice each tolerance"
+        beta = self._level_text if self.beta is None else decimal_text(self.beta)
+        return f"a wrong {other} with at most {beta}, beyond twice each tolerance"
+
+    @property
+    def _level_text(self) -> str:
+        return f"{self.level:.3g}" if self.level > 0 else f"exp({self.log_level:.1f})"
+
+
+def plan_pool(
+    condition: str | Condition,
+    *,
+    reliability: float | str | Fraction,
+    steps: int,
+    reuse: str | Reuse = "full",
+    method: str | Method = Method.EXACT,
+    mode: str | Mode = Mode.FP_FREE,
+    beta: float | str | Fraction | None = None,
+) -> PoolPlan:
+    r"""Say how many labels a test pool needs.
+
+    Parameters
+    ----------
+    condition : str or Condition
+        What is asked of each candidate, such as ``n - o > 0.02 +/- 0.01 /\ d < 0.1 +/- 0.01``.
+    reliability : float, str or Fraction
+        The probability that no answer of the pool, ever, is a wrong pass (in fn-free mode: a wrong fail).
+    steps : int
+        How many answers the pool may give.
+    reuse : str or Reuse
+        ``full``, ``max_passes:k``, ``first_change`` or ``none``.
+    method : str or Method
+        ``exact``; ``hoeffding`` and ``bennett`` compute as ease.ml/ci does.
+    mode : str or Mode
+        ``fp-free`` or ``fn-free``.
+    beta : float, str or Fraction, optional
+        The probability per answer of the error that the mode does not guard against, exact method only; the
+        same as the level of an answer unless given.
+
+    Notes
+    -----
+    With delta = 1 - reliability and N places in the tree of answers (see `Reuse.places`) an answer has the
+    level delta/N. The promise of a clause ``x > c +/- eps``, fp-free: where x <= c it passes with at most that
+    probability, where x >= c + 2 eps it fails with at most beta/k, k the number of clauses.
+
+    Raises
+    ------
+    UsageError
+        With a code such as ``invalid-condition``, ``invalid-reliability``, ``invalid-steps``.
+
+    Examples
+    --------
+    >>> plan = plan_pool("n > 0.8 +/- 0.05", reliability=0.9999, steps=32)
+    >>> plan.labels, plan_pool("n > 0.8 +/- 0.05", reliability=0.9999, steps=32, method="hoeffding").labels
+    (2825, 6279)
+    >>> print(plan.pass_rules()[0])
+    correct_new >= 2,415 of 2,825 rows (0.8549)
+    """
+    check_steps(steps)
+    draft = PoolPlan(
+        condition=parse_condition(condition) if isinstance(condition, str) else condition,
+        reliability=read_reliability(reliability),
+        steps=steps,
+        reuse=Reuse.parse(reuse),
+        method=_choice(Method, method, "method"),
+        mode=_choice(Mode, mode, "mode"),
+        beta=None if beta is None else _read_beta(beta),
+        clause_rows=(),
+    )
+    return _sized(draft)
+
+
+def count_name(score: LinearScore) -> str:
+    """Return what the sum of a score over the rows is called."""
+    if score == ADVANTAGE:
+        return "wins - losses"
+    named = zip(_COUNT_NAMES, score.factors, strict=True)
+    parts = [f"{'-' if f < 0 else '+'} {'' if abs(f) == 1 else f'{abs(f)}*'}{name}" for name, f in named if f]
+    return " ".join(parts).removeprefix("+ ")
+
+
+def _sized(draft: PoolPlan) -> PoolPlan:
+    rows = tuple(test.rule.fewest_rows() for test in draft.tests)
+    return replace(draft, clause_rows=rows)
+
+
+def _choice(kind: type[Choice], word: str, what: str) -> Choice:
+    if word not in set(kind):
+        raise UsageError(
+            f"There is no {what} {word!a}.", hint=did_you_mean(str(word), map(str, kind)), code=f"invalid-{what}"
+        )
+    return kind(word)
+
+
+def _read_beta(beta: float | str | Fraction) -> Fraction:
+    try:
+        return read_reliability(beta)
+    except UsageError:
+        raise UsageError(
+            f"beta is a probability between 0 and 1, both excluded, not {str(beta)[:40]!a}.",
+            hint="Leave it out to guard against both errors alike.",
+            code="invalid-beta",
+        ) from None
