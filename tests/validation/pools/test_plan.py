@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from foldstore.errors import RefusedError, UsageError
@@ -104,6 +104,33 @@ class TestLabels:
         assert all(a < b for a, b in pairwise(labels(steps=s) for s in (1, 4, 16, 64)))
         assert all(a < b for a, b in pairwise(labels(reliability=r) for r in (0.9, 0.99, 0.999)))
         assert all(a < b for a, b in pairwise(labels(tolerance=t) for t in (0.1, 0.05, 0.02)))
+
+
+clauses = st.builds(
+    "{} {} {} +/- {}".format,
+    st.sampled_from(["n", "o", "d", "n - o", "n + o"]),
+    st.sampled_from("<>"),
+    st.sampled_from([0, 0.1, 0.5, 0.9, 1]),
+    st.sampled_from([0.05, 0.1, 0.25]),
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(clauses, min_size=1, max_size=3),
+    st.sampled_from(["fp-free", "fn-free"]),
+    st.sampled_from(["exact", "hoeffding", "bennett"]),
+    st.sampled_from([0.01, 0.5, 0.99]),
+)
+def test_any_condition_is_planned_so_that_it_holds_or_is_refused_in_words(texts, mode, method, reliability):
+    try:
+        plan = plan_pool(" /\\ ".join(texts), reliability=reliability, steps=3, mode=mode, method=method)
+    except UsageError as refusal:
+        event(refusal.code)
+        return
+    event("planned")
+    assert all(test.rule.holds(rows) for test, rows in zip(plan.tests, plan.clause_rows, strict=True))
+    assert PoolPlan.from_dict(plan.to_dict()) == plan
 
 
 class TestModes:

@@ -64,15 +64,18 @@ class TwoPoint:
         def rare(total: int) -> bool:
             return self.null_tail.log_at_least(n, total, float(self.null)) + rounding_slack(n) <= self.log_alpha
 
-        start = self._guess(n) if near is None else near
-        low, high = start, start
+        low = high = self._guess(n) if near is None else near
         step = 1
-        while not rare(high):
-            low, high, step = high, high + step, 2 * step
-        if low == high:
-            step = 1
+        if rare(high):
+            low -= step
             while rare(low):
-                low, high, step = low - step, low, 2 * step
+                step *= 2
+                low, high = low - step, low
+        else:
+            high += step
+            while not rare(high):
+                step *= 2
+                low, high = high, high + step
         while low + 1 < high:
             middle = (low + high) // 2
             low, high = (low, middle) if rare(middle) else (middle, high)
