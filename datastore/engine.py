@@ -18,7 +18,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from foldstore.datastore.engine_errors import cut, expression_failed, pointer, position, query_failed
+from foldstore.datastore.engine_errors import (
+    cut,
+    expression_failed,
+    pointer,
+    position,
+    query_failed,
+    refuse_case_twins,
+    refuse_name_twins,
+    unreadable_columns,
+)
+from foldstore.datastore.engine_types import is_plain, is_watched, loses_digits, refuse_inexact, watched
 from foldstore.datastore.expression import (
     Expression,
     FunctionKind,
@@ -133,7 +143,10 @@ class Engine:
         with self._borrowed() as connection:
             tree = _expression_tree(connection, text, where)
             columns = columns_used(tree, schema, _function_kinds(), where=where)
-            _refuse_case_twins(columns, where, InvalidExpressionError)
+            refuse_case_twins(columns, where, InvalidExpressionError)
+            lost = [schema.field(name) for name in columns if loses_digits(schema.field(name).type)]
+            if lost:
+                raise unreadable_columns(lost, where, InvalidExpressionError)
             sql = f"(\n{text}\n)"
             try:
                 connection.register(_ROWS, narrow(schema, columns).empty_table())
@@ -171,7 +184,8 @@ class Engine:
         if not expressions:
             raise InvalidExpressionError("There is no expression to evaluate.", hint="Name at least one.")
         columns = _columns_of(expressions.values(), schema)
-        feed = Feed(narrow(schema, columns), batches)
+        shown = narrow(schema, columns)
+        feed = Feed(shown, watched(batches, shown, ", ".join(expressions)))
         with self._borrowed() as connection:
             try:
                 connection.register(_ROWS, feed.reader())
@@ -272,19 +286,22 @@ class Engine:
         """
         parsed = self.parse_query(query) if isinstance(query, str) else query
         used = {name: _table_for(name, tables) for name in parsed.tables}
-        _refuse_name_twins(used)
+        refuse_name_twins(used)
         connection = self.connection()
+        left_out: list[pa.Field] = []
         try:
             for name, table in used.items():
-                _refuse_case_twins(table.schema.names, f"table {name!r}", InvalidQueryError)
-                connection.register(name, _scannable(connection, name, table, parsed))
+                refuse_case_twins(table.schema.names, f"table {name!r}", InvalidQueryError)
+                shown, hidden = _readable(connection, name, table, parsed)
+                left_out += hidden
+                connection.register(name, shown)
             reader = _relation(connection, parsed.text, params).to_arrow_reader(_BATCH_ROWS)
         except FoldstoreError:
             connection.close()
             raise
         except _ENGINE_ERRORS as error:
             connection.close()
-            raise query_failed(error, used) from error
+            raise query_failed(error, used, left_out) from error
         return QueryResult(connection, reader, used, self if owned else None)
 
     def _name_culprit(
@@ -540,55 +557,24 @@ def _table_for(name: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     raise NotFoundError(f"There is no table {cut(name)!r}.", hint=did_you_mean(name, tables), name=name)
 
 
-def _refuse_name_twins(names: Iterable[str]) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            raise InvalidQueryError(
-                f"The query names both {other!r} and {name!r}, which SQL takes for one table.",
-                hint="Spell the name in one way.",
-            )
-
-
-def _refuse_case_twins(columns: Iterable[str], where: str, kind: type[FoldstoreError]) -> None:
-    seen: dict[str, str] = {}
-    for name in columns:
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            raise kind(
-                f"{where}: the columns {other!r} and {name!r} differ in case only, and SQL takes them for one.",
-                hint="Rename one of them.",
-                columns=[other, name],
-            )
-
-
-def _scannable(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, query: ParsedQuery) -> pa.Table:
-    """Leave out columns of types that DuckDB cannot read, unless the query asks for all columns."""
-    unreadable = [field for field in table.schema if not _is_plain(field.type) and not _reads(connection, field)]
-    if unreadable and query.has_star:
-        shown = ", ".join(f"{field.name!r} ({field.type})" for field in unreadable)
-        raise InvalidQueryError(
-            f"SQL cannot read {shown} of {name!r}, and the query asks for all columns.",
-            hint="Name the columns that you need.",
-            columns=[field.name for field in unreadable],
-        )
-    return table.drop_columns([field.name for field in unreadable]) if unreadable else table
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    """Say whether DuckDB certainly reads the type, without asking it."""
-    types = pa.types
-    return any(
-        test(kind)
-        for test in (
-            types.is_integer, types.is_boolean, types.is_float32, types.is_float64, types.is_string, types.is_timestamp,
-            types.is_large_string, types.is_date, types.is_time, types.is_decimal128, types.is_binary, types.is_null,
-        )
-    ) or (types.is_dictionary(kind) and types.is_string(kind.value_type))  # fmt: skip
+def _readable(
+    connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, query: ParsedQuery
+) -> tuple[pa.Table, list[pa.Field]]:
+    """Leave out columns that DuckDB cannot read exactly, unless the query asks for all columns."""
+    left_out = [field for field in table.schema if not is_plain(field.type) and not _reads(connection, field)]
+    if left_out and query.names is None:
+        raise unreadable_columns(left_out, f"{cut(name)!r}, and the query asks for all columns")
+    kept = table.drop_columns([field.name for field in left_out]) if left_out else table
+    for field in kept.schema:
+        if is_watched(field.type):
+            for chunk in kept[field.name].chunks:
+                refuse_inexact(chunk, field.name, f"{cut(name)!r}", InvalidQueryError)
+    return kept, left_out
 
 
 def _reads(connection: duckdb.DuckDBPyConnection, field: pa.Field) -> bool:
+    if loses_digits(field.type):
+        return False
     try:
         connection.register(_ROWS, pa.schema([field]).empty_table())
         _relation(connection, f"SELECT * FROM {_ROWS}").to_arrow_table()

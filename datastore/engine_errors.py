@@ -1,12 +1,12 @@
 """What DuckDB says about a text, put into our errors: cleaned, pointed, with what exists."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from foldstore.errors import InvalidExpressionError, InvalidQueryError, did_you_mean
+from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError, did_you_mean
 
 
 def expression_failed(error: Exception, text: str, where: str) -> InvalidExpressionError:
@@ -21,10 +21,26 @@ def expression_failed(error: Exception, text: str, where: str) -> InvalidExpress
     )
 
 
-def query_failed(error: Exception, tables: Mapping[str, pa.Table]) -> InvalidQueryError:
+def unreadable_columns(
+    fields: Sequence[pa.Field], where: str, kind: type[FoldstoreError] = InvalidQueryError
+) -> FoldstoreError:
+    """Build the error for columns of types that DuckDB cannot read, or not without losing digits."""
+    shown = ", ".join(f"{field.name!r} ({field.type})" for field in fields)
+    return kind(
+        f"SQL cannot read {shown} of {where}.",
+        hint="Name only columns that SQL can read, or read these with to_arrow(). "
+        "Durations of nanoseconds lose digits in SQL: keep duration[us], or int64.",
+        columns=[field.name for field in fields],
+    )
+
+
+def query_failed(error: Exception, tables: Mapping[str, pa.Table], left_out: Sequence[pa.Field] = ()) -> FoldstoreError:
     """Build the error for a query that DuckDB refused or could not finish; say which columns exist."""
     message = _cleaned(error)
     found = re.search(r'column (?:named |with name )?"([^"]+)"', message, re.IGNORECASE)
+    unread = [field for field in left_out if found and field.name.lower() == found.group(1).rpartition(".")[2].lower()]
+    if unread:
+        return unreadable_columns(unread, "the tables of the query")
     columns = [name for table in tables.values() for name in table.schema.names]
     if found:
         return InvalidQueryError(
@@ -40,6 +56,31 @@ def _cleaned(error: Exception) -> str:
     pointed = [index for index, line in enumerate(lines) if re.match(r"LINE \d+:", line)]
     kept = lines[pointed[0] : pointed[0] + 2] if pointed else []
     return "\n".join([cut(head, 600), *(cut(line, 240) for line in kept)])
+
+
+def refuse_name_twins(names: Iterable[str]) -> None:
+    """Refuse two names of tables that differ in case only."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise InvalidQueryError(
+                f"The query names both {other!r} and {name!r}, which SQL takes for one table.",
+                hint="Spell the name in one way.",
+            )
+
+
+def refuse_case_twins(columns: Iterable[str], where: str, kind: type[FoldstoreError]) -> None:
+    """Refuse two columns that differ in case only."""
+    seen: dict[str, str] = {}
+    for name in columns:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise kind(
+                f"{where}: the columns {other!r} and {name!r} differ in case only, and SQL takes them for one.",
+                hint="Rename one of them.",
+                columns=[other, name],
+            )
 
 
 def position(tree: Mapping[str, Any], shift: int) -> int | None:
