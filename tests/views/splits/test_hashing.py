@@ -107,7 +107,7 @@ def test_several_columns_equal_the_package_row_by_row(rows, salt):
         for place, kind in enumerate([pa.int64(), pa.string(), pa.large_string()])
     ]
     assert hash_keys(columns, salt).tolist() == reference(rows, salt)
-    many = [pa.chunked_array([column] * 50) for column in columns]
+    many = [pa.concat_arrays([column] * 50) for column in columns]
     assert hash_keys(many, salt).tolist() == reference(rows, salt) * 50
 
 
