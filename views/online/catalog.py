@@ -1,0 +1,118 @@
+"""What can be looked up: materialized views and the feature services over them, by name and version."""
+
+from collections.abc import Mapping, Sequence
+
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.names import LATEST, parse_address
+from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_view import FeatureSelection
+from foldstore.views.online.entities import Entities
+from foldstore.views.online.reader import OnlineReader
+from foldstore.views.online.result import OnlineResult
+from foldstore.views.online.service import Instant, OnlineService, unknown_service
+
+
+class OnlineCatalog:
+    """Feature services and materialized views, in memory.
+
+    Lookups may run in any thread while another adds to it: what is added replaces a mapping, it is never changed.
+
+    Examples
+    --------
+    >>> OnlineCatalog().services
+    []
+    """
+
+    def __init__(self) -> None:
+        self._readers: Mapping[str, OnlineReader] = {}
+        self._services: Mapping[tuple[str, int], tuple[FeatureService, Mapping[str, OnlineReader]]] = {}
+        self._prepared: dict[tuple[str, int, bool], OnlineService] = {}
+
+    @property
+    def services(self) -> list[str]:
+        """The addresses of the services."""
+        return [f"{name}@{version}" for name, version in sorted(self._services)]
+
+    def add(self, service: FeatureService, version: int, readers: Sequence[OnlineReader]) -> None:
+        """Serve a version of a feature service from materialized views.
+
+        A service keeps the views that it was added with: adding another with a newer materialization of the same
+        view changes nothing for it. Adding the same version again replaces it.
+        """
+        by_view = {reader.view.name: reader for reader in readers}
+        OnlineService(service.selections, by_view, full_feature_names=True)
+        self._services = {**self._services, (service.name, version): (service, by_view)}
+        self._readers = {**self._readers, **by_view}
+        self._prepared = {}
+
+    def find(self, service: str, *, full_feature_names: bool = False) -> OnlineService:
+        """Return a service to look up in; ``arrival`` alone is its latest version.
+
+        Raises
+        ------
+        NotFoundError
+            When it is not served.
+        """
+        name, version = self._resolve(service)
+        known = self._prepared
+        found = known.get((name, version, full_feature_names))
+        if found is None:
+            definition, readers = self._services[name, version]
+            found = OnlineService(
+                definition.selections, readers, address=f"{name}@{version}", full_feature_names=full_feature_names
+            )
+            known[name, version, full_feature_names] = found
+        return found
+
+    def get_online_features(
+        self, service: str, entities: Entities, at: Instant = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up in a feature service; see `OnlineService.get`."""
+        return self.find(service, full_feature_names=full_feature_names).get(entities, at)
+
+    def get_features(
+        self, features: Sequence[str], entities: Entities, at: Instant = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up in features named ``view:feature``, in that order.
+
+        Raises
+        ------
+        NotFoundError
+            When a view is not materialized, or has no such feature.
+        """
+        selections = [self._selection(view, names) for view, names in _runs(features)]
+        asked = OnlineService(selections, self._readers, full_feature_names=full_feature_names)
+        return asked.get(entities, at)
+
+    def _selection(self, view: str, features: tuple[str, ...]) -> FeatureSelection:
+        reader = self._readers.get(view)
+        if reader is None:
+            raise NotFoundError(
+                f"There is no feature view {ascii(view)[:80]} to serve.", hint=did_you_mean(view[:80], self._readers)
+            )
+        return reader.view[features]
+
+    def _resolve(self, text: str) -> tuple[str, int]:
+        address = parse_address(text)
+        versions = [version for name, version in self._services if name == address.name]
+        wanted = max(versions, default=0) if address.ref == LATEST else address.ref
+        number = int(wanted) if str(wanted).isdigit() else 0
+        if number not in versions or address.split is not None:
+            raise unknown_service(text[:200], self.services)
+        return address.name, number
+
+
+def _runs(features: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Group neighbours of one view: ``a:x a:y b:z`` is a (x, y), b (z)."""
+    if not features or isinstance(features, str):
+        raise UsageError("No features are named.", hint='Write ["carrier_delay:mean_delay_3h"].')
+    runs: list[tuple[str, list[str]]] = []
+    for text in features:
+        view, colon, feature = text.partition(":") if isinstance(text, str) else ("", "", "")
+        if not colon or not view or not feature:
+            raise UsageError(f"{ascii(text)[:80]} does not name a feature.", hint='Write "view:feature".')
+        if runs and runs[-1][0] == view:
+            runs[-1][1].append(feature)
+        else:
+            runs.append((view, [feature]))
+    return [(view, tuple(names)) for view, names in runs]

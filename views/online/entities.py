@@ -1,0 +1,78 @@
+"""The entities of a request: rows or columns of keys, checked against the keys that the features need."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from foldstore.errors import SchemaMismatchError, UsageError, did_you_mean
+
+Entities: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+
+
+def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the keys as columns of one length.
+
+    Raises
+    ------
+    UsageError
+        When there are none, or they are not rows or columns.
+    SchemaMismatchError
+        When a key is missing, there is another, or columns differ in length.
+
+    Examples
+    --------
+    >>> read_entities([{"carrier": "UA"}, {"carrier": "B6"}], ["carrier"])
+    {'carrier': ['UA', 'B6']}
+    """
+    if isinstance(entities, Mapping):
+        columns = _columns(entities)
+    elif _is_list(entities):
+        columns = _from_rows(entities)
+    else:
+        raise UsageError("The entities are neither rows nor columns.", hint='Write [{"carrier": "UA"}].')
+    for key in keys:
+        if key not in columns:
+            raise SchemaMismatchError(
+                f"The key {key!r} is missing.", hint=f"The keys are {', '.join(keys)}.", column=key, keys=list(keys)
+            )
+    for name in columns:
+        if name not in keys:
+            raise SchemaMismatchError(
+                f"{ascii(name)[:80]} is not a key of these features.", hint=did_you_mean(str(name)[:80], keys)
+            )
+    if not columns[keys[0]]:
+        raise UsageError("There are no entities.", hint="Give at least one.")
+    return {key: columns[key] for key in keys}
+
+
+def _columns(entities: Mapping[str, Any]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for name, values in entities.items():
+        if not _is_list(values):
+            raise UsageError(
+                f"The values of {ascii(name)[:80]} are not a list.", hint='Write {"carrier": ["UA", "B6"]}.'
+            )
+        columns[name] = list(values)
+    if len({len(values) for values in columns.values()}) > 1:
+        counts = ", ".join(f"{name[:80]!r} has {len(values)}" for name, values in columns.items())
+        raise SchemaMismatchError(f"The columns differ in length: {counts}.", hint="Give a value for every row.")
+    return columns
+
+
+def _from_rows(entities: Sequence[Any]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for number, row in enumerate(entities):
+        if not isinstance(row, Mapping):
+            raise UsageError(f"Entity {number} is not an object of keys.", hint='Write [{"carrier": "UA"}].')
+        if number == 0:
+            columns = {name: [] for name in row}
+        if row.keys() != columns.keys():
+            raise SchemaMismatchError(
+                f"Entity {number} has other keys than entity 0.", hint="Give every entity the same keys."
+            )
+        for name, value in row.items():
+            columns[name].append(value)
+    return columns
+
+
+def _is_list(values: object) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)

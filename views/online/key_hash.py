@@ -1,0 +1,165 @@
+"""The hash of one entity's key, equal to `split/v1` of a column that holds it.
+
+A file is sorted by these hashes. They are computed in bulk by `foldstore.views.splits.hashing.hash_keys` when it
+is written, and here, one at a time, when it is asked.
+"""
+
+import datetime as dt
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import xxhash
+
+from foldstore.errors import SchemaMismatchError
+
+_EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
+_UNSIGNED_FROM: Final = 2**63
+
+
+class KeyHasher:
+    """Hashes the keys of one entity.
+
+    Parameters
+    ----------
+    types : mapping of str to str
+        The entity's keys and their types, in order.
+    salt : str
+        What the file's hashes were salted with.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from foldstore.views.splits.hashing import hash_keys
+    >>> KeyHasher({"id": "int64"}, "online/0").hash_one([7]) == hash_keys([pa.array([7])], "online/0")[0]
+    True
+    """
+
+    __slots__ = ("_encode", "_suffix", "_types")
+
+    def __init__(self, types: Mapping[str, str], salt: str) -> None:
+        self._types = dict(types)
+        self._encode = [_ENCODERS.get(kind, _integer_bytes) for kind in types.values()]
+        self._suffix = salt.encode()
+
+    def hash_one(self, values: Sequence[Any]) -> int:
+        """Return the hash of a key that `check` has let pass."""
+        if len(values) == 1:
+            return xxhash.xxh3_64_intdigest(self._encode[0](values[0]) + self._suffix)
+        parts = [encode(value) for encode, value in zip(self._encode, values, strict=True)]
+        framed = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+        return xxhash.xxh3_64_intdigest(framed + self._suffix)
+
+    def check(self, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Return the key in the entity's types, or None when a part is null: null matches nothing.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a value is of another type.
+        """
+        checked = tuple(
+            check_key_value(value, name, kind) for value, (name, kind) in zip(values, self._types.items(), strict=True)
+        )
+        return None if None in checked else checked
+
+
+def check_key_value(value: Any, name: str, kind: str) -> Any:
+    """Return a key's value in the entity's type; a date may be ISO 8601 text.
+
+    Raises
+    ------
+    SchemaMismatchError
+        When it is of another type, or outside its range.
+    """
+    if value is None:
+        return None
+    check: Callable[[Any, str], Any] = _CHECKS.get(kind, _check_integer)
+    try:
+        return check(value, kind)
+    except (TypeError, ValueError):
+        raise SchemaMismatchError(
+            f"Key {name!r} is {_shown(value)}, not a value of type {kind}.",
+            hint="Give the key in the entity's own type.",
+            column=name,
+            type=kind,
+        ) from None
+
+
+def _check_text(value: Any, _kind: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    value.encode()  # a lone surrogate has no UTF-8, and so no hash
+    return value
+
+
+def _check_bytes(value: Any, _kind: str) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return value
+
+
+def _check_boolean(value: Any, _kind: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _check_date(value: Any, _kind: str) -> dt.date:
+    if isinstance(value, str):
+        return dt.date.fromisoformat(value)
+    if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
+        raise TypeError
+    return value
+
+
+def _check_integer(value: Any, kind: str) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    number = operator.index(value)
+    low, high = (0, 2**64) if kind == "uint64" else (-(2**63), 2**63)
+    if not low <= number < high:
+        raise ValueError
+    return number
+
+
+def _text_bytes(value: str) -> bytes:
+    raw = value.encode()
+    return b"\x05" + len(raw).to_bytes(8, "little") + raw
+
+
+def _binary_bytes(value: bytes) -> bytes:
+    return b"\x06" + len(value).to_bytes(8, "little") + value
+
+
+def _boolean_bytes(value: bool) -> bytes:  # noqa: FBT001 - it is the value, not a switch
+    return b"\x01" + int(value).to_bytes(8, "little")
+
+
+def _date_bytes(value: dt.date) -> bytes:
+    return b"\x08" + (value.toordinal() - _EPOCH_DAY).to_bytes(8, "little", signed=True)
+
+
+def _integer_bytes(value: int) -> bytes:
+    if value < _UNSIGNED_FROM:
+        return b"\x02" + value.to_bytes(8, "little", signed=True)
+    return b"\x03" + value.to_bytes(8, "little")
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_ENCODERS: Final[Mapping[str, Callable[[Any], bytes]]] = {
+    "string": _text_bytes,
+    "binary": _binary_bytes,
+    "bool": _boolean_bytes,
+    "date32": _date_bytes,
+}
+_CHECKS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
+    "string": _check_text,
+    "binary": _check_bytes,
+    "bool": _check_boolean,
+    "date32": _check_date,
+}

@@ -1,0 +1,308 @@
+"""Looks entities up in a materialized feature view, through a mapping that processes share."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import blake3
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from foldstore.datastore.canonical import HASH_PREFIX
+from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError, UsageError
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.online.cells import Cells, read_cells
+from foldstore.views.online.key_hash import KeyHasher
+from foldstore.views.online.layout import (
+    FIRST_KEY,
+    HASH_PLACE,
+    TIME_PLACE,
+    OnlineHeader,
+    check_layout,
+    decode_header,
+    not_an_online_file,
+)
+from foldstore.views.online.status import FeatureStatus
+from foldstore.views.splits.instant import format_instant
+
+NOWHERE: Final = -1
+_FEW: Final = 8  # below this, one search after another is faster than numpy
+_PRESENT, _NOT_FOUND, _EXPIRED = FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND, FeatureStatus.OUTSIDE_MAX_AGE
+
+
+class Found(NamedTuple):
+    """What is known of one entity at an instant; nulls in the row are not looked at yet.
+
+    Attributes
+    ----------
+    row : int
+        The row whose values may be given, -1 for none.
+    event_time : int or None
+        In nanoseconds; that of a row that is too old as well.
+    status : FeatureStatus
+        PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE.
+    """
+
+    row: int
+    event_time: int | None
+    status: FeatureStatus
+
+
+_NOTHING: Final = Found(NOWHERE, None, _NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMany:
+    """What is known of several entities, one entry each; see `Found`."""
+
+    rows: list[int]
+    event_times: list[int | None]
+    statuses: list[FeatureStatus]
+
+
+class OnlineReader:
+    """A materialized feature view.
+
+    A lookup gives what the point-in-time join gives for that instant: of the entity's rows with an event time at
+    or before it the last, null when that is older than the view's ttl.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What `materialize_view` wrote.
+    verify : bool
+        Whether the bytes are compared with the address in the file's name.
+
+    Raises
+    ------
+    UnreadableError
+        When there is no such file, or it is something else.
+    CorruptObjectError
+        When its bytes are not the ones that were written.
+    """
+
+    __slots__ = ("_batch", "_events", "_hasher", "_hashes", "_keys", "_one_key", "_ttl", "address", "cells", "header")
+
+    def __init__(self, path: Path, *, verify: bool = True) -> None:
+        self.address = path.stem
+        self.header, self._batch = _open(path, verify=verify)
+        self._ttl = self.view.ttl_nanoseconds
+        self._hasher = KeyHasher(self.view.entity.keys, self.header.salt)
+        self._hashes = _numbers(self._batch.column(HASH_PLACE)).data
+        self._events = _numbers(self._batch.column(TIME_PLACE)).data
+        columns = [read_cells(array) for array in self._batch.columns[FIRST_KEY:]]
+        count = len(self.view.entity.keys)
+        self._keys: tuple[Cells, ...] = tuple(columns[:count])
+        self._one_key = self._keys[0].one if count == 1 else None
+        self.cells: Mapping[str, Cells] = dict(zip(self.view.features, columns[count:], strict=True))
+
+    @property
+    def view(self) -> FeatureView:
+        """The definition that was materialized."""
+        return self.header.view
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The addresses of the versions that the rows come from."""
+        return self.header.sources
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return int(self._batch.num_rows)
+
+    def column(self, feature: str) -> pa.Array:
+        """Return a feature's values, mapped, in the type that they had in the source."""
+        return self._batch.column(FIRST_KEY + len(self._keys) + self.view.features.index(feature))
+
+    def find(self, key: Sequence[Any], at: int) -> Found:
+        """Look one entity up.
+
+        Parameters
+        ----------
+        key : sequence
+            The values of the entity's keys, in its order; a null matches nothing.
+        at : int
+            The instant, in nanoseconds.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a value is not of the key's type.
+        UsageError
+            When the file does not reach back to the instant.
+        """
+        self._check_reach(at)
+        checked = self._hasher.check(key)
+        return _NOTHING if checked is None else self._find(checked, at)
+
+    def _find(self, key: tuple[Any, ...], at: int) -> Found:
+        hashes, number = self._hashes, self._hasher.hash_one(key)
+        count = len(hashes)
+        first = bisect_left(hashes, number)
+        if first == count or hashes[first] != number or not self._holds(first, key):
+            return _NOTHING
+        end = first + 1
+        if end < count and hashes[end] == number:
+            end = bisect_right(hashes, number, end)
+        row = bisect_right(self._events, at, first, end) - 1
+        if row < first:
+            return _NOTHING
+        event = self._events[row]
+        if self._ttl and event < at - self._ttl:
+            return Found(NOWHERE, event, _EXPIRED)
+        return Found(row, event, _PRESENT)
+
+    def _holds(self, row: int, key: tuple[Any, ...]) -> bool:
+        """Say whether a row is the key's: a key that is not in the file may have the hash of one that is."""
+        if self._one_key is not None:
+            return bool(self._one_key(row) == key[0])
+        return all(cells.one(row) == value for cells, value in zip(self._keys, key, strict=True))
+
+    def search(self, keys: Sequence[Sequence[Any]], at: int) -> FoundMany:
+        """Look several entities up, in their order; `find` for each gives the same.
+
+        Parameters
+        ----------
+        keys : sequence of sequences
+            For each of the entity's keys, the values.
+        at : int
+            The instant, in nanoseconds.
+        """
+        self._check_reach(at)
+        if len({len(column) for column in keys}) != 1 or len(keys) != len(self._keys):
+            raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
+        checked = [self._hasher.check(key) for key in zip(*keys, strict=True)]
+        if len(checked) < _FEW or not self.num_rows:
+            found = [_NOTHING if key is None else self._find(key, at) for key in checked]
+            return FoundMany(
+                [item.row for item in found], [item.event_time for item in found], [i.status for i in found]
+            )
+        return self._search(checked, at)
+
+    def _search(self, keys: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
+        hash_one = self._hasher.hash_one
+        wanted = np.array([0 if key is None else hash_one(key) for key in keys], dtype=np.uint64)
+        hashes = np.asarray(self._hashes)
+        first = np.searchsorted(hashes, wanted)
+        safe = np.minimum(first, len(hashes) - 1)
+        here = (hashes[safe] == wanted).tolist()
+        holds = self._holds
+        rows = safe.tolist()
+        known = np.array(
+            [hit and key is not None and holds(row, key) for hit, key, row in zip(here, keys, rows, strict=True)],
+            dtype=np.bool_,
+        )
+        places, events = self._last_until(safe, wanted, known, at)
+        return self._answer(places, events, known & (places >= safe), at)
+
+    def _last_until(
+        self, first: NDArray[np.int64], wanted: NDArray[np.uint64], known: NDArray[np.bool_], at: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the last row at or before the instant in each entity's rows, or the one before its first."""
+        hashes, events = np.asarray(self._hashes), np.asarray(self._events)
+        low, high = first.copy(), first + 1
+        more = known & (high < len(hashes)) & (hashes[np.minimum(high, len(hashes) - 1)] == wanted)
+        if more.any():
+            high[more] = np.searchsorted(hashes, wanted[more], side="right")
+        while bool((low < high).any()):
+            middle = (low + high) >> 1
+            reached = (low < high) & (events[np.minimum(middle, len(events) - 1)] <= at)
+            high = np.where((low < high) & ~reached, middle, high)
+            low = np.where(reached, middle + 1, low)
+        places = low - 1
+        return places, events[np.maximum(places, 0)]
+
+    def _answer(
+        self, places: NDArray[np.int64], events: NDArray[np.int64], found: NDArray[np.bool_], at: int
+    ) -> FoundMany:
+        fresh = found & (events >= max(at - self._ttl, -(2**63))) if self._ttl else found
+        rows = np.where(fresh, places, NOWHERE).tolist()
+        if fresh.all():
+            return FoundMany(rows, events.tolist(), [_PRESENT] * len(rows))
+        times = [event if hit else None for event, hit in zip(events.tolist(), found.tolist(), strict=True)]
+        statuses = [
+            _PRESENT if row >= 0 else _NOT_FOUND if time is None else _EXPIRED
+            for row, time in zip(rows, times, strict=True)
+        ]
+        return FoundMany(rows, times, statuses)
+
+    def _check_reach(self, at: int) -> None:
+        since = self.header.since
+        if since is not None and at < since:
+            raise UsageError(
+                f"Feature view {self.view.name!r} is materialized from {format_instant(since)} on, "
+                f"not for {format_instant(at)}.",
+                hint="Ask about a later instant, or materialize more of its history.",
+                code="before-history",
+                view=self.view.name,
+            )
+
+    def prepare(self, columns: Sequence[str]) -> Callable[[Mapping[str, Any], int], Found]:
+        """Return a lookup by the named entries of a mapping, in the order of the entity's keys."""
+        if len(columns) == 1 and self.header.since is None and next(iter(self.view.entity.keys.values())) == "string":
+            return self._prepare_text(columns[0])
+
+        def look(entity: Mapping[str, Any], at: int) -> Found:
+            return self.find([read_key(entity, column) for column in columns], at)
+
+        return look
+
+    def _prepare_text(self, column: str) -> Callable[[Mapping[str, Any], int], Found]:
+        """Look up by one text without the steps that only other keys need."""
+        find, check = self._find, self._hasher.check
+
+        def look(entity: Mapping[str, Any], at: int) -> Found:
+            value = entity[column] if column in entity else read_key(entity, column)
+            key: tuple[Any, ...] | None = (value,)
+            if type(value) is not str or not value.isascii():
+                key = check([value])
+            return _NOTHING if key is None else find(key, at)
+
+        return look
+
+
+def read_key(entity: Mapping[str, Any], column: str) -> Any:
+    """Return the value of a key.
+
+    Raises
+    ------
+    SchemaMismatchError
+        When the entity does not have it.
+    """
+    if column not in entity:
+        raise SchemaMismatchError(
+            f"The key {column!r} is missing.", hint=f"Every entity needs a value for {column!r}.", column=column
+        )
+    return entity[column]
+
+
+def _open(path: Path, *, verify: bool) -> tuple[OnlineHeader, pa.RecordBatch]:
+    where = f"File {path.name!r}"
+    try:
+        with pa.memory_map(str(path)) as source:
+            whole = source.read_buffer()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UnreadableError(f"{where} cannot be opened: {type(error).__name__}.", hint="Materialize it.") from error
+    if verify and HASH_PREFIX + blake3.blake3(memoryview(whole)).hexdigest() != path.stem:
+        raise CorruptObjectError(
+            f"{where} does not hold the bytes that its name promises.", hint="Materialize the view again."
+        )
+    try:
+        opened = pa.ipc.open_file(whole)
+        if opened.num_record_batches != 1:
+            raise not_an_online_file(where)
+        batch = opened.get_batch(0)
+    except pa.ArrowInvalid as error:
+        raise not_an_online_file(where) from error
+    header = decode_header(batch.schema.metadata, where)
+    check_layout(batch.schema, header, where)
+    return header, batch
+
+
+def _numbers(array: pa.Array) -> NDArray[Any]:
+    numbers: NDArray[Any] = array.to_numpy(zero_copy_only=True)
+    return numbers

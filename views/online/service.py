@@ -1,0 +1,198 @@
+"""A feature service over materialized views: lookups for many entities, and a prepared handle for one at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.types import utc_now
+from foldstore.views.features.feature_service import check_collisions
+from foldstore.views.features.feature_view import FeatureSelection
+from foldstore.views.online.entities import Entities, read_entities
+from foldstore.views.online.reader import Found, OnlineReader
+from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
+from foldstore.views.online.status import FeatureStatus
+from foldstore.views.splits.instant import parse_instant
+
+Instant = Any  # what parse_instant reads: text, a datetime, nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One selection of the service, and where its values are."""
+
+    reader: OnlineReader
+    selection: FeatureSelection
+    names: tuple[str, ...]
+
+
+class OnlineService:
+    """Answers for the features of a service, or any others.
+
+    Parameters
+    ----------
+    selections : sequence of FeatureSelection
+        The features, in the order of the answer.
+    readers : mapping of str to OnlineReader
+        The materialized views by name.
+    address : str, optional
+        What the service is called in answers, such as ``arrival@1``.
+    full_feature_names : bool
+        Name the features ``view__feature``.
+
+    Raises
+    ------
+    NotFoundError
+        When a view of the service is not materialized, or was with another definition.
+    UsageError
+        When two features have one name.
+    """
+
+    __slots__ = ("_parts", "address", "join_keys")
+
+    def __init__(
+        self,
+        selections: Sequence[FeatureSelection],
+        readers: Mapping[str, OnlineReader],
+        *,
+        address: str | None = None,
+        full_feature_names: bool = False,
+    ) -> None:
+        self.address = address
+        self._parts = tuple(
+            _Part(
+                _reader(selection, readers),
+                selection,
+                tuple(selection.output_names(full_feature_names=full_feature_names)),
+            )
+            for selection in selections
+        )
+        check_collisions([name for part in self._parts for name in part.names])
+        keys = dict.fromkeys(chain.from_iterable(part.selection.label_keys for part in self._parts))
+        self.join_keys: tuple[str, ...] = tuple(keys)
+
+    def get(self, entities: Entities, at: Instant = None) -> OnlineResult:
+        """Look entities up.
+
+        Parameters
+        ----------
+        entities : list of dict, or dict of list
+            The keys, row by row or column by column.
+        at : str, datetime or int, optional
+            The instant; now unless given.
+        """
+        columns = read_entities(entities, self.join_keys)
+        moment = _now() if at is None else parse_instant(at)
+        groups = tuple(
+            FoundGroup(
+                part.reader,
+                part.selection.features,
+                part.names,
+                part.reader.search([columns[key] for key in part.selection.label_keys], moment),
+            )
+            for part in self._parts
+        )
+        return OnlineResult(self.address, moment, columns, groups)
+
+    def prepare(self, now: Callable[[], int] | None = None) -> "OnlineHandle":
+        """Return a handle for lookups of one entity in a hot loop."""
+        return OnlineHandle([(part.reader, part.selection, part.names) for part in self._parts], now or _now)
+
+
+class OnlineHandle:
+    """Looks up one entity at a time, everything that can be prepared prepared.
+
+    Parameters
+    ----------
+    parts : sequence
+        From `OnlineService.prepare`.
+    now : callable
+        What time it is in nanoseconds, for lookups that do not say.
+    """
+
+    __slots__ = ("_names", "_now", "_parts")
+
+    def __init__(
+        self, parts: Sequence[tuple[OnlineReader, FeatureSelection, tuple[str, ...]]], now: Callable[[], int]
+    ) -> None:
+        self._now = now
+        self._names = tuple(chain.from_iterable(names for _, _, names in parts))
+        self._parts = [_prepare(reader, selection) for reader, selection, _ in parts]
+
+    def get(self, entity: Mapping[str, Any], at: Instant = None) -> OnlineRow:
+        """Look one entity up.
+
+        Parameters
+        ----------
+        entity : mapping
+            A value for each key.
+        at : str, datetime or int, optional
+            The instant (an int is nanoseconds since 1970); now unless given.
+        """
+        moment = at if type(at) is int else self._now() if at is None else parse_instant(at)
+        if len(self._parts) == 1:
+            values, statuses, times = self._parts[0](entity, moment)
+            return OnlineRow(dict(zip(self._names, values, strict=True)), statuses, times)
+        found = [part(entity, moment) for part in self._parts]
+        return OnlineRow(
+            dict(zip(self._names, chain.from_iterable(part[0] for part in found), strict=True)),
+            tuple(chain.from_iterable(part[1] for part in found)),
+            tuple(chain.from_iterable(part[2] for part in found)),
+        )
+
+
+_Values = tuple[list[Any], tuple[FeatureStatus, ...], tuple[int | None, ...]]
+
+
+def _prepare(reader: OnlineReader, selection: FeatureSelection) -> Callable[[Mapping[str, Any], int], _Values]:
+    look = reader.prepare(selection.label_keys)
+    read = [reader.cells[feature].one for feature in selection.features]
+    nullable = any(reader.cells[feature].nullable for feature in selection.features)
+    count = len(read)
+    nothing: list[Any] = [None] * count
+    uniform = {status: (status,) * count for status in FeatureStatus}
+    present = uniform[FeatureStatus.PRESENT]
+
+    def get(entity: Mapping[str, Any], at: int) -> _Values:
+        found: Found = look(entity, at)
+        row, event, status = found
+        if row < 0:
+            return nothing, uniform[status], (event,) * count
+        values = [one(row) for one in read]
+        statuses = _with_nulls(values) if nullable and None in values else present
+        return values, statuses, (event,) * count
+
+    return get
+
+
+def _with_nulls(values: Sequence[Any]) -> tuple[FeatureStatus, ...]:
+    present, null = FeatureStatus.PRESENT, FeatureStatus.NULL_VALUE
+    return tuple([null if value is None else present for value in values])
+
+
+def _reader(selection: FeatureSelection, readers: Mapping[str, OnlineReader]) -> OnlineReader:
+    name = selection.view.name
+    found = readers.get(name)
+    if found is None:
+        raise NotFoundError(
+            f"Feature view {name!r} is not materialized.", hint="Materialize the feature service.", view=name
+        )
+    if found.view != selection.view:
+        raise UsageError(
+            f"Feature view {name!r} was materialized with another definition.",
+            hint="Materialize the feature service again.",
+            view=name,
+        )
+    return found
+
+
+def _now() -> int:
+    return parse_instant(utc_now())
+
+
+def unknown_service(name: str, known: Sequence[str]) -> NotFoundError:
+    """Build the error for a feature service that is not there."""
+    return NotFoundError(
+        f"There is no feature service {name!r} to serve.", hint=did_you_mean(name, known), service=name
+    )
