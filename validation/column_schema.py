@@ -7,7 +7,7 @@ what it does not know.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
+from math import inf
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,7 +15,15 @@ from foldstore.datastore.statistics.pinned import Category, GridCounts, NumericG
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import InvalidSchemaError
 from foldstore.types import Severity
-from foldstore.validation.document import check_keys, is_number, read_enum, read_fraction, read_mapping, read_text
+from foldstore.validation.document import (
+    check_keys,
+    is_number,
+    read_enum,
+    read_fraction,
+    read_mapping,
+    read_plain,
+    read_text,
+)
 from foldstore.validation.evolution import WIDER
 
 
@@ -53,7 +61,8 @@ class NumericDomain:
 
     def __post_init__(self) -> None:
         for limit in (self.min, self.max):
-            if limit is not None and not (is_number(limit) and isfinite(limit)):
+            # Compared, not converted: an int may be greater than every float.
+            if limit is not None and not (is_number(limit) and -inf < limit < inf):
                 raise InvalidSchemaError(f"A limit of a domain is a finite number, not {limit!r}.")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise InvalidSchemaError(f"The domain is empty: min {self.min} lies above max {self.max}.")
@@ -206,7 +215,7 @@ class ColumnSchema:
             if cells is not None and not _fits(cells, self.type):
                 raise InvalidSchemaError(f"{type(cells).__name__} does not fit values of type {self.type}.")
         object.__setattr__(self, "severity", MappingProxyType(dict(self.severity)))
-        object.__setattr__(self, "evidence", MappingProxyType(dict(self.evidence)))
+        object.__setattr__(self, "evidence", MappingProxyType(read_plain(self.evidence, "evidence")))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""
@@ -251,7 +260,10 @@ class ColumnSchema:
         if "grid" in plain:
             made["grid"] = grid_from_dict(read_mapping(plain["grid"], f"{where}.grid"))
         if "reference" in plain:
-            made["reference"] = GridCounts.from_dict(read_mapping(plain["reference"], f"{where}.reference"))
+            counts = read_mapping(plain["reference"], f"{where}.reference")
+            if "cells" in counts:
+                _items(counts, "cells")
+            made["reference"] = GridCounts.from_dict(counts)
         made["severity"] = read_severities(plain.get("severity", {}), f"{where}.severity")
         made["stage"] = read_enum(plain.get("stage", Stage.PRODUCTION), Stage, f"{where}.stage")
         made["evidence"] = read_mapping(plain.get("evidence", {}), f"{where}.evidence")
@@ -294,7 +306,10 @@ def _items(plain: Mapping[str, Any], key: str) -> list[Any]:
 
 def _fits(cells: Domain | PinnedGrid, type_text: str) -> bool:
     """Whether values of a type can be compared with the limits, values or edges."""
-    parsed = parse_type(type_text)
+    try:
+        parsed = parse_type(type_text)
+    except OverflowError as error:  # a width beyond 32 bits
+        raise InvalidSchemaError(f"{type_text!r} is not an Arrow type.") from error
     kind = Kind.OPAQUE if parsed is None else kind_of(parsed)
     if isinstance(cells, NumericDomain | NumericGrid):
         return kind.is_numeric

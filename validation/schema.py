@@ -3,7 +3,6 @@
 Immutable; identified by BLAKE3 of its canonical JSON; edited by making a child that names its parent.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +15,16 @@ from foldstore.datastore.canonical import canonical_json
 from foldstore.errors import InvalidSchemaError, column_not_found, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.column_schema import ColumnSchema, read_severities
-from foldstore.validation.document import check_keys, read_mapping, read_text, read_yaml, write_yaml
+from foldstore.validation.document import (
+    check_document,
+    check_keys,
+    read_json,
+    read_mapping,
+    read_plain,
+    read_text,
+    read_yaml,
+    write_yaml,
+)
 from foldstore.validation.evolution import Change, Patch, apply_patches, bump, diff_plain
 
 FORMAT: Final = 1
@@ -86,6 +94,7 @@ class DataSchema:
             raise InvalidSchemaError("A column occurs twice in the key.", keys=list(self.keys))
         if not isinstance(self.min_rows, int) or isinstance(self.min_rows, bool) or self.min_rows < 0:
             raise InvalidSchemaError(f"min_rows is a whole number, 0 or more, not {self.min_rows!r}.")
+        object.__setattr__(self, "provenance", read_plain(self.provenance, "provenance"))
         for name in ("columns", "severity", "provenance"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -115,6 +124,7 @@ class DataSchema:
         InvalidSchemaError
             For unknown keys, wrong types, impossible ranges and the like, with where and why.
         """
+        check_document(data, "The schema")
         plain = read_mapping(data, "The schema")
         check_keys(plain, _FIELDS, "The schema")
         if plain.get("format", FORMAT) != FORMAT:
@@ -142,11 +152,7 @@ class DataSchema:
     @classmethod
     def from_json(cls, text: str | bytes) -> "DataSchema":
         """Read JSON."""
-        try:
-            plain = json.loads(text)
-        except ValueError as error:
-            raise InvalidSchemaError(f"This is not JSON: {error}") from error
-        return cls.from_dict(plain)
+        return cls.from_dict(read_json(text))
 
     def to_yaml(self) -> str:
         """Return text for people to review and edit; `from_yaml` reads exactly this schema from it."""

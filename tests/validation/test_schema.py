@@ -1,6 +1,9 @@
 """Schemas check themselves, travel without loss, and change by children with the right version."""
 
 import json
+import subprocess
+import sys
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -142,6 +145,83 @@ def test_impossible_schemas_are_refused(data, match):
 def test_unsafe_and_ambiguous_yaml_is_refused(text, match):
     with pytest.raises(InvalidSchemaError, match=match):
         DataSchema.from_yaml(text)
+
+
+HOSTILE = {
+    "flow": "'[' * 100_000",
+    "flow_mappings": "'{a: ' * 100_000",
+    "dashes": "'- ' * 100_000",
+    "question_marks": "'? ' * 100_000",
+    "indentation": "chr(10).join(' ' * i + 'a:' for i in range(5_000))",
+    "aliases": "'a: &a [x]' + chr(10) + 'b: [*a, *a, *a]'",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_text_that_nests_or_unfolds_without_end_is_refused_before_it_is_read(text):
+    script = (
+        "from foldstore.errors import InvalidSchemaError\n"
+        "from foldstore.validation.schema import DataSchema\n"
+        "for read in (DataSchema.from_yaml, DataSchema.from_json):\n"
+        f"    try:\n        read({text})\n"
+        "    except InvalidSchemaError:\n        print('refused')\n"
+    )
+    # In a process of its own: what is tested would end this one.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["refused", "refused"], done.stderr[-500:]
+
+
+def test_text_beyond_the_limit_of_size_is_refused_unread(monkeypatch):
+    monkeypatch.setattr("foldstore.validation.document._MAX_LENGTH", 100)
+    for read in (DataSchema.from_yaml, DataSchema.from_json):
+        with pytest.raises(InvalidSchemaError, match="limit is 100"):
+            read(" " * 101)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-01-01", "2026-01-01T00:00:00Z", ".nan", ".inf", "!!binary aGk=", "!!set {a, b}", "{1: x}", "!!bool maybe",
+        "!!int ''", "0x1" + "0" * 40, "'\\ud800'", "!!timestamp 2026-13-99", "[" * 90 + "]" * 90,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["provenance: {{a: [{value}]}}", "columns: {{x: {{type: int64, evidence: {{a: {value}}}}}}}"]
+)
+def test_what_json_cannot_write_is_refused_when_it_is_read(text, value):
+    written = text.format(value=value.replace("'\\ud800'", '"\\ud800"'))
+    with pytest.raises(InvalidSchemaError):
+        DataSchema.from_yaml(written)
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), b"hi", {1, 2}, {1: 2}, "\ud800", object()])
+def test_a_schema_that_is_built_holds_only_what_it_can_write(value):
+    with pytest.raises(InvalidSchemaError):
+        DataSchema(columns={}, provenance={"a": value})
+    with pytest.raises(InvalidSchemaError):
+        ColumnSchema(type="int64", evidence={"a": [value]})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"type": "int64", "domain": {"min": 10**400}},
+        {"type": "int64", "grid": {"edges": [1]}, "reference": {"cells": 5}},
+        {"type": "fixed_size_binary[99999999999]", "domain": {"min": 1}},
+        {"type": "int64", "drift": {"null_error": float("inf")}},
+        {"type": "\ud800"},
+    ],
+)
+def test_numbers_and_texts_that_no_file_holds_are_refused(column):
+    with pytest.raises(InvalidSchemaError):
+        DataSchema.from_dict({"columns": {"x": column}})
+
+
+@pytest.mark.parametrize("data", [5, None, ["columns"]])
+def test_what_is_no_text_is_refused(data):
+    for read in (DataSchema.from_yaml, DataSchema.from_json):
+        with pytest.raises(InvalidSchemaError, match="read from text"):
+            read(data)
 
 
 def test_a_bare_off_in_yaml_means_the_severity():
