@@ -29,6 +29,14 @@ class FragmentMembers:
     validation: bytes
     test: bytes
 
+    @classmethod
+    def from_parts(cls, fragment: str, parts: Parts) -> "FragmentMembers":
+        """Pack the part of each row, as `parts` gives them; whoever rewrites fragments carries rows over by it."""
+        train, validation, test = (
+            np.packbits(parts == code, bitorder="little").tobytes() for code in PART_CODES.values()
+        )
+        return cls(fragment, len(parts), train, validation, test)
+
     def mask(self, part: str) -> NDArray[np.bool_]:
         """Return which rows are in a part."""
         if part not in PART_CODES:

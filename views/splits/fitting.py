@@ -16,7 +16,7 @@ from foldstore.errors import UsageError, column_not_found
 from foldstore.views.splits.assignment import FragmentMembers, Remembered, SplitAssignment
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.splits.placement import Parts, place_by_hash, place_by_time, place_in_strata, tie_together
-from foldstore.views.splits.split import PART_CODES, UNASSIGNED, SplitSpec
+from foldstore.views.splits.split import UNASSIGNED, SplitSpec
 from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.splits.xxh3 import Words
 
@@ -114,8 +114,7 @@ def _members(item: FragmentRows, parts: Parts) -> FragmentMembers:
         everywhere = np.full(item.table.num_rows, UNASSIGNED, dtype=np.uint8)
         everywhere[item.selected] = parts
         parts = everywhere
-    train, validation, test = (np.packbits(parts == code, bitorder="little").tobytes() for code in PART_CODES.values())
-    return FragmentMembers(item.fragment, len(parts), train, validation, test)
+    return FragmentMembers.from_parts(item.fragment, parts)
 
 
 def _place_alone(spec: SplitSpec, table: pa.Table) -> Parts:

@@ -128,6 +128,23 @@ def test_a_new_group_follows_the_duplicates_that_were_there(old, new):
             assert part == places[(x, y)]
 
 
+def test_groups_that_hang_together_by_duplicates_follow_the_one_that_was_there():
+    spec = SplitSpec("s", dataset="d", group_by=["g"], duplicates=["x"], train=0.5, test=0.5)
+    first = np.arange(50)
+    old = fit_split(spec, [FragmentRows("old", pa.table({"g": first, "x": first}))])
+    # Group 100 + n repeats the features of group n; group 200 + n repeats other features of group 100 + n.
+    new = pa.table(
+        {
+            "g": np.concatenate([100 + first, 100 + first, 200 + first]),
+            "x": np.concatenate([first, 500 + first, 500 + first]),
+        }
+    )
+    grown = extend_split(old, [FragmentRows("new", new)])
+    assert grown.members("new").parts().tolist() == old.parts().tolist() * 3
+    alone = fit_split(spec, [FragmentRows("new", new)])
+    assert alone.parts().tolist() != grown.members("new").parts().tolist()
+
+
 @given(rows=rows, places=cuts)
 def test_a_key_goes_where_its_hash_says(rows, places):
     assignment = fit_split(spec_of("key"), cut(table_of(rows), places))
