@@ -7,8 +7,6 @@ import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import (
     assign_ids,
-    can_cast,
-    cast_exactly,
     check_columns,
     conform_batch,
     expressions_of,
@@ -19,6 +17,7 @@ from foldstore.datastore.arrow_schema import (
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, load_head, number_fragments
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.exact_cast import can_cast, cast_exactly
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.fragment_writer import write_fragments
 from foldstore.datastore.gate import PublishGate

@@ -4,13 +4,13 @@ A field keeps its id for life, whatever it is called. The id, and the expression
 travel as field metadata inside the store; what users see has neither.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from foldstore.datastore.canonical import content_hash
+from foldstore.datastore.exact_cast import cast_exactly, is_binary, is_list, is_text
 from foldstore.errors import SchemaMismatchError
 
 _FIELD_ID: Final = b"foldstore.field_id"
@@ -55,24 +55,76 @@ def _is_printable(name: str) -> bool:
 
 
 def _check_type(field: pa.Field) -> None:
-    if isinstance(field.type, pa.BaseExtensionType) or (field.metadata or {}).get(b"ARROW:extension:name"):
-        raise SchemaMismatchError(
-            f"Column {field.name!r} has an extension type ({field.type}), which is not kept.",
-            hint="Cast it to its storage type first.",
-            column=field.name,
-        )
+    for inner in _with_inner(field):
+        kind = inner.type
+        if isinstance(kind, pa.BaseExtensionType) or (inner.metadata or {}).get(b"ARROW:extension:name"):
+            raise SchemaMismatchError(
+                f"Column {field.name!r} has an extension type ({kind}), which is not kept.",
+                hint="Cast it to its storage type first.",
+                column=field.name,
+            )
+        if pa.types.is_union(kind) and any(storage_type(each.type) != each.type for each in _inner_fields(kind)):
+            raise SchemaMismatchError(
+                f"Column {field.name!r} is a union with a type inside that is not kept ({kind}).",
+                hint="Cast it to a struct first.",
+                column=field.name,
+            )
+
+
+def _with_inner(field: pa.Field) -> Iterator[pa.Field]:
+    yield field
+    if not isinstance(field.type, pa.BaseExtensionType):
+        for inner in _inner_fields(field.type):
+            yield from _with_inner(inner)
+
+
+def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
+    t = pa.types
+    if is_list(kind):
+        return [kind.value_field]
+    if t.is_map(kind):
+        return [kind.key_field, kind.item_field]
+    if t.is_dictionary(kind) or t.is_run_end_encoded(kind):
+        return [pa.field("value", kind.value_type)]
+    return [kind.field(position) for position in range(kind.num_fields)] if t.is_nested(kind) else []
 
 
 def storage_type(arrow_type: pa.DataType) -> pa.DataType:
-    """Return the type that a column is kept in: views and run-ends become plain arrays."""
+    """Return the type that a column is kept in, at every depth.
+
+    Views and run-ends become plain arrays, and what is inside a nested type may be null. A column that is a
+    dictionary of texts or binaries stays one, with 32-bit indices, so that dictionaries of many batches have
+    room; other dictionaries become their values: Arrow unifies, sorts and compares those alone. Decimals of
+    32 and 64 bits, for which Arrow has no order, become 128 bits wide.
+    """
+    if pa.types.is_dictionary(arrow_type) and (is_text(arrow_type.value_type) or is_binary(arrow_type.value_type)):
+        return pa.dictionary(pa.int32(), _plain_type(arrow_type.value_type), ordered=arrow_type.ordered)
+    return _plain_type(arrow_type)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
     t = pa.types
-    if t.is_string_view(arrow_type):
+    if t.is_string_view(kind):
         return pa.string()
-    if t.is_binary_view(arrow_type):
+    if t.is_binary_view(kind):
         return pa.binary()
-    if t.is_run_end_encoded(arrow_type):
-        return storage_type(arrow_type.value_type)
-    return arrow_type
+    if t.is_run_end_encoded(kind) or t.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if t.is_decimal32(kind) or t.is_decimal64(kind):
+        return pa.decimal128(kind.precision, kind.scale)
+    return _plain_nested(kind) if t.is_nested(kind) and not t.is_union(kind) else kind
+
+
+def _plain_nested(kind: pa.DataType) -> pa.DataType:
+    t = pa.types
+    inner = [pa.field(each.name, _plain_type(each.type)) for each in _inner_fields(kind)]
+    if t.is_map(kind):
+        return pa.map_(inner[0].with_nullable(False), inner[1], keys_sorted=kind.keys_sorted)  # noqa: FBT003
+    if t.is_struct(kind):
+        return pa.struct(inner)
+    if t.is_fixed_size_list(kind):
+        return pa.list_(inner[0], kind.list_size)
+    return pa.large_list(inner[0]) if t.is_large_list(kind) or t.is_large_list_view(kind) else pa.list_(inner[0])
 
 
 def assign_ids(
@@ -129,97 +181,10 @@ def decode_schema(encoded: bytes) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(encoded))
 
 
-def can_cast(source: pa.DataType, target: pa.DataType) -> bool:
-    """Say whether values of one type may become another when nothing is lost.
-
-    Numbers become numbers when every value fits; timestamps change unit, instants stay instants;
-    texts, binaries and dictionaries change their layout; anything may be all null.
-    """
-    t = pa.types
-    if source == target or t.is_null(source):
-        return True
-    if t.is_dictionary(source):
-        return can_cast(source.value_type, target)
-    if t.is_dictionary(target):
-        return can_cast(source, target.value_type)
-    if t.is_timestamp(source) and t.is_timestamp(target):
-        return bool((source.tz is None) == (target.tz is None))
-    families = (_is_number, _is_text, _is_binary, _is_list, t.is_time, t.is_duration, t.is_date)
-    for family in families:
-        if family(source) and family(target):
-            return can_cast(source.value_type, target.value_type) if family is _is_list else True
-    return False
-
-
-def _is_number(arrow_type: pa.DataType) -> bool:
-    t = pa.types
-    return bool(t.is_integer(arrow_type) or t.is_floating(arrow_type) or t.is_decimal(arrow_type))
-
-
-def _is_text(arrow_type: pa.DataType) -> bool:
-    t = pa.types
-    return bool(t.is_string(arrow_type) or t.is_large_string(arrow_type) or t.is_string_view(arrow_type))
-
-
-def _is_binary(arrow_type: pa.DataType) -> bool:
-    t = pa.types
-    return bool(t.is_binary(arrow_type) or t.is_large_binary(arrow_type) or t.is_binary_view(arrow_type))
-
-
-def _is_list(arrow_type: pa.DataType) -> bool:
-    return bool(pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type))
-
-
-def cast_exactly(column: pa.Array, target: pa.DataType, *, name: str) -> pa.Array:
-    """Cast a column so that no value changes.
-
-    Raises
-    ------
-    SchemaMismatchError
-        When the types have nothing in common, or a value does not fit.
-    """
-    if column.type == target:
-        return column
-    if not can_cast(column.type, target):
-        raise _mismatch(name, column.type, target, "the types have nothing in common")
-    try:
-        cast = column.dictionary_encode() if pa.types.is_dictionary(target) else column
-        cast = cast.cast(target, safe=True)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _mismatch(name, column.type, target, str(error)) from error
-    if pa.types.is_floating(target) and _is_number(column.type) and not _same_numbers(column, cast):
-        raise _mismatch(name, column.type, target, "a value would be rounded")
-    return cast
-
-
-def _same_numbers(before: pa.Array, after: pa.Array) -> bool:
-    # Arrow's safe cast lets float64 -> float32 and large integers lose digits; back again must be the same.
-    back = after.cast(before.type, safe=False)
-    same = pc.equal(before, back)
-    if pa.types.is_floating(before.type):
-        same = pc.or_(same, pc.and_(pc.is_nan(before), pc.is_nan(back)))
-    return pc.all(same).as_py() is not False
-
-
-def _mismatch(name: str, source: pa.DataType, target: pa.DataType, why: str) -> SchemaMismatchError:
-    return SchemaMismatchError(
-        f"Column {name!r} comes as {source}, the dataset keeps {target}: {why}.",
-        hint="Cast it before, or set a schema with set_schema(): then such data is quarantined with a report.",
-        code="type-mismatch",
-        column=name,
-        found=str(source),
-        expected=str(target),
-    )
-
-
 def conform_batch(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
     """Give a batch the columns of a schema, in its order, every value unchanged."""
-    arrays = [cast_exactly(_flat(batch.column(field.name)), field.type, name=field.name) for field in target]
+    arrays = [cast_exactly(batch.column(field.name), field.type, name=field.name) for field in target]
     return pa.RecordBatch.from_arrays(arrays, schema=target)
-
-
-def _flat(array: pa.Array) -> pa.Array:
-    return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
 def storage_schema(schema: pa.Schema, names: Iterable[str] | None = None) -> pa.Schema:
