@@ -32,8 +32,17 @@ def record_commits(storage: Storage) -> None:
 def write_commit_object(storage: Storage, version: VersionRecord) -> Path:
     """Write the commit object of a version, durably; one that is there already is left alone."""
     target = commit_object_path(storage, version)
-    if target.is_file():
-        return target
+    if not target.is_file():
+        _write(storage, version, target, over=False)
+    return target
+
+
+def rewrite_commit_object(storage: Storage, version: VersionRecord) -> None:
+    """Write the commit object of a version anew, in place of one that names files which are gone."""
+    _write(storage, version, commit_object_path(storage, version), over=True)
+
+
+def _write(storage: Storage, version: VersionRecord, target: Path, *, over: bool) -> None:
     files = storage.objects.files
     files.make_folder(target.parent)
     staging = storage.objects.stage(new_id())
@@ -41,7 +50,7 @@ def write_commit_object(storage: Storage, version: VersionRecord) -> Path:
         file = files.create(staging / target.name)
         file.write((canonical_json(_describe(storage, version)) + "\n").encode())
         file.finish()
-        files.link(file.path, target)
+        (files.replace if over else files.link)(file.path, target)
         files.sync_folders([target.parent])
     except OSError as error:
         raise StoreError(
@@ -51,7 +60,6 @@ def write_commit_object(storage: Storage, version: VersionRecord) -> Path:
         ) from error
     finally:
         files.remove_tree(staging)
-    return target
 
 
 def commit_object_path(storage: Storage, version: VersionRecord) -> Path:

@@ -27,6 +27,12 @@ class Files(Protocol):
     def link(self, source: Path, target: Path) -> bool:
         """Give a finished file its final name; False when that name exists already."""
 
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a finished file a name that another one has, at once."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file for good; one that is gone already is fine."""
+
     def sync_folders(self, folders: Iterable[Path]) -> None:
         """Make names in these folders durable."""
 
@@ -97,6 +103,14 @@ class LocalFiles:
         except FileExistsError:
             return False
         return True
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a finished file a name that another one has, at once."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file for good; one that is gone already is fine."""
+        path.unlink(missing_ok=True)
 
     def sync_folders(self, folders: Iterable[Path]) -> None:
         """Make names in these folders durable."""

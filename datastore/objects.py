@@ -4,7 +4,8 @@
 Mappings stay open as long as the store: opening one anew costs page faults on every read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -15,6 +16,7 @@ from foldstore.datastore.canonical import HASH_PREFIX, is_content_hash
 from foldstore.datastore.catalog.records import ObjectRecord
 from foldstore.datastore.column_group import StagedFile, map_batches
 from foldstore.datastore.files import Files
+from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.zones import checksum_chunk, read_zones
 from foldstore.errors import CorruptObjectError, FoldstoreError
 
@@ -83,6 +85,7 @@ class ObjectArea:
         self.root = root
         self.files = files
         self._open: dict[str, OpenObject] = {}
+        self._successors: dict[tuple[int, str], str] = {}
         self._lock = Lock()
 
     def stage(self, transaction_id: str) -> Path:
@@ -126,7 +129,41 @@ class ObjectArea:
                 self._open[record.id] = found
             return found
 
+    @property
+    def num_retired(self) -> int:
+        """How many files were taken out of fragments since the store was opened; `current` follows them."""
+        return len(self._successors)
+
+    def retire(self, successors: Mapping[tuple[int, str], str], gone: Iterable[str]) -> None:
+        """Forget files that are going away, and what stands in their place by fragment id and file."""
+        with self._lock:
+            self._successors = {**self._successors, **successors}
+            for object_id in gone:
+                self._open.pop(object_id, None)
+
+    def current(self, fragments: tuple[Fragment, ...]) -> tuple[Fragment, ...]:
+        """Return fragments as they are stored now: those that were read before a seal name files that are gone."""
+        known = self._successors
+        return tuple(_follow(fragment, known) for fragment in fragments) if known else fragments
+
+    def remove(self, object_ids: Iterable[str]) -> None:
+        """Remove files from the disk at once, durably."""
+        paths = [self.path_of(object_id) for object_id in object_ids]
+        for path in paths:
+            self.files.remove(path)
+        self.files.sync_folders({path.parent for path in paths if path.parent.is_dir()})
+
     def close(self) -> None:
         """Forget every mapping; tables that were handed out keep theirs."""
         with self._lock:
             self._open.clear()
+
+
+def _follow(fragment: Fragment, successors: Mapping[tuple[int, str], str]) -> Fragment:
+    groups = []
+    for group in fragment.groups:
+        object_id = group.object_id
+        while (fragment.id, object_id) in successors:  # sealed more than once
+            object_id = successors[fragment.id, object_id]
+        groups.append(replace(group, object_id=object_id))
+    return replace(fragment, groups=tuple(groups))

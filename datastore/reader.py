@@ -36,10 +36,21 @@ class FragmentReader:
         self._storage = storage
         self._ids = dict(zip(schema.names, field_ids(schema), strict=True))
         self._opened: dict[str, OpenObject] = {}
-        self.fragments = tuple(fragments)
+        self._fragments = tuple(fragments)
+        self._retired = 0
         self.stored_schema = schema
         self.arrow_schema = plain_schema(schema)
         self.where = where
+
+    @property
+    def fragments(self) -> tuple[Fragment, ...]:
+        """The fragments as they are stored now; a seal puts other files in the place of theirs."""
+        retired = self._storage.objects.num_retired
+        if retired != self._retired:
+            self._retired = retired
+            self._fragments = self._storage.objects.current(self._fragments)
+            self._opened = {}
+        return self._fragments
 
     @property
     def num_rows(self) -> int:
@@ -74,8 +85,9 @@ class FragmentReader:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the mapped record batches one by one; each is verified when it is reached."""
         schema = self._select(columns)
+        fragments = self.fragments
         opened = self._open_all()
-        for fragment in self.fragments:
+        for fragment in fragments:
             yield from self._fragment_batches(fragment, schema, opened)
 
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
@@ -116,13 +128,16 @@ class FragmentReader:
         return pa.schema([self.arrow_schema.field(name) for name in columns])
 
     def _open_all(self) -> dict[str, OpenObject]:
-        if not self._opened and self.fragments:
-            ids = list(dict.fromkeys(group.object_id for f in self.fragments for group in f.groups))
+        fragments = self.fragments
+        if not self._opened and fragments:
+            ids = list(dict.fromkeys(group.object_id for f in fragments for group in f.groups))
             records = self._storage.catalog.read_objects(ids)
             for object_id in ids:
                 if object_id not in records:
                     raise CorruptObjectError(
-                        f"{self.where} needs object {object_id}, which the catalog does not know.", object=object_id
+                        f"{self.where} needs object {object_id}, which the catalog does not know.",
+                        hint="Open the version anew: another process may have sealed cells of it meanwhile.",
+                        object=object_id,
                     )
                 self._opened[object_id] = self._storage.objects.open(records[object_id])
         return self._opened

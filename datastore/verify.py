@@ -1,4 +1,4 @@
-"""Verification: every object, page, commit object and journal against its hash. Nothing is changed."""
+"""Verification: every object, page, commit object, seal and journal against its hash. Nothing is changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,11 +8,13 @@ from typing import Any
 import blake3
 
 from foldstore.datastore.canonical import HASH_PREFIX
-from foldstore.datastore.catalog.records import ObjectRecord, VersionRecord
+from foldstore.datastore.catalog.records import ObjectRecord, SealRecord, VersionRecord
+from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.column_group import map_batches
 from foldstore.datastore.commit_object import commit_object_path
 from foldstore.datastore.manifest import decode_page
 from foldstore.datastore.objects import OpenObject
+from foldstore.datastore.seal_area import check_sealed
 from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError
 from foldstore.types import Progress
@@ -88,6 +90,8 @@ def verify_storage(storage: Storage, progress: Progress | None = None) -> Verifi
     streams = storage.journal.list_streams()
     for stream in streams:
         _try(faults, "journal", stream, partial(storage.journal.verify, stream))
+    for seal in list_seals(storage.catalog):
+        _try(faults, "seal", seal.id, partial(_verify_seal, storage, seal))
     return Verification(
         objects=len(records), versions=len(versions), journals=len(streams), num_bytes=total, faults=tuple(faults)
     )
@@ -110,6 +114,12 @@ def _verify_object(storage: Storage, record: ObjectRecord) -> None:
     for index in range(len(batches)):
         opened.verify(index, range(batches[index].num_columns))  # names the column when it is one
     raise CorruptObjectError(f"Object {record.id} is damaged outside its columns.", object=record.id)
+
+
+def _verify_seal(storage: Storage, seal: SealRecord) -> None:
+    if seal.state != "open":  # an open one has sealed nothing yet
+        for name, file in seal.files.items():
+            check_sealed(storage, seal.id, name, file)
 
 
 def _verify_version(storage: Storage, version: VersionRecord) -> None:

@@ -14,6 +14,7 @@ from foldstore.datastore.arrow_schema import check_columns
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify import Verification, verify_storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
@@ -74,6 +75,7 @@ def connect(
     except BaseException:
         engine.close()
         raise
+    recover_seals(storage)
     return Store(storage, _author(settings))
 
 

@@ -17,6 +17,7 @@ from foldstore.datastore.catalog.decoding import to_version
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import ObjectRecord, PageRecord, RefRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.errors import ConflictError
 from foldstore.types import Clock, Status, format_time
 
 # How long a silent transaction keeps its staged files from being collected.
@@ -90,6 +91,7 @@ def flip(catalog: Catalog, journal: Journal, change: Flip) -> VersionRecord:
         When the branch moved since it was read; nothing was changed.
     """
     with catalog.write() as connection:
+        _refuse_sealed(connection, change)
         number = connection.execute(
             sa.update(t.dataset)
             .where(t.dataset.c.id == change.version.dataset_id)
@@ -141,6 +143,19 @@ def mark_recorded(catalog: Catalog, version_ids: Iterable[str]) -> None:
         connection.execute(sa.update(t.version).where(t.version.c.id.in_(list(version_ids))).values(recorded=True))
 
 
+def _refuse_sealed(connection: sa.Connection, change: Flip) -> None:
+    """Refuse to build on pages or files that a seal has taken away since they were read."""
+    new = {page.hash for page in change.new_pages}
+    inherited = sorted(set(change.page_hashes) - new)
+    needed = sorted({object_id for page in change.new_pages for object_id in page.objects})
+    pages = sa.select(sa.func.count()).select_from(t.page).where(t.page.c.hash.in_(inherited))
+    gone = len(inherited) - int(connection.execute(pages).scalar_one()) if inherited else 0
+    if gone or len(_known_objects(connection, needed)) < len(needed):
+        raise ConflictError(
+            "Cells of the dataset were sealed meanwhile.", retry=True, hint="Do the same again: it will read nulls."
+        )
+
+
 def _known_objects(connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
     query = sa.select(t.stored_object.c.id).where(t.stored_object.c.id.in_(object_ids))
     return {row.id for row in connection.execute(query)}
@@ -153,16 +168,21 @@ def _insert_version(connection: sa.Connection, change: Flip, version: VersionRec
     values = asdict(version)
     values["properties"] = canonical_json(values["properties"])
     connection.execute(sa.insert(t.version).values(**values))
-    new = [page.hash for page in change.new_pages]
+    insert_pages(connection, change.new_pages)
+    if change.page_hashes:
+        rows = [{"version_id": version.id, "position": n, "page_hash": h} for n, h in enumerate(change.page_hashes)]
+        connection.execute(sa.insert(t.version_page), rows)
+
+
+def insert_pages(connection: sa.Connection, pages: Sequence[PageRecord]) -> None:
+    """Add manifest pages inside an open write transaction; those that are there stay."""
+    new = [page.hash for page in pages]
     known = {row.hash for row in connection.execute(sa.select(t.page.c.hash).where(t.page.c.hash.in_(new)))}
-    fresh = [page for page in change.new_pages if page.hash not in known]
+    fresh = list({page.hash: page for page in pages if page.hash not in known}.values())
     if fresh:
         connection.execute(sa.insert(t.page), [_page_row(page) for page in fresh])
         links = [{"page_hash": page.hash, "object_id": i} for page in fresh for i in page.objects]
         connection.execute(sa.insert(t.page_object), links)
-    if change.page_hashes:
-        rows = [{"version_id": version.id, "position": n, "page_hash": h} for n, h in enumerate(change.page_hashes)]
-        connection.execute(sa.insert(t.version_page), rows)
 
 
 def _page_row(page: PageRecord) -> dict[str, Any]:

@@ -5,7 +5,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from foldstore.datastore.catalog.records import DatasetRecord, Document, ObjectRecord, RefRecord, VersionRecord
+from foldstore.datastore.catalog.records import (
+    DatasetRecord,
+    Document,
+    ObjectRecord,
+    PendingSeal,
+    RefRecord,
+    SealedFile,
+    SealRecord,
+    VersionRecord,
+)
 from foldstore.types import Operation, Status
 
 
@@ -47,3 +56,18 @@ def to_document(row: sa.Row[Any]) -> Document:
     values = dict(row._mapping)  # noqa: SLF001  # the documented name for a row as a mapping
     values["body"] = json.loads(row.body)
     return Document(**values)
+
+
+def to_seal(row: sa.Row[Any]) -> SealRecord:
+    """Read a row of `seal`."""
+    pending = json.loads(row.pending)
+    return SealRecord(
+        id=row.id,
+        dataset_id=row.dataset_id,
+        columns=tuple(json.loads(row.columns)),
+        files={name: SealedFile(**item) for name, item in json.loads(row.files).items()},
+        num_rows=row.num_rows,
+        state=row.state,
+        pending=PendingSeal(objects=tuple(pending["objects"]), versions=tuple(pending["versions"])),
+        created_at=row.created_at,
+    )

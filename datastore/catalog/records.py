@@ -76,6 +76,70 @@ class RefRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedFile:
+    """A file of the sealed area: its content address and size."""
+
+    hash: str
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingSeal:
+    """What is left to do once sealed cells are out of the catalog's sight: both are done again after a crash.
+
+    Attributes
+    ----------
+    objects : tuple of str
+        Files that still hold the cells.
+    versions : tuple of str
+        Versions whose commit objects still name those files.
+    """
+
+    objects: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealRecord:
+    """Cells that were moved out of a dataset's ordinary files.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The sealed columns.
+    files : mapping of str to SealedFile
+        The files of the sealed area by name; ``cells`` holds the cells.
+    num_rows : int
+        How many rows have sealed cells.
+    state : {'open', 'flipped', 'sealed'}
+        Being copied; out of every version, traces being removed; done.
+    """
+
+    id: str
+    dataset_id: str
+    columns: tuple[str, ...]
+    files: Mapping[str, SealedFile]
+    num_rows: int
+    state: str
+    pending: PendingSeal = PendingSeal()
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The newest version of a document that a decision rests on; version 0 says that there is none."""
+
+    kind: str
+    name: str
+    version: int
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is such a document."""
+        return self.version > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One immutable version of a named document of some kind."""
 

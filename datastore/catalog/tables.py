@@ -153,6 +153,21 @@ derived = Table(
     Column("encoded", LargeBinary, nullable=False),
 )
 
+# Cells that were moved out of the ordinary files, for good. `pending` lists what is left to do after the flip.
+seal = Table(
+    "seal",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("dataset_id", String(32), ForeignKey("dataset.id"), nullable=False),
+    Column("columns", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("num_rows", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("pending", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    CheckConstraint("state IN ('open', 'flipped', 'sealed')", name="state"),
+)
+
 document = Table(
     "document",
     metadata,

@@ -96,6 +96,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_page_object_object_id", "page_object", ["object_id"], unique=False)
     op.create_table(
+        "seal",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("dataset_id", sa.String(length=32), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("files", sa.Text(), nullable=False),
+        sa.Column("num_rows", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("pending", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.CheckConstraint("state IN ('open', 'flipped', 'sealed')", name=op.f("ck_seal_state")),
+        sa.ForeignKeyConstraint(["dataset_id"], ["dataset.id"], name=op.f("fk_seal_dataset_id_dataset")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_seal")),
+    )
+    op.create_table(
         "txn",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("dataset_id", sa.String(length=32), nullable=False),
