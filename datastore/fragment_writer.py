@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from foldstore.datastore.column_group import ColumnGroupWriter, StagedFile
 from foldstore.datastore.files import Files
+from foldstore.errors import CorruptObjectError, SchemaMismatchError
 from foldstore.types import Progress
 
 ROWS_PER_BATCH: Final = 131_072
@@ -31,18 +32,44 @@ def write_fragments(
 
     Memory holds one record batch at a time, or one fragment when a column is a dictionary: a file has
     one dictionary per column, so those of the fragment's batches are unified first.
+
+    Raises
+    ------
+    CorruptObjectError
+        When other rows were written than came.
     """
+    counted = _Counted(batches)
     unify = any(pa.types.is_dictionary(field.type) for field in schema)
     written: list[StagedFragment] = []
     rows = 0
-    for run in _cut_fragments(even_batches(batches)):
+    for run in _cut_fragments(even_batches(counted)):
         path = folder / f"{len(written)}.arrow"
         staged = _write_file(files, path, schema, _unify(run, schema) if unify else run)
         written.append(StagedFragment(staged.record.num_rows, (staged,)))
         rows += staged.record.num_rows
         if progress:
             progress(rows, None)
+    if rows != counted.rows:
+        raise CorruptObjectError(
+            f"{counted.rows:,} rows came and {rows:,} were written.",
+            hint="Nothing was committed. This is a fault of Foldstore's: please report it.",
+            came=counted.rows,
+            written=rows,
+        )
     return written
+
+
+class _Counted:
+    """Batches on their way, and how many rows they had."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self.rows = 0
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.rows += batch.num_rows
+            yield batch
 
 
 def write_column_group(files: Files, path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedFile:
@@ -51,38 +78,55 @@ def write_column_group(files: Files, path: Path, schema: pa.Schema, batches: Ite
 
 
 def even_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Join and cut batches so that each but the last has the same number of rows.
+    """Join and cut batches so that each is full: by rows, or by bytes where rows are large.
 
-    Whole batches pass through untouched; a batch that is joined of parts is a copy.
+    Only the last may be smaller, and only a single row may be larger. Whole batches pass through untouched; a
+    batch that is joined of parts is a copy.
     """
     parts: list[pa.RecordBatch] = []
-    have, target = 0, 0
+    rows, size = 0, 0
     for batch in batches:
-        target = target or _rows_per_batch(batch)
         start = 0
         while start < batch.num_rows:
-            part = batch.slice(start, target - have)
-            parts.append(part)
-            start, have = start + part.num_rows, have + part.num_rows
-            if have == target:
-                yield _join(parts)
-                parts, have = [], 0
+            fitting = _fitting_rows(batch.slice(start, ROWS_PER_BATCH - rows), _BYTES_PER_BATCH - size)
+            if fitting:
+                part = batch.slice(start, fitting)
+                parts.append(part)
+                start, rows, size = start + fitting, rows + fitting, size + row_bytes(part)
+            elif not parts:  # one row that is larger than a batch
+                yield batch.slice(start, 1)
+                start += 1
+            if parts and (not fitting or rows == ROWS_PER_BATCH):
+                yield from _join(parts)
+                parts, rows, size = [], 0, 0
     if parts:
-        yield _join(parts)
+        yield from _join(parts)
 
 
-def _rows_per_batch(batch: pa.RecordBatch) -> int:
-    if not batch.num_rows:
-        return 0
-    row_bytes = max(1, int(batch.nbytes) // int(batch.num_rows))
-    return max(1, min(ROWS_PER_BATCH, _BYTES_PER_BATCH // row_bytes))
+def row_bytes(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch's rows; dictionaries, which batches share, are not among them."""
+    return sum(
+        int(column.indices.nbytes if pa.types.is_dictionary(column.type) else column.nbytes) for column in batch.columns
+    )
 
 
-def _join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+def _fitting_rows(batch: pa.RecordBatch, room: int) -> int:
+    """Return how many of the first rows take at most so many bytes."""
+    if row_bytes(batch) <= room:
+        return int(batch.num_rows)
+    low, high = 0, int(batch.num_rows)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if row_bytes(batch.slice(0, middle)) <= room else (low, middle)
+    return low
+
+
+def _join(parts: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if len(parts) == 1:
-        return parts[0]
-    table = pa.Table.from_batches(parts).unify_dictionaries().combine_chunks()
-    return table.to_batches()[0]
+        yield parts[0]
+        return
+    # The bytes are bounded, so that this is one batch; were it several, all of them are handed on.
+    yield from _unified(pa.Table.from_batches(parts)).combine_chunks().to_batches()
 
 
 class _Run:
@@ -96,10 +140,10 @@ class _Run:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         batch, size = self.first, 0
         while batch is not None:
-            size += batch.nbytes
+            size += row_bytes(batch)
             yield batch
             batch = next(self.rest, None)
-            if batch is not None and size + batch.nbytes > BYTES_PER_FRAGMENT:
+            if batch is not None and size + row_bytes(batch) > BYTES_PER_FRAGMENT:
                 self.next = batch
                 return
 
@@ -113,7 +157,19 @@ def _cut_fragments(batches: Iterator[pa.RecordBatch]) -> Iterator[_Run]:
 
 
 def _unify(run: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    yield from pa.Table.from_batches(list(run), schema).unify_dictionaries().to_batches()
+    yield from _unified(pa.Table.from_batches(list(run), schema)).to_batches()
+
+
+def _unified(table: pa.Table) -> pa.Table:
+    try:
+        return table.unify_dictionaries()
+    except pa.ArrowException as error:
+        kept = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+        raise SchemaMismatchError(
+            f"The dictionaries of {', '.join(map(repr, kept))} cannot be made one: {error}.",
+            hint="Cast these columns to their value types first.",
+            columns=kept,
+        ) from error
 
 
 def _write_file(files: Files, path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedFile:
