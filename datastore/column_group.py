@@ -59,8 +59,11 @@ class ColumnGroupWriter:
 
     def finish(self) -> StagedFile:
         """Close the file, bring it to the disk, and read it back to see that it is whole."""
-        self._writer.close()
-        object_id = self._file.finish()
+        try:
+            self._writer.close()
+            object_id = self._file.finish()
+        finally:
+            self._file.close()
         path, num_bytes = self._file.path, self._file.num_bytes
         batches = map_batches(path, num_bytes, object_id)
         if sum(batch.num_rows for batch in batches) != self.num_rows:
@@ -101,7 +104,7 @@ def map_batches(path: Path, num_bytes: int, object_id: str) -> list[pa.RecordBat
         mapped.close()  # the buffer keeps the mapping; closing frees the descriptor
         reader = pa.ipc.open_file(buffer)
         return [reader.get_batch(i) for i in range(reader.num_record_batches)]
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # damaged metadata can fail in any way: as Arrow, as text, as a number
         raise CorruptObjectError(
             f"Object {object_id} is not readable as Arrow: {error}.",
             hint="Restore it from a backup; `foldstore verify` lists every such file.",

@@ -10,26 +10,36 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from foldstore.datastore.arrow_schema import decode_schema, encode_schema
+from foldstore.datastore.arrow_schema import decode_schema, encode_schema, field_ids
+from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import commits
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
 from foldstore.datastore.column_group import StagedFile
 from foldstore.datastore.commit_object import record_commits, write_commit_object
 from foldstore.datastore.gate import Candidate, Decision, PublishGate
 from foldstore.datastore.keys import find_duplicate_keys
-from foldstore.datastore.manifest import Fragment, Page, cut_pages, decode_page, encode_page
+from foldstore.datastore.manifest import Fragment, Page, cut_pages, encode_page, extend_pages
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage, new_id
-from foldstore.errors import ConflictError, DuplicateKeyError
+from foldstore.errors import (
+    ConflictError,
+    DuplicateKeyError,
+    FoldstoreError,
+    SchemaMismatchError,
+    StoreError,
+    UsageError,
+)
 from foldstore.names import MAIN_BRANCH
 from foldstore.types import Operation, Progress, Status, format_time
 
 # A writer that loses the flip builds on the new head and tries again this often.
 ATTEMPTS: Final = 20
+_LONGEST_TEXT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,27 @@ class CommitOptions:
     properties: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("author", "message", "idempotency_key"):
+            _check_text(name, getattr(self, name), optional=name == "idempotency_key")
+        try:
+            canonical_json(dict(self.properties))
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"properties cannot be kept: {error}.", hint="Give a dict of texts, numbers, lists and dicts (no NaN)."
+            ) from error
+
+
+def _check_text(name: str, value: object, *, optional: bool) -> None:
+    if value is None and optional:
+        return
+    try:
+        if isinstance(value, str) and "\0" not in value and len(value.encode()) <= _LONGEST_TEXT:
+            return
+    except UnicodeEncodeError:  # a lone surrogate
+        pass
+    raise UsageError(f"{name} is not a text of at most {_LONGEST_TEXT} bytes.", hint="Give a str.", name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +121,8 @@ def load_head(storage: Storage, dataset: DatasetRecord) -> Head:
     version = storage.catalog.find_version_by_id(ref.version_id) if ref.version_id else None
     if version is None:
         return Head(ref=ref, version=None, pages=(), schema=None)
-    pages = tuple(decode_page(*row) for row in storage.catalog.read_pages(version.id))
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
-    return Head(ref=ref, version=version, pages=pages, schema=schema)
+    return Head(ref=ref, version=version, pages=storage.pages.read(version), schema=schema)
 
 
 class Transaction:
@@ -117,11 +147,19 @@ class Transaction:
         self._storage.on_step("begun")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._storage.objects.unstage(self.id)
         if not self._committed:
             with suppress(Exception):  # the transaction's own error is the one to show
                 commits.abort(self._storage.catalog, self.id)
+        if isinstance(error, OSError) and not isinstance(error, FoldstoreError):
+            raise StoreError(
+                f"The store could not be written: {error.strerror or error}.",
+                hint="Nothing was committed. Check free space and permissions.",
+                path=error.filename,
+            ) from error
 
     def publish_files(self, staged: Sequence[StagedFile], num_fragments: int) -> tuple[int, int]:
         """Register and name finished files; return the bytes new to the store and the first fragment id."""
@@ -143,6 +181,7 @@ class Transaction:
         DuplicateKeyError
             When keys are not unique and no gate is set to judge that.
         """
+        change = self._with_bounds(change)
         for _attempt in range(ATTEMPTS):
             decision = self._judge(change, gate)
             self._storage.on_step("judged")
@@ -162,21 +201,33 @@ class Transaction:
             hint="Try again, or append larger pieces less often.",
         )
 
+    def _with_bounds(self, change: Change) -> Change:
+        """Note the bounds of the key's columns in new fragments, so that later commits need not open them."""
+        if change.replaces or not self.dataset.key:
+            return change
+        reader = self._reader(change.added, change)
+        added = tuple(replace(f, bounds=reader.bounds(f, self.dataset.key)) for f in change.added)
+        return replace(change, added=added)
+
+    def _reader(self, fragments: Sequence[Fragment], change: Change) -> FragmentReader:
+        return FragmentReader(self._storage, fragments, change.schema, f"the data for {self.dataset.name!r}")
+
     def _judge(self, change: Change, gate: PublishGate) -> Decision:
-        where = f"the data for {self.dataset.name!r}"
-        kept = () if change.replaces else self.head.fragments
-        added = FragmentReader(self._storage, change.added, change.schema, where)
-        before = FragmentReader(self._storage, kept, change.schema, where)
-        if not gate.is_set(self.dataset):
+        added = self._reader(change.added, change)
+        before = self._reader(() if change.replaces else self.head.fragments, change)
+        basis = gate.find_basis(self.dataset)
+        if not basis.is_set:
             if not change.replaces:
                 _refuse_duplicates(self.dataset, added, before)
-            return Decision(Status.PUBLISHED)
+            return Decision(Status.PUBLISHED, basis)
         candidate = Candidate(dataset=self.dataset, operation=change.operation, added=added, before=before)
-        return gate.judge(candidate)
+        decision = gate.judge(candidate)
+        if decision.status is Status.PUBLISHED:
+            _refuse_lost_columns(self.dataset, self.head, change)
+        return decision
 
     def _flip(self, change: Change, decision: Decision) -> VersionRecord:
-        fragments = change.added if change.replaces else (*self.head.fragments, *change.added)
-        pages = cut_pages(fragments, self.head.pages)
+        pages = cut_pages(change.added) if change.replaces else extend_pages(self.head.pages, change.added)
         inherited = {page.hash for page in self.head.pages}
         schema_id, encoded = encode_schema(change.schema)
         version = VersionRecord(
@@ -192,7 +243,7 @@ class Transaction:
             message=self._options.message,
             properties=dict(self._options.properties),
             created_at=format_time(self._storage.clock()),
-            num_rows=sum(fragment.num_rows for fragment in fragments),
+            num_rows=sum(fragment.num_rows for page in pages for fragment in page.fragments),
             rows_added=change.rows_added,
             bytes_added=change.bytes_added,
             transaction_id=self.id,
@@ -205,6 +256,7 @@ class Transaction:
             new_pages=[encode_page(page) for page in pages if page.hash not in inherited],
             head=self.head.ref,
             report=decision.report,
+            basis=decision.basis,
         )
         return self._flip_once(request)
 
@@ -214,11 +266,16 @@ class Transaction:
         except ConflictError:
             raise
         except Exception:
-            # The database may have committed before the error reached us: ask by our own id, assume nothing.
-            done = commits.find_committed(self._storage.catalog, self.id)
+            # The database may have committed before the error reached us, or another writer with the same
+            # idempotency key was first: ask by our own ids, assume nothing.
+            done = commits.find_committed(self._storage.catalog, self.id) or self._find_same()
             if done is None:
                 raise
             return done
+
+    def _find_same(self) -> VersionRecord | None:
+        key = self._options.idempotency_key
+        return self._storage.catalog.find_version_by_idempotency_key(self.dataset.id, key) if key else None
 
     def _rebase(self, change: Change) -> Head:
         moved = load_head(self._storage, self.dataset)
@@ -237,6 +294,22 @@ class Transaction:
                 dataset=self.dataset.name,
             )
         return moved
+
+
+def _refuse_lost_columns(dataset: DatasetRecord, head: Head, change: Change) -> None:
+    """Refuse to publish a column under another type: the rows that are there would read as null."""
+    if head.schema is None or not head.fragments:
+        return
+    kept = set(field_ids(change.schema))
+    for column, field_id in zip(head.schema, field_ids(head.schema), strict=True):
+        if field_id not in kept and not pa.types.is_null(column.type):
+            raise SchemaMismatchError(
+                f"Column {column.name!r} of {dataset.name!r} is {column.type}; the data and the schema say "
+                f"{change.schema.field(column.name).type}.",
+                hint="A column keeps its type: append it under a new name, or start a new dataset.",
+                code="type-mismatch",
+                column=column.name,
+            )
 
 
 def _refuse_duplicates(dataset: DatasetRecord, added: FragmentReader, before: FragmentReader) -> None:

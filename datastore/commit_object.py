@@ -5,6 +5,7 @@ is the truth) and before the commit is acknowledged; a crash in between is made 
 """
 
 import base64
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +13,9 @@ from typing import Any, Final
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog.commits import list_unrecorded, mark_recorded
 from foldstore.datastore.catalog.records import VersionRecord
-from foldstore.datastore.manifest import decode_page, fragment_to_dict
+from foldstore.datastore.manifest import fragment_to_dict
 from foldstore.datastore.storage import Storage, new_id
-from foldstore.errors import StoreError
+from foldstore.errors import CorruptObjectError, StoreError
 
 _FORMAT: Final = 1
 _COMMITS: Final = "commits"
@@ -67,11 +68,32 @@ def commit_object_path(storage: Storage, version: VersionRecord) -> Path:
     return storage.root / _COMMITS / version.dataset_id / f"{version.number:010d}-{version.id}.json"
 
 
+def check_commit_object(storage: Storage, version: VersionRecord) -> None:
+    """Compare a commit object with the catalog.
+
+    Raises
+    ------
+    CorruptObjectError
+        When it is missing or says something else.
+    """
+    try:
+        kept = json.loads(commit_object_path(storage, version).read_bytes())
+    except (OSError, ValueError) as error:
+        raise CorruptObjectError(
+            f"The commit object of version {version.number} is missing or damaged.", version=version.id
+        ) from error
+    if kept != json.loads(canonical_json(_describe(storage, version))):
+        raise CorruptObjectError(
+            f"The commit object of version {version.number} says something else than the catalog.", version=version.id
+        )
+
+
 def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
     catalog = storage.catalog
-    dataset = next(item for item in catalog.list_datasets() if item.id == version.dataset_id)
-    known = {h for h, _ in catalog.read_pages(version.parent_id)} if version.parent_id else set()
-    pages = catalog.read_pages(version.id)
+    dataset = catalog.find_dataset_by_id(version.dataset_id)
+    assert dataset is not None  # noqa: S101  # versions refer to their dataset
+    known = set(catalog.list_page_hashes(version.parent_id)) if version.parent_id else set()
+    pages = storage.pages.read(version)
     body = asdict(version)
     del body["recorded"]
     return {
@@ -79,10 +101,10 @@ def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
         "dataset": {**asdict(dataset), "derive": list(dataset.derive.items())},
         "version": body,
         "arrow_schema": base64.b64encode(catalog.read_arrow_schema(version.arrow_schema_id)).decode(),
-        "pages": [page_hash for page_hash, _ in pages],
+        "pages": [page.hash for page in pages],
         "new_pages": {
-            page_hash: [fragment_to_dict(fragment) for fragment in decode_page(page_hash, encoded).fragments]
-            for page_hash, encoded in pages
-            if page_hash not in known
+            page.hash: [fragment_to_dict(fragment) for fragment in page.fragments]
+            for page in pages
+            if page.hash not in known
         },
     }

@@ -79,6 +79,11 @@ class HashingFile:
         self._file.close()
 
 
+def hash_file(path: Path) -> str:
+    """Return the content address of a file's bytes."""
+    return HASH_PREFIX + blake3.blake3().update_mmap(path).hexdigest()
+
+
 class LocalFiles:
     """The local file system, with every fsync that the promise needs."""
 

@@ -6,7 +6,7 @@ The layer above answers (see `foldstore.validation.gate`); without a gate everyt
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.catalog.records import Basis, DatasetRecord
 from foldstore.datastore.reader import FragmentReader
 from foldstore.types import Operation, Status
 
@@ -31,17 +31,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says: the status that the version gets, and the report to keep with it."""
+    """What the gate says: the status that the version gets, on what basis, and the report to keep with it."""
 
     status: Status
+    basis: Basis
     report: dict[str, Any] | None = None
 
 
 class PublishGate(Protocol):
     """Judges candidates."""
 
-    def is_set(self, dataset: DatasetRecord) -> bool:
-        """Whether candidates of this dataset are judged; then ill-fitting data is quarantined, not refused."""
+    def find_basis(self, dataset: DatasetRecord) -> Basis:
+        """Return what a candidate of this dataset would be judged by.
+
+        When it is set, ill-fitting data is quarantined instead of refused.
+        """
 
     def judge(self, candidate: Candidate) -> Decision:
         """Decide about a candidate."""
@@ -50,10 +54,10 @@ class PublishGate(Protocol):
 class OpenGate:
     """Publishes everything."""
 
-    def is_set(self, dataset: DatasetRecord) -> bool:  # noqa: ARG002  # the Protocol names it
-        """Return False."""
-        return False
+    def find_basis(self, dataset: DatasetRecord) -> Basis:
+        """Return a basis that is not set."""
+        return Basis("schema", dataset.name, 0)
 
-    def judge(self, candidate: Candidate) -> Decision:  # noqa: ARG002  # the Protocol names it
+    def judge(self, candidate: Candidate) -> Decision:
         """Publish."""
-        return Decision(Status.PUBLISHED)
+        return Decision(Status.PUBLISHED, self.find_basis(candidate.dataset))

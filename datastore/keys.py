@@ -4,7 +4,7 @@ Rows are compared by a 64-bit hash first and by value only where hashes meet. Ol
 maps say that no key can meet are not read. As in SQL, a key with a null equals no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,18 +71,26 @@ class _KeyBatch:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> "_KeyBatch":
-        complete = batch.drop_null() if any(column.null_count for column in batch.columns) else batch
+        plain = pa.RecordBatch.from_arrays([_comparable(column) for column in batch.columns], batch.schema.names)
+        complete = plain.drop_null() if any(column.null_count for column in plain.columns) else plain
         return cls(complete, hash_rows(complete.columns))
 
     def rows_with(self, hashes: NDArray[np.uint64]) -> pa.RecordBatch:
         return self.rows.filter(pa.array(np.isin(self.hashes, hashes)))
 
 
+def _comparable(column: pa.Array) -> pa.Array:
+    """Return a column in which equal keys look equal: values of dictionaries, one zero."""
+    if pa.types.is_dictionary(column.type):
+        return _comparable(column.dictionary_decode())
+    return pc.add(column, pa.scalar(0, column.type)) if pa.types.is_floating(column.type) else column  # -0.0 + 0 is 0.0
+
+
 def _meeting(
     key: Sequence[str], added: FragmentReader, before: FragmentReader, hashes: NDArray[np.uint64]
 ) -> list[_KeyBatch]:
-    ranges = {name: _value_range(added, name) for name in key}
-    kept = [f for f in before.fragments if all(_may_meet(before, f, name, ranges[name]) for name in key)]
+    ranges = {field_id: _value_range(added, field_id) for field_id in map(added.field_id, key)}
+    kept = [f for f in before.fragments if all(_may_meet(f, field_id, ends) for field_id, ends in ranges.items())]
     found = []
     for batch in before.restricted(kept).batches(key):
         part = _KeyBatch.of(batch)
@@ -92,15 +100,16 @@ def _meeting(
     return found
 
 
-def _value_range(reader: FragmentReader, name: str) -> tuple[Any, Any] | None:
-    ends = [reader.bounds(fragment, name) for fragment in reader.fragments]
-    if not ends or any(end is None for end in ends):
+def _value_range(reader: FragmentReader, field_id: int) -> tuple[Any, Any] | None:
+    ends = [fragment.bounds_of(field_id) for fragment in reader.fragments]
+    known = [end for end in ends if end is not None]
+    if not known or len(known) < len(ends):
         return None
-    return min(end[0] for end in ends if end), max(end[1] for end in ends if end)
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
-def _may_meet(reader: FragmentReader, fragment: Fragment, name: str, wanted: tuple[Any, Any] | None) -> bool:
-    known = reader.bounds(fragment, name)
+def _may_meet(fragment: Fragment, field_id: int, wanted: tuple[Any, Any] | None) -> bool:
+    known = fragment.bounds_of(field_id)
     if known is None or wanted is None:
         return True
     return bool(known[0] <= wanted[1] and wanted[0] <= known[1])
@@ -111,9 +120,15 @@ def _count(key: Sequence[str], batches: Sequence[pa.RecordBatch], limit: int) ->
         return DuplicateKeys(0, 0, ())
     counted = pa.Table.from_batches(batches).group_by(list(key), use_threads=False).aggregate([([], "count_all")])
     twice = counted.filter(pc.greater(counted["count_all"], 1))
-    examples: list[Mapping[str, Any]] = twice.slice(0, limit).to_pylist()
+    examples = [{**row, "count": row["count_all"]} for row in _shown(twice.slice(0, limit)).to_pylist()]
     return DuplicateKeys(
         twice.num_rows,
         pc.sum(twice["count_all"]).as_py() or 0,
-        tuple({**{name: row[name] for name in key}, "count": row["count_all"]} for row in examples),
+        tuple({name: row[name] for name in (*key, "count")} for row in examples),
     )
+
+
+def _shown(rows: pa.Table) -> pa.Table:
+    """Write instants as text: Python has no nanoseconds and ends in the year 9999."""
+    columns = [c.cast(pa.string()) if pa.types.is_temporal(c.type) else c for c in rows.columns]
+    return pa.table(columns, names=rows.column_names)

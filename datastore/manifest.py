@@ -28,13 +28,26 @@ class ColumnGroup:
     fields: tuple[int, ...]
 
 
+# The smallest and the largest value of a field: whole numbers for times, as they are stored.
+Bounds = tuple[int, Any, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A range of rows; its id is the upper half of the row ids of its rows."""
+    """A range of rows; its id is the upper half of the row ids of its rows.
+
+    `bounds` has (field id, smallest, largest) of the key's columns, where they are known: a commit can
+    then tell which fragments may hold a key without opening a file.
+    """
 
     id: int
     num_rows: int
     groups: tuple[ColumnGroup, ...]
+    bounds: tuple[Bounds, ...] = ()
+
+    def bounds_of(self, field_id: int) -> tuple[Any, Any] | None:
+        """Return the smallest and the largest value of a field, or None when they are not known."""
+        return next(((low, high) for known, low, high in self.bounds if known == field_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +58,30 @@ class Page:
     fragments: tuple[Fragment, ...]
 
 
-def cut_pages(fragments: Sequence[Fragment], shared: Sequence[Page] = ()) -> list[Page]:
-    """Cut a version's fragments into pages, taking over those that it shares with its parent.
-
-    Parameters
-    ----------
-    fragments : sequence of Fragment
-        All fragments of the version, in order.
-    shared : sequence of Page
-        The parent's pages; one that holds the same fragments is taken over without hashing it again.
-    """
-    known = {page.fragments: page for page in shared}
+def cut_pages(fragments: Sequence[Fragment]) -> list[Page]:
+    """Cut fragments into full pages, short pages and a rest."""
     full = len(fragments) // FRAGMENTS_PER_PAGE * FRAGMENTS_PER_PAGE
     starts = [*range(0, full, FRAGMENTS_PER_PAGE), *range(full, len(fragments), FRAGMENTS_PER_SHORT_PAGE)]
-    pages = []
-    for start, end in pairwise([*starts, len(fragments)]):
-        run = tuple(fragments[start:end])
-        pages.append(known.get(run) or Page(content_hash(_to_json(run)), run))
-    return pages
+    return [name_page(fragments[start:end]) for start, end in pairwise([*starts, len(fragments)])]
+
+
+def extend_pages(pages: Sequence[Page], added: Sequence[Fragment]) -> list[Page]:
+    """Cut a list of fragments that grew at its end; gives what `cut_pages` gives of the whole.
+
+    Full pages, and short ones that stay, are taken over as they are: the work is that of the last page.
+    """
+    full = [page for page in pages if len(page.fragments) == FRAGMENTS_PER_PAGE]
+    short = [page for page in pages[len(full) :] if len(page.fragments) == FRAGMENTS_PER_SHORT_PAGE]
+    rest = [fragment for page in pages[len(full) + len(short) :] for fragment in page.fragments]
+    if FRAGMENTS_PER_SHORT_PAGE * len(short) + len(rest) + len(added) < FRAGMENTS_PER_PAGE:
+        return [*full, *short, *cut_pages([*rest, *added])]
+    return [*full, *cut_pages([*(fragment for page in short for fragment in page.fragments), *rest, *added])]
+
+
+def name_page(fragments: Sequence[Fragment]) -> Page:
+    """Return a page of some fragments under the address of its contents."""
+    run = tuple(fragments)
+    return Page(content_hash(_to_json(run)), run)
 
 
 def encode_page(page: Page) -> PageRecord:
@@ -96,7 +115,8 @@ def decode_page(page_hash: str, encoded: bytes) -> Page:
 def fragment_to_dict(fragment: Fragment) -> dict[str, Any]:
     """Return a fragment as plain data."""
     groups = [{"object": group.object_id, "fields": list(group.fields)} for group in fragment.groups]
-    return {"id": fragment.id, "rows": fragment.num_rows, "groups": groups}
+    plain: dict[str, Any] = {"id": fragment.id, "rows": fragment.num_rows, "groups": groups}
+    return {**plain, "bounds": [list(bound) for bound in fragment.bounds]} if fragment.bounds else plain
 
 
 def _to_json(fragments: Sequence[Fragment]) -> bytes:
@@ -105,4 +125,5 @@ def _to_json(fragments: Sequence[Fragment]) -> bytes:
 
 def _to_fragment(item: dict[str, Any]) -> Fragment:
     groups = tuple(ColumnGroup(group["object"], tuple(group["fields"])) for group in item["groups"])
-    return Fragment(item["id"], item["rows"], groups)
+    bounds = tuple((field_id, low, high) for field_id, low, high in item.get("bounds", ()))
+    return Fragment(item["id"], item["rows"], groups, bounds)

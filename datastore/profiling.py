@@ -6,6 +6,7 @@ what its new files cost.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -20,6 +21,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_batches
 from foldstore.datastore.statistics.profile import Profile, empty_profile, profile_batches
 from foldstore.datastore.storage import Storage
+from foldstore.errors import StoreError
 from foldstore.types import Progress
 
 # Part of the key: a change of what a profile holds makes old ones unfindable instead of wrong.
@@ -95,13 +97,15 @@ def _per_file(
             found[object_id] = job.compute(opened)
             fresh[object_id] = job.encode(found[object_id])
         if len(fresh) >= _KEEP_EVERY:  # long work that is interrupted keeps what it has done
-            storage.catalog.write_derived(kind, fresh)
+            with suppress(StoreError):
+                storage.catalog.write_derived(kind, fresh)
             fresh = {}
         done += opened.record.num_rows
         if progress:
             progress(done, total)
     if fresh:
-        storage.catalog.write_derived(kind, fresh)
+        with suppress(StoreError):  # what cannot be kept is computed again next time
+            storage.catalog.write_derived(kind, fresh)
     return found
 
 

@@ -6,15 +6,15 @@ judging; every read path of the layers above goes through it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import field_ids, plain_schema
-from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.manifest import Bounds, Fragment
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.storage import Storage
-from foldstore.errors import CorruptObjectError, column_not_found
+from foldstore.datastore.zones import fold_bounds
+from foldstore.errors import CorruptObjectError, UsageError, column_not_found
 
 
 class FragmentReader:
@@ -110,19 +110,29 @@ class FragmentReader:
         """Return a mapped file of these fragments."""
         return self._open_all()[object_id]
 
-    def bounds(self, fragment: Fragment, column: str) -> tuple[Any, Any] | None:
-        """Return the smallest and largest value of a column in a fragment, or None when they are not known."""
-        field_id = self._ids[column]
-        for group in fragment.groups:
-            if field_id in group.fields:
-                zones = self.open_group(group.object_id).zones.column(str(group.fields.index(field_id)))
-                return _fold_bounds(zones)
-        return None
+    def bounds(self, fragment: Fragment, columns: Sequence[str]) -> tuple[Bounds, ...]:
+        """Return what the zones say of columns of a fragment, for its manifest entry."""
+        found = []
+        for field_id in (self._ids[name] for name in columns if name in self._ids):
+            for group in fragment.groups:
+                if field_id in group.fields:
+                    zones = self.open_group(group.object_id).zones
+                    ends = fold_bounds(zones, group.fields.index(field_id))
+                    found += [(field_id, *ends)] if ends is not None else []
+        return tuple(found)
+
+    def field_id(self, column: str) -> int:
+        """Return the field id of a column."""
+        return int(self._ids[column])
 
     def _select(self, columns: Sequence[str] | None) -> pa.Schema:
         if columns is None:
             return self.arrow_schema
+        if isinstance(columns, str) or not columns:
+            raise UsageError(f"columns={columns!r} names no columns.", hint='Write columns=["carrier", "dep_delay"].')
         for name in columns:
+            if not isinstance(name, str):
+                raise UsageError(f"{name!r} is not the name of a column.", hint="Columns are named by text.")
             if name not in self._ids:
                 raise column_not_found(name, self.arrow_schema.names, where=self.where)
         return pa.schema([self.arrow_schema.field(name) for name in columns])
@@ -154,23 +164,24 @@ class FragmentReader:
         lead = opened[fragment.groups[0].object_id]
         for index, batch in enumerate(lead.batches):
             columns = [
-                null_column(field.type, batch.num_rows) if place is None else _verified(place[0], index, place[1])
+                null_column(field.type, batch.num_rows) if place is None else _verified(place, index, field)
                 for field, place in zip(schema, chosen, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _verified(opened: OpenObject, batch: int, position: int) -> pa.Array:
+def _verified(place: tuple[OpenObject, int], batch: int, field: pa.Field) -> pa.Array:
+    opened, position = place
+    column = opened.batches[batch].column(position)
+    if column.type != field.type:  # the file's own schema was damaged: its bytes would read as other values
+        raise CorruptObjectError(
+            f"Column {field.name!r} of object {opened.record.id} reads as {column.type}, not {field.type}.",
+            hint="Restore the object from a backup; `foldstore verify` lists every such file.",
+            object=opened.record.id,
+            column=field.name,
+        )
     opened.verify(batch, (position,))
-    return opened.batches[batch].column(position)
-
-
-def _fold_bounds(zones: pa.ChunkedArray) -> tuple[Any, Any] | None:
-    """Return the bounds over all record batches, or None when a batch with values has none."""
-    ends = [(zone["min"], zone["max"]) for zone in zones.to_pylist()]
-    if not ends or any(low is None for low, _ in ends):
-        return None
-    return min(low for low, _ in ends), max(high for _, high in ends)
+    return column
 
 
 def null_column(arrow_type: pa.DataType, num_rows: int) -> pa.Array:

@@ -1,5 +1,6 @@
 """What every act on a store needs, in one bundle: the catalog, the bytes, and the clock."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,14 @@ from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.files import LocalFiles
 from foldstore.datastore.objects import ObjectArea
-from foldstore.errors import StoreError
+from foldstore.datastore.page_cache import PageCache
+from foldstore.errors import StoreError, StoreFormatError
 from foldstore.types import Clock, utc_now
 
 CATALOG_FILE: Final = "catalog.db"
+# What makes a folder a store: its id, which the catalog has too.
+IDENTITY_FILE: Final = "store.json"
+_FORMAT: Final = 1
 
 
 def _ignore_step(_name: str) -> None:
@@ -37,6 +42,7 @@ class Storage:
     objects: ObjectArea
     journal: Journal
     engine: Engine
+    pages: PageCache
     clock: Clock = utc_now
     on_step: Callable[[str], None] = field(default=_ignore_step)
 
@@ -80,33 +86,66 @@ def open_storage(
     """
     root = root.absolute()
     files = LocalFiles()
-    if not is_store(root, catalog_url):
-        _check_room(root, create=create)
-        try:
-            files.make_folder(root / "objects")
-        except OSError as error:
-            raise StoreError(
-                f"No store can be made in {root}: {error.strerror}.", hint="Choose another folder."
-            ) from error
+    try:
+        known = _read_identity(root)
+        if known is None:
+            _check_room(root, create=create)
+            known = _make_identity(root, files)
+    except OSError as error:
+        raise StoreError(
+            f"No store can be made or read in {root}: {error.strerror}.", hint="Choose another folder."
+        ) from error
     catalog = Catalog(catalog_url or sqlite_url(root / CATALOG_FILE))
-    catalog.ensure_fact("id", new_id())
+    if catalog.ensure_fact("id", known) != known:
+        catalog.close()
+        raise StoreError(
+            f"The catalog belongs to another store than the folder {root}.",
+            hint="Open the folder with the catalog that it was made with; a PostgreSQL catalog serves one store.",
+        )
     return Storage(
         root=root,
         catalog=catalog,
         objects=ObjectArea(root, files),
         journal=Journal(catalog),
+        pages=PageCache(catalog),
         engine=engine or Engine(),
         clock=clock,
     )
 
 
-def is_store(root: Path, catalog_url: str | None = None) -> bool:
+def is_store(root: Path) -> bool:
     """Say whether a folder holds a store."""
-    objects = root / "objects"
-    if not objects.is_dir():
-        return False
-    # Making a store makes the folder first: an empty one without a catalog is a store that was not finished.
-    return catalog_url is not None or (root / CATALOG_FILE).is_file() or not any(objects.iterdir())
+    return (root / IDENTITY_FILE).is_file()
+
+
+def _read_identity(root: Path) -> str | None:
+    try:
+        kept = json.loads((root / IDENTITY_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise StoreError(f"{root / IDENTITY_FILE} is damaged.", hint="Restore it from a backup.") from error
+    if not isinstance(kept, dict) or kept.get("format") != _FORMAT:
+        raise StoreFormatError(
+            f"{root} has another format than this Foldstore knows.", hint="Install a newer Foldstore."
+        )
+    return str(kept.get("id"))
+
+
+def _make_identity(root: Path, files: LocalFiles) -> str:
+    """Write the file that makes a folder a store; of two openers at once, both read what the first wrote."""
+    files.make_folder(root / "objects")
+    staging = root / "staging" / new_id()
+    files.make_folder(staging)
+    file = files.create(staging / IDENTITY_FILE)
+    file.write(json.dumps({"format": _FORMAT, "id": new_id()}).encode())
+    file.finish()
+    files.link(file.path, root / IDENTITY_FILE)
+    files.sync_folders([root])
+    files.remove_tree(staging)
+    identity = _read_identity(root)
+    assert identity is not None  # noqa: S101  # it was written a moment ago
+    return identity
 
 
 def _check_room(root: Path, *, create: bool) -> None:
@@ -114,7 +153,7 @@ def _check_room(root: Path, *, create: bool) -> None:
         raise StoreError(f"{root} is not a folder.", hint="Name a folder for the store.")
     if not create:
         raise StoreError(f"There is no store in {root}.", hint="Make one with `foldstore init`.", path=str(root))
-    if root.is_dir() and any(root.iterdir()):
+    if root.is_dir() and any(entry.name not in ("objects", "staging") for entry in root.iterdir()):
         raise StoreError(
             f"{root} holds other files and no store.", hint="Name an empty or a new folder.", path=str(root)
         )

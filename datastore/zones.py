@@ -4,7 +4,8 @@ Smallest and largest value, counts of null and NaN (for pruning), and the XXH3-6
 verification). Kept per file as one small Arrow table: a row per record batch, a struct per column.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -40,23 +41,63 @@ def read_zones(encoded: bytes) -> pa.Table:
     return pa.ipc.open_stream(encoded).read_all()
 
 
-def checksum_chunk(chunk: pa.Array) -> int:
-    """Return the XXH3-64 over the buffers of a column chunk, dictionary included.
+def fold_bounds(zones: pa.Table, position: int) -> tuple[Any, Any] | None:
+    """Return the smallest and the largest value of a column over all its chunks, as JSON has them.
 
-    Every buffer goes in with its length before it, so that bytes cannot move between buffers unseen.
+    Times are the whole numbers that are stored. None when a chunk's bounds are not known, or hold for a
+    part of its values alone (NaN is in no order), or JSON has no such number.
+    """
+    column = zones.column(str(position)).combine_chunks()
+    low, high = _plain_numbers(column.field("min")), _plain_numbers(column.field("max"))
+    if (
+        not len(column)
+        or low.null_count
+        or pa.types.is_decimal(low.type)
+        or pc.any(pc.greater(column.field("nan"), 0)).as_py()
+    ):
+        return None
+    ends = pc.min(low).as_py(), pc.max(high).as_py()
+    return None if any(isinstance(end, float) and not math.isfinite(end) for end in ends) else ends
+
+
+def _plain_numbers(bounds: pa.Array) -> pa.Array:
+    if not pa.types.is_temporal(bounds.type):
+        return bounds
+    return bounds.view(pa.int32() if bounds.type.bit_width == 32 else pa.int64())
+
+
+def checksum_chunk(chunk: pa.Array) -> int:
+    """Return the XXH3-64 over a column chunk: types, lengths, null counts and buffers, nested ones included.
+
+    Every buffer goes in with its length before it, so that bytes cannot move between buffers unseen. The
+    lengths and counts stand in the file beside the buffers and can be damaged like them.
     """
     digest = xxhash.xxh3_64()
-    _feed(digest, chunk)
+    for array in _nested(chunk):
+        digest.update(f"{array.type}|{len(array)}|{array.null_count}".encode())
+    for array in (chunk, *(each.dictionary for each in _nested(chunk) if pa.types.is_dictionary(each.type))):
+        for buffer in array.buffers():
+            digest.update((buffer.size if buffer else 0).to_bytes(8, "little"))
+            if buffer:
+                digest.update(buffer)
     return digest.intdigest()
 
 
-def _feed(digest: Any, array: pa.Array) -> None:
-    for buffer in array.buffers():
-        digest.update((buffer.size if buffer else 0).to_bytes(8, "little"))
-        if buffer:
-            digest.update(buffer)
-    if pa.types.is_dictionary(array.type):
-        _feed(digest, array.dictionary)
+def _nested(array: pa.Array) -> Iterator[pa.Array]:
+    """Yield an array and all arrays inside it, dictionaries too."""
+    yield array
+    t, kind = pa.types, array.type
+    inside: list[pa.Array] = []
+    if t.is_dictionary(kind):
+        inside = [array.dictionary]
+    elif t.is_map(kind):
+        inside = [array.keys, array.items]
+    elif t.is_struct(kind) or t.is_union(kind):
+        inside = [array.field(position) for position in range(kind.num_fields)]
+    elif t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+        inside = [array.values]
+    for each in inside:
+        yield from _nested(each)
 
 
 def _measure_column(arrow_type: pa.DataType, chunks: Sequence[pa.Array]) -> pa.StructArray:

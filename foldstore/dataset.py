@@ -12,7 +12,7 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.commit import CommitOptions, load_head
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError, did_you_mean
+from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, Address, parse_address
 from foldstore.types import Progress, format_time
 from foldstore.validation.check import validate
@@ -133,7 +133,7 @@ class Dataset:
         message, author, properties
             Kept with the version.
         idempotency_key : str, optional
-            A second append with the same key returns the version of the first.
+            A second append with the same key returns the version of the first, whatever it brings.
         progress : callable, optional
             Told the rows done and the rows in all.
         **read_options
@@ -191,7 +191,23 @@ class Dataset:
         return validate(TableSubject(table, name), chosen, created_at=format_time(self._storage.clock()))
 
     def set_schema(self, schema: DataSchema, *, message: str = "", author: str | None = None) -> DataSchema:
-        """Keep a schema as the dataset's newest: from now on it gates what is published."""
+        """Keep a schema as the dataset's newest: from now on it gates what is published.
+
+        Raises
+        ------
+        InvalidSchemaError
+            When it leaves the dataset's key out: the gate checks the keys that the schema names.
+        """
+        if not isinstance(schema, DataSchema):
+            raise UsageError(
+                f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
+            )
+        if self.key and set(schema.keys) != set(self.key):
+            raise InvalidSchemaError(
+                f"The schema's keys are {list(schema.keys)}, the dataset's {list(self.key)}.",
+                hint=f"Write keys: {list(self.key)} in the schema.",
+                dataset=self.name,
+            )
         return keep_schema(self._storage, self.name, schema, author=author or self._author, message=message)
 
     @property

@@ -62,6 +62,8 @@ def connect(
     ...     store.datasets()
     []
     """
+    if not isinstance(uri, str | Path) or "\0" in str(uri) or not str(uri):
+        raise UsageError(f"{uri!r} does not name a folder.", hint="Write foldstore.connect('my_store').")
     if "://" in str(uri):
         raise UsageError(
             f"{str(uri)[:80]!r} is not a folder.",
@@ -154,11 +156,10 @@ class Store:
             When a dataset or a view has the name.
         """
         check_name(name)
-        if isinstance(key, str):
-            raise UsageError(f"key={key!r} is text, not a list of columns.", hint=f"Write key=[{key!r}].")
+        columns = _check_columns(key, event_time, derive)
         if self._views.find(name) is not None:
             raise AlreadyExistsError(f"There is already a view {name!r}.", hint="Datasets and views share their names.")
-        _check_column_names([*key, *([event_time] if event_time else []), *(derive or {})])
+        check_columns(pa.schema([pa.field(column, pa.null()) for column in columns] or [pa.field("any", pa.null())]))
         record = DatasetRecord(
             id=new_id(),
             name=name,
@@ -217,6 +218,12 @@ class Store:
         """
         parsed = _without_split(parse_address(address))
         document = self._views.find(parsed.name, None if parsed.ref == LATEST else _number(parsed))
+        if document is None and (known := self._views.list_versions(parsed.name)):
+            raise NotFoundError(
+                f"There is no version {parsed.ref!r} of the view {parsed.name!r}.",
+                hint=f"Versions run from 1 to {known[-1].version}.",
+                address=address,
+            )
         if document is None:
             if self._storage.catalog.find_dataset(parsed.name) is None:
                 raise self._not_found(parsed.name)
@@ -282,6 +289,17 @@ def _number(address: Address) -> int:
     return int(address.ref)
 
 
-def _check_column_names(names: Sequence[str]) -> None:
-    if names:
-        check_columns(pa.schema([pa.field(name, pa.null()) for name in dict.fromkeys(names)]))
+def _check_columns(key: object, event_time: object, derive: object) -> list[str]:
+    """Check what a dataset says of its columns; return their names."""
+    if isinstance(key, str) or not isinstance(key, Sequence) or not all(isinstance(name, str) for name in key):
+        shown = [key] if isinstance(key, str) else ["id"]
+        raise UsageError(f"key={key!r} is not a list of columns.", hint=f"Write key={shown}.")
+    if len(set(key)) < len(key):
+        raise UsageError(f"key={list(key)} names a column twice.", hint="Name each column once.")
+    if event_time is not None and not isinstance(event_time, str):
+        raise UsageError(f"event_time={event_time!r} is not the name of a column.")
+    if derive is not None and (
+        not isinstance(derive, Mapping) or not all(isinstance(t, str) for pair in derive.items() for t in pair)
+    ):
+        raise UsageError("derive is not a dict of expressions.", hint='Write derive={"total": "price * amount"}.')
+    return list(dict.fromkeys([*key, *([event_time] if event_time else []), *(derive or {})]))

@@ -1,6 +1,6 @@
 """The handle of a version: an immutable state of a dataset, read, profiled and judged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import pyarrow as pa
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
-from foldstore.datastore.manifest import Fragment, decode_page
+from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
@@ -207,6 +207,10 @@ class Version:
         NotFoundError
             When no schema is given and the dataset has none.
         """
+        if schema is not None and not isinstance(schema, DataSchema):
+            raise UsageError(
+                f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
+            )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
         return validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
 
@@ -215,6 +219,8 @@ class Version:
 
         The cells are pinned by the reference; see `foldstore.validation.drift` for the tests.
         """
+        if not isinstance(reference, Version):
+            raise UsageError(f"{type(reference).__name__!r} is not a version.", hint="Give store.version('name@1').")
         return drift_between(reference._subject("all"), self._subject(rows))  # noqa: SLF001  # its own kind
 
     def _subject(self, rows: str) -> FragmentSubject:
@@ -225,9 +231,8 @@ class Version:
             raise UsageError(f"rows={rows!r} is not a choice.", hint="Write rows='all' or rows='added'.")
         if self._whole is None:
             catalog = self._storage.catalog
-            pages = [decode_page(*row) for row in catalog.read_pages(self._record.id)]
             schema = decode_schema(catalog.read_arrow_schema(self._record.arrow_schema_id))
-            fragments = [fragment for page in pages for fragment in page.fragments]
+            fragments = self._storage.pages.fragments(self._record)
             self._whole = FragmentReader(self._storage, fragments, schema, self.address)
         return self._whole if rows == "all" else self._whole.restricted(self._added())
 
@@ -243,7 +248,7 @@ class Version:
         parent = self._parent_fragments()
         return self._reader().restricted([f for f in self._reader().fragments if f.id in parent])
 
-    def _parent_fragments(self) -> Mapping[int, Fragment]:
-        assert self._record.parent_id is not None  # noqa: S101  # the callers looked
-        pages = [decode_page(*row) for row in self._storage.catalog.read_pages(self._record.parent_id)]
-        return {fragment.id: fragment for page in pages for fragment in page.fragments}
+    def _parent_fragments(self) -> frozenset[int]:
+        parent = self._storage.catalog.find_version_by_id(self._record.parent_id or "")
+        assert parent is not None  # noqa: S101  # the callers looked
+        return frozenset(fragment.id for fragment in self._storage.pages.fragments(parent))

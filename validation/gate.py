@@ -1,12 +1,12 @@
 """The publish gate: a dataset with a schema publishes what passes it and quarantines what does not."""
 
-from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.catalog.records import Basis, DatasetRecord
 from foldstore.datastore.gate import Candidate, Decision
 from foldstore.datastore.storage import Storage
 from foldstore.types import Operation, Status, format_time
 from foldstore.validation.check import validate
 from foldstore.validation.fragments import FragmentSubject
-from foldstore.validation.schema_history import find_schema, has_schema
+from foldstore.validation.schema_history import find_basis, read_schema
 
 
 class SchemaGate:
@@ -19,13 +19,14 @@ class SchemaGate:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def is_set(self, dataset: DatasetRecord) -> bool:
-        """Say whether the dataset has a schema."""
-        return has_schema(self._storage.catalog, dataset.name)
+    def find_basis(self, dataset: DatasetRecord) -> Basis:
+        """Return the dataset's newest schema as what candidates are judged by."""
+        return find_basis(self._storage.catalog, dataset.name)
 
     def judge(self, candidate: Candidate) -> Decision:
         """Validate the candidate; its report is kept with the version whatever the outcome."""
-        schema = find_schema(self._storage.catalog, candidate.dataset.name)
+        basis = self.find_basis(candidate.dataset)
+        schema = read_schema(self._storage.catalog, basis)
         appended = candidate.operation is Operation.APPEND
         subject = FragmentSubject(
             self._storage,
@@ -34,4 +35,4 @@ class SchemaGate:
             before=candidate.before if appended else None,
         )
         report = validate(subject, schema, created_at=format_time(self._storage.clock()))
-        return Decision(Status.PUBLISHED if report.passed else Status.QUARANTINED, report.to_dict())
+        return Decision(Status.PUBLISHED if report.passed else Status.QUARANTINED, basis, report.to_dict())

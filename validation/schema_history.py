@@ -1,6 +1,7 @@
 """Which schemas a dataset has had: kept in the catalog's Registry under the dataset's name, the newest gates."""
 
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.records import Basis
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
@@ -29,9 +30,17 @@ def find_schema(catalog: Catalog, dataset: str) -> DataSchema:
     return DataSchema.from_dict(document.body)
 
 
-def has_schema(catalog: Catalog, dataset: str) -> bool:
-    """Say whether a schema gates a dataset."""
-    return Registry(catalog, _KIND).find(dataset) is not None
+def find_basis(catalog: Catalog, dataset: str) -> Basis:
+    """Return which schema gates a dataset; version 0 when none does."""
+    document = Registry(catalog, _KIND).find(dataset)
+    return Basis(_KIND, dataset, document.version if document else 0)
+
+
+def read_schema(catalog: Catalog, basis: Basis) -> DataSchema:
+    """Return the schema that a basis names."""
+    document = Registry(catalog, basis.kind).find(basis.name, basis.version)
+    assert document is not None  # noqa: S101  # documents are never removed
+    return DataSchema.from_dict(document.body)
 
 
 def list_schemas(catalog: Catalog, dataset: str) -> list[DataSchema]:

@@ -1,21 +1,24 @@
 """The catalog's door: datasets, versions, pages, objects and refs, looked up and listed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
+from blake3 import blake3
 
-from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.connection import begin_write, open_database
 from foldstore.datastore.catalog.decoding import to_dataset, to_object, to_ref, to_version
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
-from foldstore.errors import AlreadyExistsError, ConflictError
+from foldstore.errors import AlreadyExistsError, ConflictError, CorruptObjectError, StoreError
 from foldstore.names import MAIN_BRANCH
 
 # SQLite allows 32,766 bound values in a statement; lookups by many ids go in runs of this size.
 _IN_LIMIT = 5_000
+# In front of each derived value stands the BLAKE3 of it.
+_DIGEST = 32
 
 
 class Catalog:
@@ -29,6 +32,7 @@ class Catalog:
 
     def __init__(self, url: str) -> None:
         self._engine = open_database(url)
+        self._closed = False
 
     @property
     def dialect(self) -> str:
@@ -37,31 +41,59 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection."""
+        self._closed = True
         self._engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Open a transaction that reads one state of the catalog."""
-        with self._engine.connect() as connection, connection.begin():
+        """Open a transaction that reads one state of the catalog.
+
+        Raises
+        ------
+        StoreError
+            When the database cannot be read, or the store is closed.
+        """
+        with self._translated("read"), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Open a transaction that writes; it commits when the block ends without an exception."""
-        with begin_write(self._engine) as connection:
+        """Open a transaction that writes; it commits when the block ends without an exception.
+
+        Raises
+        ------
+        StoreError
+            When the database cannot be written, or the store is closed.
+        """
+        with self._translated("write"), begin_write(self._engine) as connection:
             yield connection
+
+    @contextmanager
+    def _translated(self, act: str) -> Iterator[None]:
+        if self._closed:
+            raise StoreError("The store is closed.", hint="Open it again: foldstore.connect(...).", code="store-closed")
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise  # a rule of the tables was broken: the caller knows which, and what it means
+        except sa.exc.DBAPIError as error:
+            raise StoreError(
+                f"The catalog could not {act}: {str(error.orig).strip()}.",
+                hint="Check free space, permissions and that the database is whole (`foldstore verify`).",
+            ) from error
 
     def ensure_fact(self, key: str, value: str) -> str:
         """Return a fact about the store, writing it first when it is new."""
-        with self.read() as connection:
-            known = connection.execute(sa.select(t.store.c.value).where(t.store.c.key == key)).scalar()
-        if known is not None:
-            return str(known)
-        with self.write() as connection:
-            known = connection.execute(sa.select(t.store.c.value).where(t.store.c.key == key)).scalar()
-            if known is None:
+        known = self._find_fact(key)
+        if known is None:
+            with suppress(sa.exc.IntegrityError), self.write() as connection:  # another opener may be first
                 connection.execute(sa.insert(t.store).values(key=key, value=value))
-        return str(known or value)
+            known = self._find_fact(key)
+        return known or value
+
+    def _find_fact(self, key: str) -> str | None:
+        with self.read() as connection:
+            return connection.execute(sa.select(t.store.c.value).where(t.store.c.key == key)).scalar()
 
     def create_dataset(self, record: DatasetRecord) -> None:
         """Add a dataset with an empty main branch.
@@ -103,6 +135,12 @@ class Catalog:
             row = connection.execute(sa.select(t.dataset).where(t.dataset.c.name == name)).first()
         return to_dataset(row) if row else None
 
+    def find_dataset_by_id(self, dataset_id: str) -> DatasetRecord | None:
+        """Return the dataset of an id, or None."""
+        with self.read() as connection:
+            row = connection.execute(sa.select(t.dataset).where(t.dataset.c.id == dataset_id)).first()
+        return to_dataset(row) if row else None
+
     def list_datasets(self) -> list[DatasetRecord]:
         """List all datasets by name."""
         with self.read() as connection:
@@ -132,22 +170,38 @@ class Catalog:
         with self.read() as connection:
             return [to_version(row) for row in connection.execute(query)]
 
-    def read_pages(self, version_id: str) -> list[tuple[str, bytes]]:
-        """Return the hash and the encoded bytes of a version's manifest pages, in order."""
+    def list_page_hashes(self, version_id: str) -> list[str]:
+        """List the hashes of a version's manifest pages, in order."""
         query = (
-            sa.select(t.page.c.hash, t.page.c.encoded)
-            .join(t.version_page, t.version_page.c.page_hash == t.page.c.hash)
+            sa.select(t.version_page.c.page_hash)
             .where(t.version_page.c.version_id == version_id)
             .order_by(t.version_page.c.position)
         )
         with self.read() as connection:
-            return [(row.hash, row.encoded) for row in connection.execute(query)]
+            return [row.page_hash for row in connection.execute(query)]
+
+    def read_pages(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        """Return encoded manifest pages by hash; unknown ones are left out."""
+        found: dict[str, bytes] = {}
+        if not hashes:
+            return found
+        with self.read() as connection:
+            for start in range(0, len(hashes), _IN_LIMIT):
+                run = hashes[start : start + _IN_LIMIT]
+                rows = connection.execute(sa.select(t.page.c.hash, t.page.c.encoded).where(t.page.c.hash.in_(run)))
+                found.update((row.hash, bytes(row.encoded)) for row in rows)
+        return found
 
     def read_arrow_schema(self, schema_id: str) -> bytes:
         """Return an encoded arrow schema."""
         query = sa.select(t.arrow_schema.c.encoded).where(t.arrow_schema.c.id == schema_id)
         with self.read() as connection:
-            return bytes(connection.execute(query).scalar_one())
+            encoded = bytes(connection.execute(query).scalar_one())
+        if content_hash(encoded) != schema_id:
+            raise CorruptObjectError(
+                f"Arrow schema {schema_id} is damaged.", hint="Restore the catalog from a backup.", schema=schema_id
+            )
+        return encoded
 
     def read_objects(self, object_ids: Sequence[str]) -> dict[str, ObjectRecord]:
         """Return the records of some objects by id; unknown ids are left out."""
@@ -185,15 +239,20 @@ class Catalog:
             for start in range(0, len(object_ids), _IN_LIMIT):
                 run = object_ids[start : start + _IN_LIMIT]
                 query = sa.select(t.derived).where(t.derived.c.object_id.in_(run), t.derived.c.kind == kind)
-                found.update((row.object_id, row.encoded) for row in connection.execute(query))
-        return found
+                found.update((row.object_id, bytes(row.encoded)) for row in connection.execute(query))
+        # A damaged value is one that is not there: it is computed again.
+        return {i: kept[_DIGEST:] for i, kept in found.items() if blake3(kept[_DIGEST:]).digest() == kept[:_DIGEST]}
 
     def write_derived(self, kind: str, encoded: dict[str, bytes]) -> None:
         """Keep what was computed of this kind from objects; what is known already stays."""
         with self.write() as connection:
             query = sa.select(t.derived.c.object_id).where(t.derived.c.kind == kind)
             known = {row.object_id for row in connection.execute(query.where(t.derived.c.object_id.in_(list(encoded))))}
-            rows = [{"object_id": i, "kind": kind, "encoded": e} for i, e in encoded.items() if i not in known]
+            rows = [
+                {"object_id": i, "kind": kind, "encoded": blake3(value).digest() + value}
+                for i, value in encoded.items()
+                if i not in known
+            ]
             if rows:
                 connection.execute(sa.insert(t.derived), rows)
 

@@ -15,7 +15,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog, move_ref
 from foldstore.datastore.catalog.decoding import to_version
 from foldstore.datastore.catalog.journal import Journal
-from foldstore.datastore.catalog.records import ObjectRecord, PageRecord, RefRecord, VersionRecord
+from foldstore.datastore.catalog.records import Basis, ObjectRecord, PageRecord, RefRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.errors import ConflictError
 from foldstore.types import Clock, Status, format_time
@@ -29,7 +29,8 @@ class Flip:
     """Everything that becomes visible at once.
 
     `head` is the branch as it was read: the flip fails when somebody moved it since. A quarantined
-    version leaves it where it is. `page_hashes` are all pages in order, `new_pages` those that the parent
+    version leaves it where it is. `basis` is what the version was judged by: the flip fails when a newer one
+    was set since. `page_hashes` are all pages in order, `new_pages` those that the parent
     does not have.
     """
 
@@ -38,6 +39,7 @@ class Flip:
     page_hashes: Sequence[str]
     new_pages: Sequence[PageRecord]
     head: RefRecord
+    basis: Basis
     report: dict[str, Any] | None = None
 
 
@@ -92,6 +94,7 @@ def flip(catalog: Catalog, journal: Journal, change: Flip) -> VersionRecord:
     """
     with catalog.write() as connection:
         _refuse_sealed(connection, change)
+        _refuse_other_basis(connection, change.basis)
         number = connection.execute(
             sa.update(t.dataset)
             .where(t.dataset.c.id == change.version.dataset_id)
@@ -153,6 +156,17 @@ def _refuse_sealed(connection: sa.Connection, change: Flip) -> None:
     if gone or len(_known_objects(connection, needed)) < len(needed):
         raise ConflictError(
             "Cells of the dataset were sealed meanwhile.", retry=True, hint="Do the same again: it will read nulls."
+        )
+
+
+def _refuse_other_basis(connection: sa.Connection, basis: Basis) -> None:
+    """Refuse to act on a judgement by a document that has a newer version since."""
+    newest = sa.select(sa.func.max(t.document.c.version)).where(
+        t.document.c.kind == basis.kind, t.document.c.name == basis.name
+    )
+    if (connection.execute(newest).scalar() or 0) != basis.version:
+        raise ConflictError(
+            f"A new {basis.kind} of {basis.name!r} was set meanwhile.", retry=True, hint="Do the same again."
         )
 
 

@@ -64,6 +64,10 @@ def _create_engine(url: str) -> sa.Engine:
         sa.event.listen(engine, "connect", _set_pragmas)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
+    if parsed.get_backend_name() != "postgresql":
+        raise StoreError(
+            f"A catalog cannot lie in {parsed.get_backend_name()}.", hint="Use postgresql+psycopg://… or the default."
+        )
     return sa.create_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
 

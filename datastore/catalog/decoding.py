@@ -15,6 +15,7 @@ from foldstore.datastore.catalog.records import (
     SealRecord,
     VersionRecord,
 )
+from foldstore.errors import CorruptObjectError
 from foldstore.types import Operation, Status
 
 
@@ -33,9 +34,14 @@ def to_dataset(row: sa.Row[Any]) -> DatasetRecord:
 def to_version(row: sa.Row[Any]) -> VersionRecord:
     """Read a row of `version`."""
     values = dict(row._mapping)  # noqa: SLF001  # the documented name for a row as a mapping
-    values["operation"] = Operation(row.operation)
-    values["status"] = Status(row.status)
-    values["properties"] = json.loads(row.properties)
+    try:
+        values["operation"] = Operation(row.operation)
+        values["status"] = Status(row.status)
+        values["properties"] = json.loads(row.properties)
+    except ValueError as error:
+        raise CorruptObjectError(
+            f"The catalog's row of version {row.number} is damaged: {error}.", hint="Restore the catalog from a backup."
+        ) from error
     return VersionRecord(**values)
 
 

@@ -88,13 +88,17 @@ def test_commit_objects_describe_each_version(folder, numbers):
     assert oct(files[-1].stat().st_mode & 0o777) == "0o444"
 
 
+def _contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and "catalog" not in p.name}
+
+
 def test_a_failed_append_leaves_the_store_as_it_was(folder, store, numbers):
-    before = sorted(str(p) for p in folder.rglob("*") if p.is_file() and "catalog" not in p.name)
+    before = _contents(folder)
     with pytest.raises(DuplicateKeyError) as caught:
         numbers.append({"id": [9, 2]})
     assert caught.value.facts["groups"] == 1
     assert "id=2" in caught.value.message
-    assert sorted(str(p) for p in folder.rglob("*") if p.is_file() and "catalog" not in p.name)[: len(before)] == before
+    assert before.items() <= _contents(folder).items()
     assert not list((folder / "staging").iterdir())
     assert numbers.latest.number == 1
     assert store.verify().passed
@@ -116,7 +120,7 @@ def test_an_ambiguous_flip_is_looked_up_and_not_repeated(folder, monkeypatch):
 
     def flip_then_fail(*args):
         real(*args)
-        raise OSError("the connection broke after COMMIT")
+        raise RuntimeError("the connection broke after COMMIT")
 
     monkeypatch.setattr(commits, "flip", flip_then_fail)
     version = _write(storage, dataset, [1])
@@ -129,8 +133,8 @@ def test_a_flip_that_fails_before_it_commits_is_an_error(folder, monkeypatch):
     with foldstore.connect(folder) as store:
         store.create_dataset("numbers")
     dataset = storage.catalog.find_dataset("numbers")
-    monkeypatch.setattr(commits, "flip", lambda *_: (_ for _ in ()).throw(OSError("refused")))
-    with pytest.raises(OSError, match="refused"):
+    monkeypatch.setattr(commits, "flip", lambda *_: (_ for _ in ()).throw(RuntimeError("refused")))
+    with pytest.raises(RuntimeError, match="refused"):
         _write(storage, dataset, [1])
     assert storage.catalog.list_versions(dataset.id) == []
 
@@ -257,3 +261,55 @@ def test_an_empty_table_can_say_what_the_columns_are(store):
 def test_published_files_are_read_only(folder, numbers):
     for file in (folder / "objects").rglob("*.arrow"):
         assert oct(file.stat().st_mode & 0o777) == "0o444"
+
+
+@pytest.mark.parametrize("call", ["write", "finish"])
+def test_a_full_disk_is_an_error_of_the_store_and_leaves_it_as_it_was(store, numbers, monkeypatch, call):
+    import errno
+
+    from foldstore.datastore.files import HashingFile
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(HashingFile, call, fail)
+    with pytest.raises(foldstore.FoldstoreError, match="No space left on device") as caught:
+        numbers.append({"id": [3]})
+    assert caught.value.exit_code == 3
+    monkeypatch.undo()
+    assert numbers.latest.number == 1
+    assert store.verify().passed
+    assert numbers.append({"id": [3]}).number == 2
+
+
+def test_writers_with_one_idempotency_key_at_once_make_one_version(folder, store):
+    store.create_dataset("numbers")
+    made, errors = [], []
+
+    def write():
+        try:
+            with foldstore.connect(folder) as mine:
+                made.append(mine.dataset("numbers").append({"id": [1]}, idempotency_key="once").version_id)
+        except Exception as error:  # noqa: BLE001  # told to the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(set(made)) == 1
+    assert store.dataset("numbers").latest.num_rows == 1
+
+
+def test_an_interrupted_append_leaves_nothing(folder, store, numbers):
+    def batches():
+        yield pa.record_batch({"id": [3]})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        numbers.append(batches())
+    assert numbers.latest.number == 1
+    assert not list((folder / "staging").iterdir())
+    assert store.verify().passed

@@ -72,3 +72,32 @@ def test_one_name_as_a_key_is_a_list_of_one(store):
     with pytest.raises(foldstore.FoldstoreError) as caught:
         store.create_dataset("n", key="id")
     assert caught.value.hint == "Write key=['id']."
+
+
+@pytest.mark.parametrize(
+    ("before", "twice"),
+    [
+        ([float("nan"), 1.0], float("nan")),
+        ([0.0, 5.0], -0.0),
+        (pa.array(["a", "b"]).dictionary_encode(), pa.array(["b"]).dictionary_encode()),
+        (pa.array([1.5, 2.5]).dictionary_encode(), pa.array([2.5]).dictionary_encode()),
+        (pa.array([1, 2], pa.timestamp("ns")), pa.array([2], pa.timestamp("ns"))),
+        (pa.array([2**62, 5], pa.timestamp("s", "UTC")), pa.array([2**62], pa.timestamp("s", "UTC"))),
+        (pa.array([1, 2], pa.time64("ns")), pa.array([2], pa.time64("ns"))),
+        (pa.array([-(2**31), 2], pa.date32()), pa.array([-(2**31)], pa.date32())),
+        (pa.array([2**64 - 1, 1], pa.uint64()), pa.array([2**64 - 1], pa.uint64())),
+        (["x" * 200, "y"], "x" * 200),
+        ([True, False], True),
+        ([b"\x00", b"\x01"], b"\x01"),
+    ],
+    ids=str,
+)
+def test_keys_of_every_type_are_told_apart_by_value(store, before, twice):
+    dataset = store.create_dataset("keyed", key=["k"])
+    first = before if isinstance(before, pa.Array) else pa.array(before)
+    again = twice if isinstance(twice, pa.Array) else pa.array([twice], first.type)
+    dataset.append(pa.table({"k": first}))
+    with pytest.raises(DuplicateKeyError) as caught:
+        dataset.append(pa.table({"k": again}))
+    assert caught.value.facts["groups"] == 1
+    assert dataset.latest.num_rows == 2

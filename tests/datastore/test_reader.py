@@ -1,5 +1,6 @@
 """Reads: mapped and not copied, verified once, damage found."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,90 @@ def test_a_change_of_the_catalog_by_hand_is_found(folder):
         assert {fault.what for fault in store.verify().faults} == {"version"}
         with pytest.raises(CorruptObjectError, match="Manifest page"):
             store.version("n@1").to_arrow()
+
+
+def _nested_table():
+    words = pa.array(["a", "b", "a"]).dictionary_encode()
+    return pa.table(
+        {
+            "t": pa.array([1, 2, 3], pa.timestamp("us", "UTC")),
+            "x": [1.0, None, 3.0],
+            "l": pa.ListArray.from_arrays(pa.array([0, 2, 2, 3], pa.int32()), words),
+            "s": [{"a": 1}, None, {"a": 3}],
+        }
+    )
+
+
+def test_a_flipped_bit_gives_the_true_values_or_an_error_and_never_others(folder):
+    with foldstore.connect(folder) as store:
+        store.create_dataset("n").append(_nested_table())
+    path = _only_object(folder)
+    data = path.read_bytes()
+    path.chmod(0o644)
+    expected = _nested_table().to_pylist()
+    for offset in range(0, len(data), 13):
+        flipped = bytearray(data)
+        flipped[offset] ^= 1 << (offset % 8)
+        path.write_bytes(flipped)
+        with foldstore.connect(folder) as store:
+            try:
+                table = store.version("n@1").to_arrow()
+                table.validate(full=True)
+                found = table.to_pylist()
+            except CorruptObjectError:
+                found = expected
+            assert found == expected, f"byte {offset} of {len(data)}"
+            assert not store.verify().passed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE object SET zones = substr(zones, 1, 20)",
+        "UPDATE arrow_schema SET encoded = substr(encoded, 1, 20)",
+        "DELETE FROM version_page",
+        "UPDATE version SET properties = '{'",
+        "UPDATE version SET status = 'published', operation = 'nothing'",
+    ],
+)
+def test_damage_of_the_catalog_is_an_error_and_never_other_rows(folder, damage):
+    import sqlite3
+
+    with foldstore.connect(folder) as store:
+        store.create_dataset("n").append({"n": [1]})
+    connection = sqlite3.connect(folder / "catalog.db")
+    connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with foldstore.connect(folder) as store:
+        with pytest.raises(foldstore.FoldstoreError):
+            store.version("n@1").to_arrow()
+        with suppress(CorruptObjectError):  # the list of versions itself may not be readable
+            assert not store.verify().passed
+
+
+def test_a_damaged_commit_object_is_found(folder):
+    with foldstore.connect(folder) as store:
+        dataset = store.create_dataset("n")
+        dataset.append({"n": [1]})
+        dataset.append({"n": [2]})
+        victim = min((folder / "commits").rglob("*.json"))
+        victim.chmod(0o644)
+        victim.write_text(victim.read_text().replace('"num_rows":1', '"num_rows":2'))
+        assert [fault.message for fault in store.verify().faults] == [
+            "The commit object of version 1 says something else than the catalog."
+        ]
+
+
+def test_a_damaged_profile_is_computed_again(folder):
+    import sqlite3
+
+    with foldstore.connect(folder) as store:
+        expected = store.create_dataset("n").append({"n": [1, 2, 2]}).profile().id
+    connection = sqlite3.connect(folder / "catalog.db")
+    connection.execute("UPDATE derived SET encoded = zeroblob(100)")
+    connection.commit()
+    connection.close()
+    with foldstore.connect(folder) as store:
+        assert store.version("n@1").profile().id == expected
