@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from foldstore.views.values import display_values
+
 MAX_ROWS: Final = 10
 MAX_COLUMNS: Final = 20
 _MAX_CELL: Final = 80
@@ -12,12 +14,13 @@ _MAX_CELL: Final = 80
 
 def html_table(rows: pa.Table, caption: str) -> str:
     """Write the first rows and columns as HTML; what foreign data holds stays text."""
-    shown = rows.select(rows.schema.names[:MAX_COLUMNS]).slice(0, MAX_ROWS)
+    # By position: a result of SQL may repeat a name.
+    shown = rows.select(list(range(min(rows.num_columns, MAX_COLUMNS)))).slice(0, MAX_ROWS)
     head = "".join(
         f"<th>{escape(shorten(field.name))}<br><small>{escape(shorten(str(field.type)))}</small></th>"
         for field in shown.schema
     )
-    columns = [column.to_pylist() for column in shown.columns]
+    columns = [display_values(column) for column in shown.columns]
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(_cell(value))}</td>' for value in row)}</tr>" for row in zip(*columns, strict=True)
     )

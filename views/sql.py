@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
-from foldstore.errors import InvalidQueryError
+from foldstore.errors import InvalidNameError, InvalidQueryError, NotFoundError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
 from foldstore.views.source import Source
+from foldstore.views.values import NO_VALUE, first_without_python_value
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
     ----------
     query : str
         One query that only reads. Names with ``@``, ``#`` or ``.`` are quoted: ``FROM "flights@3"``.
+        Case does not matter.
     params : sequence or mapping, optional
         Values for ``?`` or ``$name``, bound and never formatted into the text.
     resolve : callable
@@ -41,7 +43,7 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         From `resolve`, for a name that it does not know.
     """
     parsed = engine.parse_query(query)
-    found = {name: resolve(name) for name in parsed.tables}
+    found = {name: _resolved(name, resolve) for name in parsed.tables}
     tables = {name: _table(each, parsed.columns_of(_names(each))) for name, each in found.items()}
     try:
         return SqlResult(engine, parsed, tables, params)
@@ -107,9 +109,18 @@ class SqlResult:
         return frames.to_pandas(self.to_arrow())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return the rows as tuples of Python values."""
+        """Return the rows as tuples of Python values.
+
+        Raises
+        ------
+        InvalidQueryError
+            When Python has no such value: dates outside the years 1 to 9999, parts of a microsecond.
+        """
         table = self.to_arrow()
-        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        try:
+            return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        except NO_VALUE as error:
+            raise _no_python_value(table, error) from error
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_reader().__arrow_c_stream__(requested_schema)
@@ -133,3 +144,24 @@ class SqlResult:
     def _run(self) -> QueryResult:
         started, self._started = self._started, None
         return started or self._engine.run_query(self._query, self._tables, self._params)
+
+
+def _no_python_value(table: pa.Table, error: BaseException) -> InvalidQueryError:
+    found = first_without_python_value(zip(table.schema.names, table.columns, strict=True))
+    name, shown = found or ("?", str(error))
+    return InvalidQueryError(
+        f"Python has no value for {shown} in column {name!r}.",
+        hint="Read it with to_arrow(), or as text: SELECT x::VARCHAR.",
+        code="no-python-value",
+        column=name,
+    )
+
+
+def _resolved(name: str, resolve: Resolve) -> "pa.Table | Source | View":
+    """Look a name up as written, then in lower case: SQL ignores case, and stored names have none."""
+    try:
+        return resolve(name)
+    except (NotFoundError, InvalidNameError):
+        if name == name.lower():
+            raise
+    return resolve(name.lower())

@@ -72,8 +72,10 @@ def make_select(
     if not names:
         raise UsageError("select() needs at least one column.", hint="Name columns, or give name='expression'.")
     for name in names:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             raise UsageError(f"A column is named by a str, not {type(name).__name__}.", hint="select('a', b='x + 1')")
+        if not name or not name.isprintable():
+            raise UsageError(f"{ascii(name)[:80]} cannot name a column.", hint="select('a', b='x + 1')")
         if names.count(name) > 1:
             raise UsageError(f"select() names {name!r} twice.", hint="Give each column a name of its own.", column=name)
     for name in columns:

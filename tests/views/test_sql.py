@@ -145,3 +145,32 @@ def test_a_misspelt_column_is_still_told_what_there_is():
     with Engine() as engine, pytest.raises(InvalidQueryError) as caught:
         run_sql("SELECT arr_dely FROM t", None, {"t": source}.__getitem__, engine=engine)
     assert "arr_delay" in str(caught.value)
+
+
+def test_a_result_that_repeats_a_name_goes_where_columns_have_places(engine: Engine) -> None:
+    result = sql(engine, "SELECT 1 AS a, 2 AS a")
+    assert result.rows() == [(1, 2)]
+    assert result.to_arrow().column_names == ["a", "a"]
+    assert "<td>2</td>" in result._repr_html_()
+    with pytest.raises(InvalidQueryError, match="several named 'a'") as caught:
+        result.to_polars()
+    assert caught.value.code == "repeated-column"
+
+
+def test_a_value_that_python_does_not_have_is_shown_and_refused_as_a_row(engine: Engine) -> None:
+    result = sql(engine, "SELECT 1 AS i, TIMESTAMP '290000-01-01' AS far")
+    with pytest.raises(InvalidQueryError, match=r"290000-01-01T00:00:00\.000000 in column 'far'") as caught:
+        result.rows()
+    assert "to_arrow()" in str(caught.value.hint)
+    assert "290000-01-01T00:00:00" in result._repr_html_()
+    with pytest.raises(InvalidQueryError, match="000000001"):
+        sql(engine, "SELECT TIMESTAMP_NS '2020-01-01 00:00:00.000000001' AS x").rows()
+
+
+def test_names_of_datasets_are_found_whatever_their_case(engine: Engine) -> None:
+    names = Names(flights=NEW)
+    for written in ("FLIGHTS", "Flights", '"Flights"', '"FLIGHTS@1"'):
+        assert sql(engine, f"SELECT count(*) FROM {written}", names=names).rows() == [(3,)]
+    assert sql(engine, "SELECT FLIGHTS.k FROM Flights WHERE flights.K = 2", names=names).rows() == [(2,)]
+    with pytest.raises(NotFoundError, match="no dataset 'other'"):
+        sql(engine, "FROM Other")

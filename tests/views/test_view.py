@@ -82,6 +82,14 @@ class TestSteps:
             (lambda view: view.limit(-1), UsageError, "number of rows"),
             (lambda view: view.limit(True), UsageError, "number of rows"),
             (lambda view: view.limit("1"), UsageError, "number of rows"),
+            (lambda view: view.limit(None), UsageError, "number of rows"),
+            (lambda view: view.where(None), InvalidExpressionError, "is a str, not NoneType"),
+            (lambda view: view.select(5), UsageError, "named by a str, not int"),
+            (lambda view: view.select(["carrier"]), UsageError, "named by a str, not list"),
+            (lambda view: view.select(""), UsageError, "cannot name a column"),
+            (lambda view: view.select(x=5), InvalidExpressionError, "is a str, not int"),
+            (lambda view: view.select(**{"\ud800": "1"}), UsageError, "cannot name a column"),
+            (lambda view: view.select(**{"a\x1b[31m": "1"}), UsageError, "cannot name a column"),
         ],
     )
     def test_a_wrong_step_fails_when_it_is_written(
