@@ -1,1 +1,1 @@
-"""HTTP: the app and its routers, over the handles of `foldstore.store`. No route exists yet."""
+"""HTTP: the app and its routers, over the handles of `foldstore.store`; every route but three needs a token."""

@@ -1,0 +1,38 @@
+"""Who may do what over HTTP: scopes, roles as named sets of them, and the scope that each route needs.
+
+Default deny: a path that is in neither table does not exist, whatever routes the app has.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+SCOPES: Final = frozenset(
+    {
+        "datasets:read",
+        "datasets:write",
+        "features:read",
+        "sql:run",
+        "pools:evaluate",
+        "pools:admin",
+        "labels:open",
+        "admin",
+    }
+)
+
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "viewer": frozenset({"datasets:read", "features:read", "sql:run"}),
+    "editor": frozenset({"datasets:read", "datasets:write", "features:read", "sql:run"}),
+    "serving": frozenset({"features:read"}),
+    "evaluator": frozenset({"datasets:read", "pools:evaluate"}),
+    "steward": frozenset({"datasets:read", "pools:admin", "labels:open"}),
+    "admin": SCOPES - {"labels:open"},  # only a steward opens sealed labels
+}
+
+PUBLIC_PATHS: Final = frozenset({"/healthz", "/readyz", "/version"})
+
+# None: any token will do.
+SCOPE_BY_PATH: Final[Mapping[str, str | None]] = {
+    "/v1/features:get": "features:read",
+    "/get-online-features": "features:read",
+    "/openapi.json": None,
+}

@@ -1,0 +1,128 @@
+"""The gate before every route: no token, no answer; and no error leaves but as a problem document."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from anyio import to_thread
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foldstore.api.access import PUBLIC_PATHS, SCOPE_BY_PATH
+from foldstore.api.problem import problem_of
+from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
+from foldstore.errors import NotFoundError, RefusedError
+
+_STALE_AFTER: Final = timedelta(seconds=2)  # how long a revoked token may still count
+_CACHED: Final = 4_096
+_SCHEME: Final = b"bearer "
+_HEADERS: Final = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    token: Token | None
+    loaded_at: datetime
+
+
+class Authenticator:
+    """Tells whose token a request carries.
+
+    Tokens are looked up in the catalog at most every two seconds each, unknown ones as well, so that both take
+    the same path.
+
+    Parameters
+    ----------
+    vault : TokenVault
+        Where tokens are known.
+    """
+
+    __slots__ = ("_known", "_vault")
+
+    def __init__(self, vault: TokenVault) -> None:
+        self._vault = vault
+        self._known: dict[str, _Known] = {}
+
+    async def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Token:
+        """Return the token of a request.
+
+        Raises
+        ------
+        UnauthenticatedError
+            When there is none that counts.
+        """
+        given = [value for name, value in headers if name == b"authorization"]
+        if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
+            raise unauthenticated()
+        token_id, secret = parse_token(given[0][len(_SCHEME) :].decode("latin-1"))
+        now = self._vault.clock()
+        known = self._known.get(token_id)
+        if known is None or not timedelta(0) <= now - known.loaded_at < _STALE_AFTER:
+            known = _Known(await to_thread.run_sync(self._vault.find, token_id), now)
+            if len(self._known) >= _CACHED:
+                self._known = {}
+            self._known[token_id] = known
+        return check_token(known.token, secret, now)
+
+
+class Gate:
+    """ASGI middleware: authenticates, authorizes by path, and answers every error.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What lies behind.
+    authenticator : Authenticator
+        Who tells whose token it is.
+    """
+
+    __slots__ = ("_app", "_authenticator")
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on to the route."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sent(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        try:
+            await self._authorize(scope)
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            answer = problem_of(error)
+            if started:
+                raise  # the status is out: only breaking the connection off can say that the answer is not whole
+            await answer(scope, receive, sent)
+
+    async def _authorize(self, scope: Scope) -> None:
+        path: Any = scope["path"]
+        if path in PUBLIC_PATHS:
+            return
+        token = await self._authenticator.authenticate(scope["headers"])
+        if path not in SCOPE_BY_PATH:
+            raise NotFoundError("There is nothing at this path.", hint="GET /openapi.json lists what there is.")
+        needed = SCOPE_BY_PATH[path]
+        if needed is not None and needed not in token.scopes:
+            raise RefusedError(
+                f"Role {token.role!r} may not do this: it needs the scope {needed!r}.",
+                hint="Ask for a token of another role.",
+                scope=needed,
+            )

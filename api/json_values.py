@@ -1,0 +1,114 @@
+"""Feature values as JSON, exactly: what a client reads back is the value, to the bit.
+
+Integers keep every digit. A float64 is written as the shortest decimal that reads back as it, a float32 as the
+shortest that reads back as that float32. NaN and the infinities, for which JSON has no number, are the texts
+``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` (as in protobuf's JSON), and their status is PRESENT: null means
+null. Times are RFC 3339 in UTC, bytes base64, decimals text, durations seconds with an ``s`` behind.
+"""
+
+import base64
+import datetime as dt
+import math
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from foldstore.views.splits.instant import format_instant
+
+_SAFE: Final = 2**53  # beyond it JavaScript's numbers lose digits
+_PLAIN: Final = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
+
+
+def json_values(values: Sequence[Any], kind: pa.DataType, *, wide_as_text: bool = False) -> Sequence[Any]:
+    """Return values as what the standard library's JSON writes exactly.
+
+    Parameters
+    ----------
+    values : sequence
+        Values of one feature, None for null.
+    kind : pyarrow.DataType
+        Their type.
+    wide_as_text : bool
+        Write integers beyond 2**53 as text, for clients that read every number as a double.
+
+    Examples
+    --------
+    >>> json_values([0.1, None, float("nan")], pa.float64())
+    [0.1, None, 'NaN']
+    >>> json_values([0.10000000149011612], pa.float32())
+    [0.1]
+    """
+    if pa.types.is_float32(kind):
+        return _marked(_shortest(values, np.dtype(np.float32)))
+    if pa.types.is_float16(kind):
+        return _marked(_shortest(values, np.dtype(np.float16)))
+    if pa.types.is_float64(kind):
+        return _marked(values)
+    if wide_as_text and pa.types.is_integer(kind):
+        return [str(value) if value is not None and not -_SAFE <= value <= _SAFE else value for value in values]
+    if any(test(kind) for test in _PLAIN):
+        return values
+    return [_converted(value, wide_as_text=wide_as_text) for value in values]
+
+
+def _shortest(values: Sequence[Any], kind: np.dtype[Any]) -> list[float | None]:
+    """Return the doubles whose own shortest decimal is that of the narrower float."""
+    if None in values:
+        filled = _shortest([0.0 if value is None else float(value) for value in values], kind)
+        return [None if value is None else short for value, short in zip(values, filled, strict=True)]
+    return [float(text) for text in np.array(values, dtype=kind).astype(str).tolist()]
+
+
+def _marked(values: Sequence[Any]) -> Sequence[Any]:
+    if all(value is None or math.isfinite(value) for value in values):
+        return values
+    return [value if value is None or math.isfinite(value) else _name(value) for value in values]
+
+
+def _name(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _converted(value: Any, *, wide_as_text: bool) -> Any:
+    def again(item: Any) -> Any:
+        return _converted(item, wide_as_text=wide_as_text)
+
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [again(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): again(item) for name, item in value.items()}
+    if isinstance(value, int):
+        return str(value) if wide_as_text and not -_SAFE <= value <= _SAFE else value
+    return next((write(value) for kind, write in _WRITERS if isinstance(value, kind)), str(value))
+
+
+def _in_utc(value: dt.datetime) -> str:
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+    return aware.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _seconds(nanoseconds: int) -> str:
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return f"{'-' if nanoseconds < 0 else ''}{seconds}{fraction}s"
+
+
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+# datetime comes before date, whose subclass it is.
+_WRITERS: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]]] = (
+    ((float, np.floating), lambda value: float(value) if math.isfinite(value) else _name(value)),
+    (Decimal, str),
+    (bytes, lambda value: base64.b64encode(value).decode()),
+    (np.datetime64, lambda value: format_instant(int(value.astype("datetime64[ns]").astype(np.int64)))),
+    (np.timedelta64, lambda value: _seconds(int(value.astype("timedelta64[ns]").astype(np.int64)))),
+    (dt.datetime, _in_utc),
+    ((dt.date, dt.time), lambda value: value.isoformat()),
+    (dt.timedelta, lambda value: _seconds(value // _MICROSECOND * 1_000)),
+)

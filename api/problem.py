@@ -1,0 +1,153 @@
+"""Every error over HTTP: one table of statuses, one form of answer (RFC 9457, `application/problem+json`).
+
+Routes raise; nothing but this module builds an error's answer. What went wrong inside is logged and not told.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from foldstore.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FoldstoreError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+    UnreadableError,
+    UsageError,
+    ValidationFailedError,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_LOG = logging.getLogger(__name__)
+
+
+class MalformedBodyError(UsageError):
+    """A body that is not JSON, or not JSON that anybody means."""
+
+    code = "malformed-body"
+
+
+class BodyTooLargeError(UsageError):
+    """A body beyond the limit."""
+
+    code = "body-too-large"
+
+
+class UnsupportedMediaError(UsageError):
+    """A body of a kind that no route takes."""
+
+    code = "unsupported-media-type"
+
+
+class BodyTimeoutError(UsageError):
+    """A body that did not arrive in time."""
+
+    code = "body-timeout"
+
+
+class UnauthenticatedError(RefusedError):
+    """No token, or one that does not count."""
+
+    code = "unauthenticated"
+
+
+class NotReadyError(StoreError):
+    """The server cannot answer yet, or no longer."""
+
+    code = "not-ready"
+
+
+# The nearest class in an error's line of descent decides.
+STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
+    MalformedBodyError: 400,
+    UnauthenticatedError: 401,
+    RefusedError: 403,
+    NotFoundError: 404,
+    BodyTimeoutError: 408,
+    AlreadyExistsError: 409,
+    ConflictError: 409,
+    ValidationFailedError: 409,
+    BodyTooLargeError: 413,
+    UnsupportedMediaError: 415,
+    UsageError: 422,
+    UnreadableError: 500,
+    StoreError: 503,
+    FoldstoreError: 500,
+}
+_CODE_BY_STATUS: Final = {404: "not-found", 405: "method-not-allowed"}
+
+
+def status_of(error: FoldstoreError) -> int:
+    """Return the HTTP status of an error.
+
+    Examples
+    --------
+    >>> from foldstore.errors import ColumnNotFoundError
+    >>> status_of(ColumnNotFoundError("no such column"))
+    404
+    """
+    return next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
+
+
+def problem(
+    status: int, code: str, detail: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Build an answer that says what went wrong."""
+    body = {
+        "type": f"urn:foldstore:error:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:uuid:{uuid4()}",
+        "code": code,
+        "hint": hint,
+    }
+    return Response(json.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Response:
+    """Build the answer for an error; what is not the caller's doing is logged, and named by its number alone."""
+    if not isinstance(error, FoldstoreError):
+        return _internal(500, "internal", error)
+    status = status_of(error)
+    if status >= 500 and not isinstance(error, NotReadyError):
+        return _internal(status, error.code, error)
+    headers: dict[str, str] = {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status in {408, 413}:
+        headers["connection"] = "close"  # the rest of the body is not read
+    return problem(status, error.code, error.message, hint=error.hint, headers=headers)
+
+
+def _internal(status: int, code: str, error: Exception) -> Response:
+    answer = problem(status, code, "The server could not answer.", hint="Report the instance to the operator.")
+    _LOG.error("%s", json.loads(bytes(answer.body))["instance"], exc_info=error)
+    return answer
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make the app answer every error in this form, those of the framework included."""
+
+    async def of_foldstore(_request: Request, error: Exception) -> Response:
+        return problem_of(error)
+
+    async def of_http(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            return problem_of(error)
+        code = _CODE_BY_STATUS.get(error.status_code, "http")
+        detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
+        return problem(error.status_code, code, f"{detail}.", headers=error.headers)
+
+    app.add_exception_handler(FoldstoreError, of_foldstore)
+    app.add_exception_handler(HTTPException, of_http)

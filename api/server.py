@@ -1,0 +1,170 @@
+"""Runs the app in uvicorn: in the foreground, or in a thread on a free port for a demo or a test."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from foldstore.api.app import create_app
+from foldstore.api.lookup import OnlineFeatures
+from foldstore.api.request_body import Limits
+from foldstore.api.tokens import TokenVault
+from foldstore.errors import RefusedError, StoreError
+
+LOOPBACK: Final = "127.0.0.1"
+PORT: Final = 8765
+_START_SECONDS: Final = 15.0
+
+
+def serve(
+    features: OnlineFeatures,
+    tokens: TokenVault,
+    *,
+    host: str = LOOPBACK,
+    port: int = PORT,
+    limits: Limits | None = None,
+    is_ready: Callable[[], bool] | None = None,
+    on_start: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until the process is told to end.
+
+    Parameters
+    ----------
+    features, tokens, limits, is_ready
+        See `foldstore.api.app.create_app`.
+    host : str
+        Where to listen; only this machine unless told otherwise.
+    port : int
+        Which port; 0 for any that is free.
+    on_start : callable, optional
+        Told the server's URL when it listens.
+
+    Raises
+    ------
+    RefusedError
+        When other machines could connect, and there is no token.
+    StoreError
+        When the port is taken.
+    """
+    if not is_loopback(host) and not tokens.list():
+        raise RefusedError(
+            f"Nobody could ask a server on {host}: there is no token.", hint="Make one with `foldstore token create`."
+        )
+    app = create_app(features, tokens, limits=limits, is_ready=is_ready)
+    with listen(host, port) as listener:
+        if on_start is not None:
+            on_start(url_of(listener))
+        _server(app).run(sockets=[listener])
+
+
+class BackgroundServer:
+    """An app served from a thread of this process, as a context manager.
+
+    Parameters
+    ----------
+    app : ASGI application
+        From `create_app`.
+    host : str
+        Where to listen.
+    port : int
+        Which port; any that is free unless given.
+
+    Examples
+    --------
+    ::
+
+        with BackgroundServer(create_app(features, tokens)) as server:
+            ...  # server.url
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> None:
+        self._listener = listen(host, port)
+        self.url = url_of(self._listener)
+        self._server = _server(app)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="foldstore-server", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.close()
+                raise StoreError(f"The server on {self.url} did not start.", hint="Its log says why.")
+            time.sleep(0.005)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer what was begun, and stop."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_START_SECONDS)
+        self._listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket; port 0 takes any that is free.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise StoreError(
+            f"No server can listen on {host} port {port}: {error}.", hint="Choose another port, or 0 for any."
+        ) from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can connect.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+    (True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+            ws="none",
+            lifespan="off",
+        )
+    )

@@ -1,0 +1,265 @@
+"""Bearer tokens: `foldstore_<id>_<secret>_<crc>`; of the secret only its SHA-256 is kept.
+
+The id is how a token is looked up, the secret has 256 random bits and so needs no slow hash, and the checksum lets
+scanners of sources and logs know a token when they see one.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from foldstore.api.access import ROLES, SCOPES
+from foldstore.api.problem import UnauthenticatedError
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.types import Clock, format_time, parse_time, utc_now
+
+KIND: Final = "token"
+_PREFIX: Final = "foldstore"
+_BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID_LETTERS: Final = string.ascii_lowercase + string.digits
+_SECRET_LENGTH: Final = 43  # 62**43 > 2**256
+_CRC_LENGTH: Final = 6  # 62**6 > 2**32
+_TOKEN: Final = re.compile(r"foldstore_([a-z0-9]{8})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What is known of a token; its secret is not.
+
+    Attributes
+    ----------
+    id : str
+        The eight characters that name it.
+    role : str
+        The role it was made for.
+    scopes : tuple of str
+        What it may do.
+    label : str
+        What it is for.
+    created_at : datetime
+        When it was made.
+    expires_at, revoked_at : datetime or None
+        From when on it does not count.
+    """
+
+    id: str
+    role: str
+    scopes: tuple[str, ...]
+    label: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    secret_hash: str = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what may be shown, as plain data."""
+        return {name: value for name, value in _encode(self).items() if name != "secret_sha256"}
+
+
+class TokenDocuments(Protocol):
+    """Where tokens are kept: the Registry of kind ``token``."""
+
+    def put(self, name: str, body: Any, *, author: str, message: str = "", created_at: str) -> Any:
+        """Add a version of a document."""
+
+    def find(self, name: str) -> Any:
+        """Return the newest version of a document, its content as `body`; None when there is none."""
+
+    def list_names(self) -> list[str]:
+        """List the names that have a document."""
+
+
+class TokenVault:
+    """Makes, revokes and knows tokens.
+
+    Parameters
+    ----------
+    documents : TokenDocuments
+        ``Registry(catalog, "token")``.
+    clock : callable
+        What time it is.
+    """
+
+    __slots__ = ("_documents", "clock")
+
+    def __init__(self, documents: TokenDocuments, *, clock: Clock = utc_now) -> None:
+        self._documents = documents
+        self.clock = clock
+
+    def create(
+        self,
+        role: str,
+        *,
+        author: str,
+        label: str = "",
+        expires_in: timedelta | None = None,
+        scopes: Sequence[str] | None = None,
+    ) -> tuple[str, Token]:
+        """Make a token and return its text, which is shown this once, and what is kept of it.
+
+        Parameters
+        ----------
+        role : str
+            ``viewer``, ``editor``, ``serving``, ``evaluator``, ``steward`` or ``admin``.
+        author : str
+            Who makes it.
+        label : str
+            What it is for.
+        expires_in : timedelta, optional
+            How long it counts; until it is revoked unless given.
+        scopes : sequence of str, optional
+            Fewer scopes than the role has.
+
+        Raises
+        ------
+        UsageError
+            When there is no such role, or a scope is not the role's.
+        """
+        now = self.clock()
+        if expires_in is not None and expires_in <= timedelta(0):
+            raise UsageError("The token would be expired already.", hint="Give a length of time above zero.")
+        token_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
+        secret = _base62(int.from_bytes(secrets.token_bytes(32)), _SECRET_LENGTH)
+        token = Token(
+            id=token_id,
+            role=role,
+            scopes=_scopes(role, scopes),
+            label=label[:200],
+            created_at=now,
+            expires_at=None if expires_in is None else now + expires_in,
+            secret_hash=_hash(secret),
+        )
+        self._keep(token, author, f"token for {role}", now)
+        return _with_checksum(f"{_PREFIX}_{token_id}_{secret}"), token
+
+    def revoke(self, token_id: str, *, author: str) -> Token:
+        """Make a token count no longer; running servers notice within seconds.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such token.
+        """
+        token = self.find(token_id)
+        if token is None:
+            known = self._documents.list_names()
+            raise NotFoundError(f"There is no token {ascii(token_id)[:40]}.", hint=did_you_mean(token_id[:40], known))
+        now = self.clock()
+        revoked = _decode(_encode(token) | {"revoked_at": format_time(token.revoked_at or now)})
+        self._keep(revoked, author, "revoked", now)
+        return revoked
+
+    def find(self, token_id: str) -> Token | None:
+        """Return what is known of a token."""
+        document = self._documents.find(token_id)
+        return None if document is None else _decode(document.body)
+
+    def list(self) -> list[Token]:
+        """List the tokens, by id."""
+        found = [self.find(token_id) for token_id in self._documents.list_names()]
+        return [token for token in found if token is not None]
+
+    def _keep(self, token: Token, author: str, message: str, now: datetime) -> None:
+        self._documents.put(token.id, _encode(token), author=author, message=message, created_at=format_time(now))
+
+
+def parse_token(text: str) -> tuple[str, str]:
+    """Return a token's id and secret.
+
+    Raises
+    ------
+    UnauthenticatedError
+        When the text is not a token, or its checksum is wrong.
+    """
+    match = _TOKEN.fullmatch(text)
+    if match is None or not hmac.compare_digest(_with_checksum(text[: -_CRC_LENGTH - 1]), text):
+        raise unauthenticated()
+    return match[1], match[2]
+
+
+def check_token(token: Token | None, secret: str, now: datetime) -> Token:
+    """Return the token when the secret is its own and it counts; an unknown one takes the same work.
+
+    Raises
+    ------
+    UnauthenticatedError
+        When it does not count.
+    """
+    expected = _NOBODYS_HASH if token is None else token.secret_hash
+    right = hmac.compare_digest(_hash(secret), expected)
+    if not right or token is None or token.revoked_at is not None:
+        raise unauthenticated()
+    if token.expires_at is not None and token.expires_at <= now:
+        raise unauthenticated()
+    return token
+
+
+def unauthenticated() -> UnauthenticatedError:
+    """Build the one error for no token, a wrong, an unknown, an expired and a revoked one."""
+    return UnauthenticatedError(
+        "This needs a valid token.",
+        hint="Send the header 'Authorization: Bearer foldstore_...'; `foldstore token` makes one.",
+    )
+
+
+def _scopes(role: str, scopes: Sequence[str] | None) -> tuple[str, ...]:
+    if role not in ROLES:
+        raise UsageError(f"There is no role {ascii(role)[:40]}.", hint=did_you_mean(str(role)[:40], ROLES))
+    allowed = ROLES[role]
+    chosen = allowed if scopes is None else frozenset(scopes)
+    for scope in sorted(chosen - allowed):
+        known = ", ".join(sorted(allowed)) if scope in SCOPES else did_you_mean(scope, SCOPES)
+        raise UsageError(f"Role {role!r} does not have the scope {ascii(scope)[:40]}.", hint=f"It has: {known}.")
+    return tuple(sorted(chosen))
+
+
+def _encode(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "role": token.role,
+        "scopes": list(token.scopes),
+        "label": token.label,
+        "created_at": format_time(token.created_at),
+        "expires_at": None if token.expires_at is None else format_time(token.expires_at),
+        "revoked_at": None if token.revoked_at is None else format_time(token.revoked_at),
+        "secret_sha256": token.secret_hash,
+    }
+
+
+def _decode(body: Any) -> Token:
+    return Token(
+        id=body["id"],
+        role=body["role"],
+        scopes=tuple(body["scopes"]),
+        label=body["label"],
+        created_at=parse_time(body["created_at"]),
+        expires_at=None if body["expires_at"] is None else parse_time(body["expires_at"]),
+        revoked_at=None if body["revoked_at"] is None else parse_time(body["revoked_at"]),
+        secret_hash=body["secret_sha256"],
+    )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _with_checksum(text: str) -> str:
+    return f"{text}_{_base62(zlib.crc32(text.encode()), _CRC_LENGTH)}"
+
+
+def _base62(number: int, length: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits.rjust(length, _BASE62[0])
+
+
+_NOBODYS_HASH: Final = _hash("nobody's secret")

@@ -1,0 +1,105 @@
+"""The server on a real port of this machine."""
+
+import http.client
+import json
+import logging
+import socket
+
+import pytest
+
+from foldstore.api.app import create_app
+from foldstore.api.server import BackgroundServer, is_loopback, listen, serve, url_of
+from foldstore.errors import RefusedError, StoreError
+from tests.api.conftest import AT, assert_problem
+
+
+class Answer:
+    """What `assert_problem` looks at."""
+
+    def __init__(self, response):
+        self.status_code = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.text = response.read().decode()
+
+    def json(self):
+        return json.loads(self.text)
+
+
+def ask(url, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request(method, path, body, headers or {})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def server(app):
+    with BackgroundServer(app) as running:
+        yield running
+
+
+def test_a_lookup_over_a_socket_gives_the_value(server, token):
+    body = json.dumps({"service": "svc@1", "entities": {"driver_id": [1]}, "at": AT})
+    answer = ask(server.url, "POST", "/v1/features:get", body, {"authorization": f"Bearer {token[0]}"})
+    assert answer.status_code == 200
+    assert answer.json()["features"]["x"]["values"] == [2**63 - 1]
+    assert "server" not in answer.headers
+
+
+def test_raw_paths_that_climb_are_closed(server, token):
+    header = {"authorization": f"Bearer {token[0]}"}
+    for path in ("/healthz/../v1/features:get", "/../../etc/passwd", "//healthz", "/%2e%2e/healthz", "/healthz%2f"):
+        assert_problem(ask(server.url, "GET", path), 401, "unauthenticated")
+        assert_problem(ask(server.url, "GET", path, headers=header), 404, "not-found")
+
+
+def test_a_huge_body_ends_the_connection(server, token):
+    header = {"authorization": f"Bearer {token[0]}"}
+    answer = ask(server.url, "POST", "/v1/features:get", b" " * (1 << 21), header)
+    assert_problem(answer, 413, "body-too-large")
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_stopped_server_lets_go_of_its_port(app):
+    with BackgroundServer(app) as running:
+        assert ask(running.url, "GET", "/healthz").status_code == 200
+        host, port = running.url.removeprefix("http://").split(":")
+    listen(host, int(port)).close()
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise(server):
+    assert server.url.startswith("http://127.0.0.1:")
+    assert is_loopback("::1")
+    assert is_loopback("localhost")
+    assert not is_loopback("0.0.0.0")  # noqa: S104 - that is what is tested
+    assert not is_loopback("example.org")
+
+
+def test_nobody_serves_other_machines_without_a_token(features, vault):
+    with pytest.raises(RefusedError, match="no token"):
+        serve(features, vault, host="0.0.0.0")  # noqa: S104 - that is what is refused
+
+
+def test_a_taken_port_is_an_error_in_words(features, vault):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(url_of(taken).rpartition(":")[2])
+        with pytest.raises(StoreError, match="can listen"):
+            serve(features, vault, port=port)
+
+
+def test_a_client_that_leaves_is_nobodys_error(server, token, caplog):
+    host, port = server.url.removeprefix("http://").split(":")
+    with caplog.at_level(logging.ERROR):
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /v1/features:get HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token[0]}\r\n"
+            connection.sendall(f"{head}content-length: 100\r\n\r\n{{".encode())
+        assert ask(server.url, "GET", "/healthz").status_code == 200
+    assert "Traceback" not in caplog.text
+
+
+def test_the_app_is_made_anew_each_time(features, vault):
+    assert create_app(features, vault) is not create_app(features, vault)
