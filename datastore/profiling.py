@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import field_ids
 from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.catalog.derived import read_derived, write_derived
 from foldstore.datastore.manifest import ColumnGroup, Fragment
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.reader import FragmentReader
@@ -87,7 +88,7 @@ def _per_file(
     job: _Job[_T],
     progress: Progress | None = None,
 ) -> dict[str, _T]:
-    encoded = storage.catalog.read_derived(list(groups), kind)
+    encoded = read_derived(storage.catalog, list(groups), kind)
     found = {object_id: job.decode(data) for object_id, data in encoded.items()}
     fresh: dict[str, bytes] = {}
     done, total = 0, sum(reader.open_group(object_id).record.num_rows for object_id in groups)
@@ -98,14 +99,14 @@ def _per_file(
             fresh[object_id] = job.encode(found[object_id])
         if len(fresh) >= _KEEP_EVERY:  # long work that is interrupted keeps what it has done
             with suppress(StoreError):
-                storage.catalog.write_derived(kind, fresh)
+                write_derived(storage.catalog, kind, fresh)
             fresh = {}
         done += opened.record.num_rows
         if progress:
             progress(done, total)
     if fresh:
         with suppress(StoreError):  # what cannot be kept is computed again next time
-            storage.catalog.write_derived(kind, fresh)
+            write_derived(storage.catalog, kind, fresh)
     return found
 
 

@@ -19,6 +19,7 @@ from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify import Verification, verify_storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, Address, check_name, parse_address
+from foldstore.split import Split, SplitPart
 from foldstore.types import Clock, Progress, format_time, utc_now
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
@@ -216,7 +217,9 @@ class Store:
         >>> store.view("large@1").to_arrow().to_pydict()
         {'city': ['Oslo']}
         """
-        parsed = _without_split(parse_address(address))
+        parsed = parse_address(address)
+        if parsed.split is not None:
+            return View(self._part(parsed), engine=self._storage.engine, store=self)
         document = self._views.find(parsed.name, None if parsed.ref == LATEST else _number(parsed))
         if document is None and (known := self._views.list_versions(parsed.name)):
             raise NotFoundError(
@@ -230,6 +233,30 @@ class Store:
             return View(self.version(address), engine=self._storage.engine, store=self)
         source = self._version_by_id(document.body["sources"][0]["version_id"])
         return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
+
+    def split(self, address: str) -> Split:
+        """Return the split at an address, such as ``flights@5#by_month``.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        """
+        parsed = parse_address(address)
+        if parsed.split is None or parsed.part is not None:
+            raise UsageError(f"{address!r} is not the address of a split.", hint="Write name@version#split.")
+        return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
+
+    def _part(self, parsed: Address) -> SplitPart:
+        if parsed.part is None:
+            raise UsageError(
+                f"{parsed} is a split, not its rows.", hint=f"Name a part: {parsed}.train, .validation or .test."
+            )
+        return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
+
+    def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
+        """Split rows of a version; `View.split` calls this."""
+        return self._version_by_id(version_id).split_rows(predicates, name, how)
 
     def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
         """Keep a view's specification; `View.save` calls this."""
@@ -279,7 +306,7 @@ class Store:
 
 def _without_split(address: Address) -> Address:
     if address.split is not None:
-        raise NotFoundError(f"{address}: there are no splits here yet.", hint="Leave the part behind '#' out.")
+        raise UsageError(f"{address} is a part of a version.", hint="store.split() and store.view() take it.")
     return address
 
 

@@ -1,6 +1,6 @@
 """The handle of a version: an immutable state of a dataset, read, profiled and judged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.profile import VersionProfile
+from foldstore.split import Base, Split, make_split, open_split
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.drift import DriftResult
@@ -213,6 +214,36 @@ class Version:
             )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
         return validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
+
+    def split(self, name: str, **how: Any) -> Split:
+        """Share out the rows to train, validation and test, for good.
+
+        Parameters
+        ----------
+        name : str
+            The split's name; it belongs to the dataset.
+        **how
+            See `foldstore.views.splits.split.SplitSpec`: ``train=, validation=, test=, group_by=, stratify=,
+            seed=``, or ``by_time=`` and ``boundaries=``.
+        """
+        return make_split(self._storage, self._base(), name, predicates=(), author=self._record.author, how=how)
+
+    def find_split(self, name: str) -> Split:
+        """Return a split of the dataset, as it stands on this version.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of that name.
+        """
+        return open_split(self._storage, self._base(), name, author=self._record.author)
+
+    def split_rows(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
+        """Split the rows that meet every predicate; `View.split` calls this."""
+        return make_split(self._storage, self._base(), name, predicates=predicates, author=self._record.author, how=how)
+
+    def _base(self) -> Base:
+        return Base(self._dataset, self.address, self._record.id, self._reader())
 
     def drift(self, reference: "Version", *, rows: str = "all") -> DriftResult:
         """Compare the distributions of the columns with those of another version.

@@ -40,3 +40,6 @@ class ViewStore(Protocol):
 
     def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
         """Keep a specification under a name; return the number of the new version."""
+
+    def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:
+        """Split the rows of a version that meet every predicate; return the split's handle."""

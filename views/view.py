@@ -189,6 +189,29 @@ class View:
             raise UsageError("This view belongs to no store, so it cannot be saved.", hint="store.view(...) gives one.")
         return self._store.save_view(name, self.spec())
 
+    def split(self, name: str, **how: Any) -> Any:
+        """Share out the rows to train, validation and test, for good; rows outside the view are in no part.
+
+        Parameters
+        ----------
+        name : str
+            The split's name; it belongs to the dataset.
+        **how
+            See `foldstore.views.splits.split.SplitSpec`: ``train=, validation=, test=, group_by=, stratify=,
+            seed=``, or ``by_time=`` and ``boundaries=``.
+
+        Raises
+        ------
+        UsageError
+            When the view does more than filter: a split is one of rows, as they are.
+        """
+        if self._store is None:
+            raise UsageError("This view belongs to no store, so it cannot be split.", hint="store.view(...) gives one.")
+        if not all(isinstance(step, Where) for step in self._steps):
+            raise UsageError("Only a view that filters can be split.", hint="Split first, then select and limit.")
+        predicates = [step.predicate.text for step in self._steps if isinstance(step, Where)]
+        return self._store.split_view(self._source.version_id, predicates, name, how)
+
     def __repr__(self) -> str:
         steps = "".join(f" | {_shown(step.spec())}" for step in self._steps)
         return shorten(f"<View of {self._source.address}{steps}>", 200)

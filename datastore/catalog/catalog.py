@@ -5,7 +5,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
-from blake3 import blake3
 
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import tables as t
@@ -17,8 +16,6 @@ from foldstore.names import MAIN_BRANCH
 
 # SQLite allows 32,766 bound values in a statement; lookups by many ids go in runs of this size.
 _IN_LIMIT = 5_000
-# In front of each derived value stands the BLAKE3 of it.
-_DIGEST = 32
 
 
 class Catalog:
@@ -231,30 +228,6 @@ class Catalog:
         query = sa.select(t.ref).where(t.ref.c.dataset_id == dataset_id).order_by(t.ref.c.name)
         with self.read() as connection:
             return [to_ref(row) for row in connection.execute(query)]
-
-    def read_derived(self, object_ids: Sequence[str], kind: str) -> dict[str, bytes]:
-        """Return what was computed of this kind from some objects, by object id."""
-        found: dict[str, bytes] = {}
-        with self.read() as connection:
-            for start in range(0, len(object_ids), _IN_LIMIT):
-                run = object_ids[start : start + _IN_LIMIT]
-                query = sa.select(t.derived).where(t.derived.c.object_id.in_(run), t.derived.c.kind == kind)
-                found.update((row.object_id, bytes(row.encoded)) for row in connection.execute(query))
-        # A damaged value is one that is not there: it is computed again.
-        return {i: kept[_DIGEST:] for i, kept in found.items() if blake3(kept[_DIGEST:]).digest() == kept[:_DIGEST]}
-
-    def write_derived(self, kind: str, encoded: dict[str, bytes]) -> None:
-        """Keep what was computed of this kind from objects; what is known already stays."""
-        with self.write() as connection:
-            query = sa.select(t.derived.c.object_id).where(t.derived.c.kind == kind)
-            known = {row.object_id for row in connection.execute(query.where(t.derived.c.object_id.in_(list(encoded))))}
-            rows = [
-                {"object_id": i, "kind": kind, "encoded": blake3(value).digest() + value}
-                for i, value in encoded.items()
-                if i not in known
-            ]
-            if rows:
-                connection.execute(sa.insert(t.derived), rows)
 
 
 def move_ref(connection: sa.Connection, dataset_id: str, ref: RefRecord, version_id: str) -> None:

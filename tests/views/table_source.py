@@ -43,3 +43,6 @@ class ViewDrawer:
     def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
         self.saved.append((name, spec))
         return len(self.saved)
+
+    def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:
+        return version_id, list(predicates), name, dict(how)

@@ -1,0 +1,319 @@
+"""The handle of a split: which rows of a version are train, validation and test, for good."""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from foldstore.datastore.catalog.records import DatasetRecord, Document
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.storage import Storage
+from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
+from foldstore.names import PARTS, check_split_name
+from foldstore.types import format_time
+from foldstore.views.splits.assignment import SplitAssignment
+from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
+from foldstore.views.splits.report import SplitReport, report_split
+from foldstore.views.splits.split import SplitSpec
+from foldstore.views.view import View
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Mask = NDArray[np.bool_]
+_KIND = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The version that a split is looked at on."""
+
+    dataset: DatasetRecord
+    address: str
+    version_id: str
+    rows: FragmentReader
+
+
+class SplitPart:
+    """The rows of one part of a split, read like a version; what it holds never changes.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> version = store.create_dataset("n", key=["id"]).append({"id": list(range(1000))})
+    >>> split = version.split("half", train=0.5, test=0.5)
+    >>> split.train.address, split.train.num_rows + split.test.num_rows
+    ('n@1#half.train', 1000)
+    """
+
+    def __init__(self, storage: Storage, base: Base, split: str, part: str, masks: Mapping[int, Mask]) -> None:
+        self._storage = storage
+        self._base = base
+        self._split = split
+        self._part = part
+        self._masks = masks
+
+    def __repr__(self) -> str:
+        return f"<SplitPart {self.address}: {self.num_rows:,} rows>"
+
+    def _repr_html_(self) -> str:
+        return self.view()._repr_html_()  # the notebook protocol has no public name
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.view().__arrow_c_stream__(requested_schema)
+
+    @property
+    def address(self) -> str:
+        """The address, such as ``flights@5#by_month.train``."""
+        return f"{self._base.address}#{self._split}.{self._part}"
+
+    @property
+    def version_id(self) -> str:
+        """The identity: that of the version, the split and the part."""
+        return f"{self._base.version_id}#{self._split}.{self._part}"
+
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset."""
+        return self._base.dataset.name
+
+    @property
+    def masks(self) -> Mapping[int, Mask]:
+        """Which rows of each fragment, by fragment id, belong to the part."""
+        return self._masks
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self._base.rows.arrow_schema
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return sum(int(np.count_nonzero(mask)) for mask in self._masks.values())
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows batch by batch; each batch is a copy of the rows that belong to the part."""
+        for fragment in self._base.rows.fragments:
+            mask = self._masks.get(fragment.id)
+            if mask is None or not mask.any():
+                continue
+            start = 0
+            for batch in self._base.rows.restricted([fragment]).batches(columns):
+                chosen = mask[start : start + batch.num_rows]
+                start += batch.num_rows
+                if chosen.all():
+                    yield batch
+                elif chosen.any():
+                    yield batch.filter(pa.array(chosen))
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Do what `to_arrow` does: views read parts by this name."""
+        names = self.arrow_schema.names if columns is None else columns
+        schema = pa.schema([self.arrow_schema.field(name) for name in names])
+        return pa.Table.from_batches(self.to_batches(columns), schema)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows as a table."""
+        return self.to_table(columns)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return a polars DataFrame."""
+        return self.view().to_polars()
+
+    def to_numpy(self) -> "dict[str, NDArray[Any]]":
+        """Return a numpy array for each column."""
+        return self.view().to_numpy()
+
+    def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
+        """Return about how many bytes the part's columns take; no value is read for it."""
+        whole = self._base.rows.num_rows or 1
+        sizes = self._base.rows.column_sizes(columns)
+        return {name: size * self.num_rows // whole for name, size in sizes.items()}
+
+    def view(self) -> View:
+        """Return the view of the part's rows, to filter and to read in other forms."""
+        return View(self, engine=self._storage.engine)
+
+
+class Split:
+    """The assignment of a version's rows to train, validation and test.
+
+    New data never moves an old row: rows of later versions are placed when the split is first asked for there.
+    """
+
+    def __init__(self, storage: Storage, base: Base, assignment: SplitAssignment) -> None:
+        self._storage = storage
+        self._base = base
+        self._assignment = assignment
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part} {self._assignment.count(part):,}" for part in PARTS)
+        return f"<Split {self._base.address}#{self.name}: {sizes}>"
+
+    @property
+    def name(self) -> str:
+        """The split's name."""
+        return self._assignment.spec.name
+
+    @property
+    def spec(self) -> SplitSpec:
+        """How rows are shared out."""
+        return self._assignment.spec
+
+    @cached_property
+    def train(self) -> SplitPart:
+        """The rows to learn from."""
+        return self.part("train")
+
+    @cached_property
+    def validation(self) -> SplitPart:
+        """The rows to choose by."""
+        return self.part("validation")
+
+    @cached_property
+    def test(self) -> SplitPart:
+        """The rows to be judged on."""
+        return self.part("test")
+
+    def part(self, name: str) -> SplitPart:
+        """Return a part by name."""
+        masks = {int(members.fragment): members.mask(name) for members in self._assignment.fragments}
+        return SplitPart(self._storage, self._base, self.name, name, masks)
+
+    def report(
+        self, *, columns: Sequence[str] = (), group_by: Sequence[str] = (), time: str | None = None
+    ) -> SplitReport:
+        """Say how large the parts are, how columns are distributed in them, and what they share.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Whose distributions are compared, the label first of all.
+        group_by : sequence of str
+            Columns of groups to look for in several parts.
+        time : str, optional
+            The column of times to look for overlaps in; the dataset's event time unless given.
+        """
+        moment = time or self.spec.by_time or self._base.dataset.event_time
+        needed = [*columns, *group_by, *self.spec.columns(), *([moment] if moment else [])]
+        rows = self._base.rows.restricted(self._covered())
+        table = rows.to_table(list(dict.fromkeys(needed)))
+        return report_split(self.spec, self._assignment.parts(), table, columns=columns, group_by=group_by, time=moment)
+
+    def _covered(self) -> list[Any]:
+        known = {fragment.id: fragment for fragment in self._base.rows.fragments}
+        return [known[int(members.fragment)] for members in self._assignment.fragments]
+
+
+def make_split(
+    storage: Storage, base: Base, name: str, *, predicates: Sequence[str], author: str, how: Mapping[str, Any]
+) -> Split:
+    """Share out the rows of a version that meet every predicate, and keep where each went.
+
+    Raises
+    ------
+    AlreadyExistsError
+        When the dataset has a split of that name: where its rows went is settled for good.
+    """
+    check_split_name(name)
+    if _find(storage, base.dataset, name) is not None:
+        raise AlreadyExistsError(
+            f"{base.dataset.name!r} has a split {name!r} already.",
+            hint=f"Open it at {base.address}#{name}, or choose another name.",
+        )
+    spec = _make_spec(base, name, how)
+    assignment = fit_split(spec, _read_fragments(storage, base, spec, predicates, known=()))
+    _keep(storage, base, assignment, predicates, author)
+    return Split(storage, base, assignment)
+
+
+def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split:
+    """Return a split as it stands on a version; rows that came since it was made are placed now.
+
+    Raises
+    ------
+    NotFoundError
+        When the dataset has no split of that name.
+    """
+    document = _find(storage, base.dataset, name)
+    if document is None:
+        prefix = f"{base.dataset.name}#"
+        names = [each.removeprefix(prefix) for each in Registry(storage.catalog, _KIND).list_names()]
+        raise NotFoundError(
+            f"{base.dataset.name!r} has no split {name!r}.", hint=did_you_mean(name, [n for n in names if "#" not in n])
+        )
+    assignment = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
+    placed = {members.fragment for members in assignment.fragments}
+    predicates = document.body["where"]
+    fresh = _read_fragments(storage, base, assignment.spec, predicates, known=placed)
+    if fresh:
+        assignment = extend_split(assignment, fresh)
+        _keep(storage, base, assignment, predicates, author)
+    here = {str(fragment.id) for fragment in base.rows.fragments}
+    seen = tuple(members for members in assignment.fragments if members.fragment in here)
+    return Split(storage, base, SplitAssignment(assignment.spec, seen, assignment.remembered))
+
+
+def _make_spec(base: Base, name: str, how: Mapping[str, Any]) -> SplitSpec:
+    choices = dict(how)
+    if choices.get("by_time") is None and not choices.get("group_by") and not choices.get("duplicates"):
+        choices.setdefault("key", base.dataset.key)
+    elif base.dataset.key:
+        choices.setdefault("key", base.dataset.key if choices.get("by_time") is None else ())
+    try:
+        return SplitSpec(name, dataset=base.dataset.name, **choices)
+    except TypeError as error:
+        raise UsageError(
+            f"A split is not made that way: {error}.",
+            hint="Give train=, validation=, test=, group_by=, stratify=, seed=, or by_time= and boundaries=.",
+        ) from error
+
+
+def _read_fragments(
+    storage: Storage, base: Base, spec: SplitSpec, predicates: Sequence[str], known: Sequence[str] | set[str]
+) -> list[FragmentRows]:
+    found = []
+    for fragment in base.rows.fragments:
+        if str(fragment.id) in known:
+            continue
+        rows = base.rows.restricted([fragment])
+        table = rows.to_table(spec.columns())
+        found.append(FragmentRows(str(fragment.id), table, _select(storage, rows, predicates)))
+    return found
+
+
+def _select(storage: Storage, rows: FragmentReader, predicates: Sequence[str]) -> Mask | None:
+    if not predicates:
+        return None
+    chosen = np.ones(rows.num_rows, np.bool_)
+    for text in predicates:
+        predicate = storage.engine.parse_predicate(text, rows.arrow_schema, where=rows.where)
+        columns = list(predicate.columns) or rows.arrow_schema.names[:1]
+        schema = pa.schema([rows.arrow_schema.field(name) for name in columns])
+        masks = storage.engine.mask(predicate, schema, rows.batches(columns))
+        chosen &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
+    return chosen
+
+
+def _find(storage: Storage, dataset: DatasetRecord, name: str) -> Document | None:
+    return Registry(storage.catalog, _KIND).find(f"{dataset.name}#{name}")
+
+
+def _keep(storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str], author: str) -> None:
+    body = {
+        "spec": assignment.spec.to_dict(),
+        "where": list(predicates),
+        "version_id": base.version_id,
+        "assignment": base64.b64encode(assignment.to_bytes()).decode(),
+    }
+    name = f"{base.dataset.name}#{assignment.spec.name}"
+    now = format_time(storage.clock())
+    Registry(storage.catalog, _KIND).put(name, body, author=author, message=base.address, created_at=now)
