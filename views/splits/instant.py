@@ -26,7 +26,8 @@ _INSTANT: Final = re.compile(
     r"(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:?[0-9]{2})?)?",
     re.ASCII,
 )
-LIMIT: Final = 2**63
+# The least and the greatest int64 are no instants: an index uses them for 'unknown'.
+LIMIT: Final = 2**63 - 1
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 

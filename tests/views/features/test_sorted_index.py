@@ -11,7 +11,7 @@ from foldstore.errors import SchemaMismatchError
 from foldstore.views.features.sorted_index import Lookback, SortedIndex
 from foldstore.views.splits.time_column import to_nanoseconds
 
-FAR = 2**63 - 1
+FAR = 2**63 - 2
 times = st.integers(-3, 6) | st.sampled_from([-FAR, -FAR + 1, -(10**9), 10**9, 5 * 10**9, FAR - 1, FAR])
 numbers = st.integers(-2, 3) | st.sampled_from([-(2**63), -(2**62), 2**40, 2**62, 2**63 - 1])
 texts = st.sampled_from(["", "a", "b", "né"])
@@ -107,6 +107,12 @@ def test_a_large_join_equals_duckdb(presorted):
     found = index.search([labels["id"]], to_nanoseconds(asked), Lookback())
     assert found.rows.tolist() == expected.to_pylist()
     assert (found.rows >= 0).sum() > 10_000
+
+
+def test_a_row_never_known_is_not_found_even_at_the_last_instant():
+    rules = Lookback(filter_by_created_timestamp=True)
+    index = build([((0,), 0, None), ((1,), 0, FAR)], ("int64",))
+    assert ask(index, [((0,), FAR), ((1,), FAR)], ("int64",), rules) == [(-1, 0, False), (1, 0, False)]
 
 
 def test_a_sorted_table_costs_eight_bytes_a_row():
