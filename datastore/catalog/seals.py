@@ -84,6 +84,18 @@ def list_page_uses(catalog: Catalog, dataset_id: str) -> list[tuple[str, str]]:
         return [(row.arrow_schema_id, row.page_hash) for row in connection.execute(query)]
 
 
+def list_version_pages(catalog: Catalog, version_id: str) -> list[tuple[str, bytes]]:
+    """Return hash and encoded bytes of a version's pages, in order."""
+    query = (
+        sa.select(t.page.c.hash, t.page.c.encoded)
+        .join(t.version_page, t.version_page.c.page_hash == t.page.c.hash)
+        .where(t.version_page.c.version_id == version_id)
+        .order_by(t.version_page.c.position)
+    )
+    with catalog.read() as connection:
+        return [(row.hash, row.encoded) for row in connection.execute(query)]
+
+
 def list_pages(catalog: Catalog, dataset_id: str) -> list[tuple[str, bytes]]:
     """Return hash and encoded bytes of each page of any version of a dataset, once."""
     query = sa.select(t.page.c.hash, t.page.c.encoded).where(t.page.c.hash.in_(_pages_of(dataset_id)))

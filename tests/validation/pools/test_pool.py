@@ -1,0 +1,352 @@
+"""The life of a pool: sealed, asked, refused; what it costs and what it never says."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.datastore.storage import open_storage
+from foldstore.errors import AlreadyExistsError, ColumnNotFoundError, NotFoundError, RefusedError, UsageError
+from foldstore.validation.pools.ledger import Ledger
+from foldstore.validation.pools.plan import plan_pool
+from foldstore.validation.pools.pool import (
+    PoolRequest,
+    RowOrderWarning,
+    evaluate,
+    find_pool,
+    get_pool,
+    list_pools,
+    pool_features,
+    pool_status,
+    seal_pool,
+)
+
+ROWS = 2_000
+GENERATOR = np.random.default_rng(1)
+LABELS = GENERATOR.random(ROWS) < 0.4
+OLD = np.where(GENERATOR.random(ROWS) < 0.25, ~LABELS, LABELS)
+NEW = np.where(GENERATOR.random(ROWS) < 0.02, ~LABELS, LABELS)
+PLAN = plan_pool("n - o > 0 +/- 0.08 /\\ d < 0.6 +/- 0.1", reliability=0.95, steps=8, reuse="max_passes:2")
+SIZE = 1_500
+EVALUATOR = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+import pyarrow as pa
+from foldstore.datastore.storage import open_storage
+from foldstore.validation.pools.pool import evaluate, get_pool
+
+def stop(step):
+    if step == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
+table = pa.ipc.open_file(sys.argv[3]).read_all()
+print(evaluate(storage, get_pool(storage, "late"), table).passed)
+"""
+
+
+def _rows(first=0):
+    moments = pa.array(
+        [1_700_000_000_000_000 + (first + i) * 60_000_000 for i in range(ROWS)], pa.timestamp("us", "UTC")
+    )
+    minutes = pa.array(np.where(LABELS, 40, 3) + np.arange(ROWS) % 7)
+    return {"id": list(range(first, first + ROWS)), "at": moments, "delay": minutes, "x": np.arange(ROWS) * 0.5}
+
+
+@pytest.fixture
+def flights(store):
+    assert PLAN.rows <= SIZE
+    dataset = store.create_dataset("flights", key=["id"], event_time="at")
+    dataset.append(_rows())
+    dataset.add_columns({"late": "delay > 15"})
+    dataset.add_columns({"very": "late AND delay > 100"})
+    return dataset
+
+
+@pytest.fixture
+def storage(folder, flights):
+    opened = open_storage(folder)
+    yield opened
+    opened.close()
+
+
+MASKS = {1: np.arange(ROWS) < SIZE}
+
+
+def _seal(storage, rows=MASKS, name="late", **changes):
+    request = PoolRequest(**{"name": name, "label": "late", "plan": PLAN, "baseline": OLD[:SIZE], **changes})
+    return seal_pool(storage, storage.catalog.find_dataset("flights"), rows, request, actor="steward")
+
+
+@pytest.fixture
+def pool(storage):
+    return _seal(storage)
+
+
+def _predict(values=NEW):
+    return {"id": list(range(SIZE)), "prediction": values[:SIZE].tolist()}
+
+
+def _other(flip):
+    changed = NEW.copy()
+    changed[:flip] = ~changed[:flip]
+    return _predict(changed)
+
+
+def test_sealing_hides_what_the_label_comes_from_and_what_comes_from_it(folder, pool):
+    assert pool.hidden == ("delay", "late", "very")
+    with foldstore.connect(folder) as fresh:
+        for number in (1, 2, 3):
+            version = fresh.dataset("flights").version(number)
+            for name in set(pool.hidden) & set(version.arrow_schema.names):
+                assert version.to_arrow([name])[name].null_count == SIZE
+        assert fresh.sql("SELECT count(late), count(delay), count(x) FROM flights").rows() == [
+            (ROWS - SIZE, ROWS - SIZE, ROWS)
+        ]
+        assert fresh.verify().passed
+
+
+def test_features_come_in_a_secret_order_without_hidden_columns(storage, pool):
+    features = pool_features(storage, pool)
+    assert features.column_names == ["pool_row", "id", "at", "x"]
+    ids = features["id"].to_pylist()
+    assert ids != sorted(ids)
+    assert sorted(ids) == list(range(SIZE))
+    assert features["x"].to_pylist() == [i * 0.5 for i in ids]
+    assert len(set(features["pool_row"].to_pylist())) == SIZE
+    assert features.equals(pool_features(storage, get_pool(storage, "late")))
+
+
+def test_predictions_by_key_by_pool_row_and_by_order_are_one_submission(storage, pool):
+    first = evaluate(storage, pool, _predict())
+    features = pool_features(storage, pool)
+    in_order = NEW[features["id"].to_numpy()]
+    second = evaluate(storage, pool, {"pool_row": features["pool_row"], "prediction": in_order})
+    third = evaluate(storage, pool, in_order, model="another name")
+    assert (first.passed, first.charged) == (True, True)
+    assert [(v.passed, v.charged) for v in (second, third)] == [(True, False)] * 2
+    assert pool_status(storage, pool).steps_used == 1
+
+
+def test_a_worse_model_fails_and_pays(storage, pool):
+    verdict = evaluate(storage, pool, _predict(OLD))
+    assert (verdict.passed, verdict.charged) == (False, True)
+    assert pool_status(storage, pool).steps_left == 7
+
+
+def test_a_pool_is_spent_after_its_passes_and_old_answers_stay_free(storage, pool):
+    assert evaluate(storage, pool, _other(1)).passed
+    assert evaluate(storage, pool, _other(2)).passed
+    with pytest.raises(RefusedError, match="all 2 passes") as caught:
+        evaluate(storage, pool, _other(3))
+    assert (caught.value.code, caught.value.exit_code) == ("pool-spent", 4)
+    assert evaluate(storage, pool, _other(1)).passed
+    status = pool_status(storage, pool)
+    assert (status.spent, status.steps_used, status.passes_left) == (True, 2, 0)
+
+
+def test_a_pool_is_spent_after_its_steps(storage):
+    plan = replace(PLAN, steps=2)
+    pool = _seal(storage, plan=plan)
+    for flip in (1, 2):
+        worse = OLD.copy()
+        worse[:flip] = ~worse[:flip]
+        assert evaluate(storage, pool, _predict(worse)).passed is False
+    with pytest.raises(RefusedError, match="all 2 steps"):
+        evaluate(storage, pool, _predict())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [True],
+        {"id": list(range(SIZE)), "prediction": [0.5] * SIZE},
+        {"id": [0] * SIZE, "prediction": [True] * SIZE},
+        {"id": list(range(1, SIZE + 1)), "prediction": [True] * SIZE},
+        {"id": list(range(SIZE)), "prediction": [None] * SIZE},
+        "nonsense",
+    ],
+)
+def test_bad_predictions_cost_nothing(storage, pool, wrong):
+    with pytest.raises(UsageError) as caught:
+        evaluate(storage, pool, wrong)
+    assert caught.value.code == "invalid-predictions"
+    assert pool_status(storage, pool).steps_used == 0
+    assert Ledger(storage, pool.id).read().length == 1
+
+
+@pytest.mark.parametrize("step", ["pool-charged", "pool-decided", "pool-answered"])
+def test_a_crash_costs_the_charge_and_the_same_predictions_get_their_answer(folder, storage, pool, tmp_path, step):
+    path = tmp_path / "predictions.arrow"
+    table = pa.table(_predict())
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+    done = subprocess.run(
+        [sys.executable, "-c", EVALUATOR, str(folder), step, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.stdout == ""
+    status = pool_status(storage, pool)
+    assert (status.steps_used, status.pending) == (1, 0 if step == "pool-answered" else 1)
+    verdict = evaluate(storage, pool, table)
+    assert (verdict.passed, verdict.charged) == (True, False)
+    status = pool_status(storage, pool)
+    assert (status.steps_used, status.passes_left, status.pending) == (1, 1, 0)
+
+
+def test_an_unanswered_charge_may_be_the_last_pass(storage, pool):
+    assert evaluate(storage, pool, _other(1)).passed
+    Ledger(storage, pool.id).charge("lost", model="m", actor="x", require=lambda _: None)
+    with pytest.raises(RefusedError) as caught:
+        evaluate(storage, pool, _other(2))
+    assert caught.value.code == "pool-pending"
+
+
+@pytest.mark.parametrize("step", ["seal-begun", "seal-copied", "seal-linked", "seal-flipped", "seal-recorded"])
+def test_a_pool_whose_sealing_stops_is_there_or_can_be_sealed_again(folder, storage, step):
+    class StoppedError(Exception):
+        pass
+
+    def stop(name):
+        if name == step:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        _seal(replace(storage, on_step=stop))
+    with foldstore.connect(folder):
+        pass  # finishes what was begun
+    if step in ("seal-flipped", "seal-recorded"):
+        assert evaluate(storage, get_pool(storage, "late"), _predict()).passed
+    else:
+        assert find_pool(storage, "late") is None
+        assert evaluate(storage, _seal(storage), _predict()).passed
+    assert [found.name for found in list_pools(storage)] == ["late"]
+
+
+def test_rows_of_a_pool_cannot_be_sealed_again_under_another_name_or_label(folder, storage, pool):
+    evaluate(storage, pool, _predict(OLD))
+    with foldstore.connect(folder) as fresh:
+        fresh.dataset("flights").add_columns({"odd": "id % 2 = 1"})
+    overlapping = {1: np.arange(ROWS) >= ROWS - SIZE}
+    with pytest.raises(
+        RefusedError, match=r"1,000 of these rows are in the pool 'late', which has answered 1"
+    ) as caught:
+        _seal(storage, rows=overlapping, name="again", label="odd", baseline=OLD[:SIZE])
+    assert caught.value.code == "pool-overlap"
+
+
+def test_a_copy_of_the_dataset_does_not_reset_the_budget(folder, storage, flights):
+    copied = {**_rows(), "late": LABELS}
+    with foldstore.connect(folder) as fresh:
+        fresh.create_dataset("copy", key=["id"]).append({**copied, "delay": copied["delay"]})
+    _seal(storage)
+    request = PoolRequest(name="copied", label="late", plan=PLAN, baseline=OLD[:SIZE], hide=["delay"])
+    with pytest.raises(RefusedError) as caught:
+        seal_pool(storage, storage.catalog.find_dataset("copy"), MASKS, request)
+    assert caught.value.code == "pool-overlap"
+
+
+def test_a_pool_too_small_for_its_plan_says_what_it_could_support(storage):
+    few = {1: np.arange(ROWS) < 100}
+    with pytest.raises(RefusedError, match="the pool has 100") as caught:
+        _seal(storage, rows=few, baseline=OLD[:100])
+    assert caught.value.code == "pool-too-small"
+    assert "would support" in caught.value.hint
+    assert list_pools(storage) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"label": "latte"}, ColumnNotFoundError, "latte"),
+        ({"hide": ["nothing"]}, ColumnNotFoundError, "nothing"),
+        ({"hide": "delay"}, UsageError, "not a list"),
+        ({"hide": ["id"]}, UsageError, "'id' is needed"),
+        ({"hide": ["at"]}, UsageError, "'at' is needed"),
+        ({"label": "x"}, UsageError, "needs classes"),
+        ({"baseline": None}, UsageError, "no predictions of one"),
+        ({"baseline": [True]}, UsageError, "1 baseline predictions"),
+        ({"name": "A pool"}, UsageError, "A pool"),
+    ],
+)
+def test_a_request_that_cannot_be_met_seals_nothing(folder, storage, changes, error, message):
+    with pytest.raises(error, match=message):
+        _seal(storage, **changes)
+    assert not (folder / "sealed").exists()
+
+
+def test_labels_that_are_null_or_sealed_are_refused(storage, pool):
+    with pytest.raises(UsageError, match="null in 1,500 of 1,500") as caught:
+        _seal(storage, name="again")
+    assert caught.value.code == "invalid-label"
+    with pytest.raises(AlreadyExistsError):
+        _seal(storage)
+    with pytest.raises(NotFoundError, match="late"):
+        get_pool(storage, "latte")
+
+
+def test_a_row_order_that_tells_labels_is_measured_and_warned_about(folder, storage):
+    ordered = np.sort(LABELS)
+    with foldstore.connect(folder) as fresh:
+        dataset = fresh.create_dataset("ordered", key=["id"])
+        dataset.append({"id": list(range(ROWS)), "late": ordered, "x": list(range(ROWS))})
+    request = PoolRequest(name="p", label="late", plan=PLAN, baseline=ordered)
+    with pytest.warns(RowOrderWarning, match=r"AUC of 1\.00"):
+        seal_pool(storage, storage.catalog.find_dataset("ordered"), {1: np.ones(ROWS, bool)}, request)
+
+
+def test_a_row_order_that_tells_nothing_is_not_warned_about(storage):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RowOrderWarning)
+        _seal(storage)
+
+
+def test_a_status_says_nothing_of_accuracies(storage, pool):
+    evaluate(storage, pool, _predict())
+    said = pool_status(storage, pool).to_dict()
+    assert set(said) == {"name", "num_rows", "steps_used", "steps_left", "passes_left", "pending", "spent", "plan"}
+    bodies = " ".join(entry.body for entry in storage.journal.list_entries(f"pool/{pool.id}"))
+    assert "correct" not in bodies.replace("correct_new", "").replace("wins - losses", "")
+
+
+def test_reports_forget_what_they_said_of_sealed_columns(folder, store):
+    dataset = store.create_dataset("flights", key=["id"], event_time="at")
+    dataset.append(_rows())
+    dataset.add_columns({"late": "delay > 15"})
+    dataset.set_schema(dataset.latest.profile().infer_schema())
+    bad = {**_rows(first=ROWS), "delay": pa.array(np.where(np.arange(ROWS) == 7, 987_654, 20))}
+    assert dataset.append(bad).status == "quarantined"
+    storage = open_storage(folder)
+    said = [anomaly for report in _reports(folder) for anomaly in report["anomalies"] if anomaly["column"] == "delay"]
+    assert any(anomaly["evidence"] for anomaly in said)
+    _seal(storage)
+    (report,) = _reports(folder)
+    left = [anomaly for anomaly in report["anomalies"] if anomaly["column"] == "delay"]
+    assert [anomaly["code"] for anomaly in left] == [anomaly["code"] for anomaly in said]
+    assert not any(anomaly["evidence"] or anomaly["example_rows"] or anomaly["observed"] for anomaly in left)
+    assert not {"delay", "late"} & set(report["drift"]["columns"])
+    with foldstore.connect(folder) as fresh:
+        assert fresh.dataset("flights").version(3).report.passed is False
+
+
+def _reports(folder):
+    connection = sqlite3.connect(folder / "catalog.db")
+    found = [json.loads(row[0]) for row in connection.execute("SELECT body FROM document WHERE kind = 'report'")]
+    connection.close()
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_what_a_pool_keeps_is_for_its_owner_alone(folder, pool):
+    for file in (folder / "sealed" / pool.id).iterdir():
+        assert oct(file.stat().st_mode & 0o777) == "0o400"

@@ -1,0 +1,195 @@
+"""The rows that a pool is made of: read before they are sealed, named by digests, measured for leaks by order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from foldstore.datastore.arrow_schema import decode_schema
+from foldstore.datastore.catalog import seals
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.manifest import Fragment, decode_page
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.seal_survey import Mask, row_ids
+from foldstore.datastore.statistics.hashing import combine, hash_column, hash_rows
+from foldstore.datastore.storage import Storage
+from foldstore.errors import UsageError
+
+_MOST_CLASSES: Final = 10
+Digests = NDArray[np.uint64]
+
+
+def open_version(storage: Storage, dataset: DatasetRecord, version: VersionRecord) -> FragmentReader:
+    """Return a reader of a version's rows."""
+    pages = [decode_page(*row) for row in seals.list_version_pages(storage.catalog, version.id)]
+    fragments: list[Fragment] = [fragment for page in pages for fragment in page.fragments]
+    schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
+    return FragmentReader(storage, fragments, schema, f"{dataset.name}@{version.number}")
+
+
+def read_rows(reader: FragmentReader, masks: Mapping[int, Mask], columns: Sequence[str]) -> pa.Table:
+    """Return columns of masked rows, in the version's order."""
+    schema = pa.schema([reader.arrow_schema.field(name) for name in columns])
+    batches = []
+    for fragment in reader.fragments:
+        if fragment.id not in masks or not columns:
+            continue
+        start = 0
+        for batch in reader.restricted([fragment]).batches(columns):
+            batches.append(batch.filter(pa.array(masks[fragment.id][start : start + batch.num_rows])))
+            start += batch.num_rows
+    return pa.Table.from_batches(batches, schema).unify_dictionaries().combine_chunks()
+
+
+def list_row_ids(reader: FragmentReader, masks: Mapping[int, Mask]) -> NDArray[np.uint64]:
+    """Return the row ids of masked rows, in the version's order."""
+    parts = [row_ids({f.id: masks[f.id]}) for f in reader.fragments if f.id in masks]
+    return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowDigests:
+    """What tells rows apart wherever they are kept.
+
+    Attributes
+    ----------
+    identity : array of uint64
+        Within the dataset: of the key, or of the row id where there is no key.
+    content : array of uint64
+        Anywhere: of the names and values of what can be seen of the row.
+    """
+
+    identity: Digests
+    content: Digests
+
+
+def digest_rows(dataset: DatasetRecord, ids: NDArray[np.uint64], visible: pa.Table) -> RowDigests:
+    """Return the digests of rows.
+
+    Parameters
+    ----------
+    ids : array of uint64
+        Their row ids.
+    visible : Table
+        The columns that stay readable, key columns among them.
+    """
+    identity = hash_rows([visible.column(name) for name in dataset.key]) if dataset.key else hash_column(pa.array(ids))
+    parts = [hash_column(pa.array([",".join(sorted(visible.column_names))] * len(ids)))]
+    for name in sorted(visible.column_names):
+        try:
+            parts.append(hash_column(visible.column(name)))
+        except UsageError:
+            continue  # a nested column: the others tell rows apart
+    return RowDigests(identity=identity, content=combine(parts))
+
+
+def ancestors_of(inputs: Mapping[str, Iterable[str]], names: Iterable[str]) -> set[str]:
+    """Return what columns are computed from, over any number of steps.
+
+    Parameters
+    ----------
+    inputs : mapping of str to str
+        The columns that each derived column uses.
+
+    Examples
+    --------
+    >>> sorted(ancestors_of({"late": ["delay"], "delay": ["came", "due"]}, ["late"]))
+    ['came', 'delay', 'due']
+    """
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        fresh = set(inputs.get(waiting.pop(), ())) - found
+        found |= fresh
+        waiting += fresh
+    return found
+
+
+def descendants_of(inputs: Mapping[str, Iterable[str]], names: Iterable[str]) -> set[str]:
+    """Return what is computed from columns, over any number of steps.
+
+    Examples
+    --------
+    >>> sorted(descendants_of({"late": ["delay"], "delay": ["came", "due"]}, ["came"]))
+    ['delay', 'late']
+    """
+    known, found = set(names), set[str]()
+    while True:
+        fresh = {name for name, used in inputs.items() if known & set(used)} - found
+        if not fresh:
+            return found
+        found |= fresh
+        known |= fresh
+
+
+def measure_row_order(labels: pa.Array, days: pa.Array | None) -> tuple[float, float]:
+    """Return how well the position of a row tells its label, and what chance alone could do.
+
+    The figure is the area under the ROC curve of the position, in the whole and within each day, of the class
+    that it tells best; 0.5 is nothing. Chance: 0.5 plus four standard errors of the Mann-Whitney statistic.
+
+    Examples
+    --------
+    >>> labels = pa.array([False] * 50 + [True] * 50)
+    >>> measure_row_order(labels, None)[0]
+    1.0
+    """
+    codes = labels.dictionary_encode()
+    counts = np.bincount(codes.indices.to_numpy(zero_copy_only=False), minlength=1)
+    positions = [np.arange(len(labels), dtype=np.float64)]
+    if days is not None:
+        positions.append(_within(days))
+    best, margin = 0.5, 0.5
+    for code in np.argsort(-counts)[:_MOST_CLASSES].tolist():
+        chosen = codes.indices.to_numpy(zero_copy_only=False) == code
+        ones, others = int(chosen.sum()), int((~chosen).sum())
+        if not ones or not others:
+            continue
+        error = float(np.sqrt((ones + others + 1) / (12 * ones * others)))
+        for position in positions:
+            area = _area(position, chosen)
+            if abs(area - 0.5) > best - 0.5:
+                best, margin = 0.5 + abs(area - 0.5), 0.5 + 4 * error
+    return best, margin
+
+
+def _within(days: pa.Array) -> NDArray[np.float64]:
+    """Return the position of each row among those of its day, from 0 to 1."""
+    codes = pc.fill_null(days.cast(pa.int32()), -1).to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    lengths = np.diff(np.r_[starts, len(ordered)])
+    inside = (np.arange(len(ordered)) - np.repeat(starts, lengths)) / np.repeat(np.maximum(lengths - 1, 1), lengths)
+    position = np.empty(len(codes))
+    position[order] = inside
+    return position
+
+
+def _area(position: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
+    _, inverse, counts = np.unique(position, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks = (ends - (counts - 1) / 2)[inverse]  # ties share their mean rank
+    ones = int(chosen.sum())
+    return float((ranks[chosen].sum() - ones * (ones + 1) / 2) / (ones * (len(chosen) - ones)))
+
+
+def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Return a stored report without what it says of sealed columns: examples, extremes, distributions."""
+    hidden = set(columns)
+    blank: dict[str, Any] = {
+        "observed": None,
+        "expected": None,
+        "count": None,
+        "fraction": None,
+        "example_rows": [],
+        "evidence": {},
+    }
+    withheld = {**blank, "message": "withheld: cells of the column are sealed", "fix": None}
+    anomalies = [{**each, **withheld} if each["column"] in hidden else each for each in body["anomalies"]]
+    drift = {name: each for name, each in body["drift"]["columns"].items() if name not in hidden}
+    return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
