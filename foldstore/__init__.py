@@ -20,9 +20,13 @@ from foldstore.errors import FoldstoreError
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
     from foldstore.store import Store, connect
+    from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
     from foldstore.version import Version
+    from foldstore.views.features.entity import Entity
+    from foldstore.views.features.feature_service import FeatureService
+    from foldstore.views.features.feature_view import FeatureView, SqlSource
     from foldstore.views.view import View
 
 __version__ = "0.1.0"
@@ -35,11 +39,18 @@ _HOMES = {
     "View": "foldstore.views.view",
     "DataSchema": "foldstore.validation.schema",
     "Report": "foldstore.validation.report",
+    "Entity": "foldstore.views.features.entity",
+    "FeatureView": "foldstore.views.features.feature_view",
+    "FeatureService": "foldstore.views.features.feature_service",
+    "plan_pool": "foldstore.validation.pools.plan",
 }
 
 __all__ = [
     "DataSchema",
     "Dataset",
+    "Entity",
+    "FeatureService",
+    "FeatureView",
     "FoldstoreError",
     "Report",
     "Store",
@@ -47,7 +58,23 @@ __all__ = [
     "View",
     "__version__",
     "connect",
+    "plan_pool",
+    "sql",
 ]
+
+
+def sql(query: str) -> "SqlSource":
+    """Return SQL over dataset versions as the source of a feature view.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> foldstore.sql("SELECT carrier, ts, mean_delay FROM hourly").query[:6]
+    'SELECT'
+    """
+    from foldstore.views.features.feature_view import SqlSource
+
+    return SqlSource(query)
 
 
 def __getattr__(name: str) -> Any:

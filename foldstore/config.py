@@ -1,5 +1,6 @@
 """Configuration: argument > FOLDSTORE_* > foldstore.toml here > the user's file > default, in one model."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pydantic_settings import (
 from foldstore.errors import UsageError, did_you_mean
 
 _FILES = [Path("~/.config/foldstore/foldstore.toml").expanduser(), Path("foldstore.toml")]
+# At least a megabyte, in units that DuckDB knows.
+_MEMORY = r"^0*[1-9]\d{0,6}(\.\d{1,3})?\s?[MGT]i?B$"
 
 
 class Settings(BaseSettings):
@@ -26,7 +29,7 @@ class Settings(BaseSettings):
     catalog_url : SecretStr or None
         A PostgreSQL URL for the catalog; a SQLite file in the store's folder unless set.
     sql_memory_limit : str or None
-        What queries may use, such as ``2GB``.
+        What SQL may use, such as ``2GB``; half of the machine's memory unless set.
     sql_threads : int or None
         How many threads a query may use.
     """
@@ -35,7 +38,7 @@ class Settings(BaseSettings):
 
     author: str | None = None
     catalog_url: SecretStr | None = None
-    sql_memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s?[KMGT]?i?B$")
+    sql_memory_limit: str | None = Field(default=None, pattern=_MEMORY)
     sql_threads: int | None = Field(default=None, ge=1, le=1024)
 
     @classmethod
@@ -57,7 +60,7 @@ def load_settings(**given: Any) -> Settings:
     Raises
     ------
     UsageError
-        When a value does not fit, or a file has an unknown key.
+        When a value does not fit, a file has an unknown key, or is not TOML.
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
@@ -66,3 +69,9 @@ def load_settings(**given: Any) -> Settings:
         name = ".".join(str(part) for part in first["loc"])
         hint = did_you_mean(name, Settings.model_fields) if first["type"] == "extra_forbidden" else None
         raise UsageError(f"Setting {name!r}: {first['msg']}.", hint=hint, code="invalid-setting") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        raise UsageError(
+            f"A file of settings cannot be read: {' '.join(str(error).split())}.",
+            hint=f"Mend or remove it: {' or '.join(str(file) for file in _FILES if file.exists())}.",
+            code="invalid-setting",
+        ) from error

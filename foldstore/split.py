@@ -17,10 +17,10 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import PARTS, check_split_name
 from foldstore.types import format_time
-from foldstore.views.splits.assignment import SplitAssignment
+from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
 from foldstore.views.splits.report import SplitReport, report_split
-from foldstore.views.splits.split import SplitSpec
+from foldstore.views.splits.split import PART_CODES, SplitSpec
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -232,6 +232,19 @@ def make_split(
     spec = _make_spec(base, name, how)
     assignment = fit_split(spec, _read_fragments(storage, base, spec, predicates, known=()))
     _keep(storage, base, assignment, predicates, author)
+    return Split(storage, base, assignment)
+
+
+def adopt_split(storage: Storage, base: Base, name: str, sizes: Mapping[str, int], *, author: str) -> Split:
+    """Keep a split of rows that lie part after part, as a training set's do; `sizes` gives the rows of each part."""
+    spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=base.dataset.key or base.rows.arrow_schema.names)
+    codes = np.concatenate([np.full(size, PART_CODES[part], np.uint8) for part, size in sizes.items()])
+    members, start = [], 0
+    for fragment in base.rows.fragments:
+        members.append(FragmentMembers.from_parts(str(fragment.id), codes[start : start + fragment.num_rows]))
+        start += fragment.num_rows
+    assignment = SplitAssignment(spec, tuple(members))
+    _keep(storage, base, assignment, (), author)
     return Split(storage, base, assignment)
 
 

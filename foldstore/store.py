@@ -1,7 +1,8 @@
 """The handle of a store, and `connect`, which opens one."""
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +19,10 @@ from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify import Verification, verify_storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
+from foldstore.features import Features, Rows
 from foldstore.names import LATEST, Address, check_name, parse_address
 from foldstore.split import Split, SplitPart
+from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.types import Clock, Progress, format_time, utc_now
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
@@ -287,6 +290,39 @@ class Store:
             When it names what does not exist.
         """
         return run_sql(query, params, self.view, engine=self._storage.engine)
+
+    @cached_property
+    def features(self) -> Features:
+        """Feature services: applied, joined point in time, served."""
+        rows = Rows(
+            version=self.version, view_rows=self._read_rows, sql=self._ask_for_features, create=self._keep_training_set
+        )
+        return Features(self._storage, rows, self._author)
+
+    def training_set(self, address: str) -> TrainingSet:
+        """Return the training set at an address."""
+        return read_training_set(self.version(address))
+
+    def _read_rows(self, address: str) -> pa.Table:
+        return self.view(address).to_arrow()
+
+    def _ask_for_features(self, query: str, pin: Callable[[str], str]) -> pa.Table:
+        def resolve(name: str) -> View:
+            return self.view(pin(name))
+
+        return run_sql(query, None, resolve, engine=self._storage.engine).to_arrow()
+
+    def _keep_training_set(
+        self, name: str, base: Version, joined: Mapping[str, pa.Table], inputs: Inputs, message: str
+    ) -> TrainingSet:
+        dataset = self.create_dataset(name, key=base.dataset.key, event_time=base.dataset.event_time)
+        version = dataset.append(
+            pa.concat_tables(joined.values()),
+            message=message or f"{inputs.features} at {inputs.labels}",
+            properties={PROPERTY: inputs.to_dict()},
+        )
+        version.adopt_split(inputs.labels.rpartition("#")[2], {part: rows.num_rows for part, rows in joined.items()})
+        return read_training_set(version)
 
     def verify(self, progress: Progress | None = None) -> Verification:
         """Read every object and journal and compare them with their hashes; changes nothing."""

@@ -16,7 +16,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.profile import VersionProfile
-from foldstore.split import Base, Split, make_split, open_split
+from foldstore.split import Base, Split, adopt_split, make_split, open_split
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.drift import DriftResult
@@ -94,6 +94,11 @@ class Version:
     def created_at(self) -> datetime:
         """When it was committed, in UTC."""
         return parse_time(self._record.created_at)
+
+    @property
+    def dataset(self) -> DatasetRecord:
+        """What the catalog says of the dataset: its name, key and event time."""
+        return self._dataset
 
     @property
     def num_rows(self) -> int:
@@ -237,6 +242,10 @@ class Version:
             When there is none of that name.
         """
         return open_split(self._storage, self._base(), name, author=self._record.author)
+
+    def adopt_split(self, name: str, sizes: Mapping[str, int]) -> Split:
+        """Keep a split of rows that lie part after part, as a training set's do."""
+        return adopt_split(self._storage, self._base(), name, sizes, author=self._record.author)
 
     def split_rows(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
         """Split the rows that meet every predicate; `View.split` calls this."""

@@ -9,6 +9,7 @@ import typer
 
 import foldstore
 from foldstore.cli import datasets, judgement, queries, schemas, story
+from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 
 _BUG_EXIT = 70
@@ -84,6 +85,6 @@ def _report_other(error: Exception) -> int:
 
 
 def _say(message: str, hint: str | None) -> None:
-    typer.echo(message, err=True)
+    say(message)
     if hint:
-        typer.echo(f"  hint: {hint}", err=True)
+        say(f"  hint: {hint}")

@@ -1,6 +1,7 @@
 """The verbs on stores and datasets: init, ingest, ls, show, log, verify."""
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,14 +15,17 @@ from foldstore.cli.output import (
     print_json,
     print_mapping,
     print_rows,
+    printable,
     progress,
     say,
     show_bytes,
     statistics_row,
 )
-from foldstore.errors import NotFoundError, UsageError
+from foldstore.errors import FoldstoreError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from foldstore.dataset import Dataset
     from foldstore.store import Store
 
@@ -64,14 +68,13 @@ def ingest(
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
+        _check_files(files, null_token, open_first=create)
         target = _find_or_create(opened, dataset, create=create, key=key, event_time=event_time, derive=derive or [])
         failed = False
         for file in files:
             started = time.perf_counter()
-            options: dict[str, Any] = {}
-            if null_token and file.suffix.lower() == ".csv":
-                options["null_tokens"] = null_token
-            with progress(f"Committing {file.name}") as update:
+            options = _read_options(file, null_token)
+            with progress(f"Committing {file.name}") as update, _said_if_empty(target):
                 version = target.append(
                     file, order_by=_split(order_by), message=message or file.name, progress=update, **options
                 )
@@ -85,6 +88,32 @@ def ingest(
                 failed = True
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _said_if_empty(dataset: "Dataset") -> "Iterator[None]":
+    """When a commit fails, say that a dataset is there all the same: it was made, and holds nothing."""
+    try:
+        yield
+    except FoldstoreError:
+        if not dataset.versions():
+            say(f"The dataset {dataset.name!r} exists and is empty: ingest into it without --create.")
+        raise
+
+
+def _read_options(file: Path, null_token: list[str] | None) -> dict[str, Any]:
+    return {"null_tokens": null_token} if null_token and file.suffix.lower() == ".csv" else {}
+
+
+def _check_files(files: list[Path], null_token: list[str] | None, *, open_first: bool) -> None:
+    """Refuse files that are not there before anything is made; a new dataset waits until its first file opens."""
+    from foldstore.datastore.ingest.file import check_readable
+    from foldstore.datastore.ingest.source import open_source
+
+    for file in files:
+        check_readable(file)
+    if open_first:
+        open_source(files[0], None, **_read_options(files[0], null_token))
 
 
 def _find_or_create(
@@ -207,7 +236,7 @@ def verify(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> N
         print_json(found.to_dict())
     else:
         for fault in found.faults:
-            typer.echo(f"{fault.what} {fault.name}: {fault.message}")
+            typer.echo(printable(f"{fault.what} {fault.name}: {fault.message}"))
         say(
             f"{found.objects:,} objects ({show_bytes(found.num_bytes)}), {found.versions:,} versions, "
             f"{found.journals:,} journals: {'all as written' if found.passed else f'{len(found.faults)} damaged'}."

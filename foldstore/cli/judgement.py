@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foldstore.cli.output import Format, StoreOption, print_json
+from foldstore.cli.output import Format, StoreOption, print_json, printable
 from foldstore.errors import UsageError
 
 _HERE = Path()
@@ -40,6 +40,6 @@ def validate(
     if output in (Format.JSON, Format.JSONL):
         print_json(report.to_dict())
     else:
-        typer.echo(report.to_text())
+        typer.echo(printable(report.to_text()))
     if not report.passed and not exit_zero:
         raise typer.Exit(1)

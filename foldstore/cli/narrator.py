@@ -63,7 +63,7 @@ class Narrator:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for position, name in enumerate(columns):
             right = any(isinstance(row[position], int | float) for row in rows)
-            table.add_column(name, justify="right" if right else "left")
+            table.add_column(Text(show(name)), justify="right" if right else "left")
         for row in rows:
             table.add_row(*(Text(show(value)) for value in row))
         self._console.print(table)

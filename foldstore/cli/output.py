@@ -4,10 +4,11 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foldstore.errors import InvalidQueryError
 from foldstore.types import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", envvar="FOLDSTORE_STORE", help="The store's folder.", show_default="here")
 ]
+
+
+_UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 class Format(StrEnum):
@@ -41,6 +46,8 @@ FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to pri
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: Format) -> None:
     """Print rows to stdout; everything but a table streams."""
+    if form in (Format.JSON, Format.JSONL):
+        _refuse_repeated(columns)
     if form is Format.TABLE:
         _print_table(columns, list(rows))
     elif form is Format.CSV:
@@ -54,9 +61,38 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: Form
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
 
 
+def _refuse_repeated(columns: Sequence[str]) -> None:
+    repeated = [name for place, name in enumerate(columns) if name in columns[:place]]
+    if repeated:
+        raise InvalidQueryError(
+            f"A JSON object has one value of a name, and the result has several columns named {repeated[0]!r}.",
+            hint="Name them apart: SELECT a.x AS before, b.x AS after. --output csv keeps both.",
+            code="repeated-column",
+            columns=repeated,
+        )
+
+
 def print_json(value: Any) -> None:
-    """Print plain data as one line of JSON."""
-    typer.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    """Print plain data as one line of JSON; what would steer a terminal is escaped."""
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    typer.echo(text if text.isprintable() else _UNPRINTABLE.sub(_escape_for_json, text))
+
+
+def _escape_for_json(found: "re.Match[str]") -> str:
+    return found.group() if found.group().isprintable() else json.dumps(found.group())[1:-1]
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal; lines stay lines.
+
+    Examples
+    --------
+    >>> printable("a" + chr(27) + "[31m")
+    'a\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_mapping(values: Mapping[str, Any], form: Format) -> None:
@@ -83,7 +119,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     for position, name in enumerate(columns):
         numbers = [row[position] for row in rows if row[position] is not None]
         right = bool(numbers) and all(isinstance(n, int | float | Decimal) and not isinstance(n, bool) for n in numbers)
-        table.add_column(Text(str(name)), justify="right" if right else "left")
+        table.add_column(Text(_cell(str(name))), justify="right" if right else "left")
     for row in rows:
         table.add_row(*(Text(show(value)) for value in row))  # Text: what data holds is never markup
     console().print(table)
@@ -100,10 +136,15 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return value.isoformat(" ", "seconds")[:19]
     if isinstance(value, list | tuple | dict):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return "".join(c if c.isprintable() else " " for c in str(value))
+        return _cell(json.dumps(_plain(value), ensure_ascii=False))
+    return _cell(str(value))
+
+
+def _cell(text: str) -> str:
+    """Keep a text on one line of a table, and from steering the terminal."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _plain(value: Any) -> Any:
@@ -116,11 +157,9 @@ def _plain(value: Any) -> Any:
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, Decimal | timedelta | Path):
-        return str(value)
     if isinstance(value, bytes):
         return value.hex()
-    return value
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 STATISTICS = ("column", "type", "nulls", "distinct", "min", "max", "mean")
@@ -154,7 +193,7 @@ def progress(label: str, *, unit: str = "rows") -> Iterator[Progress | None]:
 
 def say(text: str) -> None:
     """Tell a person something on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def show_bytes(size: int) -> str:

@@ -51,5 +51,7 @@ def sql(
 
 
 def _rows(result: "SqlResult") -> "Iterator[tuple[Any, ...]]":
+    from foldstore.views.values import display_values
+
     for batch in result.to_batches():
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from zip(*(display_values(column) for column in batch.columns), strict=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, say
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say
 from foldstore.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def accept(
             raise NotFoundError(f"{dataset!r} has no schema.", hint="foldstore schema infer … --set makes one.")
         child = current.accept(chosen, reason=message or None)
         for change in current.diff(child):
-            typer.echo(str(change))
+            typer.echo(printable(str(change)))
         _announce(target, target.set_schema(child, message=message or f"accepted {', '.join(codes)}"))
 
 

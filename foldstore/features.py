@@ -1,0 +1,331 @@
+"""The handle of a store's features: services applied, joined point in time, made into training sets, served."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.names import LATEST, parse_address
+from foldstore.split import SplitPart
+from foldstore.training_set import Inputs, TrainingSet
+from foldstore.types import format_time
+from foldstore.version import Version
+from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
+from foldstore.views.online.catalog import OnlineCatalog
+from foldstore.views.online.materialize import materialize_view
+from foldstore.views.online.reader import OnlineReader
+from foldstore.views.online.result import OnlineResult
+from foldstore.views.online.service import OnlineHandle
+
+_SERVICE: Final = "feature_service"
+_ONLINE: Final = "online"
+_FOLDER: Final = "online"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """How features reach rows; `foldstore.store` supplies it.
+
+    Attributes
+    ----------
+    version : callable
+        The version at an address.
+    view_rows : callable
+        The rows at an address (a version, a view, a part of a split) as a table.
+    sql : callable
+        The answer to a query, given how its names become tables; sealed outcomes that may feed features do.
+    create : callable
+        Commit a training set: name, table, what is known of it.
+    """
+
+    version: Callable[[str], Version]
+    view_rows: Callable[[str], pa.Table]
+    sql: Callable[[str, Callable[[str], str]], pa.Table]
+    create: Callable[..., TrainingSet]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    table: pa.Table
+    inputs: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Pins:
+    """Turns names into pinned addresses, and remembers which were used."""
+
+    version: Callable[[str], Version]
+    given: Mapping[str, str] = field(default_factory=dict)
+    used: dict[str, None] = field(default_factory=dict)
+
+    def pin(self, text: str) -> str:
+        address = parse_address(text)
+        if address.ref == LATEST and address.name in self.given:
+            pinned = self.given[address.name]
+        else:
+            pinned = self.version(f"{address.name}@{address.ref}").address
+        self.used[pinned] = None
+        suffix = f"#{address.split}.{address.part}" if address.split and address.part else ""
+        return f"{pinned}{suffix}"
+
+
+class Features:
+    """Feature services: one definition for training and serving.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> day = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in range(1, 7)]
+    >>> _ = store.create_dataset("rides").append({"driver": [1, 1], "ts": [day[0], day[2]], "trips": [10, 30]})
+    >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+    >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+    >>> store.features.apply(foldstore.FeatureService("trips", [stats]))
+    'trips@1'
+    >>> labels = {"driver": [1, 1, 2], "event_timestamp": [day[5], day[1], day[5]]}
+    >>> store.features.get_historical_features(labels, "trips@1")["trips"].to_pylist()
+    [30, 10, None]
+    >>> store.features.materialize("trips@1")
+    'trips@1'
+    >>> store.features.get_online_features("trips@1", [{"driver": 1}], at=day[1]).to_dict()["trips"]
+    [10]
+    """
+
+    def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
+        self._storage = storage
+        self._rows = rows
+        self._author = author
+        self._services = Registry(storage.catalog, _SERVICE)
+        self._materialized = Registry(storage.catalog, _ONLINE)
+        self._served = OnlineCatalog()
+        self._loaded: dict[tuple[str, int], int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
+
+    def apply(self, service: FeatureService, *, message: str = "") -> str:
+        """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
+        if not isinstance(service, FeatureService):
+            raise UsageError(f"{type(service).__name__!r} is not a feature service.", hint="Apply a FeatureService.")
+        document = self._services.put(
+            service.name, service.to_dict(), author=self._author, message=message, created_at=self._now()
+        )
+        return f"{service.name}@{document.version}"
+
+    def list_services(self) -> list[str]:
+        """List the addresses of the services, every version."""
+        names = self._services.list_names()
+        return [f"{name}@{document.version}" for name in names for document in self._services.list_versions(name)]
+
+    def service(self, address: str) -> FeatureService:
+        """Return a service as it was applied.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        """
+        return self._find(address)[1]
+
+    def get_historical_features(
+        self,
+        labels: Any,
+        service: str,
+        *,
+        event_timestamp: str | None = None,
+        full_feature_names: bool = False,
+        like: TrainingSet | None = None,
+    ) -> pa.Table:
+        """Join features to rows as they were known at each row's own time.
+
+        Parameters
+        ----------
+        labels : object
+            An address, anything that speaks Arrow, or a dict of lists: keys, a time, whatever else.
+        service : str
+            The address of a feature service.
+        event_timestamp : str, optional
+            The column of asking times: ``event_timestamp``, or the only column of times, unless given.
+        full_feature_names : bool
+            Name the features ``view__feature``.
+        like : TrainingSet, optional
+            Read the versions that it was made of; the newest published ones unless given.
+
+        Returns
+        -------
+        pyarrow.Table
+            The rows in their order, then the features; n rows in, n rows out.
+        """
+        _, definition, _ = self._find(service)
+        pins = _Pins(self._rows.version, _given(like))
+        tables = self._feature_tables(definition, pins)
+        return point_in_time_join(
+            self._read_labels(labels), tables, event_timestamp=event_timestamp, full_feature_names=full_feature_names
+        )
+
+    def create_training_set(
+        self,
+        name: str,
+        *,
+        labels: str,
+        features: str,
+        event_timestamp: str | None = None,
+        full_feature_names: bool = False,
+        message: str = "",
+    ) -> TrainingSet:
+        """Join features to the rows of a split and commit the result, its split and its lineage.
+
+        Parameters
+        ----------
+        name : str
+            The dataset to commit to; it is made when it is missing.
+        labels : str
+            The address of a split: ``flights@5#by_month``.
+        features : str
+            The address of a feature service.
+        """
+        address, definition, version = self._find(features)
+        asked = parse_address(labels)
+        if asked.split is None or asked.part is not None:
+            raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
+        base = self._rows.version(f"{asked.name}@{asked.ref}")
+        split = base.find_split(asked.split)
+        pins = _Pins(self._rows.version)
+        tables = self._feature_tables(definition, pins)
+        parts = {part: split.part(part) for part in ("train", "validation", "test")}
+        time = event_timestamp or base.dataset.event_time
+        joined = {
+            part: point_in_time_join(
+                rows.to_arrow(), tables, event_timestamp=time, full_feature_names=full_feature_names
+            )
+            for part, rows in parts.items()
+        }
+        names = definition.output_names(full_feature_names=full_feature_names)
+        inputs = Inputs(f"{base.address}#{asked.split}", f"{address}@{version}", tuple(pins.used), tuple(names))
+        return self._rows.create(name, base, joined, inputs, message)
+
+    def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
+        """Lay a service's features out for lookups; return the service's address.
+
+        Parameters
+        ----------
+        service : str
+            The address of a feature service.
+        like : TrainingSet, optional
+            Read the versions that it was made of; the newest published ones unless given.
+        """
+        name, definition, version = self._find(service)
+        pins = _Pins(self._rows.version, _given(like))
+        files = {}
+        for view in {selection.view.name: selection.view for selection in definition.selections}.values():
+            source = self._read_source(view, pins)
+            file = materialize_view(
+                source.table,
+                view,
+                self._storage.root / _FOLDER,
+                sources=source.inputs,
+                files=self._storage.objects.files,
+            )
+            files[view.name] = file.path.name
+        address = f"{name}@{version}"
+        body = {"files": files, "inputs": list(pins.used)}
+        self._materialized.put(address, body, author=self._author, created_at=self._now())
+        self._load(name, version)
+        return address
+
+    def get_online_features(
+        self, service: str, entities: Any, at: Any = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up as of an instant; now unless given.
+
+        Raises
+        ------
+        NotFoundError
+            When the service is not there, or not materialized.
+        """
+        return self._served.get_online_features(
+            self._ready(service), entities, at, full_feature_names=full_feature_names
+        )
+
+    def get_features(
+        self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up in features named ``view:feature``, of whatever is materialized."""
+        for address in self._materialized.list_names():
+            self._ready(address)
+        return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
+
+    def online(self, service: str) -> OnlineHandle:
+        """Return a prepared handle for lookups of one entity in a hot loop."""
+        return self._served.find(self._ready(service)).prepare()
+
+    def _ready(self, service: str) -> str:
+        """Load what was materialized last, when it is not loaded; return the full address."""
+        name, _, version = self._find(service)
+        self._load(name, version)
+        return f"{name}@{version}"
+
+    def _load(self, name: str, version: int) -> None:
+        address = f"{name}@{version}"
+        document = self._materialized.find(address)
+        if document is None:
+            raise NotFoundError(
+                f"{address} is not materialized.", hint=f"foldstore features materialize {address}", service=address
+            )
+        if self._loaded.get((name, version)) == document.version:
+            return
+        folder = self._storage.root / _FOLDER
+        readers = [OnlineReader(folder / file) for file in document.body["files"].values()]
+        self._served.add(self.service(address), version, readers)
+        self._loaded[name, version] = document.version
+
+    def _find(self, address: str) -> tuple[str, FeatureService, int]:
+        parsed = parse_address(address)
+        number = None if parsed.ref == LATEST else int(parsed.ref) if parsed.ref.isdigit() else 0
+        document = self._services.find(parsed.name, number)
+        if document is None or parsed.split is not None:
+            raise NotFoundError(
+                f"There is no feature service {address!r}.", hint=did_you_mean(address, self.list_services())
+            )
+        return parsed.name, FeatureService.from_dict(document.body), document.version
+
+    def _feature_tables(self, service: FeatureService, pins: _Pins) -> list[FeatureTable]:
+        indexes = {}
+        for selection in service.selections:
+            view = selection.view
+            if view.name not in indexes:
+                indexes[view.name] = index_view(view, self._read_source(view, pins).table)
+        return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
+
+    def _read_source(self, view: FeatureView, pins: _Pins) -> _Source:
+        before = set(pins.used)
+        if isinstance(view.source, SqlSource):
+            table = self._rows.sql(view.source.query, pins.pin)
+        else:
+            table = self._rows.view_rows(pins.pin(view.source))
+        return _Source(table, tuple(name for name in pins.used if name not in before) or tuple(pins.used))
+
+    def _read_labels(self, labels: Any) -> pa.Table:
+        if isinstance(labels, str):
+            return self._rows.view_rows(labels)
+        if isinstance(labels, SplitPart):
+            return labels.to_arrow()
+        return pa.table(labels)
+
+    def _now(self) -> str:
+        return format_time(self._storage.clock())
+
+
+def _given(like: TrainingSet | None) -> Mapping[str, str]:
+    if like is None:
+        return {}
+    if not isinstance(like, TrainingSet):
+        raise UsageError(f"{type(like).__name__!r} is not a training set.", hint="Give what create_training_set gave.")
+    return {parse_address(address).name: address for address in like.inputs.versions}
