@@ -39,7 +39,14 @@ from foldstore.datastore.expression import (
 )
 from foldstore.datastore.feed import Feed, narrow, recut
 from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
-from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError, NotFoundError, did_you_mean
+from foldstore.errors import (
+    FoldstoreError,
+    InvalidExpressionError,
+    InvalidQueryError,
+    NotFoundError,
+    UsageError,
+    did_you_mean,
+)
 
 __all__ = [
     "Engine",
@@ -70,7 +77,7 @@ class Engine:
     Parameters
     ----------
     memory_limit : str, optional
-        What DuckDB may use, such as "2GB"; DuckDB's own default (80 % of the machine) unless given.
+        What DuckDB may use, such as "2GB"; half of what DuckDB takes the machine to have unless given.
     threads : int, optional
         How many threads one query may use; one per core unless given.
     temp_directory : Path, optional
@@ -472,11 +479,18 @@ def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | 
         "allow_community_extensions": False,
         "python_enable_replacements": False,
     }
-    if memory_limit is not None:
-        config["memory_limit"] = memory_limit
+    # DuckDB's own default is 80 %: a store shares its process with whoever opened it.
+    config["memory_limit"] = "50%" if memory_limit is None else memory_limit
     if threads is not None:
         config["threads"] = threads
-    database = duckdb.connect(":memory:", config=config)
+    try:
+        database = duckdb.connect(":memory:", config=config)
+    except duckdb.Error as error:
+        raise UsageError(
+            f"The SQL engine does not start with memory_limit={memory_limit!r}, threads={threads!r}: {cut(str(error))}",
+            hint="A limit is a number and MB, GB, MiB or GiB, such as 2GB.",
+            code="invalid-setting",
+        ) from error
     # GLOBAL: otherwise the connections that are opened from this one keep the defaults.
     for setting in (
         "TimeZone = 'UTC'",

@@ -15,7 +15,7 @@ def expression_failed(error: Exception, text: str, where: str) -> InvalidExpress
     message = re.sub(r"LINE (\d+):", lambda found: f"LINE {max(1, int(found.group(1)) - 1)}:", _cleaned(error))
     return InvalidExpressionError(
         f"{where} failed: {message}",
-        hint="TRY_CAST(...) and TRY(...) give NULL where a value does not fit.",
+        hint=_out_of_memory(error) or "TRY_CAST(...) and TRY(...) give NULL where a value does not fit.",
         expression=cut(text, 1000),
         where=where,
     )
@@ -46,7 +46,13 @@ def query_failed(error: Exception, tables: Mapping[str, pa.Table], left_out: Seq
         return InvalidQueryError(
             f"The query does not run: {message}", hint=did_you_mean(found.group(1), columns), column=found.group(1)
         )
-    return InvalidQueryError(f"The query does not run: {message}")
+    return InvalidQueryError(f"The query does not run: {message}", hint=_out_of_memory(error))
+
+
+def _out_of_memory(error: Exception) -> str | None:
+    if "Out of Memory Error" not in str(error) and type(error).__name__ != "OutOfMemoryException":
+        return None
+    return "Set sql_memory_limit (FOLDSTORE_SQL_MEMORY_LIMIT=4GB), or ask for less at a time."
 
 
 def _cleaned(error: Exception) -> str:

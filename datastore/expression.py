@@ -1,7 +1,8 @@
 """SQL expressions over one row: what they may hold, read from DuckDB's syntax tree.
 
 An expression is a function of the columns of its row and of nothing else: no other rows, no clock, no
-chance, no settings, no files. This module judges trees only; `foldstore.datastore.engine` parses and runs.
+chance, no settings, no files; and what it makes of a row has a bound (`foldstore.datastore.growth`).
+This module judges trees only; `foldstore.datastore.engine` parses and runs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from foldstore.datastore.growth import check_growth, growth
 from foldstore.errors import ColumnNotFoundError, InvalidExpressionError, column_not_found, did_you_mean
 
 MAX_EXPRESSION_LENGTH: Final = 10_000
@@ -176,20 +178,22 @@ def columns_used(
         When a column is not in the schema, spelled as there.
     """
     used: set[str] = set()
-    stack: list[tuple[Any, frozenset[str]]] = [(item, frozenset())]
+    stack: list[tuple[Any, frozenset[str], int]] = [(item, frozenset(), 1)]
     while stack:
-        node, bound = stack.pop()
+        node, bound, factor = stack.pop()
         if isinstance(node, list):
-            stack.extend((child, bound) for child in node)
+            stack.extend((child, bound, factor) for child in node)
         elif isinstance(node, dict):
             _check_class(node, where)
             if node.get("class") == "COLUMN_REF":
                 _use_column(node["column_names"][0], bound, schema, used, where)
             elif node.get("class") == "FUNCTION":
                 _check_function(node, kinds, where)
-                stack.extend(_arguments(node, bound))
+                greater = factor * growth(node, where)
+                check_growth(greater, where)
+                stack.extend((child, inner, greater) for child, inner in _arguments(node, bound))
             else:
-                stack.extend((child, bound) for child in node.values())
+                stack.extend((child, bound, factor) for child in node.values())
     return tuple(name for name in schema.names if name in used)
 
 
