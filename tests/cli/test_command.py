@@ -231,6 +231,92 @@ def test_a_setting_that_does_not_fit_is_named(command, made, monkeypatch):
     assert "sql_threads" in err
 
 
+@pytest.mark.parametrize("limit", ["5iB", "5B", "0GB", "many", "99999999999TB", "-1GB", "80%", "1KB"])
+def test_a_limit_of_memory_that_the_engine_would_not_take_is_named(command, made, monkeypatch, limit):
+    monkeypatch.setenv("FOLDSTORE_SQL_MEMORY_LIMIT", limit)
+    code, _, err = command("ls", "-s", made)
+    assert code == 2
+    assert "sql_memory_limit" in err
+
+
+@pytest.mark.parametrize("limit", ["2GB", "1.5 GiB", "500MB", "1TiB"])
+def test_a_limit_of_memory_is_taken(command, made, monkeypatch, limit):
+    monkeypatch.setenv("FOLDSTORE_SQL_MEMORY_LIMIT", limit)
+    assert command("sql", "SELECT 1", "-s", made)[0] == 0
+
+
+@pytest.mark.parametrize("content", [b"author = ", b"\xff\xfe", b"sql_threads = [1", b"author = " + b"[" * 5_000])
+def test_a_file_of_settings_that_cannot_be_read_is_named(command, made, monkeypatch, tmp_path, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "foldstore.toml").write_bytes(content)
+    code, _, err = command("ls", "-s", made)
+    assert (code, "error[invalid-setting]" in err) == (2, True), err
+    assert "foldstore.toml" in err
+
+
+def test_a_result_that_repeats_a_name_is_no_json(command, made):
+    for form in ("json", "jsonl"):
+        code, out, err = command("sql", "SELECT 1 AS a, 2 AS a", "-s", made, "-o", form)
+        assert (code, out) == (2, "")
+        assert "error[repeated-column]" in err
+        assert "AS" in err
+    assert command("sql", "SELECT 1 AS a, 2 AS a", "-s", made, "-o", "csv")[1] == "a,a\n1,2\n"
+    assert command("sql", "SELECT 1 AS a, 2 AS a", "-s", made)[0] == 0
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
+def test_a_moment_that_python_does_not_have_is_printed(command, made, form):
+    query = "SELECT TIMESTAMP '290000-01-01' AS t, TIMESTAMP_NS '2020-01-01 00:00:00.000000001' AS n"
+    code, out, err = command("sql", query, "-s", made, "-o", form)
+    assert (code, err) == (0, "")
+    assert "290000-01-01T00:00:00" in out
+    assert "2020-01-01T00:00:00.000000001" in out
+
+
+def test_what_data_holds_does_not_steer_the_terminal(command, made):
+    query = "SELECT 'a' || chr(27) || '[31m' || chr(155) || chr(8238) AS \"b\x1b[32m\", ['c' || chr(127)] AS l"
+    for form in ("table", "json", "jsonl"):
+        code, out, _ = command("sql", query, "-s", made, "-o", form)
+        assert code == 0
+        assert all(c.isprintable() or c == "\n" for c in out), ascii(out)
+    assert json.loads(command("sql", query, "-s", made, "-o", "json")[1]) == [
+        {"b\x1b[32m": "a\x1b[31m\x9b\u202e", "l": ["c\x7f"]}
+    ]
+    assert "\x1b" in command("sql", query, "-s", made, "-o", "csv")[1]
+    _, _, err = command("sql", "SELECT '\x1b[31m' FROM nowhere\x1b", "-s", made)
+    assert "\x1b" not in err
+
+
+def test_names_in_sql_ignore_case(command, made):
+    assert command("sql", "SELECT count(*) AS n FROM PEOPLE", "-s", made, "-o", "csv")[1] == "n\n3\n"
+
+
+@pytest.mark.parametrize("name", ["nope.csv", "a.xlsx", "broken.parquet", "empty.csv"])
+def test_a_file_that_does_not_open_leaves_no_dataset_behind(command, folder, tmp_path, name):
+    command("init", folder)
+    if name != "nope.csv":
+        (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"nothing of the kind")
+    code, _, err = command("ingest", "new", tmp_path / name, "-s", folder, "--create")
+    assert code in (2, 3), err
+    assert json.loads(command("ls", "-s", folder, "-o", "json")[1]) == []
+
+
+def test_a_later_file_that_is_missing_is_found_before_the_first_is_committed(command, folder, tmp_path):
+    command("init", folder)
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    code, _, _ = command("ingest", "new", tmp_path / "a.csv", tmp_path / "nope.csv", "-s", folder, "--create")
+    assert code == 3
+    assert json.loads(command("ls", "-s", folder, "-o", "json")[1]) == []
+
+
+def test_a_first_file_that_does_not_fit_says_that_the_dataset_is_there(command, folder, tmp_path):
+    command("init", folder)
+    (tmp_path / "a.csv").write_text("id\n1\n1\n")
+    code, _, err = command("ingest", "new", tmp_path / "a.csv", "-s", folder, "--create", "--key", "id")
+    assert code == 2
+    assert "'new' exists and is empty" in err
+
+
 def test_the_sample_data_is_what_its_readme_says():
     assert sum(pq.read_metadata(month).num_rows for month in months()) == 336_776
     with pytest.raises(foldstore.FoldstoreError, match="no sample file"):
