@@ -19,7 +19,7 @@ import pyarrow as pa
 from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.datastore.catalog.records import SealedFile
 from foldstore.datastore.storage import Storage
-from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError
+from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError, RefusedError
 
 _SEALED: Final = "sealed"
 _LOCK: Final = "lock"
@@ -92,6 +92,10 @@ def check_sealed(storage: Storage, seal_id: str, name: str, file: SealedFile) ->
     try:
         intact = path.stat().st_size == file.num_bytes
         intact = intact and HASH_PREFIX + blake3.blake3().update_mmap(path).hexdigest() == file.hash
+    except PermissionError as error:
+        raise RefusedError(
+            f"Only the owner of the store may read the sealed file {name!r}.", hint="Ask the steward.", seal=seal_id
+        ) from error
     except OSError:
         intact = False
     if not intact:

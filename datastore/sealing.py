@@ -116,7 +116,7 @@ def seal_cells(
                 files={},
                 num_rows=survey.num_rows,
                 state="open",
-                created_at=format_time(storage.clock()),
+                created_at=_now(storage),
             )
             try:
                 return _seal_once(storage, seal, survey, options)
@@ -156,7 +156,7 @@ def recover_seals(storage: Storage) -> None:
     try:
         with lock_sealed_area(storage):
             _recover(storage)
-    except ConflictError:
+    except (ConflictError, PermissionError):  # at work elsewhere, or another user's to do
         return
 
 
@@ -240,7 +240,7 @@ def _flip(
         old_objects=frozenset(old for (_, old), new in successors.items() if new != old),
         redact=options.redact,
         actor=options.actor,
-        now=format_time(storage.clock()),
+        now=_now(storage),
     )
     try:
         pending = seals.flip_seal(storage.catalog, storage.journal, change)
@@ -284,7 +284,9 @@ def _undo(storage: Storage, seal_id: str) -> None:
 
 
 def _finish(storage: Storage, seal: SealRecord) -> SealRecord:
-    storage.objects.unstage(seal.id)
+    # Staging folders that a kill left behind may hold the cells as well.
+    for transaction_id in (seal.id, *seals.list_dead_transactions(storage.catalog, seal.dataset_id, _now(storage))):
+        storage.objects.unstage(transaction_id)
     seals.remove_unknown(storage.catalog, seal.pending.objects, storage.objects.remove)
     storage.on_step("seal-removed")
     for version_id in seal.pending.versions:
@@ -298,3 +300,7 @@ def _finish(storage: Storage, seal: SealRecord) -> SealRecord:
     storage.on_step("seal-scrubbed")
     seals.finish_seal(storage.catalog, seal.id)
     return replace(seal, state="sealed", pending=PendingSeal())
+
+
+def _now(storage: Storage) -> str:
+    return format_time(storage.clock())

@@ -166,6 +166,12 @@ def abandon_seal(catalog: Catalog, seal_id: str) -> list[str]:
     return sorted(gone)
 
 
+def list_dead_transactions(catalog: Catalog, dataset_id: str, now: str) -> list[str]:
+    """List the transactions of a dataset that failed, or were silent for longer than their lease."""
+    with catalog.read() as connection:
+        return [row.id for row in connection.execute(_dead_transactions(dataset_id, now))]
+
+
 def remove_unknown(catalog: Catalog, object_ids: Sequence[str], remove: Callable[[list[str]], None]) -> None:
     """Remove files that the catalog does not know, while nobody can make it know them again."""
     with catalog.write() as connection:
@@ -276,14 +282,17 @@ def _drop_objects(connection: sa.Connection, object_ids: Iterable[str]) -> set[s
     return gone
 
 
-def _abandoned_objects(connection: sa.Connection, dataset_id: str, now: str) -> set[str]:
-    """Return what commits of the dataset that failed left behind: it may hold the same cells."""
+def _dead_transactions(dataset_id: str, now: str) -> sa.Select[Any]:
     dead = sa.or_(
         t.transaction.c.state == "aborted", sa.and_(t.transaction.c.state == "open", t.transaction.c.lease_until < now)
     )
-    transactions = sa.select(t.transaction.c.id).where(t.transaction.c.dataset_id == dataset_id, dead)
+    return sa.select(t.transaction.c.id).where(t.transaction.c.dataset_id == dataset_id, dead)
+
+
+def _abandoned_objects(connection: sa.Connection, dataset_id: str, now: str) -> set[str]:
+    """Return what commits of the dataset that failed left behind: it may hold the same cells."""
     query = sa.select(t.stored_object.c.id).where(
-        t.stored_object.c.state == "staged", t.stored_object.c.transaction_id.in_(transactions)
+        t.stored_object.c.state == "staged", t.stored_object.c.transaction_id.in_(_dead_transactions(dataset_id, now))
     )
     return {row.id for row in connection.execute(query)}
 

@@ -488,11 +488,12 @@ def _unrepeated(digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _warn_about_order(dataset: DatasetRecord, reader: FragmentReader, masks: dict[int, Mask], labels: pa.Array) -> None:
-    days = None
+    moments = None
     if dataset.event_time is not None and dataset.event_time in reader.arrow_schema.names:
-        moments = read_rows(reader, masks, [dataset.event_time]).column(0).combine_chunks()
-        days = moments.cast(pa.date32(), safe=False) if pa.types.is_temporal(moments.type) else None
-    area, chance = measure_row_order(labels, days)
+        column = read_rows(reader, masks, [dataset.event_time]).column(0).combine_chunks()
+        dated = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
+        moments = column if dated else None
+    area, chance = measure_row_order(labels, moments)
     if area > chance:
         warnings.warn(
             f"The position of a row in {reader.where} tells its label with an AUC of {area:.2f} (0.5 is nothing): "
