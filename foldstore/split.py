@@ -85,6 +85,16 @@ class SplitPart:
         return self._base.dataset.name
 
     @property
+    def record(self) -> DatasetRecord:
+        """What the catalog says of the dataset."""
+        return self._base.dataset
+
+    @property
+    def base_version_id(self) -> str:
+        """The identity of the version that the part is looked at on."""
+        return self._base.version_id
+
+    @property
     def masks(self) -> Mapping[int, Mask]:
         """Which rows of each fragment, by fragment id, belong to the part."""
         return self._masks

@@ -21,6 +21,7 @@ from foldstore.datastore.verify import Verification, verify_storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.names import LATEST, Address, check_name, parse_address
+from foldstore.pools import Pools
 from foldstore.split import Split, SplitPart
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.types import Clock, Progress, format_time, utc_now
@@ -130,6 +131,20 @@ class Store:
     def root(self) -> Path:
         """The store's folder."""
         return self._storage.root
+
+    @property
+    def author(self) -> str:
+        """Who commits."""
+        return self._author
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is, for whatever asks."""
+        return self._storage.clock
+
+    def registry(self, kind: str) -> Registry:
+        """Return the documents of a kind, for the layers above: tokens, roles."""
+        return Registry(self._storage.catalog, kind)
 
     def create_dataset(
         self,
@@ -290,6 +305,11 @@ class Store:
             When it names what does not exist.
         """
         return run_sql(query, params, self.view, engine=self._storage.engine)
+
+    @cached_property
+    def pools(self) -> Pools:
+        """Test pools: sealed rows that answer pass or fail."""
+        return Pools(self._storage, self._author)
 
     @cached_property
     def features(self) -> Features:

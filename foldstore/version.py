@@ -101,6 +101,11 @@ class Version:
         return self._dataset
 
     @property
+    def rows(self) -> FragmentReader:
+        """The reader of all rows, for the layers that compute inside the store."""
+        return self._reader()
+
+    @property
     def num_rows(self) -> int:
         """How many rows it has."""
         return self._record.num_rows

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import foldstore
-from foldstore.cli import datasets, judgement, queries, schemas, story
+from foldstore.cli import datasets, judgement, pools, queries, schemas, serving, splits, story
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 
@@ -38,13 +38,16 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Versioned Arrow datasets, SQL over versions, schemas that gate what is published."""
+    """Versioned Arrow datasets, SQL, schemas that gate, splits, sealed test pools, features and their server."""
 
 
 datasets.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)
+splits.register(app)
+pools.register(app)
+serving.register(app)
 story.register(app)
 
 

@@ -83,12 +83,12 @@ def _escape_for_json(found: "re.Match[str]") -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what would steer a terminal; lines stay lines.
+    r"""Escape what would steer a terminal; lines stay lines.
 
     Examples
     --------
-    >>> printable("a" + chr(27) + "[31m")
-    'a\\x1b[31m'
+    >>> print(printable("a" + chr(27) + "[31m"))
+    a\x1b[31m
     """
     if text.isprintable():
         return text

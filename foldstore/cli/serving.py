@@ -1,0 +1,158 @@
+"""The verbs that serve: features, materialize, serve, token."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
+from foldstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from foldstore.api.tokens import TokenVault
+    from foldstore.store import Store
+
+_HERE = Path()
+
+features_app = typer.Typer(no_args_is_help=True, help="Feature services: one definition for training and serving.")
+token_app = typer.Typer(no_args_is_help=True, help="Tokens: who may ask the server.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.add_typer(features_app, name="features")
+    app.add_typer(token_app, name="token")
+    app.command()(materialize)
+    app.command()(serve)
+
+
+@features_app.command("ls")
+def list_services(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
+    """List the feature services and their features."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        fs = opened.features
+        rows = [
+            (address, ", ".join(fs.service(address).output_names(full_feature_names=True)))
+            for address in fs.list_services()
+        ]
+        print_rows(["service", "features"], rows, output)
+
+
+@features_app.command()
+def show(service: Annotated[str, typer.Argument(help="The service: arrival@1.")], store: StoreOption = _HERE) -> None:
+    """Print a service's definition as JSON; `features apply` reads it."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        typer.echo(json.dumps(opened.features.service(service).to_dict(), indent=2))
+
+
+@features_app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A definition as JSON, as `features show` prints it.")],
+    store: StoreOption = _HERE,
+) -> None:
+    """Keep a feature service as a new, immutable version."""
+    import foldstore
+
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{file} cannot be read as JSON: {error}.", hint="`foldstore features show` prints one."
+        ) from error
+    with foldstore.connect(store, create=False) as opened:
+        say(f"Applied {opened.features.apply(foldstore.FeatureService.from_dict(data))}.")
+
+
+@features_app.command()
+def get(
+    service: Annotated[str, typer.Argument(help="The service: arrival@1.")],
+    entity: Annotated[list[str], typer.Argument(help="KEY=VALUE, one for each key.")],
+    store: StoreOption = _HERE,
+    at: Annotated[str | None, typer.Option(help="The instant, RFC 3339; now unless given.")] = None,
+) -> None:
+    """Look one entity up in this process.
+
+    Example: foldstore features get arrival@1 carrier=UA origin=EWR --at 2013-12-30T12:00:00Z
+    """
+    import foldstore
+
+    pairs = dict(item.partition("=")[::2] for item in entity)
+    with foldstore.connect(store, create=False) as opened:
+        found = opened.features.get_online_features(service, [pairs], at)
+        print_json(found.to_dict(include_statuses=True, include_event_timestamps=True))
+
+
+def materialize(
+    service: Annotated[str, typer.Argument(help="The service: arrival@1.")],
+    store: StoreOption = _HERE,
+    like: Annotated[str | None, typer.Option(help="A training set whose versions are read.")] = None,
+) -> None:
+    """Lay a service's features out for lookups, from the newest published inputs or a training set's."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        training = None if like is None else opened.training_set(like)
+        say(f"Materialized {opened.features.materialize(service, like=training)}.")
+
+
+def serve(
+    store: StoreOption = _HERE,
+    host: Annotated[str, typer.Option(help="Where to listen; this machine alone unless told otherwise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Which port; 0 for one that is free.")] = 8765,
+) -> None:
+    """Serve lookups over HTTP until interrupted; every request needs a token (`foldstore token create`)."""
+    import foldstore
+    from foldstore.api.server import serve as run_server
+
+    with foldstore.connect(store, create=False) as opened:
+        run_server(opened.features, _vault(opened), host=host, port=port, on_start=lambda url: say(f"Serving at {url}"))
+
+
+@token_app.command()
+def create(
+    role: Annotated[str, typer.Argument(help="viewer, editor, serving, evaluator, steward or admin.")] = "serving",
+    store: StoreOption = _HERE,
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    days: Annotated[int | None, typer.Option(help="How long it counts.", min=1)] = None,
+) -> None:
+    """Make a token and print it, this once; only its hash is kept."""
+    from datetime import timedelta
+
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        expires = None if days is None else timedelta(days=days)
+        text, token = _vault(opened).create(role, author=opened.author, label=label, expires_in=expires)
+        typer.echo(text)
+        say(f"Token {token.id} for {role}; it is shown this once.")
+
+
+@token_app.command("ls")
+def list_tokens(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
+    """List tokens; their texts are not kept."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        kept = [token.to_dict() for token in _vault(opened).list()]
+    columns = list(dict.fromkeys(name for token in kept for name in token)) or ["id"]
+    print_rows(columns, [[token.get(name) for name in columns] for token in kept], output)
+
+
+@token_app.command()
+def revoke(token: Annotated[str, typer.Argument(help="The token's id.")], store: StoreOption = _HERE) -> None:
+    """Revoke a token: the server refuses it from now on."""
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        print_mapping(_vault(opened).revoke(token, author=opened.author).to_dict(), Format.TABLE)
+
+
+def _vault(store: "Store") -> "TokenVault":
+    from foldstore.api.tokens import TokenVault
+
+    return TokenVault(store.registry("token"), clock=store.clock)
