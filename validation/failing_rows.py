@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from foldstore.datastore.statistics.column import json_value
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.validation.subject import Subject
+from foldstore.views.values import display_values
 
 EXAMPLES: Final = 10
 
@@ -95,7 +96,7 @@ def _examples(
     batch: pa.RecordBatch, rows: pa.Array, column: str, keys: Sequence[str], position: int
 ) -> list[dict[str, Any]]:
     def cell(name: str, row: int) -> Any:
-        return json_value(batch.column(name)[row].as_py())
+        return json_value(display_values(batch.column(name).slice(row, 1))[0])
 
     return [
         {"row": position + row, "key": {key: cell(key, row) for key in keys}, "value": cell(column, row)}

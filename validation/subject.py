@@ -13,6 +13,7 @@ from foldstore.datastore.statistics.hashing import hash_rows
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_array, counts_from_column
 from foldstore.datastore.statistics.profile import Profile, profile_table
 from foldstore.errors import column_not_found
+from foldstore.views.values import display_values
 
 
 class Subject(Protocol):
@@ -116,4 +117,6 @@ class TableSubject:
         repeated = counted.filter(pc.greater(counted["count_all"], 1))
         total = int(np.asarray(repeated["count_all"]).sum())
         shown = repeated.slice(0, limit).rename_columns([*keys, "count"])
-        return DuplicateKeys(repeated.num_rows, total, tuple(shown.to_pylist()))
+        rows_shown = zip(*(display_values(column) for column in shown.columns), strict=True)
+        examples = tuple(dict(zip(shown.column_names, row, strict=True)) for row in rows_shown)
+        return DuplicateKeys(repeated.num_rows, total, examples)

@@ -16,6 +16,7 @@ from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from tests.views.arrow_types import ARRAYS
 
 
 def judge(table, schema):
@@ -289,3 +290,16 @@ def test_times_appear_in_examples_as_text():
     }
     anomaly = only(judge(table, DataSchema(columns=columns, keys=("id",))))
     assert anomaly.example_rows[0]["key"] == {"id": "2013-01-01 00:00:00+00:00"}
+
+
+@pytest.mark.parametrize("name", ["timestamp_ns", "timestamp_us_far", "duration_ns", "date32_far", "time64_ns"])
+def test_failing_values_that_python_does_not_have_are_shown_as_text(name):
+    column = pa.chunked_array([ARRAYS[name], ARRAYS[name]])
+    subject = TableSubject(pa.table({"x": column}), "t@1")
+    required = ColumnSchema(type=str(column.type), nullable=False)
+    report = validate(subject, DataSchema(columns={"x": required}, keys=("x",)), created_at="2026-01-01T00:00:00Z")
+    assert {"duplicate_key", "null_fraction_high"} & {anomaly.code for anomaly in report.anomalies}
+    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+    shown = [example["x"] for example in subject.duplicate_keys(["x"], 5).examples]
+    assert len(shown) == 2
+    assert all(isinstance(value, str) for value in shown) or name != "timestamp_ns"
