@@ -15,7 +15,7 @@ from foldstore.validation.drift import DriftResult
 from foldstore.validation.drift_checks import check_drift, drift_from_schema
 from foldstore.validation.evolution import WIDER, Patch
 from foldstore.validation.finding import Finding, settle
-from foldstore.validation.inference import infer_column, infer_schema
+from foldstore.validation.inference import infer_column, infer_distributions
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
@@ -89,8 +89,8 @@ def drift_between(reference: Subject, current: Subject, *, policy: DriftPolicy |
     before, after = reference.profile(), current.profile()
     columns = {
         name: column if policy is None else replace(column, drift=policy)
-        for name, column in infer_schema(before).columns.items()
-        if column.drift is not None and _type_fits(after, name, column)
+        for name, column in infer_distributions(before).items()
+        if _type_fits(after, name, column)
     }
     return drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}")
 

@@ -228,7 +228,7 @@ def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
 
 
 def _test_values(target: DriftTarget, seed: str) -> _Test:
-    from scipy import stats
+    from scipy import special
 
     f, g = _cells(target)
     used = (f + g) > 0
@@ -240,7 +240,8 @@ def _test_values(target: DriftTarget, seed: str) -> _Test:
     if ((f + g) * min(n, m) / (n + m)).min() >= _DENSE:
         # 8J/s is asymptotically chi-squared with B-1 degrees of freedom, s = 1/N + 1/M.
         s = 1 / n + 1 / m
-        p_value, bias, method = float(stats.chi2.sf(8 * j / s, len(f) - 1)), (len(f) - 1) * s / 8, "chi2"
+        # The functions of scipy.special are what scipy.stats calls, a tenth of a millisecond later.
+        p_value, bias, method = float(special.chdtrc(len(f) - 1, 8 * j / s)), (len(f) - 1) * s / 8, "chi2"
     else:
         p_value, bias = _permute(f + g, m, j, target.policy, _generator(seed, target.column))
         method = "permutation"
@@ -294,7 +295,7 @@ def _test_nulls(target: DriftTarget) -> tuple[float, float]:
 
     The two-proportion z test; where an expected count is below five, Fisher's exact test.
     """
-    from scipy import stats
+    from scipy import special, stats
 
     f, g = target.reference, target.current
     n, m = f.total + f.nan + f.nulls, g.total + g.nan + g.nulls
@@ -308,7 +309,7 @@ def _test_nulls(target: DriftTarget) -> tuple[float, float]:
         table = np.array([[f.nulls, n - f.nulls], [g.nulls, m - g.nulls]])
         return effect, float(stats.fisher_exact(table).pvalue)
     z = (f.nulls / n - g.nulls / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return effect, float(2 * stats.norm.sf(abs(z)))
+    return effect, float(2 * special.ndtr(-abs(z)))
 
 
 def _judge(target: DriftTarget, test: _Test, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
@@ -355,10 +356,10 @@ def power(n: int, m: int, cells: int, tau: float, alpha: float) -> float:
     """
     if not n or not m or cells < 2:
         return 0.0 if cells >= 2 or not m else 1.0
-    from scipy import stats
+    from scipy import special, stats
 
     s = 1 / n + 1 / m
-    critical = stats.chi2.isf(alpha, cells - 1)
+    critical = special.chdtri(cells - 1, alpha)
     return float(stats.ncx2.sf(critical, cells - 1, 8 * tau**2 * _LN2 / s))
 
 

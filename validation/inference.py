@@ -84,14 +84,32 @@ def infer_column(name: str, column: ColumnProfile, *, is_key: bool = False) -> C
     """Describe what a column like this must look like."""
     fields: dict[str, Any] = {"type": plain_type(column.type), "inferred": True, "evidence": _evidence(column)}
     fields |= _presence(column)
-    if column.distinct is not None and column.distinct > 1 and not is_calendar(name, column):
+    if _varies(name, column):
         fields["constant"] = column.present < _ROWS_FOR_CONSTANT
         fields["domain"] = _domain(name, column, is_key=is_key)
-        grid = infer_grid(name, column, is_key=is_key)
-        reference = None if grid is None else counts_from_column(column, grid)
-        if grid is not None and reference is not None:
-            fields |= {"grid": grid, "reference": reference, "drift": DriftPolicy()}
+        fields |= _distribution(name, column, is_key=is_key)
     return ColumnSchema(**fields)
+
+
+def infer_distributions(profile: Profile) -> dict[str, ColumnSchema]:
+    """Choose grids as `infer_schema` does, without the rest; for the columns worth comparing."""
+    return {
+        name: ColumnSchema(type=plain_type(column.type), **chosen)
+        for name, column in profile.columns.items()
+        if _varies(name, column) and (chosen := _distribution(name, column, is_key=False))
+    }
+
+
+def _varies(name: str, column: ColumnProfile) -> bool:
+    return column.distinct is not None and column.distinct > 1 and not is_calendar(name, column)
+
+
+def _distribution(name: str, column: ColumnProfile, *, is_key: bool) -> dict[str, Any]:
+    grid = infer_grid(name, column, is_key=is_key)
+    reference = None if grid is None else counts_from_column(column, grid)
+    if grid is None or reference is None:
+        return {}
+    return {"grid": grid, "reference": reference, "drift": DriftPolicy()}
 
 
 def is_calendar(name: str, column: ColumnProfile) -> bool:

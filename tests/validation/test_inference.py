@@ -12,7 +12,7 @@ from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, cou
 from foldstore.datastore.statistics.profile import profile_table
 from foldstore.errors import ColumnNotFoundError
 from foldstore.validation.check import validate
-from foldstore.validation.inference import infer_schema
+from foldstore.validation.inference import infer_distributions, infer_schema
 from foldstore.validation.intervals import cohen_h, fraction_above, wilson
 from foldstore.validation.subject import TableSubject
 
@@ -165,3 +165,13 @@ def test_wilson_agrees_with_scipy():
 def test_fraction_above_inverts_cohens_h():
     assert cohen_h(0.02, fraction_above(0.02, 0.1)) == pytest.approx(0.1)
     assert fraction_above(0.999, 1.0) == 1.0
+
+
+def test_the_grids_of_a_comparison_are_those_of_the_inferred_schema():
+    table = pa.table({"n": list(range(100)) * 30, "s": ["a", "b", "c"] * 1_000, "one": [1] * 3_000})
+    profile = profile_table(table)
+    inferred = infer_schema(profile).columns
+    alone = infer_distributions(profile)
+    assert alone.keys() == {name for name, column in inferred.items() if column.drift is not None} == {"n", "s"}
+    for name, column in alone.items():
+        assert (column.grid, column.reference) == (inferred[name].grid, inferred[name].reference)
