@@ -63,7 +63,7 @@ def _check_type(field: pa.Field) -> None:
                 hint="Cast it to its storage type first.",
                 column=field.name,
             )
-        if pa.types.is_union(kind) and any(storage_type(each.type) != each.type for each in _inner_fields(kind)):
+        if pa.types.is_union(kind) and any(storage_type(each.type) != each.type for each in inner_fields(kind)):
             raise SchemaMismatchError(
                 f"Column {field.name!r} is a union with a type inside that is not kept ({kind}).",
                 hint="Cast it to a struct first.",
@@ -74,11 +74,12 @@ def _check_type(field: pa.Field) -> None:
 def _with_inner(field: pa.Field) -> Iterator[pa.Field]:
     yield field
     if not isinstance(field.type, pa.BaseExtensionType):
-        for inner in _inner_fields(field.type):
+        for inner in inner_fields(field.type):
             yield from _with_inner(inner)
 
 
-def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
+def inner_fields(kind: pa.DataType) -> list[pa.Field]:
+    """Return the fields one level inside a type; none for a plain one."""
     t = pa.types
     if is_list(kind):
         return [kind.value_field]
@@ -117,7 +118,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 def _plain_nested(kind: pa.DataType) -> pa.DataType:
     t = pa.types
-    inner = [pa.field(each.name, _plain_type(each.type)) for each in _inner_fields(kind)]
+    inner = [pa.field(each.name, _plain_type(each.type)) for each in inner_fields(kind)]
     if t.is_map(kind):
         return pa.map_(inner[0].with_nullable(False), inner[1], keys_sorted=kind.keys_sorted)  # noqa: FBT003
     if t.is_struct(kind):

@@ -1,6 +1,8 @@
 """What can be ingested, told apart by kind: Arrow speakers, tables of lists, batch iterators, files."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import pyarrow as pa
 
 from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.ingest.file import open_file
-from foldstore.errors import IngestError, UsageError
+from foldstore.datastore.ingest.python_values import to_array
+from foldstore.errors import FoldstoreError, IngestError, SchemaMismatchError, UsageError
 
 
 def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> BatchSource:
@@ -33,22 +36,63 @@ def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> B
         When a file is missing or cannot be read.
     """
     if isinstance(data, str | Path):
-        return open_file(Path(data), target, **options)
+        source = open_file(Path(data), target, **options)
+        # The CSV reader has made its arrays itself, of text that it has checked.
+        return source if source.description.get("format") == "csv" else _validated(source)
     if options:
         raise UsageError(f"{', '.join(sorted(options))}: these say how to read a file, and this is not a path.")
+    return _validated(_open_object(data, target))
+
+
+def _open_object(data: Any, target: pa.Schema | None) -> BatchSource:
     if isinstance(data, Mapping):
         return _from_mapping(data, target)
+    if isinstance(data, pa.RecordBatchReader):
+        return _from_reader(data, data)  # as it is: through the C interface, an error would be a text
     if hasattr(data, "__arrow_c_stream__"):
-        return _from_reader(pa.RecordBatchReader.from_stream(data), _name(data), getattr(data, "num_rows", None))
+        _refuse_objects(data)
+        with _foreign(_name(data)):
+            return _from_reader(data, pa.RecordBatchReader.from_stream(data))
     if hasattr(data, "__arrow_c_array__"):
-        batch = pa.record_batch(data)
+        with _foreign(_name(data)):
+            batch = pa.record_batch(data)
         return BatchSource(schema=batch.schema, batches=iter([batch]), num_rows=batch.num_rows)
     if isinstance(data, Iterable) and not isinstance(data, bytes | bytearray):
-        return _from_batches(iter(data))
+        return _from_batches(data)
     raise UsageError(
         f"{type(data).__name__!r} cannot be ingested.",
         hint="Give a path, an Arrow, polars or pandas table, a dict of lists, or an iterable of record batches.",
     )
+
+
+def _validated(source: BatchSource) -> BatchSource:
+    """Check every batch once, whatever made it: invalid text or offsets would break each reader later."""
+    return replace(source, batches=_valid_batches(source.batches))
+
+
+def _valid_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowException as error:
+                raise IngestError(
+                    f"Column {name!r} holds what is not {column.type}: {error}.",
+                    hint="Nothing was committed. Mend the data where it is made.",
+                    column=name,
+                ) from error
+        yield batch
+
+
+def _refuse_objects(data: Any) -> None:
+    """Refuse polars' columns of Python objects: it hands out their addresses as if they were binary values."""
+    if _name(data) != "polars.DataFrame":
+        return
+    for name, kind in data.schema.items():
+        if str(kind) == "Object":
+            raise SchemaMismatchError(
+                f"Column {name!r} holds Python objects, which are not kept.", hint="Cast it first.", column=name
+            )
 
 
 def _name(data: object) -> str:
@@ -57,33 +101,31 @@ def _name(data: object) -> str:
 
 def _from_mapping(data: Mapping[Any, Any], target: pa.Schema | None) -> BatchSource:
     known = {f.name: f.type for f in target} if target is not None else {}
+    arrays = [to_array(str(name), values, known.get(str(name))) for name, values in data.items()]
     try:
-        # Lists have no types of their own: where the dataset has the column, its type is meant.
-        arrays = {str(name): _to_array(values, known.get(str(name))) for name, values in data.items()}
-        table = pa.table(arrays)
+        table = pa.Table.from_arrays(arrays, names=[str(name) for name in data])
+        table.validate()
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise IngestError(f"The dict is not a table: {error}.", hint="Give a list of values per column.") from error
+        raise IngestError(f"The dict is not a table: {error}.", hint="Give lists of one length.") from error
     return BatchSource(
         schema=table.schema, batches=iter(table.to_batches()), description={"from": "dict"}, num_rows=table.num_rows
     )
 
 
-def _to_array(values: Any, wanted: pa.DataType | None) -> Any:
-    if isinstance(values, pa.Array | pa.ChunkedArray) or wanted is None:
-        return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-    try:
-        return pa.array(values, wanted)
-    except (pa.ArrowException, TypeError, ValueError):
-        return pa.array(values)  # judged as what it is
+def _from_reader(data: Any, reader: pa.RecordBatchReader) -> BatchSource:
+    rows = getattr(data, "num_rows", None)
+    return BatchSource(
+        schema=reader.schema,
+        batches=_guarded(reader, _name(data)),
+        description={"from": _name(data)},
+        num_rows=rows if isinstance(rows, int) else None,
+    )
 
 
-def _from_reader(reader: pa.RecordBatchReader, origin: str, num_rows: Any) -> BatchSource:
-    rows = num_rows if isinstance(num_rows, int) else None
-    return BatchSource(schema=reader.schema, batches=_guarded(reader), description={"from": origin}, num_rows=rows)
-
-
-def _from_batches(batches: Iterator[Any]) -> BatchSource:
-    first = next(batches, None)
+def _from_batches(data: Iterable[Any]) -> BatchSource:
+    with _foreign(_name(data)):
+        batches = iter(data)
+        first = next(batches, None)
     if first is None:
         raise UsageError("The iterator gave no record batch.", hint="An empty table says what its columns are.")
     if not isinstance(first, pa.RecordBatch):
@@ -99,12 +141,28 @@ def _from_batches(batches: Iterator[Any]) -> BatchSource:
                 raise IngestError("A later record batch has another schema than the first.", hint="Cast it before.")
             yield batch
 
-    return BatchSource(schema=first.schema, batches=_guarded(chain()), description={"from": "batches"})
+    return BatchSource(schema=first.schema, batches=_guarded(chain(), _name(data)), description={"from": "batches"})
 
 
-def _guarded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pass batches on; a foreign reader's failure becomes an error of ours."""
-    try:
+def _guarded(batches: Iterable[pa.RecordBatch], origin: str) -> Iterator[pa.RecordBatch]:
+    """Pass batches on; whatever a foreign reader raises becomes an error of ours."""
+    with _foreign(origin):
         yield from batches
-    except pa.ArrowException as error:
-        raise IngestError(f"The data could not be read: {error}.", hint="Nothing was committed.") from error
+
+
+@contextmanager
+def _foreign(origin: str) -> Iterator[None]:
+    try:
+        yield
+    except (FoldstoreError, MemoryError):
+        raise
+    except BaseException as error:
+        # A panic of polars is no Exception, and interrupts are none either; those pass.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = " ".join(str(error).split())[:300]
+        raise IngestError(
+            f"The data could not be read from {origin!r}: {type(error).__name__}: {said}.",
+            hint="Nothing was committed. The fault is in what makes the data.",
+            origin=origin,
+        ) from error

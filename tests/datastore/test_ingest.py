@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.feather
@@ -265,3 +266,148 @@ def test_an_all_null_column_takes_the_first_type_that_comes(dataset):
     dataset.append({"a": [1], "b": [None]})
     version = dataset.append({"a": [2], "b": ["x"]})
     assert version.to_arrow().to_pydict() == {"a": [1, 2], "b": [None, "x"]}
+
+
+class TestListsOfValues:
+    """A dict of lists holds exactly the values that were given, or is refused."""
+
+    @pytest.mark.parametrize(
+        ("kept", "values"),
+        [
+            (pa.int32(), [1.9]),
+            (pa.int8(), [300]),
+            (pa.float32(), [0.1]),
+            (pa.timestamp("s"), [dt.datetime(2020, 1, 1, 0, 0, 0, 5)]),  # noqa: DTZ001
+            (pa.timestamp("us"), [dt.datetime(2020, 1, 1, tzinfo=dt.UTC)]),
+            (pa.timestamp("us", "UTC"), [dt.datetime(2020, 1, 1)]),  # noqa: DTZ001
+            (pa.date32(), [dt.datetime(2020, 1, 1, 5)]),  # noqa: DTZ001
+            (pa.decimal128(5, 1), [decimal.Decimal("1.25")]),
+            (pa.struct({"a": pa.int64()}), [{"a": 1, "b": 2}]),
+            (pa.list_(pa.int32()), [[1, 2.5]]),
+            (pa.map_(pa.string(), pa.int64()), [[("k", 1.5)]]),
+            (pa.list_(pa.int64(), 2), [[1, 2, 3]]),
+            (pa.bool_(), [2]),
+            (pa.string(), [b"x"]),
+        ],
+        ids=str,
+    )
+    def test_a_value_that_the_column_cannot_hold_is_refused(self, dataset, kept, values):
+        dataset.append(pa.table({"v": pa.nulls(1, kept)}))
+        with pytest.raises(FoldstoreError, match="'v'"):
+            dataset.append({"v": values})
+        assert dataset.latest.number == 1
+
+    @pytest.mark.parametrize(
+        ("kept", "values"),
+        [
+            (pa.int32(), [1, None]),
+            (pa.float64(), [1, 2]),
+            (pa.float32(), [0.5, float("inf")]),
+            (pa.uint64(), [2**64 - 1]),
+            (pa.int32(), [None, None]),
+            (pa.int32(), []),
+            (pa.decimal128(10, 2), [decimal.Decimal("1.5"), 2]),
+            (pa.decimal128(10, 2), [3]),
+            (pa.timestamp("s"), [dt.datetime(2020, 1, 1)]),  # noqa: DTZ001
+            (pa.timestamp("ms", "Europe/Paris"), [dt.datetime(2020, 1, 1, tzinfo=dt.UTC)]),
+            (pa.time32("s"), [dt.time(1, 2)]),
+            (pa.struct({"a": pa.int8(), "b": pa.string()}), [{"a": 1, "b": None}, None]),
+            (pa.map_(pa.string(), pa.int64()), [[("k", 1)], None]),
+            (pa.list_(pa.float32(), 2), [[1, 2], None]),
+            (pa.dictionary(pa.int32(), pa.string()), ["a", None]),
+            (pa.large_string(), ["x"]),
+            (pa.binary(2), [b"ab"]),
+        ],
+        ids=str,
+    )
+    def test_values_that_fit_take_the_datasets_type(self, dataset, kept, values):
+        dataset.append(pa.table({"v": pa.nulls(1, kept)}))
+        version = dataset.append({"v": values})
+        assert version.arrow_schema.field("v").type == kept
+        assert version.to_arrow()["v"].to_pylist()[1:] == values
+
+    def test_a_struct_may_leave_fields_out(self, dataset):
+        dataset.append({"v": [{"a": 1, "b": "x"}]})
+        assert dataset.append({"v": [{"a": 2}]}).to_arrow()["v"].to_pylist()[1] == {"a": 2, "b": None}
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.UTC)],  # noqa: DTZ001
+            [dt.date(2020, 1, 1), dt.datetime(2020, 1, 1, 5)],  # noqa: DTZ001
+            ["a", b"b"],
+            [2**53 + 1, 0.5],
+            [1, "a"],
+            ["\ud800"],
+            [2**70],
+            [...],
+            "text",
+            5,
+            {"a": 1},
+        ],
+        ids=str,
+    )
+    def test_values_of_several_kinds_are_refused(self, dataset, values):
+        with pytest.raises(IngestError, match="Column 'v'"):
+            dataset.append({"v": values})
+        assert dataset.versions() == []
+
+    def test_two_names_that_are_written_alike_are_refused(self, dataset):
+        with pytest.raises(SchemaMismatchError, match="'5' and '5'"):
+            dataset.append({5: [1], "5": [2]})
+
+
+def _bad_text(kind=None):
+    offsets, data = pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")
+    return pa.Array.from_buffers(pa.string(), 1, [None, offsets, data])
+
+
+@pytest.mark.parametrize("source", ["table", "batches", "reader", "dict", "arrow", "parquet", "nested", "view"])
+def test_text_that_is_not_utf8_is_refused_by_its_columns_name(dataset, tmp_path, source):
+    bad = _bad_text()
+    if source == "nested":
+        bad = pa.StructArray.from_arrays([pa.ListArray.from_arrays([0, 1], bad)], names=["s"])
+    table = pa.table({"fine": ["x"], "bad": bad})
+    path = tmp_path / f"bad.{source}"
+    if source == "parquet":
+        pq.write_table(table, path)
+    elif source == "arrow":
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    data = {
+        "batches": table.to_batches(),
+        "reader": table.to_reader(),
+        "dict": {"fine": ["x"], "bad": bad},
+        "arrow": path,
+        "parquet": path,
+        "view": pa.table({"fine": ["x"], "bad": bad.cast(pa.binary()).cast(pa.binary_view()).view(pa.string_view())})
+        if source == "view"
+        else None,
+    }.get(source, table)
+    with pytest.raises(IngestError, match=r"'bad'|UTF-?8") as caught:
+        dataset.append(data)
+    assert "Nothing was committed" in caught.value.hint
+    assert dataset.versions() == []
+
+
+def test_offsets_that_run_backwards_are_refused(dataset):
+    offsets = pa.py_buffer(b"\0\0\0\0\3\0\0\0\2\0\0\0")
+    bad = pa.Array.from_buffers(pa.binary(), 2, [None, offsets, pa.py_buffer(b"abc")])
+    with pytest.raises(IngestError, match="'v'"):
+        dataset.append(pa.table({"v": bad}))
+    assert dataset.versions() == []
+
+
+def test_a_stream_that_fails_while_it_is_read_is_an_error_that_names_it(dataset):
+    lazy = duckdb.sql("SELECT CAST(x AS INTEGER) AS x FROM (VALUES ('1'), ('b')) t(x)")
+    with pytest.raises(IngestError, match="duckdb"):
+        dataset.append(lazy)
+    with pytest.raises(IngestError, match=r"polars.*i128"):
+        dataset.append(pl.DataFrame({"n": pl.Series([1], dtype=pl.Int128)}))
+    assert dataset.versions() == []
+
+
+def test_python_objects_of_polars_are_refused(dataset):
+    with pytest.raises(FoldstoreError):
+        dataset.append(pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)}))
+    assert dataset.versions() == []
