@@ -7,7 +7,7 @@ import pyarrow as pa
 from foldstore.datastore.arrow_schema import assign_ids, check_columns, field_ids, plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, with_group
-from foldstore.datastore.expression import Expression
+from foldstore.datastore.derivation import Derivation, plan_derivation
 from foldstore.datastore.fragment_writer import write_column_group
 from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.manifest import ColumnGroup
@@ -40,56 +40,56 @@ def add_columns(
         head = transaction.head
         if head.schema is None or head.version is None:
             raise UsageError(f"{dataset.name!r} has no version yet.", hint="Append rows first.")
-        parsed = _parse(storage, dataset, head.schema, expressions)
-        schema, next_field = _extend(head, parsed)
-        return transaction.commit(_write(storage, transaction, parsed, schema, next_field, options), gate)
+        derivation = _plan(storage, dataset, head.schema, expressions)
+        schema, next_field = _extend(head, derivation, expressions)
+        return transaction.commit(_write(storage, transaction, derivation, schema, next_field, options), gate)
 
 
-def _parse(
-    storage: Storage, dataset: DatasetRecord, known: pa.Schema, expressions: Mapping[str, str]
-) -> dict[str, Expression]:
+def _plan(storage: Storage, dataset: DatasetRecord, known: pa.Schema, expressions: Mapping[str, str]) -> Derivation:
+    if not isinstance(expressions, Mapping):
+        raise UsageError(
+            f"Columns are added by a dict, not {type(expressions).__name__!r}.",
+            hint='Write add_columns({"late": "arr_delay > 15"}).',
+        )
     if not expressions:
         raise UsageError("There is no column to add.", hint='Write add_columns({"late": "arr_delay > 15"}).')
     for name in expressions:
         if name in known.names:
             raise AlreadyExistsError(f"{dataset.name!r} has a column {name!r} already.", hint="Choose another name.")
     plain = plain_schema(known)
-    parsed = {n: storage.engine.parse_expression(t, plain, where=f"column {n!r}") for n, t in expressions.items()}
-    check_columns(pa.schema([*plain, *(pa.field(n, e.type) for n, e in parsed.items())]))
-    return parsed
+    check_columns(pa.schema([*plain, *(pa.field(str(name), pa.null()) for name in expressions)]))
+    return plan_derivation(storage.engine, expressions, plain, where=lambda name: f"column {name!r}")
 
 
-def _extend(head: Head, parsed: Mapping[str, Expression]) -> tuple[pa.Schema, int]:
+def _extend(head: Head, derivation: Derivation, expressions: Mapping[str, str]) -> tuple[pa.Schema, int]:
     assert head.schema is not None  # noqa: S101  # the caller looked
     assert head.version is not None  # noqa: S101  # a schema comes with a version
-    new = pa.schema([pa.field(name, expression.type) for name, expression in parsed.items()])
-    texts = {name: expression.text for name, expression in parsed.items()}
-    fresh, next_field = assign_ids(new, next_field=head.version.next_field, expressions=texts)
+    new = pa.schema([pa.field(name, derivation.types[name]) for name in expressions])
+    fresh, next_field = assign_ids(new, next_field=head.version.next_field, expressions=expressions)
+    check_columns(plain_schema(fresh))
     return pa.schema([*head.schema, *fresh]), next_field
 
 
 def _write(
     storage: Storage,
     transaction: Transaction,
-    parsed: Mapping[str, Expression],
+    derivation: Derivation,
     schema: pa.Schema,
     next_field: int,
     options: CommitOptions,
 ) -> Change:
     head = transaction.head
     assert head.schema is not None  # noqa: S101  # the caller looked
-    fresh = pa.schema([schema.field(name) for name in parsed])
-    used = list(dict.fromkeys(name for expression in parsed.values() for name in expression.columns))
+    fresh = pa.schema([field for field in schema if field.name not in head.schema.names])
     whole = FragmentReader(storage, head.fragments, head.schema, f"{transaction.dataset.name!r}")
     plain = plain_schema(head.schema)
+    inputs = pa.schema([plain.field(name) for name in derivation.inputs(plain)])
     staged = []
     for position, fragment in enumerate(whole.fragments):
-        # An expression without columns still needs rows to be computed for.
-        batches = whole.restricted([fragment]).batches(used or plain.names[:1])
-        inputs = pa.schema([plain.field(name) for name in (used or plain.names[:1])])
+        batches = whole.restricted([fragment]).batches(inputs.names)
         computed = (
-            pa.RecordBatch.from_arrays(batch.columns, schema=fresh)
-            for batch in storage.engine.evaluate(parsed, inputs, batches)
+            pa.RecordBatch.from_arrays([batch.column(name) for name in fresh.names], schema=fresh)
+            for batch in derivation.extend(storage.engine, inputs, batches)
         )
         path = transaction.folder / f"{position}.arrow"
         staged.append(write_column_group(storage.objects.files, path, fresh, computed))

@@ -42,8 +42,10 @@ class Feed:
                 narrow = self._narrowed(batch)
                 self.under_way.append(narrow)
                 yield narrow
-        except Exception as error:
-            # DuckDB would hand on the text alone.
+        except GeneratorExit:  # nobody reads on: no failure
+            raise
+        except BaseException as error:
+            # DuckDB would hand on the text alone, that of an interrupt too.
             self.failure = error
             raise
 
