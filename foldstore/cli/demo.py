@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import foldstore
+from foldstore.cli.demo_learning import tell_learning
 from foldstore.cli.narrator import Narrator
 from foldstore.cli.output import STATISTICS, progress, show_bytes, statistics_row
 from foldstore.sample_data import months, path
@@ -45,6 +46,7 @@ def run_demo(folder: Path, *, quiet: bool) -> None:
         _commit_files(store, narrator)
         _judge(store, narrator)
         _ask(store, narrator)
+        tell_learning(store, narrator)
         _say_what_next(store, narrator)
         narrator.finish({"store": str(store.root)})
 
@@ -209,9 +211,19 @@ def _ask(store: "Store", narrator: Narrator) -> None:
 def _say_what_next(store: "Store", narrator: Narrator) -> None:
     name = store.root.name
     with narrator.step("next", "What to type next") as facts:
-        sql = f"foldstore sql 'SELECT carrier, avg(arr_delay) FROM \"flights@12\" GROUP BY 1' --store {name}"
-        python = f'foldstore.connect("{name}").view("flights").where("origin = \'JFK\'").to_polars()'
-        command = f"foldstore log flights --store {name}"
-        for line, prompt in ((sql, "$"), (python, ">>>"), (command, "$")):
-            narrator.code(line, prompt=prompt)
-        facts.update({"sql": sql, "python": python, "command": command})
+        lines = {
+            "sql": f"foldstore sql 'SELECT carrier, avg(arr_delay) FROM \"flights@12\" GROUP BY 1' --store {name}",
+            "python": f'foldstore.connect("{name}").view("flights").where("origin = \'JFK\'").to_polars()',
+            "command": f"foldstore log flights --store {name}",
+            "pool": f"foldstore pool status late-2013 --store {name}",
+            "serve": f"foldstore serve --store {name} &",
+            "curl": (
+                f'curl -H "Authorization: Bearer $(foldstore token create serving --store {name})" '
+                "http://127.0.0.1:8765/v1/features:get "
+                '-d \'{"service": "arrival@1", "entities": {"carrier": ["UA"], "origin": ["EWR"]}, '
+                '"at": "2013-12-30T12:00:00Z"}\''
+            ),
+        }
+        for kind, line in lines.items():
+            narrator.code(line, prompt=">>>" if kind == "python" else "$")
+        facts.update(lines)

@@ -51,7 +51,8 @@ class Narrator:
         from rich.text import Text
 
         for number, line in enumerate(text.splitlines()):
-            lead = prompt if number == 0 else "..." if prompt == ">>>" else ""
+            goes_on = number > 0 and (line.startswith(" ") or prompt != ">>>")
+            lead = ("..." if prompt == ">>>" else "") if goes_on else prompt
             self._console.print(Text(f"    {lead} {line}".rstrip(), style="green"), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -51,4 +51,10 @@ def _holds_demo(folder: Path) -> bool:
     import foldstore
 
     with foldstore.connect(folder, create=False) as store:
-        return {dataset.name for dataset in store.datasets()} <= {"flights", "weather", "planes", "trial"}
+        return {dataset.name for dataset in store.datasets()} <= {
+            "flights",
+            "weather",
+            "planes",
+            "trial",
+            "arrival_training",
+        }

@@ -1,0 +1,295 @@
+"""The demo's second half: split, seal, features point in time, a model that asks, lookups over HTTP."""
+
+import json
+import time
+import urllib.request
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import foldstore
+from foldstore.cli.flight_model import WEATHER, FlightModel
+from foldstore.cli.narrator import Narrator
+from foldstore.errors import RefusedError
+from foldstore.validation.pools.pool import RowOrderWarning
+
+if TYPE_CHECKING:
+    from foldstore.pools import Pool
+    from foldstore.split import Split
+    from foldstore.store import Store
+    from foldstore.training_set import TrainingSet
+    from foldstore.validation.pools.plan import PoolPlan
+
+_CONDITION = "n - o > 0 +/- 0.01 /\\ d < 0.12 +/- 0.01"
+_HIDE = ["arr_delay", "arr_time", "air_time", "dep_delay", "dep_time"]
+_LOOKUPS = 1_000
+_DECEMBER = 200
+_TEST_BEGINS = "2013-11-01"
+
+# Flights that had landed by the full hour, and in the three hours before it: a flight lands 20 minutes after its
+# time in the air is over, so what is asked is known when it is asked.
+_DELAYS = """SELECT asked.{key}, asked.ts, avg(f.arr_delay) AS {key}_delay_3h, count(f.arr_delay) AS {key}_landed_3h
+FROM (SELECT DISTINCT {key}, time_hour AS ts FROM flights) asked
+JOIN flights f ON f.{key} = asked.{key}
+ AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE <= asked.ts
+ AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE > asked.ts - INTERVAL 3 HOUR
+GROUP BY asked.{key}, asked.ts"""
+
+
+def tell_learning(store: "Store", narrator: Narrator) -> None:
+    """Run the second half on a store that has flights and weather."""
+    split, baseline = _split(store, narrator)
+    pool = _seal(store, split, baseline, narrator)
+    training = _build_features(store, narrator)
+    _ask_pool(store, pool, training, narrator)
+    _serve(store, training, narrator)
+
+
+def _split(store: "Store", narrator: Narrator) -> tuple["Split", FlightModel]:
+    with narrator.step("split", "Parts for good, and a baseline that knows the schedule alone") as facts:
+        version = store.dataset("flights").add_columns({"late": "arr_delay > 15"}, message="what we predict")
+        narrator.code('flights.add_columns({"late": "arr_delay > 15"})')
+        narrator.say(f"{version.address} adds {version.record.bytes_added:,} bytes: the new column alone.")
+        narrator.code(
+            f'arrived = store.view("{version.address}").where("arr_delay IS NOT NULL")\n'
+            'split = arrived.split("by_month", by_time="departs", boundaries=["2013-10-01", "2013-11-01"])\n'
+            'other = arrived.split("by_tail", train=0.7, validation=0.15, test=0.15,\n'
+            '                      group_by=["tailnum"], stratify="late", seed=7)'
+        )
+        arrived = store.view(version.address).where("arr_delay IS NOT NULL")
+        split: Split = arrived.split("by_month", by_time="departs", boundaries=["2013-10-01", "2013-11-01"])
+        other: Split = arrived.split(
+            "by_tail", train=0.7, validation=0.15, test=0.15, group_by=["tailnum"], stratify="late", seed=7
+        )
+        rows = [_part_row(each, part) for each in (split, other) for part in ("train", "validation", "test")]
+        narrator.table(["part", "rows", "late", "difference from train", "first", "last"], rows)
+        torn = other.report(group_by=["tailnum"]).groups_in_several_parts
+        narrator.say(f"Aircraft in several parts of by_tail: {torn}.")
+        baseline = FlightModel(schedule_only=True).fit(split.train.to_arrow())
+        narrator.say("The baseline is a logistic model of hour, carrier, origin and distance, fitted on train.")
+        facts.update({"parts": {row[0]: row[1] for row in rows}, "torn_groups": torn, "version": version.address})
+        return split, baseline
+
+
+def _part_row(split: "Split", part: str) -> tuple[Any, ...]:
+    report = split.report(columns=["late"])
+    summary = report.columns["late"][part]
+    first, last = (report.times or {}).get(part, ("", ""))
+    return f"#{split.name}.{part}", report.sizes[part], summary.mean, summary.difference, first[:10], last[:10]
+
+
+def _seal(store: "Store", split: "Split", baseline: FlightModel, narrator: Narrator) -> "Pool":
+    with narrator.step("seal", "November and December become a test pool") as facts:
+        plan = foldstore.plan_pool(_CONDITION, reliability=0.999, reuse="max_passes:3", steps=32)
+        usual = foldstore.plan_pool(_CONDITION, reliability=0.999, reuse="max_passes:3", steps=32, method="hoeffding")
+        narrator.code(
+            f'plan = foldstore.plan_pool("{_CONDITION}",\n'
+            '                           reliability=0.999, reuse="max_passes:3", steps=32)'
+        )
+        narrator.say(
+            "The condition: better than the baseline, by more than chance, and other in at most 12 % of its answers.\n"
+            "Asked up to 32 times, with 3 passes, and right in all answers together with probability 0.999, that\n"
+            f"needs {plan.labels:,} labels of the {split.test.num_rows:,} there are; Hoeffding's inequality would want "
+            f"{usual.labels:,}."
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RowOrderWarning)
+            pool = _seal_test(store, split, baseline, plan)
+        narrator.code(
+            'pool = store.pools.seal("late-2013", split.test, label="late", hide=["arr_delay", ...],\n'
+            "                        baseline=baseline_predictions, plan=plan, outcomes_feed_features=True)"
+        )
+        for warning in caught:
+            narrator.say(f"Warned: {warning.message}")
+        query = (
+            f'SELECT count(*) AS flights, count(arr_delay) AS delays, count(late) AS labels FROM "{split.test.address}"'
+        )
+        found = store.sql(query).rows()[0]
+        before = f"SELECT count(arr_delay) FROM \"flights@12\" WHERE departs >= TIMESTAMPTZ '{_TEST_BEGINS}'"
+        old = store.sql(before).rows()[0][0]
+        narrator.code(f"store.sql('{query}').rows()")
+        narrator.say(f"{found}: sealed cells read as null for everyone. In the versions before, too:")
+        narrator.code(f"store.sql('{before}').rows()".replace("\\'", "'"))
+        narrator.say(f"{old}")
+        facts.update({"labels": plan.labels, "hoeffding": usual.labels, "test_rows": split.test.num_rows})
+        facts.update(
+            {"visible_labels": found[2], "visible_delays": found[1], "visible_before": old, "hidden": list(pool.hidden)}
+        )
+        return pool
+
+
+def _seal_test(store: "Store", split: "Split", baseline: FlightModel, plan: "PoolPlan") -> "Pool":
+    rows = split.test.to_arrow()
+    keys = rows.select(store.dataset("flights").key)
+    predictions = keys.append_column("prediction", baseline.predict(rows))
+    return store.pools.seal(
+        "late-2013",
+        split.test,
+        label="late",
+        hide=_HIDE,
+        baseline=predictions,
+        plan=plan,
+        outcomes_feed_features=True,
+    )
+
+
+def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
+    with narrator.step("features", "Features as they were known at the scheduled departure") as facts:
+        carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+        origin = foldstore.Entity("origin", keys={"origin": "string"})
+        weather = foldstore.FeatureView(
+            "weather", entity=origin, source="weather", event_time="time_hour", ttl="3h", features=list(WEATHER)
+        )
+        delays = [
+            foldstore.FeatureView(
+                f"{entity.name}_delay",
+                entity=entity,
+                source=foldstore.sql(_DELAYS.format(key=entity.name)),
+                event_time="ts",
+                ttl="1h",
+                features=[f"{entity.name}_delay_3h", f"{entity.name}_landed_3h"],
+            )
+            for entity in (carrier, origin)
+        ]
+        narrator.code(
+            'weather = foldstore.FeatureView("weather", entity=origin, source="weather", event_time="time_hour",\n'
+            '                                ttl="3h", features=["temp", "dewp", ...])'
+        )
+        narrator.code(
+            'carrier_delay = foldstore.FeatureView("carrier_delay", entity=carrier, event_time="ts", ttl="1h",\n'
+            '    features=["carrier_delay_3h", "carrier_landed_3h"], source=foldstore.sql("""'
+        )
+        narrator.block(_DELAYS.format(key="carrier") + '"""))')
+        service = store.features.apply(foldstore.FeatureService("arrival", [weather, *delays]))
+        narrator.code(
+            'store.features.apply(foldstore.FeatureService("arrival", [weather, carrier_delay, origin_delay]))\n'
+            'training = store.features.create_training_set("arrival_training", labels="flights@13#by_month",\n'
+            '                                              features="arrival@1")'
+        )
+        labels = f"{store.dataset('flights').latest.address}#by_month"
+        training = store.features.create_training_set("arrival_training", labels=labels, features=service)
+        table = training.to_arrow()
+        rows = [
+            (name, table[name].null_count / len(table), pc.mean(table[name]).as_py()) for name in training.inputs.names
+        ]
+        narrator.table(["feature", "null", "mean"], rows)
+        narrator.say(
+            f"{training.address}: {training.version.num_rows:,} rows made of {', '.join(training.inputs.versions)}.\n"
+            "The delays of November and December are means over at least five flights that had landed: outcomes\n"
+            "feed features, labels stay sealed."
+        )
+        facts.update(
+            {"training": training.address, "inputs": list(training.inputs.versions), "rows": training.version.num_rows}
+        )
+        return training
+
+
+def _ask_pool(store: "Store", pool: "Pool", training: "TrainingSet", narrator: Narrator) -> None:
+    with narrator.step("evaluate", "A model asks the pool") as facts:
+        model = FlightModel(schedule_only=False).fit(training.train.to_arrow())
+        rows = pool.features()
+        known = store.features.get_historical_features(
+            rows, training.inputs.features, event_timestamp="departs", like=training
+        )
+        chances = model.chances(known)
+        narrator.code(
+            "rows = pool.features(); predictions = {'pool_row': rows['pool_row'], 'prediction': model.predict(...)}"
+        )
+        narrator.code("pool.evaluate(predictions, model='logistic').passed")
+        asked = [
+            ("logistic, threshold 0.50", _predict(rows, chances, 0.50)),
+            ("the same predictions again", _predict(rows, chances, 0.50)),
+            ("a worse one: late whatever the weather, now and then", _worsen(rows, chances)),
+            ("logistic, threshold 0.51", _predict(rows, chances, 0.51)),
+            ("logistic, threshold 0.52", _predict(rows, chances, 0.52)),
+        ]
+        told = []
+        for name, predictions in asked:
+            verdict = pool.evaluate(predictions, model=name)
+            left = pool.status()
+            told.append(
+                (
+                    name,
+                    "pass" if verdict.passed else "fail",
+                    "yes" if verdict.charged else "free",
+                    left.steps_left,
+                    left.passes_left,
+                )
+            )
+        narrator.table(["model", "answer", "charged", "steps left", "passes left"], told)
+        facts["answers"] = [
+            dict(zip(("model", "answer", "charged", "steps_left", "passes_left"), row, strict=True)) for row in told
+        ]
+        try:
+            pool.evaluate(_predict(rows, chances, 0.53), model="logistic, threshold 0.53")
+        except RefusedError as error:
+            narrator.say(f"logistic, threshold 0.53: refused. {error.message}")
+            facts["refused"] = error.code
+
+
+def _predict(rows: pa.Table, chances: Any, threshold: float) -> dict[str, Any]:
+    return {"pool_row": rows["pool_row"], "prediction": pa.array(chances > threshold)}
+
+
+def _worsen(rows: pa.Table, chances: Any) -> dict[str, Any]:
+    predictions = (chances > 0.5) ^ (np.arange(len(chances)) % 20 == 0)
+    return {"pool_row": rows["pool_row"], "prediction": pa.array(predictions)}
+
+
+def _serve(store: "Store", training: "TrainingSet", narrator: Narrator) -> None:
+    from foldstore.api.app import create_app
+    from foldstore.api.server import BackgroundServer
+    from foldstore.api.tokens import TokenVault
+
+    with narrator.step("serve", "The same features over HTTP, to the bit") as facts:
+        service = store.features.materialize(training.inputs.features, like=training)
+        vault = TokenVault(store.registry("token"), clock=store.clock)
+        token, _ = vault.create("serving", author=store.author, label="demo")
+        narrator.code(f'store.features.materialize("{service}", like=training)')
+        narrator.code("foldstore token create serving; foldstore serve --port 0", prompt="$")
+        with BackgroundServer(create_app(store.features, vault)) as server:
+            rows = training.test.to_arrow()
+            sample = rows.take(pa.array(np.linspace(0, rows.num_rows - 1, _DECEMBER).astype(np.int64)))
+            equal = sum(_agrees(server.url, token, service, training, row) for row in _bare_rows(sample))
+            times = [
+                _timed(server.url, token, service, row)
+                for row in _bare_rows(sample)
+                for _ in range(_LOOKUPS // _DECEMBER)
+            ]
+        median = float(np.median(times)) * 1000
+        narrator.say(
+            f"{equal} of {_DECEMBER} lookups at the flights' own departures equal the training join, bit for bit.\n"
+            f"Median of {len(times):,} lookups over HTTP, one connection each: {median:.2f} ms."
+        )
+        facts.update(
+            {"service": service, "equal": equal, "looked_up": _DECEMBER, "median_ms": median, "url": server.url}
+        )
+
+
+def _bare_rows(sample: pa.Table) -> list[dict[str, Any]]:
+    times = pc.strftime(sample["departs"], format="%Y-%m-%dT%H:%M:%SZ").to_pylist()
+    return [{**row, "at": at} for row, at in zip(sample.to_pylist(), times, strict=True)]
+
+
+def _look_up(url: str, token: str, service: str, row: dict[str, Any]) -> dict[str, Any]:
+    entity = {"carrier": row["carrier"], "origin": row["origin"]}
+    body = json.dumps({"service": service, "entities": [entity], "at": row["at"]}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/features:get", body, headers)  # noqa: S310  # our own server
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # our own server
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def _agrees(url: str, token: str, service: str, training: "TrainingSet", row: dict[str, Any]) -> bool:
+    found = _look_up(url, token, service, row)
+    return all(found["features"][name]["values"][0] == row[name] for name in training.inputs.names)
+
+
+def _timed(url: str, token: str, service: str, row: dict[str, Any]) -> float:
+    started = time.perf_counter()
+    _look_up(url, token, service, row)
+    return time.perf_counter() - started
