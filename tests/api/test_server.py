@@ -103,3 +103,8 @@ def test_a_client_that_leaves_is_nobodys_error(server, token, caplog):
 
 def test_the_app_is_made_anew_each_time(features, vault):
     assert create_app(features, vault) is not create_app(features, vault)
+
+
+def test_answers_do_not_wait_for_the_clients_acknowledgement():
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY

@@ -1,0 +1,273 @@
+"""Serving features: lookups in process against raw numpy on the same file, and over HTTP against a bare constant.
+
+Run with make bench. F4 writes a million entities of 16 float32; the raw file is the same bytes, fsync'ed too. The
+raw lookup searches the sorted hashes and makes a dict of one row of a matrix; it knows no nulls, ages or statuses.
+Over HTTP both sides run on the same uvicorn in a process of their own, asked by the same loop on loopback: the
+constant is an ASGI function that answers with the bytes of one real answer.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.measure import Row, interleave
+
+ENTITIES = 1_000_000
+FEATURES = [f"f{number}" for number in range(16)]
+AT = 1_700_000_100_000_000_000
+ASKED = 2_000
+CONNECTIONS = 16
+REQUESTS = 6_000
+ONE_BY_ONE = 2_000
+
+
+def rows():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield from _materializing(folder)
+        yield from _in_process(folder)
+        yield from _over_http(folder)
+
+
+def _view():
+    from foldstore.views.features.entity import Entity
+    from foldstore.views.features.feature_view import FeatureView
+
+    user = Entity("user", keys={"user": "string"})
+    return FeatureView("stats", entity=user, source="events", event_time="ts", ttl="7d", features=FEATURES)
+
+
+def _source():
+    chance = np.random.default_rng(7)
+    columns = {name: chance.normal(size=ENTITIES).astype(np.float32) for name in FEATURES}
+    times = np.full(ENTITIES, 1_700_000_000_000_000)
+    users = [f"user{number}" for number in range(ENTITIES)]
+    return pa.table({"user": users, "ts": pa.array(times, pa.timestamp("us", "UTC")), **columns})
+
+
+def _materializing(folder):
+    from foldstore.views.online.materialize import materialize_view
+
+    table = _source()
+    made = []
+
+    def ours():
+        for path in folder.glob("*.arrow"):
+            path.unlink()
+        made.append(materialize_view(table, _view(), folder, sources=["events@1"]))
+
+    content = []
+
+    def raw():
+        path = folder / "raw"
+        with path.open("wb") as file:
+            file.write(content[0])
+            os.fsync(file.fileno())
+
+    ours()
+    content.append(made[0].path.read_bytes())
+    best = interleave({"raw": raw, "ours": ours}, repeats=5)
+    size = made[0].num_bytes / 1e6
+    yield Row(f"F4 materialize 1 M entities x 16 ({size:.0f} MB)", best["ours"], best["raw"], "raw write", limit=2)
+
+
+def _service(folder):
+    from foldstore.views.features.feature_service import FeatureService
+    from foldstore.views.online.catalog import OnlineCatalog
+    from foldstore.views.online.reader import OnlineReader
+
+    reader = OnlineReader(next(folder.glob("*.arrow")))
+    catalog = OnlineCatalog()
+    catalog.add(FeatureService("svc", [reader.view]), 1, [reader])
+    return catalog
+
+
+def _raw_lookup(folder):
+    """Sorted keys and a matrix, as one would write it by hand; the strings are hashed as ours are."""
+    from foldstore.views.online.key_hash import KeyHasher
+
+    path = next(folder.glob("*.arrow"))
+    with pa.memory_map(str(path)) as source:
+        batch = pa.ipc.open_file(source).get_batch(0)
+    np.save(folder / "matrix.npy", np.column_stack([batch.column(name).to_numpy() for name in FEATURES]))
+    matrix = np.load(folder / "matrix.npy", mmap_mode="r", allow_pickle=False)
+    hashes = batch.column(0).to_numpy()
+    hasher = KeyHasher({"user": "string"}, "online/0")
+    return matrix, hashes, hasher
+
+
+def _in_process(folder):
+    service = _service(folder).find("svc")
+    handle = service.prepare()
+    matrix, hashes, hasher = _raw_lookup(folder)
+    chance = np.random.default_rng(8)
+    entities = [{"user": f"user{number}"} for number in chance.integers(0, ENTITIES, ASKED)]
+    numbers = [hasher.hash_one([entity["user"]]) for entity in entities]
+    batches = [entities[start : start + 100] for start in range(0, ASKED, 100)]
+    number_batches = [np.array(numbers[start : start + 100], dtype=np.uint64) for start in range(0, ASKED, 100)]
+
+    def raw_one():
+        for number in numbers:
+            row = int(hashes.searchsorted(np.uint64(number)))
+            dict(zip(FEATURES, matrix[row].tolist(), strict=True))
+
+    def raw_hundred():
+        for wanted in number_batches:
+            found = matrix[hashes.searchsorted(wanted)]
+            [dict(zip(FEATURES, row, strict=True)) for row in found.tolist()]
+
+    jobs = {
+        "raw": raw_one,
+        "handle": lambda: [handle.get(entity, AT) for entity in entities],
+        "dict": lambda: [service.get([entity], AT).to_dict(include_statuses=True) for entity in entities],
+        "raw100": raw_hundred,
+        "dict100": lambda: [service.get(batch, AT).to_dict(include_statuses=True) for batch in batches],
+    }
+    best = interleave(jobs, repeats=9)
+    one, hundred = 1000 / ASKED, 1000 / len(batches)
+
+    def row(name, ours, other, scale, limit):
+        return Row(f"F3 {name}", best[ours] * scale, best[other] * scale, "raw numpy", unit="us", limit=limit)
+
+    yield row("one entity x 16, prepared handle", "handle", "raw", one, 4)
+    yield row("one entity x 16, get().to_dict() with statuses", "dict", "raw", one, 20)
+    yield row("100 entities x 16, get().to_dict() with statuses", "dict100", "raw100", hundred, 20)
+
+
+def _over_http(folder):
+    body = json.dumps({"service": "svc@1", "entities": {"user": ["user77"]}, "at": "2023-11-14T22:15:00Z"}).encode()
+    hundred = [f"user{number}" for number in range(100)]
+    batch = json.dumps({"service": "svc@1", "entities": {"user": hundred}, "at": "2023-11-14T22:15:00Z"}).encode()
+    sides = {}
+    try:
+        for side in ("constant", "lookup"):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.serve", side, str(folder)], stdout=subprocess.PIPE, text=True
+            )
+            port, token = process.stdout.readline().split()
+            sides[side] = (process, int(port), token)
+        rates = {"constant": 0.0, "lookup": 0.0, "batch": 0.0}
+        tails = {"constant": float("inf"), "lookup": float("inf")}
+        for _ in range(3):
+            for side in ("constant", "lookup"):
+                _, port, token = sides[side]
+                rates[side] = max(rates[side], _rate(port, token, body, REQUESTS))
+                tails[side] = min(tails[side], _p99(port, token, body))
+            _, port, token = sides["lookup"]
+            rates["batch"] = max(rates["batch"], _rate(port, token, batch, REQUESTS // 10))
+    finally:
+        for process, _, _ in sides.values():
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+    print(f"    {rates['lookup']:.0f} lookups/s, {rates['batch']:.0f} batches/s, constant {rates['constant']:.0f}/s")
+    each = {name: 1e6 / rate for name, rate in rates.items()}
+    yield Row("A1 one lookup, 16 connections", each["lookup"], each["constant"], "bare ASGI", unit="us", limit=1 / 0.3)
+    yield Row("A2 100 x 16, 16 connections", each["batch"], each["constant"], "bare ASGI", unit="us", limit=1 / 0.06)
+    yield Row("A4 p99 of one lookup, one connection", tails["lookup"], tails["constant"], "bare ASGI", limit=2)
+
+
+def _request(token, body):
+    head = f"POST /v1/features:get HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
+    return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+class _Connection:
+    """One keep-alive connection, with as little between the clock and the socket as Python allows."""
+
+    def __init__(self, port, request):
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._request = request
+
+    def ask(self):
+        self._socket.sendall(self._request)
+        data = self._socket.recv(1 << 18)
+        while b"\r\n\r\n" not in data:
+            data += self._socket.recv(1 << 18)
+        head, _, rest = data.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise OSError(head.decode() + rest.decode())
+        left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) - len(rest)
+        while left > 0:
+            left -= len(self._socket.recv(1 << 18))
+
+    def close(self):
+        self._socket.close()
+
+
+def _rate(port, token, body, requests):
+    connections = [_Connection(port, _request(token, body)) for _ in range(CONNECTIONS)]
+    threads = [
+        threading.Thread(target=lambda c=c: [c.ask() for _ in range(requests // CONNECTIONS)]) for c in connections
+    ]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - started
+    for connection in connections:
+        connection.close()
+    return requests // CONNECTIONS * CONNECTIONS / elapsed
+
+
+def _p99(port, token, body):
+    connection = _Connection(port, _request(token, body))
+    for _ in range(200):
+        connection.ask()
+    times = []
+    for _ in range(ONE_BY_ONE):
+        started = time.perf_counter()
+        connection.ask()
+        times.append(time.perf_counter() - started)
+    connection.close()
+    return float(np.quantile(times, 0.99)) * 1000
+
+
+def _serve(side, folder):
+    """Run one side in this process until it is told to end; its port and a token are printed."""
+    from foldstore.api.app import create_app
+    from foldstore.api.server import BackgroundServer
+    from foldstore.api.tokens import TokenVault
+    from foldstore.datastore.catalog.registry import Registry
+    from foldstore.datastore.storage import open_storage
+
+    if side == "constant":
+        app, token = _constant(folder), "none"
+    else:
+        vault = TokenVault(Registry(open_storage(folder / "store").catalog, "token"))
+        token, _ = vault.create("serving", author="benchmark")
+        app = create_app(_service(folder), vault)
+    with BackgroundServer(app) as server:
+        print(server.url.rpartition(":")[2], token, flush=True)
+        threading.Event().wait()
+
+
+def _constant(folder):
+    from foldstore.api.lookup import write_answer
+
+    result = _service(folder).get_online_features("svc", [{"user": "user77"}], AT)
+    body = json.dumps(write_answer(result), separators=(",", ":")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+    async def app(_scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], Path(sys.argv[2]))
