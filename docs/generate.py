@@ -19,6 +19,7 @@ from typing import Any
 import typer.main
 
 from foldstore import errors
+from foldstore.api import problem
 from foldstore.cli.app import app
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
@@ -58,9 +59,64 @@ PRECISE_CODES = {
     "column-missing": (errors.SchemaMismatchError, "The data lacks a column that the dataset has."),
     "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
+    "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),
     "invalid-view": (errors.UsageError, "A view's specification is not one, or is for another version."),
     "missing-extra": (errors.UsageError, "An optional package is not installed."),
+    "unsupported-type": (errors.UsageError, "polars, pandas or numpy has no type for a column."),
+    "repeated-column": (
+        errors.InvalidQueryError,
+        "Two columns of a result have one name, which this form cannot hold.",
+    ),
+    "no-python-value": (
+        errors.InvalidQueryError,
+        "Python has no value for what a query gave, such as a year beyond 9999.",
+    ),
+    "invalid-condition": (errors.UsageError, "A pool's condition does not parse, or always holds, or never can."),
+    "unsupported-condition": (errors.UsageError, "No method of planning covers that condition."),
+    "invalid-reliability": (errors.UsageError, "A reliability does not lie between 0 and 1."),
+    "invalid-steps": (errors.UsageError, "A number of steps is not whole, or not from 1 to 100,000."),
+    "invalid-reuse": (errors.UsageError, "A reuse policy does not exist, or its number of passes is none."),
+    "invalid-beta": (errors.UsageError, "A probability of the other error does not lie between 0 and 1."),
+    "invalid-method": (errors.UsageError, "There is no such method of planning."),
+    "invalid-mode": (errors.UsageError, "There is no such mode of planning."),
+    "too-many-rows": (errors.UsageError, "A condition would need more rows than any pool may have."),
+    "invalid-label": (errors.UsageError, "The label of a pool is null somewhere, or is no class."),
+    "baseline-missing": (
+        errors.UsageError,
+        "A condition speaks of `o` or `d`, and no predictions of an old model were given.",
+    ),
+    "invalid-predictions": (
+        errors.UsageError,
+        "Predictions do not fit a pool's rows; no label was read, nothing is charged.",
+    ),
+    "pool-too-small": (
+        errors.RefusedError,
+        "There are fewer rows than the plan needs; the hint says what they would support.",
+    ),
+    "pool-overlap": (errors.RefusedError, "Some of the rows are in a pool already."),
+    "sealed-elsewhere": (
+        errors.RefusedError,
+        "Other datasets hold the same files, where the cells would stay readable.",
+    ),
+    "pool-spent": (errors.RefusedError, "A pool has no answer left."),
+    "pool-pending": (errors.RefusedError, "Charged submissions wait for their answer, and one may be the last pass."),
+    "outcome-query-refused": (
+        errors.InvalidQueryError,
+        "A query over sealed outcomes could show more than aggregates.",
+    ),
+    "outcome-query-failed": (
+        errors.InvalidQueryError,
+        "A value of sealed outcomes stops a query; which one is not said.",
+    ),
+    "too-many-entities": (
+        errors.UsageError,
+        "A lookup over HTTP asks for more entities than the server takes at once.",
+    ),
+    "too-many-features": (
+        errors.UsageError,
+        "A lookup over HTTP asks for more features than the server takes at once.",
+    ),
 }
 
 
@@ -108,10 +164,10 @@ _EXIT_CODES = """\
 | code | means |
 | --- | --- |
 | 0 | done; every check passed |
-| 1 | checks ran and failed: data that a schema does not pass, damage that `verify` found |
+| 1 | checks ran and failed: data that a schema refuses, a model that a pool refuses, damage that `verify` found |
 | 2 | the request was wrong: an option, a name, a query, something that does not exist |
 | 3 | could not decide: a file, a store or a database cannot be read; another writer won |
-| 4 | refused by policy (no command does yet) |
+| 4 | refused by policy: a pool that is spent or too small, rows of another pool, a sealed file of another user |
 | 70 | a fault of Foldstore's own; `FOLDSTORE_DEBUG=1` shows the traceback |
 | 130 | interrupted |
 
@@ -195,7 +251,22 @@ def write_errors() -> str:
     ]
     precise = [f"| `{code}` | `{kind.__name__}` | {words} |" for code, (kind, words) in PRECISE_CODES.items()]
     table = ["\n## More precise codes\n", "| code | class | means |\n| --- | --- | --- |", *precise]
-    return "\n".join([*lines, *map(_error_row, family()), *table]) + "\n"
+    return "\n".join([*lines, *map(_error_row, family()), *table, *_over_http()]) + "\n"
+
+
+def _over_http() -> list[str]:
+    rows = [
+        f"| `{kind.__name__}` | `{kind.code}` | {status} | {_cell((kind.__doc__ or '').split(chr(10) * 2)[0])} |"
+        for kind, status in problem.STATUS_BY_ERROR.items()
+    ]
+    return [
+        "\n## Over HTTP\n",
+        f"The server answers every error as `{problem.MEDIA_TYPE}` (RFC 9457): `type`, `title`, `status`, `detail`,\n"
+        "`instance`, and our `code` and `hint`. The nearest class in an error's line of descent decides the status.\n"
+        "From 500 on the answer names an `instance` alone; the server's log has what went wrong.\n",
+        "| class | code | status | means |\n| --- | --- | --- | --- |",
+        *rows,
+    ]
 
 
 def family() -> list[type[errors.FoldstoreError]]:
