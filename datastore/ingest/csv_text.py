@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _QUOTE: Final = ord('"')
 _BEFORE_FIELD: Final = tuple(b",\r\n")
+_STARTS_FIELD: Final = np.isin(np.arange(256), _BEFORE_FIELD)
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -72,7 +73,7 @@ class CsvText(io.RawIOBase):
         opening = places[(0 if self.opened is None else 1) :: 2]
         before = found[opening - 1] if len(opening) else found[:0]
         at_start = bool(len(opening)) and opening[0] == 0
-        starts = np.isin(before, _BEFORE_FIELD)
+        starts = _STARTS_FIELD[before]
         explained = starts | (before == _QUOTE)
         if at_start:
             starts[0] = self._last is None or self._last in _BEFORE_FIELD
