@@ -64,7 +64,8 @@ def test_the_readme_has_a_place_for_the_output_of_the_demo(generate):
 def test_the_demo_is_abridged_by_its_repetitions_alone(generate):
     output = (
         "\n1. A year\n\n flights@2    February   24,951 \n flights@3    March   28,834 \n"
-        " flights@11   November   27,268 \n flights@12   December   28,135 \n      error  air_time: null\n             rows 188 (None), 409 (None)\n"
+        " flights@11   November   27,268 \n flights@12   December   28,135 \n"
+        "      error  air_time: null\n             rows 188 (None), 409 (None)\n"
         "\n\n\n4. Parts\n\nflights@13 adds 92,840 bytes\n #by_month.train   244,646 \n"
     )
     assert generate._abridge(output) == (
