@@ -240,7 +240,7 @@ def _mention_here(node: Node, forbidden: _Forbidden) -> str | None:
             path = _path(node)
             if forbidden.columns.intersection(path):
                 return f"names {_written(node)}"
-            if len(path) == 1 and path[0] in forbidden.rows:
+            if path[-1] in forbidden.rows:  # main.flights is a row too
                 return f"takes whole rows of {_written(node)}"
         case "STAR":
             return "asks for all columns with '*' or COLUMNS"

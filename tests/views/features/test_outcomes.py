@@ -277,6 +277,7 @@ ATTACKS = {
     "a whole row as text": "SELECT count(*) AS n FROM flights f WHERE f::VARCHAR > 'x' GROUP BY f.flight",
     "a nested whole row": "SELECT s.r FROM (SELECT flights AS r FROM flights) s",
     "a lateral whole row": "SELECT avg(f.arr_delay) AS m, s.r FROM flights f, (SELECT f AS r) s GROUP BY s.r",
+    "a whole row with its schema": "SELECT main.flights FROM flights",
     "a struct of the row": "SELECT struct_extract(f, 'arr_delay') AS x FROM flights f",
     "a field of the row": "SELECT (f).arr_delay FROM flights f",
     "a struct": "SELECT {'x': arr_delay} AS x FROM flights",
