@@ -235,7 +235,7 @@ def test_forms_are_not_taken(client):
     assert_problem(answer, 415, "unsupported-media-type")
 
 
-@given(st.lists(st.none() | st.floats(width=32), max_size=20))
+@given(st.lists(st.none() | st.floats(width=32), max_size=100))
 def test_float32_reads_back_to_the_bit_and_is_short(values):
     written = json.loads(json.dumps(list(json_values(values, pa.float32())), allow_nan=False))
     for value, back in zip(values, written, strict=True):
