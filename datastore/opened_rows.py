@@ -27,19 +27,34 @@ def open_rows(storage: Storage, rows: FragmentReader, columns: Sequence[str], se
         Whose cells are put back.
     """
     table = rows.to_table(columns)
-    ids = _row_ids(rows)
     for seal_id in seal_ids:
         sealed = open_sealed(storage, seal_id)
-        places = np.searchsorted(ids, sealed.column(ROW_ID).to_numpy())
-        here = (places < len(ids)) & (ids[np.minimum(places, len(ids) - 1)] == sealed.column(ROW_ID).to_numpy())
+        places, here = _places(rows, sealed)
         for name in [name for name in sealed.column_names if name in columns and name != ROW_ID]:
-            values = sealed.column(name).filter(pa.array(here))
-            table = _put_back(table, name, places[here], values)
+            table = _put_back(table, name, places, sealed.column(name).filter(pa.array(here)))
     return table
 
 
+def sealed_mask(storage: Storage, rows: FragmentReader, seal_id: str) -> NDArray[np.bool_]:
+    """Return which rows a seal covers."""
+    places, _ = _places(rows, open_sealed(storage, seal_id, []))
+    mask = np.zeros(rows.num_rows, np.bool_)
+    mask[places] = True
+    return mask
+
+
+def _places(rows: FragmentReader, sealed: pa.Table) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return where sealed rows lie among the rows, and which of them do."""
+    ids, wanted = _row_ids(rows), sealed.column(ROW_ID).to_numpy()
+    order = np.argsort(ids, kind="stable")
+    found = np.searchsorted(ids[order], wanted)
+    here = found < len(ids)
+    here[here] = ids[order][found[here]] == wanted[here]
+    return order[found[here]], here
+
+
 def _row_ids(rows: FragmentReader) -> NDArray[np.uint64]:
-    """Return the row ids, ascending as long as fragments come in the order of their ids."""
+    """Return the row id of each row: its fragment's id, then its position."""
     parts = [
         (np.uint64(fragment.id) << np.uint64(32)) + np.arange(fragment.num_rows, dtype=np.uint64)
         for fragment in rows.fragments

@@ -150,7 +150,7 @@ class Dataset:
         """
         source = open_source(data, self._known_columns(), **read_options)
         options = with_source(self._options(message, author, properties, idempotency_key, progress), source)
-        record = append(self._storage, self._record, source, options=options, gate=self._gate, order_by=tuple(order_by))
+        record = append(self._storage, self._record, source, options=options, gate=self._gate, order_by=order_by)
         return Version(self._storage, self._record, record)
 
     def add_columns(

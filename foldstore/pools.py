@@ -1,18 +1,16 @@
 """The handles of test pools: sealed rows that answer pass or fail, and how many answers they have left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from foldstore.datastore.opened_rows import open_rows
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.split import SplitPart
 from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
-from foldstore.version import Version
 
 
 class Pool:
@@ -175,13 +173,3 @@ class Pools:
     def list_pools(self) -> list[Pool]:
         """List the pools by name."""
         return [Pool(self._storage, record, self._author) for record in pools.list_pools(self._storage)]
-
-    def feeding(self, dataset: str) -> list[PoolRecord]:
-        """List the pools of a dataset whose sealed outcomes may feed features."""
-        found = pools.list_pools(self._storage)
-        return [pool for pool in found if pool.dataset.name == dataset and pool.outcomes_feed_features]
-
-    def open_outcomes(self, version: Version, columns: Mapping[str, None] | Sequence[str]) -> pa.Table:
-        """Return rows with the sealed outcomes that may feed features; for aggregates inside the store alone."""
-        seals = [pool.id for pool in self.feeding(version.dataset.name)]
-        return open_rows(self._storage, version.rows, list(columns), seals)

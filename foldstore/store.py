@@ -1,7 +1,7 @@
 """The handle of a store, and `connect`, which opens one."""
 
 import getpass
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from foldstore.datastore.verify import Verification, verify_storage
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.names import LATEST, Address, check_name, parse_address
+from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
 from foldstore.split import Split, SplitPart
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
@@ -314,9 +315,8 @@ class Store:
     @cached_property
     def features(self) -> Features:
         """Feature services: applied, joined point in time, served."""
-        rows = Rows(
-            version=self.version, view_rows=self._read_rows, sql=self._ask_for_features, create=self._keep_training_set
-        )
+        outcomes = OutcomeReader(self._storage, self.version, self.view)
+        rows = Rows(version=self.version, view_rows=self._read_rows, sql=outcomes.ask, create=self._keep_training_set)
         return Features(self._storage, rows, self._author)
 
     def training_set(self, address: str) -> TrainingSet:
@@ -325,12 +325,6 @@ class Store:
 
     def _read_rows(self, address: str) -> pa.Table:
         return self.view(address).to_arrow()
-
-    def _ask_for_features(self, query: str, pin: Callable[[str], str]) -> pa.Table:
-        def resolve(name: str) -> View:
-            return self.view(pin(name))
-
-        return run_sql(query, None, resolve, engine=self._storage.engine).to_arrow()
 
     def _keep_training_set(
         self, name: str, base: Version, joined: Mapping[str, pa.Table], inputs: Inputs, message: str
