@@ -1,9 +1,10 @@
 """Serving features: lookups in process against raw numpy on the same file, and over HTTP against a bare constant.
 
-Run with make bench. F4 writes a million entities of 16 float32; the raw file holds the source sorted by an
-integer and fsync'ed, neither hashed nor named by its contents. The raw lookup searches the sorted hashes and makes a dict of one row of a matrix; it knows no nulls, ages or statuses.
-Over HTTP both sides run on the same uvicorn in a process of their own, asked by the same loop on loopback: the
-constant is an ASGI function that answers with the bytes of one real answer.
+Run with make bench. F4 writes a million entities of 16 float32; the raw file holds the source sorted by an integer
+and fsync'ed, neither hashed nor named by its contents. The raw lookup searches sorted hashes that it is given and
+makes a dict of one row of a matrix; it knows no nulls, ages or statuses. Over HTTP both sides run on the same uvicorn
+in a process of their own, asked by the same loop on loopback: the constant is an ASGI function that answers with the
+bytes of one real answer.
 """
 
 import json
