@@ -33,9 +33,9 @@ _TEST_BEGINS = "2013-11-01"
 # time in the air is over, so what is asked is known when it is asked. Flights of that day and the two before are
 # looked at, which makes the join fast: the longest delay is 1,301 minutes.
 _DELAYS = """SELECT asked.{key}, asked.ts, avg(f.arr_delay) AS {key}_delay_3h, count(f.arr_delay) AS {key}_landed_3h
-FROM (SELECT DISTINCT {key}, time_hour AS ts, (time_hour - to_days(back::INT))::DATE AS day
-      FROM flights, range(3) days(back)) asked
-JOIN flights f ON f.{key} = asked.{key} AND f.departs::DATE = asked.day
+FROM (SELECT DISTINCT {key}, time_hour AS ts, (time_hour - back.days * INTERVAL 1 DAY)::DATE AS day
+      FROM flights, range(3) back(days)) asked
+LEFT JOIN flights f ON f.{key} = asked.{key} AND f.departs::DATE = asked.day
  AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE <= asked.ts
  AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE > asked.ts - INTERVAL 3 HOUR
 GROUP BY asked.{key}, asked.ts"""

@@ -84,3 +84,102 @@ def test_it_replaces_its_own_store_and_nothing_else(told, tmp_path, capsys):
     assert run(["demo", str(tmp_path / "other"), "--replace"]) == 3
     with foldstore.connect(tmp_path / "other", create=False) as store:
         assert store.dataset("precious").latest.num_rows == 1
+
+
+def test_parts_are_made_for_good_and_no_aircraft_is_torn_apart(told):
+    split = _step(told, "split")
+    assert split["parts"]["#by_month.test"] == 54_065
+    assert sum(rows for part, rows in split["parts"].items() if part.startswith("#by_month")) == 327_346
+    assert split["torn_groups"] == 0
+
+
+def test_sealed_cells_are_null_in_every_version(told):
+    sealed = _step(told, "seal")
+    assert (sealed["labels"], sealed["hoeffding"]) == (31_854, 338_088)
+    assert (sealed["visible_labels"], sealed["visible_delays"], sealed["visible_before"]) == (0, 0, 0)
+    assert set(sealed["hidden"]) == {"late", "arr_delay", "arr_time", "air_time", "dep_delay", "dep_time"}
+    with foldstore.connect(told[0], create=False) as store:
+        for number in (12, 13):
+            query = f'SELECT count(air_time) FROM "flights@{number}" WHERE month = 12 AND day = 24'
+            assert store.sql(query).rows() == [(0,)]
+        assert store.sql('SELECT count(air_time) FROM "flights@13" WHERE month = 10').rows()[0][0] > 28_000
+
+
+def test_no_delay_of_the_test_part_lies_in_an_ordinary_file(told):
+    import pyarrow as pa
+
+    for path in (told[0] / "objects").rglob("*.arrow"):
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if "arr_delay" in table.column_names and "month" in table.column_names:
+            late_year = table.filter(pa.compute.greater_equal(table["month"], 11))
+            for batch in late_year.to_batches():
+                values = batch.column("arr_delay").fill_null(0)
+                assert not values.to_numpy().any()
+
+
+def test_a_better_model_passes_a_worse_one_fails_and_a_spent_pool_refuses(told):
+    step = _step(told, "evaluate")
+    assert [answer["answer"] for answer in step["answers"]] == ["pass", "pass", "fail", "pass", "pass"]
+    assert [answer["charged"] for answer in step["answers"]] == ["yes", "free", "yes", "yes", "yes"]
+    assert step["refused"] == "pool-spent"
+    assert run(["pool", "status", "late-2013", "--store", str(told[0])]) == 0
+
+
+def test_a_spent_pool_exits_with_4(told, tmp_path, capsys):
+    predictions = tmp_path / "p.parquet"
+    with foldstore.connect(told[0], create=False) as store:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = store.pools.get("late-2013").features()
+        assert set(rows.column_names) & {"late", "arr_delay", "dep_delay"} == set()
+        table = pa.table({"pool_row": rows["pool_row"], "prediction": pa.array([True] * rows.num_rows)})
+        pq.write_table(table, predictions)
+    assert run(["pool", "evaluate", "late-2013", str(predictions), "--store", str(told[0])]) == 4
+    assert "error[pool-spent]" in capsys.readouterr().err
+
+
+def test_law_4_lookups_equal_the_training_join_bit_for_bit(told):
+    step = _step(told, "serve")
+    assert step["equal"] == step["looked_up"] == 200
+    assert step["median_ms"] > 0
+
+
+def test_a_training_set_names_every_version_that_it_was_made_of(told):
+    assert _step(told, "features")["inputs"] == ["weather@1", "flights@13"]
+    with foldstore.connect(told[0], create=False) as store:
+        training = store.training_set("arrival_training")
+        assert training.inputs.labels == "flights@13#by_month"
+        assert [training.train.num_rows, training.test.num_rows] == [244_646, 54_065]
+        assert training.test.to_arrow(["late"])["late"].null_count == 54_065
+
+
+def test_features_never_look_ahead(told):
+    """Recompute the trailing mean by hand, from flights that had landed, for some departures of October."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from foldstore.sample_data import months
+
+    october = pq.read_table(months()[9])
+    ticks = october["time_hour"].cast("int64").to_numpy() // 60_000_000 + october["minute"].to_numpy()
+    spent = [october[name].cast("float64").to_numpy() for name in ("dep_delay", "air_time", "arr_delay")]
+    landed = ticks + spent[0] + spent[1] + 20
+    carrier = np.array(october["carrier"].to_pylist())
+    with foldstore.connect(told[0], create=False) as store:
+        rows = (
+            store.view("arrival_training")
+            .where("month = 10 AND day = 20 AND minute > 0 AND carrier = 'UA'")
+            .to_polars()
+        )
+    assert len(rows) > 50
+    checked = 0
+    for row in rows.iter_rows(named=True):
+        asked = int(row["time_hour"].timestamp()) // 60
+        known = spent[2][(carrier == "UA") & (landed <= asked) & (landed > asked - 180)]
+        known = known[~np.isnan(known)]
+        if len(known) >= 5:
+            assert row["carrier_landed_3h"] == len(known)
+            assert row["carrier_delay_3h"] == pytest.approx(known.mean(), rel=1e-12)
+            checked += 1
+    assert checked > 30
