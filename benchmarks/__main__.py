@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-FILES = ("start", "read", "write", "query", "judgement", "demo")
+FILES = ("start", "read", "write", "query", "judgement", "learning", "serve", "demo")
 
 
 def main(names):

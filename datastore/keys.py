@@ -4,7 +4,7 @@ Rows are compared by a 64-bit hash first and by value only where hashes meet. Ol
 maps say that no key can meet are not read. As in SQL, a key with a null equals no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +61,16 @@ def find_duplicate_keys(
     old = _meeting(key, added, before, hashes)
     suspects = np.union1d(repeated, np.concatenate([part.hashes for part in old])) if old else repeated
     rows = [part.rows_with(suspects) for part in (*new, *old)]
+    return _count(key, [batch for batch in rows if batch.num_rows], limit)
+
+
+def find_repeated_keys(
+    key: Sequence[str], batches: Iterable[pa.RecordBatch], limit: int = MAX_EXAMPLES
+) -> DuplicateKeys:
+    """Find the key values that occur more than once in some batches, which have the key columns alone."""
+    parts = [_KeyBatch.of(batch) for batch in batches]
+    hashes = np.sort(np.concatenate([part.hashes for part in parts])) if parts else np.empty(0, np.uint64)
+    rows = [part.rows_with(np.unique(hashes[1:][hashes[1:] == hashes[:-1]])) for part in parts]
     return _count(key, [batch for batch in rows if batch.num_rows], limit)
 
 

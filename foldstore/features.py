@@ -1,6 +1,7 @@
 """The handle of a store's features: services applied, joined point in time, made into training sets, served."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -259,12 +260,25 @@ class Features:
     ) -> OnlineResult:
         """Look entities up in features named ``view:feature``, of whatever is materialized."""
         for address in self._materialized.list_names():
-            self._ready(address)
+            with suppress(NotFoundError):  # one that was forgotten is none
+                self._ready(address)
         return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
 
     def online(self, service: str) -> OnlineHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
         return self._served.find(self._ready(service)).prepare()
+
+    def forget_copies(self, dataset: str) -> None:
+        """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
+        for address in self._materialized.list_names():
+            document = self._materialized.find(address)
+            if document is None or dataset not in {parse_address(name).name for name in document.body["inputs"]}:
+                continue
+            for file in document.body["files"].values():
+                self._storage.objects.files.remove(self._storage.root / _FOLDER / file)
+            body: dict[str, Any] = {"files": {}, "inputs": []}
+            self._materialized.put(address, body, author=self._author, message="sealed", created_at=self._now())
+        self._served, self._loaded = OnlineCatalog(), {}
 
     def _ready(self, service: str) -> str:
         """Load what was materialized last, when it is not loaded; return the full address."""
@@ -275,7 +289,7 @@ class Features:
     def _load(self, name: str, version: int) -> None:
         address = f"{name}@{version}"
         document = self._materialized.find(address)
-        if document is None:
+        if document is None or not document.body["files"]:
             raise NotFoundError(
                 f"{address} is not materialized.", hint=f"foldstore features materialize {address}", service=address
             )

@@ -1,13 +1,16 @@
 """The handles of test pools: sealed rows that answer pass or fail, and how many answers they have left."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
+from foldstore.names import parse_address
 from foldstore.split import SplitPart
+from foldstore.training_set import PROPERTY
 from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
@@ -93,9 +96,10 @@ class Pools:
     True
     """
 
-    def __init__(self, storage: Storage, author: str) -> None:
+    def __init__(self, storage: Storage, author: str, forget_copies: Callable[[str], None]) -> None:
         self._storage = storage
         self._author = author
+        self._forget_copies = forget_copies
 
     def __repr__(self) -> str:
         return f"<Pools: {', '.join(pool.name for pool in self.list_pools()) or 'none sealed'}>"
@@ -133,8 +137,8 @@ class Pools:
         Raises
         ------
         RefusedError
-            When the part is too small for the plan (the hint says what it could support), or its rows are in
-            another pool.
+            When the part is too small for the plan (the hint says what it could support), its rows are in
+            another pool, or a training set has copies of what would be hidden.
         """
         if not isinstance(part, SplitPart):
             raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Seal split.test.")
@@ -142,6 +146,7 @@ class Pools:
             raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
         if isinstance(hide, str):
             raise UsageError(f"hide={hide!r} is text, not a list of columns.", hint=f"Write hide=[{hide!r}].")
+        _refuse_copies(self._storage, part.dataset, {label, *hide})
         request = PoolRequest(
             name=name,
             label=label,
@@ -154,6 +159,7 @@ class Pools:
         record = pools.seal_pool(
             self._storage, part.record, dict(part.masks), request, version=version, actor=self._author
         )
+        self._forget_copies(part.dataset)  # lookups may have been laid out from what is hidden now
         return Pool(self._storage, record, self._author)
 
     def get(self, name: str) -> Pool:
@@ -173,3 +179,22 @@ class Pools:
     def list_pools(self) -> list[Pool]:
         """List the pools by name."""
         return [Pool(self._storage, record, self._author) for record in pools.list_pools(self._storage)]
+
+
+def _refuse_copies(storage: Storage, dataset: str, hidden: set[str]) -> None:
+    """Refuse to seal what a training set has copied: there it would stay readable."""
+    for record in storage.catalog.list_datasets():
+        for version in storage.catalog.list_versions(record.id):
+            described = version.properties.get(PROPERTY)
+            if not isinstance(described, dict) or parse_address(described["labels"]).name != dataset:
+                continue
+            names = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id)).names
+            copied = sorted(hidden & set(names))
+            if copied:
+                raise RefusedError(
+                    f"{record.name}@{version.number} was made from {described['labels']} and has its {copied[0]!r}.",
+                    hint="Seal a pool before training sets are made of its rows.",
+                    code="sealed-elsewhere",
+                    versions=[f"{record.name}@{version.number}"],
+                    columns=copied,
+                )

@@ -310,7 +310,7 @@ class Store:
     @cached_property
     def pools(self) -> Pools:
         """Test pools: sealed rows that answer pass or fail."""
-        return Pools(self._storage, self._author)
+        return Pools(self._storage, self._author, self.features.forget_copies)
 
     @cached_property
     def features(self) -> Features:

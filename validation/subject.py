@@ -4,16 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from foldstore.datastore.keys import DuplicateKeys
-from foldstore.datastore.statistics.hashing import hash_rows
+from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_array, counts_from_column
 from foldstore.datastore.statistics.profile import Profile, profile_table
 from foldstore.errors import column_not_found
-from foldstore.views.values import display_values
 
 
 class Subject(Protocol):
@@ -103,20 +99,5 @@ class TableSubject:
         return iter(self._table.select(list(columns)).to_batches())
 
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
-        """Return which values of a key occur more than once; equal hashes are compared by value.
-
-        As in SQL, a key with a null equals no other.
-        """
-        hashes = hash_rows([self._table[key] for key in keys])
-        ordered = np.sort(hashes)
-        suspects = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        if not len(suspects):
-            return DuplicateKeys(0, 0, ())
-        rows = self._table.select(list(keys)).filter(pa.array(np.isin(hashes, suspects))).drop_null()
-        counted = rows.group_by(list(keys), use_threads=False).aggregate([([], "count_all")])
-        repeated = counted.filter(pc.greater(counted["count_all"], 1))
-        total = int(np.asarray(repeated["count_all"]).sum())
-        shown = repeated.slice(0, limit).rename_columns([*keys, "count"])
-        rows_shown = zip(*(display_values(column) for column in shown.columns), strict=True)
-        examples = tuple(dict(zip(shown.column_names, row, strict=True)) for row in rows_shown)
-        return DuplicateKeys(repeated.num_rows, total, examples)
+        """Return which values of a key occur more than once; a null key equals no other."""
+        return find_repeated_keys(keys, self.batches(keys), limit)
