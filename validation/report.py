@@ -70,6 +70,9 @@ class Report:
     def __repr__(self) -> str:
         return f"Report({self.subject}: {self._outcome()})"
 
+    def __str__(self) -> str:
+        return self.to_text()
+
     def to_text(self) -> str:
         """Return the report for people, in plain text."""
         lines = [f"{self.subject}: {self._outcome()}", f"  {self.rows} rows, schema {self.schema_version}"]

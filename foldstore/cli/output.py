@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from foldstore.datastore.statistics.column import ColumnProfile
 
+_PIPE_WIDTH = 240
+
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", envvar="FOLDSTORE_STORE", help="The store's folder.", show_default="here")
 ]
@@ -107,7 +109,9 @@ def console(*, err: bool = False) -> "Console":
     """Return a console for people; it obeys NO_COLOR and keeps quiet colours off pipes."""
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=True)
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH  # whoever reads a pipe wants whole words
+    return Console(stderr=err, highlight=False, soft_wrap=True, width=width)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -75,16 +75,16 @@ def get(
     store: StoreOption = _HERE,
     at: Annotated[str | None, typer.Option(help="The instant, RFC 3339; now unless given.")] = None,
 ) -> None:
-    """Look one entity up in this process.
+    """Look one entity up in this process; the answer is what the server gives.
 
     Example: foldstore features get arrival@1 carrier=UA origin=EWR --at 2013-12-30T12:00:00Z
     """
     import foldstore
+    from foldstore.api.lookup import write_answer
 
     pairs = dict(item.partition("=")[::2] for item in entity)
     with foldstore.connect(store, create=False) as opened:
-        found = opened.features.get_online_features(service, [pairs], at)
-        print_json(found.to_dict(include_statuses=True, include_event_timestamps=True))
+        print_json(write_answer(opened.features.get_online_features(service, [pairs], at)))
 
 
 def materialize(
