@@ -175,7 +175,7 @@ def _refuse_shared(storage: Storage, dataset: DatasetRecord, survey: Survey) -> 
         shown = ", ".join(users[:5]) + (f" and {len(users) - 5} more" if len(users) > 5 else "")
         raise RefusedError(
             f"Other datasets hold the same bytes: {shown}. There the cells would stay readable.",
-            hint="Seal those rows there too, or accept it with accept_shared=True.",
+            hint="Seal before the same file is appended elsewhere, or choose rows that one dataset has.",
             code="sealed-elsewhere",
             addresses=users,
         )

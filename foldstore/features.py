@@ -183,10 +183,12 @@ class Features:
     ) -> TrainingSet:
         """Join features to the rows of a split and commit the result, its split and its lineage.
 
+        The dataset of the training set is a new one: a training set of other inputs has another name.
+
         Parameters
         ----------
         name : str
-            The dataset to commit to; it is made when it is missing.
+            A new dataset for it.
         labels : str
             The address of a split: ``flights@5#by_month``.
         features : str
@@ -319,12 +321,13 @@ class Features:
         return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
 
     def _read_source(self, view: FeatureView, pins: _Pins) -> _Source:
-        before = set(pins.used)
+        own = _Pins(pins.version, pins.given)
         if isinstance(view.source, SqlSource):
-            table = self._rows.sql(view.source.query, pins.pin)
+            table = self._rows.sql(view.source.query, own.pin)
         else:
-            table = self._rows.view_rows(pins.pin(view.source))
-        return _Source(table, tuple(name for name in pins.used if name not in before) or tuple(pins.used))
+            table = self._rows.view_rows(own.pin(view.source))
+        pins.used.update(own.used)
+        return _Source(table, tuple(own.used))
 
     def _read_labels(self, labels: Any) -> pa.Table:
         if isinstance(labels, str):

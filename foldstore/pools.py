@@ -10,7 +10,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
-from foldstore.training_set import PROPERTY
+from foldstore.training_set import PROPERTY, Inputs
 from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
@@ -146,7 +146,7 @@ class Pools:
             raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
         if isinstance(hide, str):
             raise UsageError(f"hide={hide!r} is text, not a list of columns.", hint=f"Write hide=[{hide!r}].")
-        _refuse_copies(self._storage, part.dataset, {label, *hide})
+        _refuse_copies(self._storage, part, {label, *hide})
         request = PoolRequest(
             name=name,
             label=label,
@@ -181,20 +181,35 @@ class Pools:
         return [Pool(self._storage, record, self._author) for record in pools.list_pools(self._storage)]
 
 
-def _refuse_copies(storage: Storage, dataset: str, hidden: set[str]) -> None:
-    """Refuse to seal what a training set has copied: there it would stay readable."""
+def _refuse_copies(storage: Storage, part: SplitPart, hidden: set[str]) -> None:
+    """Refuse to seal what a training set may have copied: there it would stay readable."""
+    sealed = {fragment for fragment, mask in part.masks.items() if mask.any()}
     for record in storage.catalog.list_datasets():
         for version in storage.catalog.list_versions(record.id):
             described = version.properties.get(PROPERTY)
-            if not isinstance(described, dict) or parse_address(described["labels"]).name != dataset:
+            if not isinstance(described, dict):
                 continue
-            names = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id)).names
-            copied = sorted(hidden & set(names))
+            inputs = Inputs.from_dict(described)
+            copied = [name for name in inputs.names if _any_reads(storage, inputs.versions, part, sealed)]
+            if _any_reads(storage, [inputs.labels], part, sealed):
+                names = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id)).names
+                copied += sorted(hidden & set(names))
             if copied:
                 raise RefusedError(
-                    f"{record.name}@{version.number} was made from {described['labels']} and has its {copied[0]!r}.",
+                    f"{record.name}@{version.number} was made from {part.dataset!r}; its {copied[0]!r} may hold what "
+                    "is sealed.",
                     hint="Seal a pool before training sets are made of its rows.",
                     code="sealed-elsewhere",
                     versions=[f"{record.name}@{version.number}"],
                     columns=copied,
                 )
+
+
+def _any_reads(storage: Storage, addresses: Sequence[str], part: SplitPart, sealed: set[int]) -> bool:
+    """Say whether a pinned version of the part's dataset, among these addresses, has rows that are to be sealed."""
+    for address in map(parse_address, addresses):
+        if address.name == part.dataset:
+            version = storage.catalog.find_version(part.record.id, int(address.ref))
+            if version is not None and sealed & {fragment.id for fragment in storage.pages.fragments(version)}:
+                return True
+    return False

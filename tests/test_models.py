@@ -114,9 +114,40 @@ def test_what_was_copied_before_it_was_sealed_is_found(store, flights, plan):
     split = flights.latest.split("half", train=0.5, test=0.5)
     _features(store)
     store.features.create_training_set("made", labels="flights@1#half", features="hourly@1")
-    with pytest.raises(RefusedError, match="made@1 was made from flights@1#half") as caught:
+    with pytest.raises(RefusedError, match="made@1 was made from 'flights'") as caught:
         store.pools.seal("half", split.test, label="late", plan=plan)
     assert caught.value.code == "sealed-elsewhere"
+
+
+def test_features_copied_into_a_training_set_are_found_when_their_source_is_sealed(store, flights, plan):
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    last = foldstore.FeatureView("last", entity=carrier, source="flights", event_time="at", features=["delay"])
+    store.features.apply(foldstore.FeatureService("peek", [last]))
+    trips = {"trip": [1, 2], "carrier": ["UA", "AA"], "event_timestamp": [dt.datetime(1970, 1, 2, tzinfo=dt.UTC)] * 2}
+    store.create_dataset("trips", key=["trip"]).append(trips).split("all", train=1.0)
+    store.features.create_training_set(
+        "copied", labels="trips@1#all", features="peek", event_timestamp="event_timestamp"
+    )
+    split = flights.latest.split("half", train=0.5, test=0.5)
+    with pytest.raises(RefusedError, match="copied@1 was made from 'flights'"):
+        store.pools.seal("half", split.test, label="late", hide=["delay"], plan=plan)
+
+
+def test_each_view_of_a_service_names_its_own_sources(store, flights):
+    _features(store)
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    views = [
+        foldstore.FeatureView(name, entity=carrier, source=source, event_time=time, features=[feature])
+        for name, source, time, feature in (
+            ("rate", "rates", "ts", "mean"),
+            ("delay", "flights", "at", "delay"),
+            ("also", foldstore.sql("SELECT carrier, at, delay AS again FROM flights"), "at", "again"),
+        )
+    ]
+    store.features.apply(foldstore.FeatureService("both", views))
+    store.features.materialize("both")
+    found = store.features.get_online_features("both", [{"carrier": "UA"}])
+    assert [column.sources for column in found.columns()] == [("rates@1",), ("flights@1",), ("flights@1",)]
 
 
 def test_sealing_removes_what_was_laid_out_from_the_same_rows(store, flights, plan):

@@ -80,7 +80,8 @@ def _part_row(split: "Split", part: str) -> tuple[Any, ...]:
     report = split.report(columns=["late"])
     summary = report.columns["late"][part]
     first, last = (report.times or {}).get(part, ("", ""))
-    return f"#{split.name}.{part}", report.sizes[part], summary.mean, summary.difference, first[:10], last[:10]
+    late, apart = f"{summary.mean:.1%}", "" if summary.difference is None else f"{summary.difference:.2f}"
+    return f"#{split.name}.{part}", report.sizes[part], late, apart, first[:10], last[:10]
 
 
 def _seal(store: "Store", split: "Split", baseline: FlightModel, narrator: Narrator) -> "Pool":
@@ -112,9 +113,9 @@ def _seal(store: "Store", split: "Split", baseline: FlightModel, narrator: Narra
         found = store.sql(query).rows()[0]
         before = f"SELECT count(arr_delay) FROM \"flights@12\" WHERE departs >= TIMESTAMPTZ '{_TEST_BEGINS}'"
         old = store.sql(before).rows()[0][0]
-        narrator.code(f"store.sql('{query}').rows()")
+        narrator.code(f"store.sql('''{query}''').rows()")
         narrator.say(f"{found}: sealed cells read as null for everyone. In the versions before, too:")
-        narrator.code(f"store.sql('{before}').rows()".replace("\\'", "'"))
+        narrator.code(f'store.sql("""{before}""").rows()')
         narrator.say(f"{old}")
         facts.update({"labels": plan.labels, "hoeffding": usual.labels, "test_rows": split.test.num_rows})
         facts.update(
@@ -165,6 +166,7 @@ def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
             '    features=["carrier_delay_3h", "carrier_landed_3h"], source=foldstore.sql("""'
         )
         narrator.block(_DELAYS.format(key="carrier") + '"""))')
+        narrator.say("And origin_delay, the same for the airport of departure.")
         service = store.features.apply(foldstore.FeatureService("arrival", [weather, *delays]))
         narrator.code(
             'store.features.apply(foldstore.FeatureService("arrival", [weather, carrier_delay, origin_delay]))\n'
@@ -175,7 +177,8 @@ def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
         training = store.features.create_training_set("arrival_training", labels=labels, features=service)
         table = training.to_arrow()
         rows = [
-            (name, table[name].null_count / len(table), pc.mean(table[name]).as_py()) for name in training.inputs.names
+            (name, f"{table[name].null_count / len(table):.1%}", round(pc.mean(table[name]).as_py(), 3))
+            for name in training.inputs.names
         ]
         narrator.table(["feature", "null", "mean"], rows)
         narrator.say(
@@ -204,7 +207,7 @@ def _ask_pool(store: "Store", pool: "Pool", training: "TrainingSet", narrator: N
         asked = [
             ("logistic, threshold 0.50", _predict(rows, chances, 0.50)),
             ("the same predictions again", _predict(rows, chances, 0.50)),
-            ("a worse one: late whatever the weather, now and then", _worsen(rows, chances)),
+            ("a worse one: every twentieth answer turned round", _worsen(rows, chances)),
             ("logistic, threshold 0.51", _predict(rows, chances, 0.51)),
             ("logistic, threshold 0.52", _predict(rows, chances, 0.52)),
         ]

@@ -51,7 +51,8 @@ class Narrator:
         from rich.text import Text
 
         for number, line in enumerate(text.splitlines()):
-            goes_on = number > 0 and (line.startswith(" ") or prompt != ">>>")
+            # SQL in a string goes on over lines that are not indented.
+            goes_on = number > 0 and (line.startswith((" ", "FROM ", "GROUP ", "ORDER ")) or prompt != ">>>")
             lead = ("..." if prompt == ">>>" else "") if goes_on else prompt
             self._console.print(Text(f"    {lead} {line}".rstrip(), style="green"), soft_wrap=True)
 

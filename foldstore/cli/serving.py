@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,9 +82,20 @@ def get(
     import foldstore
     from foldstore.api.lookup import write_answer
 
-    pairs = dict(item.partition("=")[::2] for item in entity)
+    pairs: dict[str, Any] = dict(item.partition("=")[::2] for item in entity)
     with foldstore.connect(store, create=False) as opened:
+        for selection in opened.features.service(service).selections:
+            for key, column in zip(selection.view.entity.join_keys, selection.label_keys, strict=True):
+                if column in pairs:
+                    pairs[column] = _read_key(pairs[column], selection.view.entity.keys[key])
         print_json(write_answer(opened.features.get_online_features(service, [pairs], at)))
+
+
+def _read_key(text: Any, kind: str) -> Any:
+    """Read what was typed as a value of a key's type; what does not fit is left for the lookup to refuse."""
+    if isinstance(text, str) and "int" in kind and text.lstrip("-").isdigit():
+        return int(text)
+    return {"true": True, "false": False}.get(text, text) if kind == "bool" else text
 
 
 def materialize(

@@ -497,7 +497,8 @@ def _warn_about_order(dataset: DatasetRecord, reader: FragmentReader, masks: dic
     if area > chance:
         warnings.warn(
             f"The position of a row in {reader.where} tells its label with an AUC of {area:.2f} (0.5 is nothing): "
-            f"whoever reads the dataset sees that order. append(order_by=...) would have settled it.",
+            f"whoever reads the dataset sees that order. Rows appended with order_by= columns that are known "
+            f"beforehand tell what those columns tell, and no more.",
             RowOrderWarning,
             stacklevel=3,
         )
