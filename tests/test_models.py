@@ -141,7 +141,7 @@ def test_each_view_of_a_service_names_its_own_sources(store, flights):
         for name, source, time, feature in (
             ("rate", "rates", "ts", "mean"),
             ("delay", "flights", "at", "delay"),
-            ("also", foldstore.sql("SELECT carrier, at, delay AS again FROM flights"), "at", "again"),
+            ("also", foldstore.sql('SELECT carrier, "at", delay AS again FROM flights'), "at", "again"),
         )
     ]
     store.features.apply(foldstore.FeatureService("both", views))

@@ -176,10 +176,10 @@ def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
         labels = f"{store.dataset('flights').latest.address}#by_month"
         training = store.features.create_training_set("arrival_training", labels=labels, features=service)
         table = training.to_arrow()
-        rows = [
-            (name, f"{table[name].null_count / len(table):.1%}", round(pc.mean(table[name]).as_py(), 3))
-            for name in training.inputs.names
-        ]
+        rows = []
+        for name in training.inputs.names:
+            column = table[name]
+            rows.append((name, f"{column.null_count / len(column):.1%}", round(pc.mean(column).as_py(), 3)))
         narrator.table(["feature", "null", "mean"], rows)
         narrator.say(
             f"{training.address}: {training.version.num_rows:,} rows made of {', '.join(training.inputs.versions)}.\n"
