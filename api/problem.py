@@ -126,7 +126,7 @@ def problem_of(error: Exception) -> Response:
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status in {408, 413}:
-        headers["connection"] = "close"  # the rest of the body is not read
+        headers["connection"] = "close"  # what is left of the body is not read
     return problem(status, error.code, error.message, hint=error.hint, headers=headers)
 
 

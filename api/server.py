@@ -20,6 +20,7 @@ from foldstore.errors import RefusedError, StoreError
 LOOPBACK: Final = "127.0.0.1"
 PORT: Final = 8765
 _START_SECONDS: Final = 15.0
+_BACKLOG: Final = 2048  # what uvicorn asks for
 
 
 def serve(
@@ -115,12 +116,12 @@ class BackgroundServer:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket; port 0 takes any that is free.
+    """Return a socket that listens; port 0 takes any that is free.
 
     Raises
     ------
     StoreError
-        When it cannot be bound.
+        When it cannot.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named: without it answers wait 40 ms for an ACK.
@@ -128,6 +129,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Now, not when the loop runs: whoever is told the URL may connect at once, and waits for the first answer.
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
         raise StoreError(

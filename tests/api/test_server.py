@@ -4,9 +4,11 @@ import http.client
 import json
 import logging
 import socket
+from contextlib import suppress
 
 import pytest
 
+from foldstore.api import request_body
 from foldstore.api.app import create_app
 from foldstore.api.server import BackgroundServer, is_loopback, listen, serve, url_of
 from foldstore.errors import RefusedError, StoreError
@@ -34,6 +36,16 @@ def ask(url, method, path, body=None, headers=None):
         connection.close()
 
 
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def head_of(token, length, more=""):
+    head = f"POST /v1/features:get HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token[0]}\r\n{more}"
+    return f"{head}content-length: {length}\r\n\r\n".encode()
+
+
 @pytest.fixture
 def server(app):
     with BackgroundServer(app) as running:
@@ -55,11 +67,57 @@ def test_raw_paths_that_climb_are_closed(server, token):
         assert_problem(ask(server.url, "GET", path, headers=header), 404, "not-found")
 
 
-def test_a_huge_body_ends_the_connection(server, token):
-    header = {"authorization": f"Bearer {token[0]}"}
-    answer = ask(server.url, "POST", "/v1/features:get", b" " * (1 << 21), header)
+@pytest.mark.parametrize("size", [1 << 21, 6_000_000])
+def test_a_huge_body_is_answered_and_ends_the_connection(server, token, size):
+    header = {"authorization": f"Bearer {token[0]}", "content-type": "application/json"}
+    answer = ask(server.url, "POST", "/v1/features:get", b" " * size, header)
     assert_problem(answer, 413, "body-too-large")
     assert answer.headers["connection"] == "close"
+
+
+def test_a_huge_body_in_chunks_is_answered_too(server, token):
+    header = {"authorization": f"Bearer {token[0]}"}
+    answer = ask(server.url, "POST", "/v1/features:get", iter([b" " * (1 << 20)] * 6), header)
+    assert_problem(answer, 413, "body-too-large")
+    assert answer.headers["connection"] == "close"
+
+
+def test_whoever_asks_before_sending_a_huge_body_is_not_told_to_go_on(server, token):
+    with connect(server.url) as connection:
+        connection.sendall(head_of(token, 6_000_000, "expect: 100-continue\r\n"))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_without_end_is_not_read_to_its_end(server, token):
+    piece, sent = b" " * (1 << 20), 0
+    with connect(server.url) as connection:
+        connection.sendall(head_of(token, 1 << 40))
+        # The server answers and closes; a client that goes on sending may find the connection reset.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 1 << 28:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 1 << 28
+    assert ask(server.url, "GET", "/healthz").status_code == 200
+
+
+def test_a_client_that_stalls_in_a_huge_body_is_answered(server, token, monkeypatch):
+    monkeypatch.setattr(request_body, "_DRAIN_SECONDS", 0.05)
+    with connect(server.url) as connection:
+        connection.sendall(head_of(token, 6_000_000))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
+
+
+def test_whoever_is_told_the_url_can_connect_at_once(features, vault):
+    class ToldError(Exception):
+        """The server is not run any further."""
+
+    def on_start(url):
+        connect(url).close()
+        raise ToldError
+
+    with pytest.raises(ToldError):
+        serve(features, vault, port=0, on_start=on_start)
 
 
 def test_a_stopped_server_lets_go_of_its_port(app):
