@@ -80,11 +80,11 @@ class FragmentReader:
         CorruptObjectError
             When the bytes are not the ones that were written.
         """
-        return pa.Table.from_batches(self.batches(columns), self._select(columns))
+        return pa.Table.from_batches(self.batches(columns), self.project(columns))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the mapped record batches one by one; each is verified when it is reached."""
-        schema = self._select(columns)
+        schema = self.project(columns)
         fragments = self.fragments
         opened = self._open_all()
         for fragment in fragments:
@@ -96,7 +96,7 @@ class FragmentReader:
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""
-        sizes = dict.fromkeys(self._select(columns).names, 0)
+        sizes = dict.fromkeys(self.project(columns).names, 0)
         wanted = {self._ids[name]: name for name in sizes}
         for fragment in self.fragments:
             for group in fragment.groups:
@@ -125,7 +125,14 @@ class FragmentReader:
         """Return the field id of a column."""
         return int(self._ids[column])
 
-    def _select(self, columns: Sequence[str] | None) -> pa.Schema:
+    def project(self, columns: Sequence[str] | None) -> pa.Schema:
+        """Return the schema of some columns (all unless given).
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
+        """
         if columns is None:
             return self.arrow_schema
         if isinstance(columns, str) or not columns:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, parse_address
@@ -63,15 +64,18 @@ class _Pins:
 
     version: Callable[[str], Version]
     given: Mapping[str, str] = field(default_factory=dict)
-    used: dict[str, None] = field(default_factory=dict)
+    used: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The pinned versions, each once."""
+        return tuple(dict.fromkeys(self.used.values()))
 
     def pin(self, text: str) -> str:
         address = parse_address(text)
-        if address.ref == LATEST and address.name in self.given:
-            pinned = self.given[address.name]
-        else:
-            pinned = self.version(f"{address.name}@{address.ref}").address
-        self.used[pinned] = None
+        written = f"{address.name}@{address.ref}"
+        pinned = self.given.get(written) or self.version(written).address
+        self.used[written] = pinned
         suffix = f"#{address.split}.{address.part}" if address.split and address.part else ""
         return f"{pinned}{suffix}"
 
@@ -211,7 +215,13 @@ class Features:
             for part, rows in parts.items()
         }
         names = definition.output_names(full_feature_names=full_feature_names)
-        inputs = Inputs(f"{base.address}#{asked.split}", f"{address}@{version}", tuple(pins.used), tuple(names))
+        inputs = Inputs(
+            labels=f"{base.address}#{asked.split}",
+            features=f"{address}@{version}",
+            pins=dict(pins.used),
+            names=tuple(names),
+            sizes={part: rows.num_rows for part, rows in joined.items()},
+        )
         return self._rows.create(name, base, joined, inputs, message)
 
     def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
@@ -238,7 +248,7 @@ class Features:
             )
             files[view.name] = file.path.name
         address = f"{name}@{version}"
-        body = {"files": files, "inputs": list(pins.used)}
+        body = {"files": files, "inputs": list(pins.versions)}
         self._materialized.put(address, body, author=self._author, created_at=self._now())
         self._load(name, version)
         return address
@@ -261,6 +271,7 @@ class Features:
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
     ) -> OnlineResult:
         """Look entities up in features named ``view:feature``, of whatever is materialized."""
+        self._drop_forgotten()
         for address in self._materialized.list_names():
             with suppress(NotFoundError):  # one that was forgotten is none
                 self._ready(address)
@@ -273,14 +284,28 @@ class Features:
     def forget_copies(self, dataset: str) -> None:
         """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
         for address in self._materialized.list_names():
-            document = self._materialized.find(address)
-            if document is None or dataset not in {parse_address(name).name for name in document.body["inputs"]}:
-                continue
-            for file in document.body["files"].values():
+            made = [
+                document
+                for document in self._materialized.list_versions(address)
+                if dataset in {parse_address(name).name for name in document.body["inputs"]}
+            ]
+            for file in {file for document in made for file in document.body["files"].values()}:
                 self._storage.objects.files.remove(self._storage.root / _FOLDER / file)
-            body: dict[str, Any] = {"files": {}, "inputs": []}
-            self._materialized.put(address, body, author=self._author, message="sealed", created_at=self._now())
+            if made:
+                body: dict[str, Any] = {"files": {}, "inputs": []}
+                self._materialized.put(address, body, author=self._author, message="sealed", created_at=self._now())
+        self._drop_loaded()
+
+    def _drop_loaded(self) -> None:
         self._served, self._loaded = OnlineCatalog(), {}
+
+    def _drop_forgotten(self) -> None:
+        """Let go of everything when another process has taken away what is loaded here."""
+        for name, version in self._loaded:
+            document = self._materialized.find(f"{name}@{version}")
+            if document is None or not document.body["files"]:
+                self._drop_loaded()
+                return
 
     def _ready(self, service: str) -> str:
         """Load what was materialized last, when it is not loaded; return the full address."""
@@ -292,6 +317,7 @@ class Features:
         address = f"{name}@{version}"
         document = self._materialized.find(address)
         if document is None or not document.body["files"]:
+            self._drop_forgotten()
             raise NotFoundError(
                 f"{address} is not materialized.", hint=f"foldstore features materialize {address}", service=address
             )
@@ -327,14 +353,15 @@ class Features:
         else:
             table = self._rows.view_rows(own.pin(view.source))
         pins.used.update(own.used)
-        return _Source(table, tuple(own.used))
+        return _Source(table, own.versions)
 
     def _read_labels(self, labels: Any) -> pa.Table:
         if isinstance(labels, str):
             return self._rows.view_rows(labels)
         if isinstance(labels, SplitPart):
             return labels.to_arrow()
-        return pa.table(labels)
+        source = open_source(labels)
+        return pa.Table.from_batches(source.batches, source.schema)
 
     def _now(self) -> str:
         return format_time(self._storage.clock())
@@ -345,4 +372,4 @@ def _given(like: TrainingSet | None) -> Mapping[str, str]:
         return {}
     if not isinstance(like, TrainingSet):
         raise UsageError(f"{type(like).__name__!r} is not a training set.", hint="Give what create_training_set gave.")
-    return {parse_address(address).name: address for address in like.inputs.versions}
+    return like.inputs.pins

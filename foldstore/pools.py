@@ -15,6 +15,8 @@ from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
 
+_LONGEST_NAME = 1_000
+
 
 class Pool:
     """A sealed test pool: everybody may ask it, nobody may look into it."""
@@ -73,6 +75,8 @@ class Pool:
         RefusedError
             When no answer is left.
         """
+        if not isinstance(model, str) or len(model) > _LONGEST_NAME or not _is_text(model):
+            raise UsageError(f"model is not a text of at most {_LONGEST_NAME} characters.", hint='E.g. "git:abc123".')
         return pools.evaluate(self._storage, self._record, predictions, model=model, actor=self._author)
 
     def status(self) -> PoolStatus:
@@ -146,7 +150,18 @@ class Pools:
             raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
         if isinstance(hide, str):
             raise UsageError(f"hide={hide!r} is text, not a list of columns.", hint=f"Write hide=[{hide!r}].")
+        if not isinstance(outcomes_feed_features, bool):
+            raise UsageError("outcomes_feed_features is True or False.", hint="It is False unless given.")
+        version = self._storage.catalog.find_version_by_id(part.base_version_id)
         _refuse_copies(self._storage, part, {label, *hide})
+        if version is not None and isinstance(described := version.properties.get(PROPERTY), dict):
+            raise RefusedError(
+                f"{part.address} was made from {described['labels']}: there its labels would stay readable.",
+                hint=f"Seal {described['labels']}.test.",
+                code="sealed-elsewhere",
+            )
+        # Before and after: a crash in between leaves no copy, and what is laid out meanwhile is found.
+        self._forget_copies(part.dataset)
         request = PoolRequest(
             name=name,
             label=label,
@@ -155,11 +170,10 @@ class Pools:
             baseline=baseline,
             outcomes_feed_features=outcomes_feed_features,
         )
-        version = self._storage.catalog.find_version_by_id(part.base_version_id)
         record = pools.seal_pool(
             self._storage, part.record, dict(part.masks), request, version=version, actor=self._author
         )
-        self._forget_copies(part.dataset)  # lookups may have been laid out from what is hidden now
+        self._forget_copies(part.dataset)
         return Pool(self._storage, record, self._author)
 
     def get(self, name: str) -> Pool:
@@ -213,3 +227,10 @@ def _any_reads(storage: Storage, addresses: Sequence[str], part: SplitPart, seal
             if version is not None and sealed & {fragment.id for fragment in storage.pages.fragments(version)}:
                 return True
     return False
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:  # half a character
+        return False

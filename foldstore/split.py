@@ -14,7 +14,7 @@ from foldstore.datastore.catalog.records import DatasetRecord, Document
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
-from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
+from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import PARTS, check_split_name
 from foldstore.types import format_time
 from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 _KIND = "split"
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,7 @@ class SplitPart:
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Do what `to_arrow` does: views read parts by this name."""
-        names = self.arrow_schema.names if columns is None else columns
-        schema = pa.schema([self.arrow_schema.field(name) for name in names])
-        return pa.Table.from_batches(self.to_batches(columns), schema)
+        return pa.Table.from_batches(self.to_batches(columns), self._base.rows.project(columns))
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows as a table."""
@@ -235,27 +234,49 @@ def make_split(
     """
     check_split_name(name)
     if _find(storage, base.dataset, name) is not None:
-        raise AlreadyExistsError(
-            f"{base.dataset.name!r} has a split {name!r} already.",
-            hint=f"Open it at {base.address}#{name}, or choose another name.",
-        )
+        raise _settled(base, name)
     spec = _make_spec(base, name, how)
     assignment = fit_split(spec, _read_fragments(storage, base, spec, predicates, known=()))
-    _keep(storage, base, assignment, predicates, author)
+    try:
+        _keep(storage, base, assignment, predicates, author, after=0)
+    except ConflictError as error:
+        raise _settled(base, name) from error
     return Split(storage, base, assignment)
 
 
 def adopt_split(storage: Storage, base: Base, name: str, sizes: Mapping[str, int], *, author: str) -> Split:
-    """Keep a split of rows that lie part after part, as a training set's do; `sizes` gives the rows of each part."""
-    spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=base.dataset.key or base.rows.arrow_schema.names)
-    codes = np.concatenate([np.full(size, PART_CODES[part], np.uint8) for part, size in sizes.items()])
+    """Keep a split of rows that lie part after part, as a training set's do; `sizes` gives the rows of each part.
+
+    Raises
+    ------
+    AlreadyExistsError
+        When the dataset has a split of that name.
+    UsageError
+        When the sizes are not those of the version.
+    """
+    if sum(sizes.values()) != base.rows.num_rows:
+        raise UsageError(f"The parts have {sum(sizes.values())} rows, {base.address} has {base.rows.num_rows}.")
+    key = base.dataset.key or base.rows.arrow_schema.names
+    spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=key)
+    parts = [np.full(size, PART_CODES[part], np.uint8) for part, size in sizes.items()]
+    codes = np.concatenate([np.empty(0, np.uint8), *parts])
     members, start = [], 0
     for fragment in base.rows.fragments:
         members.append(FragmentMembers.from_parts(str(fragment.id), codes[start : start + fragment.num_rows]))
         start += fragment.num_rows
     assignment = SplitAssignment(spec, tuple(members))
-    _keep(storage, base, assignment, (), author)
+    try:
+        _keep(storage, base, assignment, (), author, after=0)
+    except ConflictError as error:
+        raise _settled(base, name) from error
     return Split(storage, base, assignment)
+
+
+def _settled(base: Base, name: str) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"{base.dataset.name!r} has a split {name!r} already.",
+        hint=f"Open it at {base.address}#{name}, or choose another name.",
+    )
 
 
 def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split:
@@ -266,23 +287,32 @@ def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split
     NotFoundError
         When the dataset has no split of that name.
     """
-    document = _find(storage, base.dataset, name)
-    if document is None:
-        prefix = f"{base.dataset.name}#"
-        names = [each.removeprefix(prefix) for each in Registry(storage.catalog, _KIND).list_names()]
-        raise NotFoundError(
-            f"{base.dataset.name!r} has no split {name!r}.", hint=did_you_mean(name, [n for n in names if "#" not in n])
-        )
-    assignment = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
-    placed = {members.fragment for members in assignment.fragments}
-    predicates = document.body["where"]
-    fresh = _read_fragments(storage, base, assignment.spec, predicates, known=placed)
-    if fresh:
-        assignment = extend_split(assignment, fresh)
-        _keep(storage, base, assignment, predicates, author)
-    here = {str(fragment.id) for fragment in base.rows.fragments}
-    seen = tuple(members for members in assignment.fragments if members.fragment in here)
-    return Split(storage, base, SplitAssignment(assignment.spec, seen, assignment.remembered))
+    check_split_name(name)
+    for _attempt in range(_ATTEMPTS):
+        document = _find(storage, base.dataset, name)
+        if document is None:
+            raise _no_split(storage, base, name)
+        assignment = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
+        placed = {members.fragment for members in assignment.fragments}
+        predicates = document.body["where"]
+        fresh = _read_fragments(storage, base, assignment.spec, predicates, known=placed)
+        if fresh:
+            assignment = extend_split(assignment, fresh)
+            try:
+                _keep(storage, base, assignment, predicates, author, after=document.version)
+            except ConflictError:
+                continue  # another reader placed rows first: what it settled is settled
+        here = {str(fragment.id) for fragment in base.rows.fragments}
+        seen = tuple(members for members in assignment.fragments if members.fragment in here)
+        return Split(storage, base, SplitAssignment(assignment.spec, seen, assignment.remembered))
+    raise ConflictError(f"The split {name!r} is changing too fast.", retry=True, hint="Try again.")
+
+
+def _no_split(storage: Storage, base: Base, name: str) -> NotFoundError:
+    prefix = f"{base.dataset.name}#"
+    names = Registry(storage.catalog, _KIND).list_names()
+    known = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
+    return NotFoundError(f"{base.dataset.name!r} has no split {name!r}.", hint=did_you_mean(name, known))
 
 
 def _make_spec(base: Base, name: str, how: Mapping[str, Any]) -> SplitSpec:
@@ -330,7 +360,9 @@ def _find(storage: Storage, dataset: DatasetRecord, name: str) -> Document | Non
     return Registry(storage.catalog, _KIND).find(f"{dataset.name}#{name}")
 
 
-def _keep(storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str], author: str) -> None:
+def _keep(
+    storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str], author: str, *, after: int
+) -> None:
     body = {
         "spec": assignment.spec.to_dict(),
         "where": list(predicates),
@@ -339,4 +371,4 @@ def _keep(storage: Storage, base: Base, assignment: SplitAssignment, predicates:
     }
     name = f"{base.dataset.name}#{assignment.spec.name}"
     now = format_time(storage.clock())
-    Registry(storage.catalog, _KIND).put(name, body, author=author, message=base.address, created_at=now)
+    Registry(storage.catalog, _KIND).put(name, body, author=author, message=base.address, created_at=now, after=after)

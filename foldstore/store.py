@@ -250,7 +250,7 @@ class Store:
             if self._storage.catalog.find_dataset(parsed.name) is None:
                 raise self._not_found(parsed.name)
             return View(self.version(address), engine=self._storage.engine, store=self)
-        source = self._version_by_id(document.body["sources"][0]["version_id"])
+        source = self._source_by_id(document.body["sources"][0]["version_id"])
         return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
 
     def split(self, address: str) -> Split:
@@ -275,6 +275,8 @@ class Store:
 
     def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
         """Split rows of a version; `View.split` calls this."""
+        if "#" in version_id:
+            raise UsageError("A part of a split is not split again.", hint="Split the version it is a part of.")
         return self._version_by_id(version_id).split_rows(predicates, name, how)
 
     def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
@@ -335,12 +337,18 @@ class Store:
             message=message or f"{inputs.features} at {inputs.labels}",
             properties={PROPERTY: inputs.to_dict()},
         )
-        version.adopt_split(inputs.labels.rpartition("#")[2], {part: rows.num_rows for part, rows in joined.items()})
         return read_training_set(version)
 
     def verify(self, progress: Progress | None = None) -> Verification:
         """Read every object and journal and compare them with their hashes; changes nothing."""
         return verify_storage(self._storage, progress)
+
+    def _source_by_id(self, source_id: str) -> Version | SplitPart:
+        """Return the version, or the part of a split of it, that a saved view is pinned to."""
+        version_id, _, place = source_id.partition("#")
+        split, _, part = place.partition(".")
+        version = self._version_by_id(version_id)
+        return version.find_split(split).part(part) if split else version
 
     def _version_by_id(self, version_id: str) -> Version:
         record = self._storage.catalog.find_version_by_id(version_id)

@@ -1,7 +1,7 @@
 """The handle of a training set: a version made by a point-in-time join, its split, and where it came from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -23,25 +23,35 @@ class Inputs:
         The split whose rows it has, pinned.
     features : str
         The feature service.
-    versions : tuple of str
-        The pinned versions that the features were read from.
+    pins : mapping of str to str
+        What each address that the features are read from stood for.
     names : tuple of str
         The feature columns.
+    sizes : mapping of str to int
+        The rows of each part, in their order.
     """
 
     labels: str
     features: str
-    versions: tuple[str, ...]
+    pins: Mapping[str, str]
     names: tuple[str, ...]
+    sizes: Mapping[str, int]
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The pinned versions that the features were read from, each once."""
+        return tuple(dict.fromkeys(self.pins.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self)
+        plain = {"labels": self.labels, "features": self.features, "names": list(self.names)}
+        return {**plain, "pins": dict(self.pins), "sizes": list(self.sizes.items())}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Inputs":
         """Read what `to_dict` gave."""
-        return cls(data["labels"], data["features"], tuple(data["versions"]), tuple(data["names"]))
+        names, sizes = tuple(data["names"]), dict(data["sizes"])
+        return cls(data["labels"], data["features"], dict(data["pins"]), names, sizes)
 
 
 class TrainingSet:
@@ -94,4 +104,9 @@ def read_training_set(version: Version) -> TrainingSet:
     if not isinstance(described, dict):
         raise NotFoundError(f"{version.address} is not a training set.", hint="store.features.create_training_set(…)")
     inputs = Inputs.from_dict(described)
-    return TrainingSet(version, version.find_split(inputs.labels.rpartition("#")[2]), inputs)
+    name = inputs.labels.rpartition("#")[2]
+    try:
+        split = version.find_split(name)
+    except NotFoundError:  # whoever made it was stopped before the split was kept
+        split = version.adopt_split(name, inputs.sizes)
+    return TrainingSet(version, split, inputs)

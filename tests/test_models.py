@@ -230,3 +230,77 @@ def test_a_mistake_is_an_error_with_a_hint(store, call, kind):
     with pytest.raises(kind) as caught:
         call(store)
     assert caught.value.hint
+
+
+def test_a_server_that_has_looked_up_forgets_what_another_process_seals(folder, store, flights, plan):
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    last = foldstore.FeatureView("last", entity=carrier, source="flights", event_time="at", features=["delay"])
+    store.features.apply(foldstore.FeatureService("peek", [last]))
+    store.features.materialize("peek")
+    flights.add_columns({"one": "1"})
+    store.features.materialize("peek")
+    with foldstore.connect(folder) as server:
+        for ask in (
+            lambda: server.features.get_features(["last:delay"], [{"carrier": "UA"}]),
+            lambda: server.features.get_online_features("peek", [{"carrier": "UA"}]),
+        ):
+            ask()
+        _seal(store, flights, plan)
+        for ask in (
+            lambda: server.features.get_features(["last:delay"], [{"carrier": "UA"}]),
+            lambda: server.features.get_online_features("peek", [{"carrier": "UA"}]),
+        ):
+            with pytest.raises(NotFoundError):
+                ask()
+    assert list((store.root / "online").iterdir()) == []
+
+
+def test_a_training_set_is_not_sealed_in_place_of_its_source(store, flights, plan):
+    _features(store)
+    flights.latest.split("half", train=0.5, test=0.5)
+    training = store.features.create_training_set("made", labels="flights@1#half", features="hourly@1")
+    with pytest.raises(RefusedError, match="was made from flights@1#half") as caught:
+        store.pools.seal("half", training.test, label="late", plan=plan)
+    assert "flights@1#half.test" in caught.value.hint
+    with pytest.raises(UsageError, match="True or False"):
+        store.pools.seal("p", store.split("flights@1#half").test, label="late", plan=plan, outcomes_feed_features="no")
+
+
+def test_like_reads_what_each_address_stood_for(store, flights):
+    rates = store.create_dataset("rates")
+    day = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    rates.append({"carrier": ["UA"], "ts": [day], "mean": [1.0]})
+    rates.append({"carrier": ["UA"], "ts": [day], "mean": [2.0]})
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    views = [
+        foldstore.FeatureView(name, entity=carrier, source=source, event_time="ts", features=["mean"])
+        for name, source in (("new", "rates"), ("old", "rates@1"))
+    ]
+    store.features.apply(foldstore.FeatureService("both", views))
+    flights.latest.split("half", train=0.5, test=0.5)
+    training = store.features.create_training_set(
+        "made", labels="flights@1#half", features="both", full_feature_names=True
+    )
+    rates.append({"carrier": ["UA"], "ts": [day], "mean": [3.0]})
+    labels = {"carrier": ["UA"], "event_timestamp": [day]}
+    for like, expected in ((training, [2.0, 1.0]), (None, [3.0, 1.0])):
+        found = store.features.get_historical_features(labels, "both", full_feature_names=True, like=like)
+        assert [found["new__mean"][0].as_py(), found["old__mean"][0].as_py()] == expected
+    assert set(store.training_set("made").inputs.versions) == {"rates@2", "rates@1"}
+
+
+def test_a_training_set_whose_making_was_stopped_gets_its_split_when_it_is_opened(store, flights, monkeypatch):
+    from foldstore.version import Version
+
+    _features(store)
+    flights.latest.split("half", train=0.5, test=0.5)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Version, "adopt_split", stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.features.create_training_set("made", labels="flights@1#half", features="hourly@1")
+    training = store.training_set("made")
+    assert training.train.num_rows == store.split("flights@1#half").train.num_rows

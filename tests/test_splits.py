@@ -108,3 +108,46 @@ def test_a_mistake_says_what_there_is(store, call, kind):
     with pytest.raises(kind) as caught:
         call(store, version)
     assert caught.value.hint
+
+
+def test_a_split_made_twice_at_once_is_made_once(folder, store):
+    import threading
+
+    store.create_dataset("d", key=["id"]).append(_rows(0, 500))
+    made, refused = [], []
+
+    def make(seed):
+        with foldstore.connect(folder) as mine:
+            try:
+                made.append(_parts(mine.version("d@1").split("s", train=0.5, test=0.5, seed=seed)))
+            except AlreadyExistsError as error:
+                refused.append(error.code)
+
+    threads = [threading.Thread(target=make, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert len(refused) == 3
+    assert _parts(store.split("d@1#s")) == made[0]
+
+
+def test_a_settled_split_is_not_overwritten(store):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 100))
+    before = _parts(version.split("s", train=0.5, test=0.5))
+    with pytest.raises(AlreadyExistsError):
+        version.adopt_split("s", {"train": 100})
+    with pytest.raises(UsageError, match="10 rows"):
+        version.adopt_split("t", {"train": 10})
+    assert _parts(version.find_split("s")) == before
+
+
+def test_a_view_of_a_part_is_saved_and_opened(store):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 100))
+    version.split("s", train=0.5, test=0.5)
+    view = store.view("d@1#s.train").where("id < 50")
+    view.save("early")
+    assert store.view("early").to_arrow().equals(view.to_arrow())
+    with pytest.raises(UsageError, match="not split again"):
+        view.split("again", train=1.0)

@@ -9,6 +9,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.decoding import to_document
 from foldstore.datastore.catalog.records import Document
+from foldstore.errors import ConflictError
 
 
 class Registry:
@@ -26,10 +27,36 @@ class Registry:
         self._catalog = catalog
         self.kind = kind
 
-    def put(self, name: str, body: Any, *, author: str, message: str = "", created_at: str) -> Document:
-        """Add a version of a document; a body equal to the newest one's adds nothing."""
-        with self._catalog.write() as connection:
-            return self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+    def put(
+        self,
+        name: str,
+        body: Any,
+        *,
+        author: str,
+        message: str = "",
+        created_at: str,
+        after: int | None = None,
+    ) -> Document:
+        """Add a version of a document; a body equal to the newest one's adds nothing.
+
+        Parameters
+        ----------
+        after : int, optional
+            The newest version that the body was made from, 0 for none.
+
+        Raises
+        ------
+        ConflictError
+            When another writer has added a version since `after`.
+        """
+        try:
+            with self._catalog.write() as connection:
+                newest = self._newest(connection, name)
+                if after is not None and (newest.version if newest else 0) != after:
+                    raise _overtaken(self.kind, name)
+                return self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+        except sa.exc.IntegrityError as error:
+            raise _overtaken(self.kind, name) from error
 
     def insert(
         self, connection: sa.Connection, name: str, body: Any, *, author: str, message: str = "", created_at: str
@@ -90,3 +117,9 @@ class Registry:
     def _newest(self, connection: sa.Connection, name: str) -> Document | None:
         row = connection.execute(self._of(name).order_by(t.document.c.version.desc()).limit(1)).first()
         return to_document(row) if row else None
+
+
+def _overtaken(kind: str, name: str) -> ConflictError:
+    return ConflictError(
+        f"Another writer changed the {kind} {name!r} meanwhile.", retry=True, hint="Do the same again."
+    )

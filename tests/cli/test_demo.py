@@ -146,7 +146,7 @@ def test_law_4_lookups_equal_the_training_join_bit_for_bit(told):
 
 
 def test_a_training_set_names_every_version_that_it_was_made_of(told):
-    assert _step(told, "features")["inputs"] == ["weather@1", "flights@13"]
+    assert _step(told, "features")["inputs"] == ["flights@13", "weather@1"]
     with foldstore.connect(told[0], create=False) as store:
         training = store.training_set("arrival_training")
         assert training.inputs.labels == "flights@13#by_month"
