@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foldstore.datastore.arrow_schema import expressions_of
 from foldstore.datastore.catalog import seals
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
@@ -52,6 +51,7 @@ from foldstore.validation.pools.sealed_subject import (
     list_row_ids,
     measure_row_order,
     open_version,
+    read_derivations,
     read_rows,
     redact_report,
 )
@@ -407,11 +407,7 @@ def _hidden_columns(
     for name in (label, *hide):
         if name not in reader.arrow_schema.names:
             raise column_not_found(name, reader.arrow_schema.names, where=reader.where)
-    plain = reader.arrow_schema
-    inputs = {
-        name: storage.engine.parse_expression(text, plain, where=f"column {name!r} of {dataset.name!r}").columns
-        for name, text in expressions_of(reader.stored_schema).items()
-    }
+    inputs = read_derivations(storage, dataset)
     needed = {*dataset.key, *([dataset.event_time] if dataset.event_time else [])}
     chosen = {label, *hide} | (ancestors_of(inputs, [label]) - needed - ancestors_of(inputs, needed))
     chosen |= descendants_of(inputs, chosen)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foldstore.datastore.arrow_schema import decode_schema
+from foldstore.datastore.arrow_schema import decode_schema, expressions_of, plain_schema
 from foldstore.datastore.catalog import seals
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.manifest import Fragment, decode_page
@@ -85,6 +85,22 @@ def digest_rows(dataset: DatasetRecord, ids: NDArray[np.uint64], visible: pa.Tab
         except UsageError:
             continue  # a nested column: the others tell rows apart
     return RowDigests(identity=identity, content=combine(parts))
+
+
+def read_derivations(storage: Storage, dataset: DatasetRecord) -> dict[str, set[str]]:
+    """Return the columns that each derived column uses in any version of a dataset.
+
+    A seal reaches every version, published or not: a column that only another version has tells the label as well.
+    """
+    found: dict[str, set[str]] = {}
+    for schema_id in dict.fromkeys(v.arrow_schema_id for v in storage.catalog.list_versions(dataset.id)):
+        schema = decode_schema(storage.catalog.read_arrow_schema(schema_id))
+        plain = plain_schema(schema)
+        for name, text in expressions_of(schema).items():
+            where = f"column {name!r} of {dataset.name!r}"
+            used = storage.engine.parse_expression(text, plain, where=where).columns
+            found.setdefault(name, set()).update(used)
+    return found
 
 
 def ancestors_of(inputs: Mapping[str, Iterable[str]], names: Iterable[str]) -> set[str]:

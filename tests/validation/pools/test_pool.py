@@ -116,6 +116,21 @@ def test_sealing_hides_what_the_label_comes_from_and_what_comes_from_it(folder, 
         assert fresh.verify().passed
 
 
+def test_what_only_another_version_computes_from_the_label_is_hidden_there_too(folder, store):
+    dataset = store.create_dataset("flights", key=["id"], event_time="at")
+    dataset.append({**_rows(), "late": LABELS})
+    dataset.add_columns({"copy": "delay + 0", "punctual": "NOT late"})
+    storage = open_storage(folder)
+    record = storage.catalog.find_dataset("flights")
+    request = PoolRequest(name="p", label="late", plan=PLAN, baseline=OLD[:SIZE], hide=["delay"])
+    first = storage.catalog.list_versions(record.id)[0]
+    assert seal_pool(storage, record, MASKS, request, version=first).hidden == ("copy", "delay", "late", "punctual")
+    with foldstore.connect(folder) as fresh:
+        newest = fresh.dataset("flights").version(2).to_arrow()
+        assert {newest[name].null_count for name in ("copy", "delay", "late", "punctual")} == {SIZE}
+    storage.close()
+
+
 def test_features_come_in_a_secret_order_without_hidden_columns(storage, pool):
     features = pool_features(storage, pool)
     assert features.column_names == ["pool_row", "id", "at", "x"]
