@@ -8,20 +8,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from foldstore.errors import InvalidQueryError
-
-Node = Mapping[str, Any]
+from foldstore.datastore.outcome_conditions import (
+    INTERVALS,
+    NUMBERS,
+    Moments,
+    Node,
+    TimeBound,
+    applied_conditions,
+    asked_column,
+    function_name,
+    is_cast,
+    refused,
+    unbounded,
+)
 
 _AGGREGATES: Final = frozenset(
     {"avg", "count", "mean", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp", "variance"}
 )
-_NUMBERS: Final = frozenset(
-    "BIGINT DOUBLE FLOAT FLOAT4 FLOAT8 INT INT32 INT4 INT64 INT8 INTEGER LONG REAL".split()  # noqa: SIM905
-)
 _TIMES: Final = frozenset({"DATE", "INTERVAL", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS"})
-_MEASURES: Final = frozenset(
-    {"+", "-", "*", "trunc", "to_days", "to_hours", "to_minutes", "to_seconds", "to_milliseconds", "to_weeks"}
-)
+_MEASURES: Final = INTERVALS | {"+", "-", "*", "trunc"}
 _RANGES: Final = frozenset(
     {"COMPARE_LESSTHAN", "COMPARE_GREATERTHAN", "COMPARE_LESSTHANOREQUALTO", "COMPARE_GREATERTHANOREQUALTO"}
 )
@@ -123,7 +128,7 @@ def mentions_sealed(tree: Node, sealed: Mapping[str, Collection[str]]) -> bool:
 
 
 def judge_outcome_query(
-    tree: Node, sealed: Mapping[str, Collection[str]], disguise: Disguise, templates: Node
+    tree: Node, sealed: Mapping[str, Collection[str]], moments: Moments, disguise: Disguise, templates: Node
 ) -> OutcomeQuery:
     """Check a query that mentions sealed columns and rewrite it.
 
@@ -133,6 +138,8 @@ def judge_outcome_query(
         What ``json_serialize_sql`` says of the query.
     sealed : mapping of str to collection of str
         The sealed columns of each table, by the name that the query writes.
+    moments : Moments
+        The times that the conditions must keep in order.
     disguise : Disguise
         The names to rewrite to.
     templates : mapping
@@ -141,14 +148,16 @@ def judge_outcome_query(
     Raises
     ------
     InvalidQueryError
-        With code ``outcome-query-refused``, when it could show more than aggregates.
+        With code ``outcome-query-refused``, when it could show more than aggregates, or an outcome before its time.
     """
     select = _outermost(tree)
     source = _read_from(select, sealed)
     _check_nested(select, source, _forbidden(tree, sealed))
     outcomes = _outcomes(select, source)
     rewriting = _Rewriting(source, outcomes, disguise, _Templates.of(templates))
-    return OutcomeQuery(rewriting.rewrite(tree, select), outcomes.table, tuple(sorted(rewriting.used)))
+    rewritten = rewriting.rewrite(tree, select)
+    _check_time(select, source, outcomes, moments)
+    return OutcomeQuery(rewritten, outcomes.table, tuple(sorted(rewriting.used)))
 
 
 def template_text(disguise: Disguise, minimum: int, *, marks_rows: bool) -> str:
@@ -175,12 +184,6 @@ def strip_places(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: strip_places(value) for key, value in node.items() if not key.startswith("query_location")}
     return node
-
-
-def _refused(part: str, allowed: str) -> InvalidQueryError:
-    return InvalidQueryError(
-        f"This query reads sealed outcomes, and {part}.", hint=allowed, code="outcome-query-refused", part=part
-    )
 
 
 def _walk(node: Any) -> Iterator[Node]:
@@ -265,12 +268,12 @@ def _outermost(tree: Node) -> Node:
     statements = tree.get("statements", ())
     select: Node = statements[0]["node"] if len(statements) == 1 else {}
     if select.get("type") != "SELECT_NODE":
-        raise _refused("it is not one SELECT", "Write one SELECT with GROUP BY; no UNION, no WITH RECURSIVE around it.")
+        raise refused("it is not one SELECT", "Write one SELECT with GROUP BY; no UNION, no WITH RECURSIVE around it.")
     for clause, shown in _CLAUSES.items():
         if select.get(clause):
-            raise _refused(f"its outermost level has {shown}", "Outermost: SELECT, FROM, JOIN, WHERE and GROUP BY.")
+            raise refused(f"its outermost level has {shown}", "Outermost: SELECT, FROM, JOIN, WHERE and GROUP BY.")
     if len(select["group_sets"]) > 1 or select["aggregate_handling"] != "STANDARD_HANDLING":
-        raise _refused("it groups in several ways or by ALL", "Name the columns: GROUP BY asked.carrier, asked.ts.")
+        raise refused("it groups in several ways or by ALL", "Name the columns: GROUP BY asked.carrier, asked.ts.")
     return select
 
 
@@ -293,7 +296,7 @@ def _read_from(select: Node, sealed: Mapping[str, Collection[str]]) -> _From:
             source.leaves.append(_leaf(node, defined, sealed, optional, preserved))
     aliases = [leaf.alias for leaf in source.leaves]
     if len(set(aliases)) < len(aliases):
-        raise _refused("two relations have one name", "Give each relation of FROM an alias of its own.")
+        raise refused("two relations have one name", "Give each relation of FROM an alias of its own.")
     return source
 
 
@@ -301,7 +304,7 @@ def _check_join(node: Node) -> None:
     kind, reference = str(node["join_type"]), str(node["ref_type"])
     if kind not in ("INNER", "LEFT") or reference not in ("REGULAR", "CROSS") or node.get("using_columns"):
         shown = "a join with USING" if node.get("using_columns") else f"a {reference} {kind} join".lower()
-        raise _refused(f"its outermost level has {shown}", _ALLOWED_FROM)
+        raise refused(f"its outermost level has {shown}", _ALLOWED_FROM)
 
 
 def _added(node: Node) -> str | None:
@@ -318,7 +321,7 @@ def _leaf(node: Node, defined: Collection[str], sealed: Mapping[str, Collection[
     table = _table_of(node) if node["type"] == "BASE_TABLE" else ""
     columns = () if table.lower() in defined else sealed.get(table, ())
     if columns and node.get("sample"):
-        raise _refused(f"it samples {table}", _ALLOWED_FROM)
+        raise refused(f"it samples {table}", _ALLOWED_FROM)
     return _Leaf(_alias(node), node, table, frozenset(str(each).lower() for each in columns), *sides)
 
 
@@ -327,14 +330,14 @@ def _check_nested(select: Node, source: _From, forbidden: _Forbidden) -> None:
     for nested in (select["cte_map"], [leaf.node for leaf in source.leaves]):
         found = _mention(nested, forbidden)
         if found:
-            raise _refused(f"a nested query or a relation of FROM {found}", _ALLOWED_FROM)
+            raise refused(f"a nested query or a relation of FROM {found}", _ALLOWED_FROM)
     conditions = [condition for condition, _ in source.conditions]
     for part in (select["select_list"], select["group_expressions"], select["where_clause"], conditions):
         for node in _walk(part):
             kind = str(node.get("class", ""))
             if kind in ("SUBQUERY", "WINDOW", "STAR", "PARAMETER", "POSITIONAL_REFERENCE", "LAMBDA"):
                 shown = kind.lower().replace("_", " ")
-                raise _refused(f"its outermost level holds a {shown}", _ALLOWED_ITEMS)
+                raise refused(f"its outermost level holds a {shown}", _ALLOWED_ITEMS)
 
 
 def _outcomes(select: Node, source: _From) -> _Leaf:
@@ -348,10 +351,10 @@ def _outcomes(select: Node, source: _From) -> _Leaf:
             found[leaf.alias] = leaf
     if len(found) != 1:
         shown = f"it mentions outcomes of {len(found)} relations" if found else "it is not clear which column it means"
-        raise _refused(shown, _ALLOWED_FROM)
+        raise refused(shown, _ALLOWED_FROM)
     (outcomes,) = found.values()
     if outcomes.preserved:
-        raise _refused("the table of outcomes is on the left of a LEFT JOIN", _ALLOWED_FROM)
+        raise refused("the table of outcomes is on the left of a LEFT JOIN", _ALLOWED_FROM)
     return outcomes
 
 
@@ -361,11 +364,27 @@ def _locate(column: Node, source: _From) -> tuple[_Leaf, str]:
     if len(path) == 1:
         if len(source.leaves) == 1 and path[0] != source.leaves[0].alias:
             return source.leaves[0], path[0]
-        raise _refused(f"{_written(column)} could belong to several relations", "Write alias.column.")
+        raise refused(f"{_written(column)} could belong to several relations", "Write alias.column.")
     for leaf in source.leaves:
         if leaf.alias == path[0] and (len(path) == 2 or not leaf.sealed):
             return leaf, path[1]
-    raise _refused(f"{_written(column)} is not a column of a relation of FROM", "Write alias.column.")
+    raise refused(f"{_written(column)} is not a column of a relation of FROM", "Write alias.column.")
+
+
+def _check_time(select: Node, source: _From, outcomes: _Leaf, moments: Moments) -> None:
+    """Refuse a query whose conditions let an outcome in before it is known, a row's own among them."""
+
+    def locate(column: Node) -> tuple[str, str]:
+        leaf, name = _locate(column, source)
+        return leaf.alias, name
+
+    event_time = moments.known(outcomes.table)
+    if event_time is None:
+        raise refused(f"{outcomes.table} has no event time", "Only outcomes of a dataset with an event time are read.")
+    asked = asked_column(select["select_list"], moments.asked)
+    conditions = [*applied_conditions(select["from_table"], outcomes.node), select["where_clause"]]
+    if not TimeBound(outcomes.alias, event_time.lower(), locate(asked), locate).holds(conditions):
+        raise unbounded(f"{outcomes.alias}.{event_time}", _written(asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,10 +429,10 @@ class _Rewriting:
 
     def _group(self, node: Node) -> Node:
         if node.get("class") != "COLUMN_REF":
-            raise _refused("it groups by an expression or a position", "Group by columns: compute them in a subquery.")
+            raise refused("it groups by an expression or a position", "Group by columns: compute them in a subquery.")
         leaf, name = _locate(node, self.source)
         if name in leaf.sealed:
-            raise _refused(f"it groups by the sealed column {_written(node)}", "Group by columns that are not sealed.")
+            raise refused(f"it groups by the sealed column {_written(node)}", "Group by columns that are not sealed.")
         self.keys.append([leaf.alias, name])
         renamed: Node = self._renamed(node)
         return renamed
@@ -422,11 +441,11 @@ class _Rewriting:
         if node.get("class") == "COLUMN_REF":
             leaf, name = _locate(node, self.source)
             if [leaf.alias, name] not in self.keys:
-                raise _refused(f"it selects {_written(node)}, which is no GROUP BY column", _ALLOWED_ITEMS)
+                raise refused(f"it selects {_written(node)}, which is no GROUP BY column", _ALLOWED_ITEMS)
             return {**self._renamed(node), "alias": node.get("alias") or node["column_names"][-1]}
         value = self._aggregated(node)
         if not node.get("alias"):
-            raise _refused("an aggregate has no name", "Name each aggregate: avg(f.arr_delay) AS mean_delay.")
+            raise refused("an aggregate has no name", "Name each aggregate: avg(f.arr_delay) AS mean_delay.")
         item = {**node, "alias": ""}
         if value is not self.templates.row:
             item["arguments"] = [{**node["arguments"][0], "expression": value}]
@@ -434,21 +453,21 @@ class _Rewriting:
 
     def _aggregated(self, node: Node) -> Node:
         """Return what an allowed aggregate aggregates, rewritten; the row itself for ``count(*)``."""
-        name = _function(node)
+        name = function_name(node)
         plain = not (node.get("distinct") or node.get("filter") or node.get("export_state"))
         plain = plain and not (node.get("order_bys") or {}).get("orders")
         if name == "count_star" and plain:
             return self.templates.row
         if name not in _AGGREGATES or not plain or len(node["arguments"]) != 1:
-            raise _refused("a select item is neither a GROUP BY column nor an allowed aggregate", _ALLOWED_ITEMS)
+            raise refused("a select item is neither a GROUP BY column nor an allowed aggregate", _ALLOWED_ITEMS)
         argument = node["arguments"][0]["expression"]
-        column = argument["child"] if _is_cast(argument, _NUMBERS) else argument
+        column = argument["child"] if is_cast(argument, NUMBERS) else argument
         if column.get("class") != "COLUMN_REF":
-            raise _refused(f"{name}() aggregates an expression", _ALLOWED_ITEMS)
+            raise refused(f"{name}() aggregates an expression", _ALLOWED_ITEMS)
         leaf, found = _locate(column, self.source)
         if leaf is not self.outcomes or found not in leaf.sealed:
             # A sum of weights over the rows that an outcome selects would tell which rows they are.
-            raise _refused(f"{name}() aggregates {_written(column)}, which is no outcome", _ALLOWED_ITEMS)
+            raise refused(f"{name}() aggregates {_written(column)}, which is no outcome", _ALLOWED_ITEMS)
         renamed: Node = self._renamed(column)
         # A cast that fails would show the value in its message.
         return renamed if column is argument else {**argument, "child": renamed, "try_cast": True}
@@ -476,7 +495,7 @@ class _Rewriting:
         if node.get("type") == "OPERATOR_IS_NOT_NULL" and node["children"][0].get("class") == "COLUMN_REF":
             return {**node, "children": [self._renamed(node["children"][0])]}
         if node.get("class") != "COMPARISON" or node.get("type") not in {*_RANGES, _EQUAL}:
-            raise _refused("a condition is no comparison", _ALLOWED_CONDITIONS)
+            raise refused("a condition is no comparison", _ALLOWED_CONDITIONS)
         left, right = self._sides(node["left"], node["right"], {str(node["type"])})
         return {**node, "left": left, "right": right}
 
@@ -484,7 +503,7 @@ class _Rewriting:
         """Check the sides of a comparison: one measures the row of outcomes, the group fixes the other."""
         ours = [self._reads_outcomes(side) for side in (left, right)]
         if all(ours):
-            raise _refused("a condition compares columns of the outcomes with each other", _ALLOWED_CONDITIONS)
+            raise refused("a condition compares columns of the outcomes with each other", _ALLOWED_CONDITIONS)
         if any(ours):
             measure, bound = (left, right) if ours[0] else (right, left)
             self._check_bound(measure, bound, equal=_EQUAL in kinds)
@@ -492,16 +511,16 @@ class _Rewriting:
 
     def _check_bound(self, measure: Node, bound: Node, *, equal: bool) -> None:
         """Refuse a choice of rows that a group does not fix: a table of members would choose any rows at all."""
-        by_day = equal and _is_cast(measure, {"DATE"}) and measure["child"].get("class") == "COLUMN_REF"
+        by_day = equal and is_cast(measure, {"DATE"}) and measure["child"].get("class") == "COLUMN_REF"
         if equal and not by_day and measure.get("class") != "COLUMN_REF":
-            raise _refused("an equality is with an expression", _ALLOWED_CONDITIONS)
+            raise refused("an equality is with an expression", _ALLOWED_CONDITIONS)
         if equal and any(name in leaf.sealed for leaf, name in self._located(measure)):
-            raise _refused("an equality is with a sealed column", _ALLOWED_CONDITIONS)
+            raise refused("an equality is with a sealed column", _ALLOWED_CONDITIONS)
         if by_day and bound.get("class") == "COLUMN_REF":
             return  # the days around a time, several to a group: they make a join by time fast
         loose = [column for column in _columns(bound) if not self._is_key(column)]
         if loose:
-            raise _refused(
+            raise refused(
                 f"a condition compares outcomes with {_written(loose[0])}, which is not in GROUP BY",
                 _ALLOWED_CONDITIONS,
             )
@@ -517,14 +536,14 @@ class _Rewriting:
         kind = node.get("class")
         if kind in _PLAIN:
             return
-        if _is_cast(node, _NUMBERS | _TIMES):
+        if is_cast(node, NUMBERS | _TIMES):
             self._check_measure(node["child"])
             return
-        if kind != "FUNCTION" or _function(node) not in _MEASURES or node.get("distinct") or node.get("filter"):
-            raise _refused("a condition holds more than sums of columns, numbers and intervals", _ALLOWED_CONDITIONS)
+        if kind != "FUNCTION" or function_name(node) not in _MEASURES or node.get("distinct") or node.get("filter"):
+            raise refused("a condition holds more than sums of columns, numbers and intervals", _ALLOWED_CONDITIONS)
         arguments = [each["expression"] for each in node["arguments"]]
-        if _function(node) == "*" and sum(any(_columns(each)) for each in arguments) > 1:
-            raise _refused("a condition multiplies columns with each other", _ALLOWED_CONDITIONS)
+        if function_name(node) == "*" and sum(any(_columns(each)) for each in arguments) > 1:
+            raise refused("a condition multiplies columns with each other", _ALLOWED_CONDITIONS)
         for each in arguments:
             self._check_measure(each)
 
@@ -564,21 +583,6 @@ class _Rewriting:
             return node
         self.used.add(name)
         return {**node, "column_names": [self.disguise.alias, self.disguise.column(name)]}
-
-
-def _function(node: Node) -> str:
-    """Return the name of a plain function call, in lower case; the empty name for everything else."""
-    if node.get("class") != "FUNCTION" or len(node["qualified_name"]["path"]) != 1:
-        return ""
-    return str(node["function_name"]).lower()
-
-
-def _is_cast(node: Node, types: Collection[str]) -> bool:
-    if node.get("class") != "CAST" or node.get("type") != "OPERATOR_CAST":
-        return False
-    kind = node["type_expr"]
-    plain = kind.get("class") == "TYPE" and not kind.get("children") and len(kind["qualified_name"]["path"]) == 1
-    return plain and str(kind["type_name"]).upper() in types
 
 
 def _filled(template: Any, parts: Mapping[str, Any]) -> Any:

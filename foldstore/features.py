@@ -48,7 +48,7 @@ class Rows:
 
     version: Callable[[str], Version]
     view_rows: Callable[[str], pa.Table]
-    sql: Callable[[str, Callable[[str], str]], pa.Table]
+    sql: Callable[[str, Callable[[str], str], str], pa.Table]
     create: Callable[..., TrainingSet]
 
 
@@ -349,7 +349,7 @@ class Features:
     def _read_source(self, view: FeatureView, pins: _Pins) -> _Source:
         own = _Pins(pins.version, pins.given)
         if isinstance(view.source, SqlSource):
-            table = self._rows.sql(view.source.query, own.pin)
+            table = self._rows.sql(view.source.query, own.pin, view.event_time)
         else:
             table = self._rows.view_rows(own.pin(view.source))
         pins.used.update(own.used)

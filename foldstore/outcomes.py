@@ -34,13 +34,14 @@ class OutcomeReader:
     def _engine(self) -> Engine:
         return self._storage.engine
 
-    def ask(self, query: str, pin: Callable[[str], str]) -> pa.Table:
-        """Run a query whose names are pinned first.
+    def ask(self, query: str, pin: Callable[[str], str], event_time: str) -> pa.Table:
+        """Run a query whose names are pinned first; `event_time` is the column that says when its rows are asked for.
 
         Raises
         ------
         InvalidQueryError
-            With code ``outcome-query-refused``, when it would show more of sealed outcomes than aggregates.
+            With code ``outcome-query-refused``, when it would show more of sealed outcomes than aggregates, or
+            one before its time.
         """
         pinned = {name: pin(name) for name in self._engine.parse_query(query).tables}
         open_pools = {name: self._feeding(address) for name, address in pinned.items()}
@@ -51,6 +52,8 @@ class OutcomeReader:
             lambda name: self._open(pinned[name], open_pools[name]),
             lambda name: {column for pool in open_pools[name] for column in pool.hidden},
             engine=self._engine,
+            event_time=event_time,
+            outcome_time=lambda name: self._version(pinned[name]).dataset.event_time,
             sealed_rows=lambda name: self._mark(pinned[name], open_pools[name]),
         )
 

@@ -18,6 +18,7 @@ from foldstore.datastore.aggregate_query import (
     template_text,
 )
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.outcome_conditions import Moments
 from foldstore.errors import FoldstoreError, InvalidQueryError, NotFoundError, UsageError, column_not_found
 
 MINIMUM_ROWS = 5
@@ -29,6 +30,8 @@ def run_outcome_aggregates(
     sealed: Callable[[str], Collection[str]],
     *,
     engine: Engine,
+    event_time: str,
+    outcome_time: Callable[[str], str | None],
     minimum: int = MINIMUM_ROWS,
     sealed_rows: Callable[[str], pa.Array | pa.ChunkedArray | None] | None = None,
 ) -> pa.Table:
@@ -41,6 +44,10 @@ def run_outcome_aggregates(
     - Its conditions are linked by AND; each compares a column, or a sum of columns, of the table of outcomes with
       columns of GROUP BY and constants. One equality may escape GROUP BY, ``f.departs::DATE = asked.day``: it
       makes a join by time fast.
+    - One of the conditions keeps outcomes in the past of their group: ``f.departs + ... <= asked.ts``, or ``<``. On
+      the one side stands the event time of the table of outcomes, alone or with columns and constants added; on the
+      other the column of GROUP BY that is the answer's event time, alone. Added columns may hold negative numbers,
+      such as a delay, and then let a row in before its event time: that is accepted.
     - Nested queries see the tables without their sealed columns.
 
     A cell is null unless at least `minimum` rows with a value are behind it, counts included, and also when a join
@@ -64,6 +71,10 @@ def run_outcome_aggregates(
         Names the sealed columns of each such table; none for a table without.
     engine : Engine
         Runs the query.
+    event_time : str
+        The column of the answer that says when its row is asked for, such as ``ts``.
+    outcome_time : callable
+        Names the event-time column of a table with sealed columns; None for one without, which cannot be read.
     minimum : int
         How many rows must be behind a cell; at least 2.
     sealed_rows : callable, optional
@@ -96,7 +107,8 @@ def run_outcome_aggregates(
         return engine.run_query(parsed, bare).to_arrow()
     disguise = Disguise.of(secrets.token_hex(8))
     template = _tree(engine, template_text(disguise, minimum, marks_rows=sealed_rows is not None))
-    judged = judge_outcome_query(tree, hidden, disguise, template)
+    moments = Moments(event_time, lambda name: _resolved(name, outcome_time))
+    judged = judge_outcome_query(tree, hidden, moments, disguise, template)
     marks = None if sealed_rows is None else _resolved(judged.table, sealed_rows)
     outcomes = _disguised(tables[judged.table], judged, disguise, marks)
     return _run(engine, _text(engine, judged.tree), _Inputs(bare, outcomes, disguise))

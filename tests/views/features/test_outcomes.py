@@ -62,6 +62,15 @@ def small():
     )
 
 
+def known(items, *, where="", by="f.carrier", source="flights f"):
+    """Return a query over all outcomes that are known by 2030."""
+    asked = "(SELECT TIMESTAMPTZ '2030-01-01' AS ts) a"
+    return (
+        f"SELECT {items}, a.ts FROM {source}, {asked} WHERE f.departs <= a.ts"
+        f"{' AND ' if where else ''}{where} GROUP BY {by}{', ' if by else ''}a.ts"
+    )
+
+
 def run(engine, query, table=None, **options):
     tables = {"flights": small() if table is None else table, "plain": pa.table({"carrier": ["A", "A"], "w": [1, 2]})}
 
@@ -71,8 +80,20 @@ def run(engine, query, table=None, **options):
         return tables[name]
 
     return run_outcome_aggregates(
-        query, resolve, lambda name: HIDDEN if name == "flights" else (), engine=engine, **options
+        query,
+        resolve,
+        lambda name: HIDDEN if name == "flights" else (),
+        engine=engine,
+        event_time="ts",
+        outcome_time={"flights": "departs"}.get,
+        **options,
     )
+
+
+def ask(engine, items, table=None, *, options=None, **parts):
+    """Run a query over all known outcomes; the answer without its time."""
+    result = run(engine, known(items, **parts), table, **(options or {}))
+    return result.drop_columns(["ts"])
 
 
 def rows(table):
@@ -112,8 +133,7 @@ def test_the_fast_form_gives_what_the_plain_form_gives(engine, year):
 
 
 def test_cells_of_too_few_rows_are_null_and_their_values_are_nowhere_in_the_buffers(engine):
-    query = "SELECT f.carrier, avg(f.arr_delay) AS m, count(f.arr_delay) AS n, count(*) AS k FROM flights f GROUP BY f.carrier"
-    result = run(engine, query)
+    result = ask(engine, "f.carrier, avg(f.arr_delay) AS m, count(f.arr_delay) AS n, count(*) AS k")
     assert rows(result) == [("A", 3.5, 6, 7), ("B", None, None, None), ("C", None, None, None)]
     assert result.schema.types == [pa.string(), pa.float64(), pa.int64(), pa.int64()]
     for name, secret in (("m", 25.0), ("n", 4), ("m", 99.0)):
@@ -123,52 +143,46 @@ def test_cells_of_too_few_rows_are_null_and_their_values_are_nowhere_in_the_buff
 
 
 def test_nulls_are_not_counted_towards_the_minimum(engine):
-    query = "SELECT f.carrier, sum(f.arr_delay) AS s FROM flights f GROUP BY f.carrier"
-    assert rows(run(engine, query, minimum=7)) == [("A", None), ("B", None), ("C", None)]
-    assert rows(run(engine, query, minimum=6))[0][1] == 21
+    items = "f.carrier, sum(f.arr_delay) AS s"
+    assert rows(ask(engine, items, options={"minimum": 7})) == [("A", None), ("B", None), ("C", None)]
+    assert rows(ask(engine, items, options={"minimum": 6}))[0][1] == 21
 
 
 def test_nan_is_a_value(engine):
     table = small().set_column(5, "air_time", pa.array([math.nan] + [1.0] * 11))
-    result = run(
-        engine, "SELECT carrier, avg(air_time) AS m, count(air_time) AS n FROM flights GROUP BY carrier", table
-    )
+    result = ask(engine, "f.carrier, avg(f.air_time) AS m, count(f.air_time) AS n", table)
     assert [str(cell) for cell in rows(result)[0]] == ["A", "nan", "7"]
 
 
 def test_no_rows_give_no_groups_and_the_same_types(engine):
-    query = "SELECT carrier, sum(arr_delay) AS s, count(*) AS n FROM flights GROUP BY carrier"
-    empty = run(engine, query, small().slice(0, 0))
+    items = "f.carrier, sum(f.arr_delay) AS s, count(*) AS n"
+    empty = ask(engine, items, small().slice(0, 0))
     assert empty.num_rows == 0
-    assert empty.schema == run(engine, query).schema
+    assert empty.schema == ask(engine, items).schema
 
 
-def test_the_whole_table_is_a_group_when_there_is_no_group_by(engine):
-    assert rows(run(engine, "SELECT avg(arr_delay) AS m FROM flights")) == [(20.0,)]
-    assert rows(run(engine, "SELECT avg(arr_delay) AS m FROM flights", small().slice(0, 4))) == [(None,)]
+def test_the_whole_table_is_a_group_when_time_alone_groups(engine):
+    assert rows(ask(engine, "avg(f.arr_delay) AS m", by="")) == [(20.0,)]
+    assert rows(ask(engine, "avg(f.arr_delay) AS m", small().slice(0, 4), by="")) == [(None,)]
 
 
 def test_columns_cast_to_numbers_may_be_aggregated(engine):
-    result = run(engine, "SELECT carrier, sum(arr_delay::DOUBLE) AS s FROM flights GROUP BY carrier")
+    result = ask(engine, "f.carrier, sum(f.arr_delay::DOUBLE) AS s")
     assert rows(result)[0] == ("A", 21.0)
     assert result.schema.field("s").type == pa.float64()
 
 
 def test_a_row_that_a_join_repeats_makes_the_cell_null(engine):
-    query = "SELECT f.carrier, avg(f.arr_delay) AS m FROM flights f{} GROUP BY f.carrier"
-    assert rows(run(engine, query.format("")))[0] == ("A", 3.5)
-    assert rows(run(engine, query.format(", range(5) r(i)"))) == [("A", None), ("B", None), ("C", None)]
-    weights = " JOIN plain p ON p.carrier = 'A'"
-    assert rows(run(engine, query.format(weights))) == [("A", None), ("B", None), ("C", None)]
+    items = "f.carrier, avg(f.arr_delay) AS m"
+    assert rows(ask(engine, items))[0] == ("A", 3.5)
+    for repeated in ("flights f, range(5) r(i)", "flights f JOIN plain p ON p.carrier = 'A'"):
+        assert rows(ask(engine, items, source=repeated)) == [("A", None), ("B", None), ("C", None)]
 
 
 def test_groups_that_an_outcome_brings_forth_are_left_out_when_they_are_small(engine):
-    query = (
-        f"SELECT f.carrier, count(*) AS n FROM flights f WHERE {LANDED} > TIMESTAMPTZ '2000-01-01' GROUP BY f.carrier"
-    )
-    assert rows(run(engine, query)) == [("A", 7)]
-    single = query.replace("f.carrier", "f.flight")
-    assert run(engine, single).num_rows == 0
+    landed = f"{LANDED} > TIMESTAMPTZ '2000-01-01'"
+    assert rows(ask(engine, "f.carrier, count(*) AS n", where=landed)) == [("A", 7)]
+    assert ask(engine, "f.flight, count(*) AS n", where=landed, by="f.flight").num_rows == 0
 
 
 def test_a_left_join_keeps_every_group_whatever_the_outcomes(engine):
@@ -181,14 +195,14 @@ def test_a_left_join_keeps_every_group_whatever_the_outcomes(engine):
 
 
 def test_known_rows_do_not_fill_a_group_up(engine):
-    query = "SELECT carrier, avg(arr_delay) AS m FROM flights GROUP BY carrier"
+    items = "f.carrier, avg(f.arr_delay) AS m"
     for sealed, cell in ((0, 3.5), (1, None), (4, None), (5, 3.5), (7, 3.5)):
         marks = pa.array([i < sealed for i in range(12)])
-        assert rows(run(engine, query, sealed_rows={"flights": marks}.get))[0] == ("A", cell)
+        assert rows(ask(engine, items, options={"sealed_rows": {"flights": marks}.get}))[0] == ("A", cell)
     null_among_the_five = pa.array([i in (2, 3, 4, 5, 6) for i in range(12)])
-    assert rows(run(engine, query, sealed_rows=lambda name: null_among_the_five))[0] == ("A", None)
+    assert rows(ask(engine, items, options={"sealed_rows": lambda name: null_among_the_five}))[0] == ("A", None)
     with pytest.raises(UsageError, match="not one value"):
-        run(engine, query, sealed_rows={"flights": marks.slice(1)}.get)
+        ask(engine, items, options={"sealed_rows": {"flights": marks.slice(1)}.get})
 
 
 def test_queries_without_outcomes_run_as_they_are_over_tables_without_them(engine):
@@ -197,15 +211,15 @@ def test_queries_without_outcomes_run_as_they_are_over_tables_without_them(engin
 
 
 def test_names_are_taken_in_any_case_and_quoted(engine):
-    query = 'SELECT "Carrier", AVG("ARR_DELAY") AS m FROM "flights" GROUP BY CARRIER'
-    assert rows(run(engine, query))[0] == ("A", 3.5)
+    items = 'F."Carrier", AVG("f"."ARR_DELAY") AS m'
+    assert rows(ask(engine, items, source='"flights" F', by="f.CARRIER"))[0] == ("A", 3.5)
 
 
 def test_what_does_not_fit_is_said_in_the_words_of_the_query(engine):
     with pytest.raises(ColumnNotFoundError, match="nothing"):
-        run(engine, "SELECT f.nothing, avg(f.arr_delay) AS m FROM flights f GROUP BY f.nothing")
+        ask(engine, "f.nothing, avg(f.arr_delay) AS m", by="f.nothing")
     with pytest.raises(InvalidQueryError) as caught:
-        run(engine, "SELECT sum(f.arr_delay) AS m FROM flights f WHERE f.departs > 5")
+        ask(engine, "sum(f.arr_delay) AS m", where="f.departs > 5", by="")
     assert not any(part in caught.value.message for part in ("outcomes_", "of_", "column_"))
     with pytest.raises(NotFoundError):
         run(engine, "SELECT sum(arr_delay) AS s FROM nowhere")
@@ -215,11 +229,13 @@ def test_what_does_not_fit_is_said_in_the_words_of_the_query(engine):
 
 def test_a_value_that_a_condition_cannot_take_makes_no_error(engine):
     # An overflow that raised would tell that the value is great, in a message that shows it.
-    query = "SELECT carrier, count(*) AS n FROM flights WHERE arr_delay * {} > 0 GROUP BY carrier"
-    assert rows(run(engine, query.format(1))) == [("A", 6)]
-    assert rows(run(engine, query.format(2_000_000_000))) == rows(run(engine, query.format(2_000_000_000)))
-    assert run(engine, query.format(9_000_000_000_000_000_000)).num_rows in (0, 1)
-    assert rows(run(engine, "SELECT carrier, sum(arr_delay::INT) AS s FROM flights GROUP BY carrier"))[0][1] == 21
+    def late(factor):
+        return ask(engine, "f.carrier, count(*) AS n", where=f"f.arr_delay * {factor} > 0")
+
+    assert rows(late(1)) == [("A", 6)]
+    assert rows(late(2_000_000_000)) == rows(late(2_000_000_000))
+    assert late(9_000_000_000_000_000_000).num_rows in (0, 1)
+    assert rows(ask(engine, "f.carrier, sum(f.arr_delay::INT) AS s"))[0][1] == 21
 
 
 ATTACKS = {
@@ -334,35 +350,46 @@ def test_no_other_use_of_an_outcome_gets_through(engine, attack):
         run(engine, ATTACKS[attack])
     assert caught.value.code == "outcome-query-refused"
     assert caught.value.hint
+    assert "no condition keeps" not in caught.value.message  # another rule stops it, whatever the time
+    assert "the event time" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "window", ["f.carrier = a.carrier", "f.departs >= a.ts AND f.departs < a.ts + INTERVAL 251 MINUTE"]
+)
+def test_a_row_does_not_get_its_own_outcome(engine, window):
+    query = f"""SELECT a.carrier, a.ts, avg(f.arr_delay) AS m FROM (SELECT carrier, departs AS ts FROM flights) a
+        LEFT JOIN flights f ON {window} GROUP BY a.carrier, a.ts"""
+    with pytest.raises(InvalidQueryError, match="no condition keeps its outcomes"):
+        run(engine, query)
 
 
 UNNAMED = {
-    "a lateral query of its columns": "SELECT s.g, avg(f.arr_delay) AS m FROM flights f, (SELECT f.flight AS g) s GROUP BY s.g",
-    "a lateral query without an alias": "SELECT s.g, avg(f.arr_delay) AS m FROM flights f, "
-    "(SELECT CASE WHEN flight = 3 THEN 1 END AS g) s GROUP BY s.g",
-    "a lateral call": "SELECT s.g, avg(f.arr_delay) AS m FROM flights f, unnest([f.flight]) s(g) GROUP BY s.g",
+    "a lateral query of its columns": "flights f, (SELECT f.flight AS g) s",
+    "a lateral query without an alias": "flights f, (SELECT CASE WHEN flight = 3 THEN 1 END AS g) s",
+    "a lateral call": "flights f, unnest([f.flight]) s(g)",
 }
 
 
 @pytest.mark.parametrize("attack", UNNAMED)
 def test_a_part_that_was_not_judged_finds_no_column_of_the_outcomes(engine, attack):
     with pytest.raises(InvalidQueryError, match="does not run"):
-        run(engine, UNNAMED[attack])
+        ask(engine, "s.g, avg(f.arr_delay) AS m", source=UNNAMED[attack], by="s.g")
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("items", "where", "by"),
     [
-        "SELECT count(*) AS n, sum(arr_delay) AS s FROM flights WHERE flight = 3",
-        "SELECT avg(arr_delay) AS m FROM flights WHERE flight = 3 AND carrier = 'A'",
-        "SELECT count(*) AS n FROM flights WHERE arr_delay > 98",
-        "SELECT flight, count(*) AS n, avg(arr_delay) AS m FROM flights GROUP BY flight",
-        "SELECT flight, count(*) AS n FROM flights WHERE arr_delay > 15 GROUP BY flight",
+        ("count(*) AS n, sum(f.arr_delay) AS s", "f.flight = 3", ""),
+        ("avg(f.arr_delay) AS m", "f.flight = 3 AND f.carrier = 'A'", ""),
+        ("count(*) AS n", "f.arr_delay > 98", ""),
+        ("f.flight, count(*) AS n, avg(f.arr_delay) AS m", "", "f.flight"),
+        ("f.flight, count(*) AS n", "f.arr_delay > 15", "f.flight"),
     ],
 )
-def test_a_single_row_never_shows(engine, query):
-    result = run(engine, query)
+def test_a_single_row_never_shows(engine, items, where, by):
+    result = ask(engine, items, where=where, by=by)
     for name in set(result.column_names) - {"flight"}:
         assert result[name].null_count == result.num_rows
-    if "arr_delay >" in query:
+    if "arr_delay >" in where:
         assert result.num_rows == 0
