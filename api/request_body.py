@@ -66,7 +66,8 @@ async def _read(request: Request, limit: int) -> bytes:
         if request.headers.get("expect", "").lower() != "100-continue":
             await _drain(request.stream())
         raise _too_large(limit)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     # What the header says is not trusted: the bytes are counted.
     stream = request.stream()
     async for part in stream:

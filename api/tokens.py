@@ -120,11 +120,12 @@ class TokenVault:
         Raises
         ------
         UsageError
-            When there is no such role, or a scope is not the role's.
+            When there is no such role, a scope is not the role's, the label is not text, or the token would have
+            expired already or not within the calendar.
         """
         now = self.clock()
-        if expires_in is not None and expires_in <= timedelta(0):
-            raise UsageError("The token would be expired already.", hint="Give a length of time above zero.")
+        expires_at = None if expires_in is None else _end(now, expires_in)
+        _check_label(label)
         token_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
         secret = _base62(int.from_bytes(secrets.token_bytes(32)), _SECRET_LENGTH)
         token = Token(
@@ -133,7 +134,7 @@ class TokenVault:
             scopes=_scopes(role, scopes),
             label=label[:200],
             created_at=now,
-            expires_at=None if expires_in is None else now + expires_in,
+            expires_at=expires_at,
             secret_hash=_hash(secret),
         )
         self._keep(token, author, f"token for {role}", now)
@@ -207,6 +208,23 @@ def unauthenticated() -> UnauthenticatedError:
         "This needs a valid token.",
         hint="Send the header 'Authorization: Bearer foldstore_...'; `foldstore token` makes one.",
     )
+
+
+def _end(now: datetime, expires_in: timedelta) -> datetime:
+    if expires_in <= timedelta(0):
+        raise UsageError("The token would be expired already.", hint="Give a length of time above zero.")
+    try:
+        return now + expires_in
+    except OverflowError:
+        raise UsageError(
+            f"A token cannot expire in {expires_in.days:,} days: that is beyond the year 9999.",
+            hint="Leave the time out for a token that counts until it is revoked.",
+        ) from None
+
+
+def _check_label(label: object) -> None:
+    if not isinstance(label, str) or any("\ud800" <= letter <= "\udfff" for letter in label):
+        raise UsageError(f"The label {ascii(label)[:80]} is not text.", hint="Write it in UTF-8.")
 
 
 def _scopes(role: str, scopes: Sequence[str] | None) -> tuple[str, ...]:

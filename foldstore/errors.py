@@ -187,7 +187,7 @@ class ValidationFailedError(FoldstoreError):
     exit_code = 1
 
 
-def did_you_mean(wrong: str, available: Iterable[str], *, limit: int = 12) -> str:
+def did_you_mean(wrong: object, available: Iterable[str], *, limit: int = 12) -> str:
     """Say what exists, and which of it was probably meant.
 
     Examples
@@ -198,7 +198,7 @@ def did_you_mean(wrong: str, available: Iterable[str], *, limit: int = 12) -> st
     names = sorted(set(available))
     if not names:
         return "There is none yet."
-    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    close = get_close_matches(str(wrong), names, n=1, cutoff=0.6)
     lead = f"Did you mean {close[0]!r}? " if close else ""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{lead}Available: {', '.join(names[:limit])}{more}."

@@ -11,6 +11,8 @@ from foldstore.cli.output import (
     STATISTICS,
     Format,
     FormatOption,
+    ReportFormat,
+    ReportFormatOption,
     StoreOption,
     print_json,
     print_mapping,
@@ -21,7 +23,7 @@ from foldstore.cli.output import (
     show_bytes,
     statistics_row,
 )
-from foldstore.errors import FoldstoreError, NotFoundError, UsageError
+from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +76,7 @@ def ingest(
         for file in files:
             started = time.perf_counter()
             options = _read_options(file, null_token)
-            with progress(f"Committing {file.name}") as update, _said_if_empty(target):
+            with progress(f"Committing {file.name}") as update, _taken_back(opened, target, created=create):
                 version = target.append(
                     file, order_by=_split(order_by), message=message or file.name, progress=update, **options
                 )
@@ -91,13 +93,13 @@ def ingest(
 
 
 @contextmanager
-def _said_if_empty(dataset: "Dataset") -> "Iterator[None]":
-    """When a commit fails, say that a dataset is there all the same: it was made, and holds nothing."""
+def _taken_back(store: "Store", dataset: "Dataset", *, created: bool) -> "Iterator[None]":
+    """When its first commit fails, take a new dataset back: its name and key are free again."""
     try:
         yield
-    except FoldstoreError:
-        if not dataset.versions():
-            say(f"The dataset {dataset.name!r} exists and is empty: ingest into it without --create.")
+    except BaseException:
+        if created and not dataset.versions():
+            store.remove_empty_dataset(dataset.name)
         raise
 
 
@@ -133,7 +135,15 @@ def _find_or_create(
                 f"--derive {column!r} is not NAME=EXPRESSION.", hint="E.g. --derive late='arr_delay > 15'."
             )
     expressions = {column.strip(): expression for column, _, expression in pairs}
-    return store.create_dataset(name, key=_split(key), event_time=event_time, derive=expressions)
+    if name not in {dataset.name for dataset in store.datasets()}:
+        return store.create_dataset(name, key=_split(key), event_time=event_time, derive=expressions)
+    found = store.dataset(name)
+    if (key and tuple(_split(key)) != found.key) or (event_time and event_time != found.event_time) or expressions:
+        raise AlreadyExistsError(
+            f"There is already a dataset {name!r}, with key {', '.join(found.key) or 'none'}.",
+            hint="Leave --create, --key, --event-time and --derive out to append to it, or choose another name.",
+        )
+    return found
 
 
 def _split(text: str) -> list[str]:
@@ -226,13 +236,13 @@ def log(
         print_rows(columns, rows, output)
 
 
-def verify(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
+def verify(store: StoreOption = _HERE, output: ReportFormatOption = ReportFormat.TABLE) -> None:
     """Read every object and compare it with its hash; exit 1 when something is damaged."""
     import foldstore
 
     with foldstore.connect(store, create=False) as opened, progress("Verifying", unit="bytes") as update:
         found = opened.verify(update)
-    if output in (Format.JSON, Format.JSONL):
+    if output is ReportFormat.JSON:
         print_json(found.to_dict())
     else:
         for fault in found.faults:

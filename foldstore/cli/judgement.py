@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foldstore.cli.output import Format, StoreOption, print_json, printable
+from foldstore.cli.output import ReportFormat, ReportFormatOption, StoreOption, print_json, printable
 from foldstore.errors import UsageError
 
 _HERE = Path()
@@ -22,7 +22,7 @@ def validate(
     data: Annotated[Path | None, typer.Option(help="A file to judge before it is committed.")] = None,
     added: Annotated[bool, typer.Option("--added", help="Judge only the rows that the version added.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when checks fail.")] = False,
-    output: Annotated[Format, typer.Option("--output", "-o", help="table (text) or json.")] = Format.TABLE,
+    output: ReportFormatOption = ReportFormat.TABLE,
 ) -> None:
     """Judge a version, or a file, by the dataset's schema; exit 1 when a check fails.
 
@@ -37,7 +37,7 @@ def validate(
             report = opened.dataset(address).validate(data)
         else:
             report = opened.version(address).validate(rows="added" if added else "all")
-    if output in (Format.JSON, Format.JSONL):
+    if output is ReportFormat.JSON:
         print_json(report.to_dict())
     else:
         typer.echo(printable(report.to_text()))

@@ -43,6 +43,14 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class ReportFormat(StrEnum):
+    """How a report is printed: it has no rows."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ReportFormatOption = Annotated[ReportFormat, typer.Option("--output", "-o", help="table (text) or json.")]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
 
 

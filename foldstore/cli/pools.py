@@ -1,5 +1,7 @@
 """The verbs on test pools: pool plan, seal, ls, status, features, evaluate."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,6 +9,7 @@ import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
 from foldstore.errors import UsageError
+from foldstore.names import PARTS, parse_address
 
 if TYPE_CHECKING:
     from foldstore.validation.pools.plan import PoolPlan
@@ -68,11 +71,12 @@ def seal(
     """Seal rows as a test pool: hidden cells read as null from now on, in every version, for everyone."""
     import foldstore
 
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("Sealing is for good, and there is no terminal to ask on: give --yes.", hint="Add --yes.")
+    split, role = _read_part(part)
     made = _plan(condition, reliability, steps, reuse, "exact")
     with foldstore.connect(store, create=False) as opened:
-        address, _, split = part.partition("#")
-        name_of_split, _, role = split.partition(".")
-        rows = opened.split(f"{address}#{name_of_split}").part(role or "test")
+        rows = opened.split(split).part(role)
         hidden = ", ".join([label, *(hide or [])])
         if not yes:
             typer.confirm(
@@ -125,13 +129,17 @@ def features(
     store: StoreOption = _HERE,
 ) -> None:
     """Write what a model needs to predict: the pool's rows without hidden columns, in a secret order."""
+    _check_target(file)
     import pyarrow.parquet as pq
 
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
         table = opened.pools.get(name).features()
-        pq.write_table(table, file)
+        try:
+            pq.write_table(table, file)
+        except OSError as error:
+            raise _unwritable(file, error) from None
         say(f"Wrote {table.num_rows:,} rows to {file}; predictions are a file with 'pool_row' and 'prediction'.")
 
 
@@ -156,6 +164,38 @@ def evaluate(
     print_mapping(facts, output)
     if verdict.passed is False:
         raise typer.Exit(1)
+
+
+def _read_part(text: str) -> tuple[str, str]:
+    """Return the address of a split and the name of its part; both are to be said, for sealing is for good."""
+    address = parse_address(text)
+    if address.split is None:
+        raise UsageError(
+            f"{text!r} names no part of a split: the rows to seal are not said.",
+            hint=f"Make a split (foldstore split {text} by_month ...), then write {text}#by_month.test.",
+        )
+    if address.part is None:
+        parts = ", ".join(f"{text}.{part}" for part in PARTS)
+        raise UsageError(f"{text!r} is a whole split: which part is to be sealed?", hint=f"Write one of {parts}.")
+    return str(replace(address, part=None)), address.part
+
+
+def _check_target(file: Path) -> None:
+    """Refuse what cannot become a Parquet file before the pool is asked for anything."""
+    if file.suffix.lower() != ".parquet":
+        raise UsageError(f"{file} does not end in .parquet.", hint="The rows are written as Parquet: FILE.parquet.")
+    try:
+        is_folder, has_folder = file.is_dir(), file.parent.is_dir()
+    except OSError as error:
+        raise _unwritable(file, error) from None
+    if is_folder:
+        raise UsageError(f"{file} is a folder.", hint="Give the file to write.")
+    if not has_folder:
+        raise UsageError(f"There is no folder {file.parent}.", hint="Make it first, or choose another.")
+
+
+def _unwritable(file: Path, error: OSError) -> UsageError:
+    return UsageError(f"{file} cannot be written: {error.strerror or error}.", hint="Choose another file.")
 
 
 def _plan(condition: str, reliability: float, steps: int, reuse: str, method: str) -> "PoolPlan":

@@ -129,7 +129,7 @@ def create(
     role: Annotated[str, typer.Argument(help="viewer, editor, serving, evaluator, steward or admin.")] = "serving",
     store: StoreOption = _HERE,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",
-    days: Annotated[int | None, typer.Option(help="How long it counts.", min=1)] = None,
+    days: Annotated[int | None, typer.Option(help="How long it counts.", min=1, max=36_500)] = None,
 ) -> None:
     """Make a token and print it, this once; only its hash is kept."""
     from datetime import timedelta

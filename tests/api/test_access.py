@@ -278,3 +278,17 @@ def test_every_error_has_a_status():
 def test_the_description_of_the_api_needs_a_token_and_names_every_route(app, client):
     described = client.get("/openapi.json").json()["paths"]
     assert described.keys() == PUBLIC_PATHS | (SCOPE_BY_PATH.keys() - {"/openapi.json"})
+
+
+@pytest.mark.parametrize("label", ["\ud800", "a\udfff", None, 5])
+def test_a_label_that_is_not_text_is_refused(vault, label):
+    with pytest.raises(UsageError, match="not text"):
+        vault.create("viewer", author="tester", label=label)
+    assert vault.list() == []
+
+
+def test_a_token_beyond_the_calendar_is_refused(vault):
+    with pytest.raises(UsageError, match="year 9999") as error:
+        vault.create("viewer", author="tester", expires_in=dt.timedelta(days=99_999_999))
+    assert error.value.hint
+    assert vault.list() == []

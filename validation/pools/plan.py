@@ -235,7 +235,7 @@ def plan_pool(
     """
     check_steps(steps)
     draft = PoolPlan(
-        condition=parse_condition(condition) if isinstance(condition, str) else condition,
+        condition=_read_condition(condition),
         reliability=read_reliability(reliability),
         steps=steps,
         reuse=Reuse.parse(reuse),
@@ -254,6 +254,18 @@ def count_name(score: LinearScore) -> str:
     named = zip(_COUNT_NAMES, score.factors, strict=True)
     parts = [f"{'-' if f < 0 else '+'} {'' if abs(f) == 1 else f'{abs(f)}*'}{name}" for name, f in named if f]
     return " ".join(parts).removeprefix("+ ")
+
+
+def _read_condition(condition: object) -> Condition:
+    if isinstance(condition, Condition):
+        return condition
+    if not isinstance(condition, str):
+        raise UsageError(
+            f"A condition is text, not {ascii(condition)[:40]}.",
+            hint='Write "n - o > 0 +/- 0.01".',
+            code="invalid-condition",
+        )
+    return parse_condition(condition)
 
 
 def _sized(draft: PoolPlan) -> PoolPlan:

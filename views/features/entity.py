@@ -78,9 +78,13 @@ class Entity:
     def from_dict(cls, data: Mapping[str, Any]) -> "Entity":
         """Read what `to_dict` wrote; every part is checked as if it were typed anew."""
         try:
-            return cls(data["name"], keys={column: kind for column, kind in data["keys"]})  # noqa: C416 - pairs only
-        except (KeyError, TypeError) as error:
+            name, pairs = data["name"], list(data["keys"])
+            keys = dict(pairs) if all(isinstance(pair, list | tuple) for pair in pairs) else None
+        except (KeyError, TypeError, ValueError) as error:
             raise not_a_definition("entity", error) from None
+        if keys is None:
+            raise not_a_definition("entity", TypeError())
+        return cls(name, keys=keys)
 
 
 def check_column(name: object, where: str) -> str:
@@ -94,4 +98,10 @@ def check_column(name: object, where: str) -> str:
 
 def not_a_definition(kind: str, error: Exception) -> UsageError:
     """Build the error for plain data that does not describe what it should."""
-    return UsageError(f"This is not the definition of an {kind} or it is damaged: {error!r}.", hint="Apply it again.")
+    article = "an" if kind[0] in "aeiou" else "a"
+    why = f"it has no {error.args[0]!a}" if isinstance(error, KeyError) and error.args else "a part is of another kind"
+    return UsageError(
+        f"This is not the definition of {article} {kind}: {why}.",
+        hint="Write it as `foldstore features show` prints one.",
+        kind=kind,
+    )

@@ -130,6 +130,8 @@ class OnlineHandle:
         at : str, datetime or int, optional
             The instant (an int is nanoseconds since 1970); now unless given.
         """
+        if type(entity) is not dict and not isinstance(entity, Mapping):
+            raise UsageError(f"{ascii(entity)[:80]} is not one entity.", hint='Write {"carrier": "UA"}.')
         moment = at if type(at) is int else self._now() if at is None else parse_instant(at)
         if len(self._parts) == 1:
             values, statuses, times = self._parts[0](entity, moment)

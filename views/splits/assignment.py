@@ -39,8 +39,8 @@ class FragmentMembers:
 
     def mask(self, part: str) -> NDArray[np.bool_]:
         """Return which rows are in a part."""
-        if part not in PART_CODES:
-            raise NotFoundError(f"{part!r} is not a part of a split.", hint=did_you_mean(part, PARTS))
+        if not isinstance(part, str) or part not in PART_CODES:
+            raise NotFoundError(f"{ascii(part)[:80]} is not a part of a split.", hint=did_you_mean(part, PARTS))
         packed = np.frombuffer(getattr(self, part), dtype=np.uint8)
         return np.unpackbits(packed, count=self.rows, bitorder="little").view(np.bool_)
 

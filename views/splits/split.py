@@ -124,7 +124,7 @@ class SplitSpec:
                 f"A split by time takes no {extra[0]}: the boundaries say it all.",
                 hint="Groups and duplicates that lie in several parts are counted by its report.",
             )
-        instants = [parse_instant(boundary) for boundary in self.boundaries]
+        instants = [_boundary(boundary) for boundary in _boundaries(self.boundaries)]
         if len(instants) not in (1, 2) or instants != sorted(set(instants)):
             raise UsageError(
                 "A split by time needs one or two boundaries, the earlier first.",
@@ -202,6 +202,24 @@ def _columns(columns: Any, role: str) -> tuple[str, ...]:
     if not all(isinstance(name, str) and name for name in named) or len(set(named)) != len(named):
         raise UsageError(f"{role}= names a column twice, or something that is none.", hint="Name each once, as text.")
     return named
+
+
+def _boundaries(boundaries: Any) -> Sequence[Any]:
+    if isinstance(boundaries, str | bytes) or not isinstance(boundaries, Sequence):
+        raise UsageError(
+            f"boundaries= takes a list of instants, not {ascii(boundaries)[:40]}.",
+            hint='Write boundaries=["2013-10-01"].',
+        )
+    return boundaries
+
+
+def _boundary(value: Any) -> int:
+    if isinstance(value, str | dt.date):  # a datetime is a date
+        return parse_instant(value)
+    raise UsageError(
+        f"{ascii(value)[:40]} is not an instant: a plain number does not say its unit.",
+        hint='Write "2013-10-01" or "2013-10-01T00:00:00Z", or give a datetime.',
+    )
 
 
 def _shares(given: Sequence[Share]) -> Sequence[Fraction]:

@@ -128,6 +128,22 @@ def test_damaged_definitions_are_refused(damaged):
         FeatureService.from_dict(damaged)
 
 
+@pytest.mark.parametrize("keys", [[["c"]], [["c", "string", "x"]], ["ab"], "ab", [{"c": "string"}], 5, None])
+def test_keys_that_are_not_pairs_are_refused(keys):
+    with pytest.raises(UsageError, match="definition of an entity"):
+        Entity.from_dict({"name": "carrier", "keys": keys})
+
+
+@pytest.mark.parametrize("member", ["name", "format", "features"])
+def test_a_member_that_is_missing_is_named(member):
+    data = SERVICE.to_dict()
+    del data[member]
+    with pytest.raises(UsageError) as error:
+        FeatureService.from_dict(data)
+    assert error.value.message == f"This is not the definition of a feature service: it has no '{member}'."
+    assert "features show" in (error.value.hint or "")
+
+
 def test_a_newer_format_is_refused_in_words():
     with pytest.raises(UsageError, match="format 2"):
         FeatureService.from_dict(SERVICE.to_dict() | {"format": 2})

@@ -259,3 +259,10 @@ def test_a_view_materialized_with_another_definition_is_not_served(tmp_path):
     reader = open_view(ride_table([]), driver_view("3s"), tmp_path)
     with pytest.raises(UsageError, match="another definition"):
         OnlineService([driver_view("4s")[["x"]]], {"stats": reader})
+
+
+@pytest.mark.parametrize("entity", [None, 5, "a", ["a"], [{"driver": "a"}]])
+def test_what_is_not_one_entity_is_refused_in_words(tmp_path, entity):
+    handle = serve(open_view(ride_table([]), driver_view("3s"), tmp_path)).prepare()
+    with pytest.raises(UsageError, match="not one entity"):
+        handle.get(entity)

@@ -9,8 +9,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstore.errors import CorruptObjectError
-from foldstore.views.splits.assignment import SplitAssignment
+from foldstore.errors import CorruptObjectError, NotFoundError
+from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
 from foldstore.views.splits.split import SplitSpec
 
@@ -84,3 +84,11 @@ def test_lengths_that_do_not_fit_are_refused_though_the_checksum_does(change, me
     body = assignment(FITTED, [8]).to_bytes()[:-8]
     with pytest.raises(CorruptObjectError, match=message):
         SplitAssignment.from_bytes(_signed(change(body)))
+
+
+@pytest.mark.parametrize("part", [None, 5, ["test"], "tset", "unassigned", b"test"])
+def test_what_is_no_part_is_answered_with_the_parts(part):
+    members = FragmentMembers.from_parts("0", np.array([1, 2, 3], np.uint8))
+    with pytest.raises(NotFoundError, match="not a part of a split") as error:
+        members.mask(part)
+    assert "train" in (error.value.hint or "")

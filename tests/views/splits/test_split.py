@@ -1,6 +1,7 @@
 """Split specifications: what they accept, what identifies them."""
 
 import dataclasses
+import datetime as dt
 import json
 from fractions import Fraction
 
@@ -99,3 +100,18 @@ def test_a_contradiction_is_refused_with_a_hint(make, message):
 def test_foreign_definitions_are_refused(damaged):
     with pytest.raises(UsageError, match=r"definition of a split|not known"):
         SplitSpec.from_dict(damaged)
+
+
+@pytest.mark.parametrize("boundaries", [[1, 2], [1.5], [True], [None], [b"2013-10-01"], "2013-10-01", 5, None])
+def test_boundaries_are_a_list_of_instants_never_plain_numbers(boundaries):
+    with pytest.raises(UsageError, match="instant") as error:
+        SplitSpec("s", dataset="d", by_time="ts", boundaries=boundaries)
+    assert "2013-10-01" in (error.value.hint or "")
+
+
+def test_boundaries_are_text_datetimes_or_dates():
+    made = {
+        SplitSpec("s", dataset="d", by_time="ts", boundaries=[boundary]).hash
+        for boundary in ("2013-10-01", dt.date(2013, 10, 1), dt.datetime(2013, 10, 1, tzinfo=dt.UTC))
+    }
+    assert len(made) == 1
