@@ -19,6 +19,7 @@ from foldstore.datastore.arrow_schema import decode_schema, encode_schema, field
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import commits
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
+from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.column_group import StagedFile
 from foldstore.datastore.commit_object import record_commits, write_commit_object
 from foldstore.datastore.gate import Candidate, Decision, PublishGate
@@ -40,6 +41,10 @@ from foldstore.types import Operation, Progress, Status, format_time
 # A writer that loses the flip builds on the new head and tries again this often.
 ATTEMPTS: Final = 20
 _LONGEST_TEXT: Final = 10_000
+_DUPLICATE_HINT: Final = (
+    "Drop the rows that are there already; with a schema set, such data is quarantined with a report."
+)
+_SEALED_HINT: Final = "Drop the rows that are there already: a dataset with a test pool keeps no second copy of them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +225,9 @@ class Transaction:
             if not change.replaces:
                 _refuse_duplicates(self.dataset, added, before)
             return Decision(Status.PUBLISHED, basis)
+        if not change.replaces and list_seals(self._storage.catalog, self.dataset.id):
+            # Quarantined rows can be read: those that repeat sealed ones would show what is sealed.
+            _refuse_duplicates(self.dataset, added, before, hint=_SEALED_HINT)
         candidate = Candidate(dataset=self.dataset, operation=change.operation, added=added, before=before)
         decision = gate.judge(candidate)
         if decision.status is Status.PUBLISHED:
@@ -312,7 +320,9 @@ def _refuse_lost_columns(dataset: DatasetRecord, head: Head, change: Change) -> 
             )
 
 
-def _refuse_duplicates(dataset: DatasetRecord, added: FragmentReader, before: FragmentReader) -> None:
+def _refuse_duplicates(
+    dataset: DatasetRecord, added: FragmentReader, before: FragmentReader, *, hint: str = _DUPLICATE_HINT
+) -> None:
     if not dataset.key:
         return
     found = find_duplicate_keys(dataset.key, added, before, limit=1)
@@ -321,7 +331,7 @@ def _refuse_duplicates(dataset: DatasetRecord, added: FragmentReader, before: Fr
         raise DuplicateKeyError(
             f"{found.groups:,} key value{'s occur' if found.groups > 1 else ' occurs'} more than once "
             f"in {dataset.name!r}, e.g. {first}.",
-            hint="Drop the rows that are there already; with a schema set, such data is quarantined with a report.",
+            hint=hint,
             dataset=dataset.name,
             key=list(dataset.key),
             groups=found.groups,

@@ -260,7 +260,9 @@ class Engine:
             if tree.get("error_type") == "not implemented" and "Only SELECT" in message:
                 raise not_a_query(text)
             start = len(text.encode()) - len(without_explain(text).encode())
-            raise InvalidQueryError(f"The query does not parse: {cut(message, 300)}{pointer(text, tree, start)}")
+            hint = 'An address with @ is a quoted name: FROM "orders@3".' if '"@"' in message else None
+            shown = f"The query does not parse: {cut(message, 300)}{pointer(text, tree, start)}"
+            raise InvalidQueryError(shown, hint=hint)
         return judge_query(text, tree)
 
     def run_query(

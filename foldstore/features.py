@@ -10,7 +10,7 @@ import pyarrow as pa
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.errors import NotFoundError, UsageError, column_not_found, did_you_mean
 from foldstore.names import LATEST, parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
@@ -119,6 +119,8 @@ class Features:
         """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
         if not isinstance(service, FeatureService):
             raise UsageError(f"{type(service).__name__!r} is not a feature service.", hint="Apply a FeatureService.")
+        for selection in service.selections:
+            self._check_source(selection.view)
         document = self._services.put(
             service.name, service.to_dict(), author=self._author, message=message, created_at=self._now()
         )
@@ -319,7 +321,9 @@ class Features:
         if document is None or not document.body["files"]:
             self._drop_forgotten()
             raise NotFoundError(
-                f"{address} is not materialized.", hint=f"foldstore features materialize {address}", service=address
+                f"{address} is not materialized.",
+                hint=f"Lay it out first: foldstore materialize {address}.",
+                service=address,
             )
         if self._loaded.get((name, version)) == document.version:
             return
@@ -337,6 +341,18 @@ class Features:
                 f"There is no feature service {address!r}.", hint=did_you_mean(address, self.list_services())
             )
         return parsed.name, FeatureService.from_dict(document.body), document.version
+
+    def _check_source(self, view: FeatureView) -> None:
+        """Refuse a view over what is not there now: a service cannot be mended once it is applied."""
+        pins = _Pins(self._rows.version)
+        if isinstance(view.source, SqlSource):
+            for name in self._storage.engine.parse_query(view.source.query).tables:
+                pins.pin(name)
+            return
+        names = self._rows.version(pins.pin(view.source)).arrow_schema.names
+        for column in view.columns():
+            if column not in names:
+                raise column_not_found(column, names, where=f"{view.source!r}, the source of {view.name!r}")
 
     def _feature_tables(self, service: FeatureService, pins: _Pins) -> list[FeatureTable]:
         indexes = {}

@@ -10,7 +10,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
-from foldstore.training_set import PROPERTY, Inputs
+from foldstore.training_set import PROPERTY, Inputs, list_features_of
 from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
@@ -204,7 +204,9 @@ def _refuse_copies(storage: Storage, part: SplitPart, hidden: set[str]) -> None:
             if not isinstance(described, dict):
                 continue
             inputs = Inputs.from_dict(described)
-            copied = [name for name in inputs.names if _any_reads(storage, inputs.versions, part, sealed)]
+            copied = []
+            if _any_reads(storage, inputs.versions, part, sealed):
+                copied = list_features_of(storage, inputs.features, hidden)
             if _any_reads(storage, [inputs.labels], part, sealed):
                 names = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id)).names
                 copied += sorted(hidden & set(names))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from foldstore.config import Settings, load_settings
 from foldstore.dataset import Dataset
 from foldstore.datastore.arrow_schema import check_columns
+from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
@@ -203,6 +204,18 @@ class Store:
         if record is None:
             raise self._not_found(name)
         return Dataset(self._storage, record, self._author)
+
+    def remove_empty_dataset(self, name: str) -> None:
+        """Remove a dataset that never had a version; one that had any is left alone.
+
+        Raises
+        ------
+        UsageError
+            When it has a version.
+        """
+        dataset = self.dataset(name)
+        if not discard_empty(self._storage.catalog, dataset.record.id):
+            raise UsageError(f"{name!r} has versions: it is not removed.", hint="Versions are kept for ever.")
 
     def datasets(self) -> list[Dataset]:
         """List the datasets by name."""

@@ -6,9 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
 from foldstore.split import Split, SplitPart
 from foldstore.version import Version
+from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_view import SqlSource
 
 PROPERTY = "training_set"
 
@@ -39,8 +43,8 @@ class Inputs:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The pinned versions that the features were read from, each once."""
-        return tuple(dict.fromkeys(self.pins.values()))
+        """The pinned versions that the features were read from, each once, by name."""
+        return tuple(sorted(set(self.pins.values())))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -110,3 +114,20 @@ def read_training_set(version: Version) -> TrainingSet:
     except NotFoundError:  # whoever made it was stopped before the split was kept
         split = version.adopt_split(name, inputs.sizes)
     return TrainingSet(version, split, inputs)
+
+
+def list_features_of(storage: Storage, service: str, columns: set[str]) -> list[str]:
+    """List the features of a service that may hold some columns: by their names, or by the SQL of their source."""
+    name, _, number = service.partition("@")
+    document = Registry(storage.catalog, "feature_service").find(name, int(number))
+    if document is None:
+        return []
+    found = []
+    for selection in FeatureService.from_dict(document.body).selections:
+        source = selection.view.source
+        if isinstance(source, SqlSource):
+            read = storage.engine.parse_query(source.query).names
+            found += list(selection.features) if read is None or {c.lower() for c in columns} & read else []
+        else:
+            found += [feature for feature in selection.features if feature in columns]
+    return found

@@ -304,3 +304,41 @@ def test_a_training_set_whose_making_was_stopped_gets_its_split_when_it_is_opene
             store.features.create_training_set("made", labels="flights@1#half", features="hourly@1")
     training = store.training_set("made")
     assert training.train.num_rows == store.split("flights@1#half").train.num_rows
+
+
+def test_law_5_sealed_rows_that_come_again_are_not_kept_even_in_quarantine(store, flights, plan):
+    rows = flights.latest.to_arrow().drop_columns(["late"])
+    flights.set_schema(flights.latest.profile().infer_schema())
+    _seal(store, flights, plan)
+    with pytest.raises(foldstore.FoldstoreError, match="occur more than once") as caught:
+        flights.append(rows)
+    assert caught.value.code == "duplicate-key"
+    assert "test pool" in caught.value.hint
+    assert len(flights.versions()) == 1
+    assert store.verify().passed
+
+
+def test_a_training_set_of_other_columns_does_not_stand_in_the_way_of_a_seal(store, flights, plan):
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    count = foldstore.sql('SELECT carrier, max("at") AS ts, count(*) AS trips FROM flights GROUP BY carrier')
+    view = foldstore.FeatureView("trips", entity=carrier, source=count, event_time="ts", features=["trips"])
+    store.features.apply(foldstore.FeatureService("trips", [view]))
+    trips = {"trip": [1, 2], "carrier": ["UA", "AA"], "event_timestamp": [dt.datetime(1970, 1, 9, tzinfo=dt.UTC)] * 2}
+    store.create_dataset("asked", key=["trip"]).append(trips).split("all", train=1.0)
+    store.features.create_training_set(
+        "made", labels="asked@1#all", features="trips", event_timestamp="event_timestamp"
+    )
+    _seal(store, flights, plan)
+
+
+def test_a_service_over_what_is_not_there_is_refused_when_it_is_applied(store, flights):
+    carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
+    for source, feature, message in (
+        ("flihgts", "delay", "no dataset or view 'flihgts'"),
+        ("flights", "dely", "no column 'dely'"),
+        (foldstore.sql("SELECT * FROM flihgts"), "delay", "no dataset or view 'flihgts'"),
+    ):
+        view = foldstore.FeatureView("v", entity=carrier, source=source, event_time="at", features=[feature])
+        with pytest.raises(foldstore.FoldstoreError, match=message):
+            store.features.apply(foldstore.FeatureService("s", [view]))
+    assert store.features.list_services() == []

@@ -126,6 +126,17 @@ def abort(catalog: Catalog, transaction_id: str) -> None:
         )
 
 
+def discard_empty(catalog: Catalog, dataset_id: str) -> bool:
+    """Remove a dataset that has no version; False when it has one."""
+    with catalog.write() as connection:
+        versions = sa.select(t.version.c.id).where(t.version.c.dataset_id == dataset_id).limit(1)
+        if connection.execute(versions).first() is not None:
+            return False
+        for table, column in ((t.transaction, "dataset_id"), (t.ref, "dataset_id"), (t.dataset, "id")):
+            connection.execute(sa.delete(table).where(table.c[column] == dataset_id))
+    return True
+
+
 def find_committed(catalog: Catalog, transaction_id: str) -> VersionRecord | None:
     """Return the version that a transaction made, or None: the answer to an ambiguous commit."""
     with catalog.read() as connection:
