@@ -1,6 +1,7 @@
 """The handle of a version: an immutable state of a dataset, read, profiled and judged."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
@@ -30,6 +32,9 @@ from foldstore.views.view import View
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+
+_ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
 class Version:
@@ -204,7 +209,7 @@ class Version:
         return VersionProfile(profile.rows, profile.columns, self._dataset.name, self._dataset.key)
 
     def validate(self, schema: DataSchema | None = None, *, rows: str = "all") -> Report:
-        """Judge the rows by a schema.
+        """Judge the rows by a schema; that sealed cells are null is not held against them.
 
         Parameters
         ----------
@@ -223,7 +228,11 @@ class Version:
                 f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
             )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
-        return validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
+        report = validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
+        sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
+        # Cells that a test pool holds read as null; that says nothing about the data.
+        kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
+        return replace(report, anomalies=tuple(kept))
 
     def split(self, name: str, **how: Any) -> Split:
         """Share out the rows to train, validation and test, for good.

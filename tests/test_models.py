@@ -342,3 +342,12 @@ def test_a_service_over_what_is_not_there_is_refused_when_it_is_applied(store, f
         with pytest.raises(foldstore.FoldstoreError, match=message):
             store.features.apply(foldstore.FeatureService("s", [view]))
     assert store.features.list_services() == []
+
+
+def test_sealed_cells_are_not_held_against_a_version(store, flights, plan):
+    flights.set_schema(flights.latest.profile().infer_schema())
+    assert flights.latest.validate().passed
+    _seal(store, flights, plan)
+    report = flights.latest.validate()
+    assert report.passed, report
+    assert not {anomaly.code for anomaly in report.anomalies} & {"null_fraction_high", "missingness_drift"}
