@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.engine_errors import (
     cut,
+    does_not_parse,
     expression_failed,
     pointer,
     position,
@@ -260,9 +261,7 @@ class Engine:
             if tree.get("error_type") == "not implemented" and "Only SELECT" in message:
                 raise not_a_query(text)
             start = len(text.encode()) - len(without_explain(text).encode())
-            hint = 'An address with @ is a quoted name: FROM "orders@3".' if '"@"' in message else None
-            shown = f"The query does not parse: {cut(message, 300)}{pointer(text, tree, start)}"
-            raise InvalidQueryError(shown, hint=hint)
+            raise does_not_parse(text, tree, start)
         return judge_query(text, tree)
 
     def run_query(

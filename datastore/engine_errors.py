@@ -108,6 +108,13 @@ def pointer(text: str, tree: Mapping[str, Any], shift: int) -> str:
     return f"\n{label}{shown[start : start + 120]}\n{' ' * (len(label) + column - start)}^"
 
 
+def does_not_parse(text: str, tree: Mapping[str, Any], shift: int) -> InvalidQueryError:
+    """Build the error for a query that the parser refused."""
+    message = str(tree.get("error_message", ""))
+    hint = 'An address with @ is a quoted name: FROM "orders@3".' if '"@"' in message else None
+    return InvalidQueryError(f"The query does not parse: {cut(message, 300)}{pointer(text, tree, shift)}", hint=hint)
+
+
 def cut(text: str, length: int = 80) -> str:
     """Keep messages short."""
     return text if len(text) <= length else text[: length - 3] + "..."
