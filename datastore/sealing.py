@@ -7,7 +7,7 @@ written anew), ``seal-scrubbed`` (deleted rows are out of the database's files).
 leaves nothing sealed, a crash after it leaves a seal; `recover_seals` makes good the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -41,6 +41,10 @@ def keep_report(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def accept_survey(_survey: Survey) -> None:
+    """Let a seal go on, whatever it reaches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealOptions:
     """How cells are sealed.
@@ -55,12 +59,16 @@ class SealOptions:
         Whether other datasets may keep the same files, and so the cells.
     redact : callable
         Takes what it says of the cells out of a stored report of the dataset.
+    prepare : callable
+        Called with what will be sealed, before each attempt, while nobody else can seal: what it finds then is
+        still so when the cells are gone. An error of it ends the sealing.
     """
 
     actor: str
     companions: Mapping[str, pa.Table] = field(default_factory=dict)
     accept_shared: bool = False
     redact: seals.Redaction = keep_report
+    prepare: Callable[[Survey], None] = accept_survey
 
 
 def seal_cells(
@@ -109,6 +117,7 @@ def seal_cells(
                 raise UsageError("There is no row to seal.", hint="Name at least one.")
             if not options.accept_shared:
                 _refuse_shared(storage, dataset, survey)
+            options.prepare(survey)
             seal = SealRecord(
                 id=seal_id or new_id(),
                 dataset_id=dataset.id,

@@ -20,11 +20,12 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.reader import FragmentReader
-from foldstore.datastore.seal_survey import Mask, Rows, read_masks
+from foldstore.datastore.seal_survey import Mask, Rows, Survey, read_masks
 from foldstore.datastore.sealing import ROW_ID, SealOptions, open_companion, seal_cells
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import (
     AlreadyExistsError,
+    ConflictError,
     NotFoundError,
     RefusedError,
     UsageError,
@@ -207,8 +208,7 @@ def seal_pool(
         When the order of rows tells the label; the message has the measured figure.
     """
     name = check_name(request.name, "pool")
-    if find_pool(storage, name) is not None:
-        raise AlreadyExistsError(f"There is already a pool {name!r}.", hint="Choose another name.", name=name)
+    _refuse_taken(storage, name)
     version = version or _newest(storage, dataset)
     reader = open_version(storage, dataset, version)
     masks = read_masks(rows, {fragment.id: fragment.num_rows for fragment in reader.fragments})
@@ -229,12 +229,21 @@ def seal_pool(
         "has_baseline": baseline is not None,
         "outcomes_feed_features": request.outcomes_feed_features,
     }
-    _register(storage, name, body, actor)
+
+    def prepare(_survey: Survey) -> None:
+        """Look again, now that nobody else can seal, and register: of two pools over the same rows one comes first."""
+        _refuse_taken(storage, name)
+        _refuse_overlap(storage, dataset, subject.digests)
+        if _hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
+            raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
+        _register(storage, name, body, actor)
+
     options = SealOptions(
         actor=actor,
         companions={_POOL: subject.shuffled(baseline)},
         accept_shared=request.accept_shared,
         redact=lambda report: redact_report(report, hidden),
+        prepare=prepare,
     )
     seal_cells(storage, dataset, masks, sorted(hidden), body["id"], options=options)
     return get_pool(storage, name)
@@ -392,6 +401,11 @@ class _Subject:
         return pa.table(columns)
 
 
+def _refuse_taken(storage: Storage, name: str) -> None:
+    if find_pool(storage, name) is not None:
+        raise AlreadyExistsError(f"There is already a pool {name!r}.", hint="Choose another name.", name=name)
+
+
 def _newest(storage: Storage, dataset: DatasetRecord) -> VersionRecord:
     head = load_head(storage, dataset)
     if head.version is None:
@@ -502,9 +516,13 @@ def _warn_about_order(dataset: DatasetRecord, reader: FragmentReader, masks: dic
 
 def _register(storage: Storage, name: str, body: dict[str, Any], actor: str) -> None:
     """Write the pool's document and open its ledger; the seal that follows brings both to life."""
+    registry = Registry(storage.catalog, KIND)
+    known = registry.find(name)
+    if known is not None and known.body["id"] == body["id"]:
+        return  # an earlier attempt of this sealing did
     opening = {"pool": name, "plan": body["plan"], "rows": body["rows"]}
     Ledger(storage, body["id"]).open(opening, actor)
-    Registry(storage.catalog, KIND).put(name, body, author=actor, created_at=format_time(storage.clock()))
+    registry.put(name, body, author=actor, created_at=format_time(storage.clock()))
 
 
 def _rows_in_order(reader: FragmentReader, secret: pa.Table, columns: Sequence[str]) -> pa.Table:

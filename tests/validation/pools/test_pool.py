@@ -15,7 +15,15 @@ import pytest
 
 import foldstore
 from foldstore.datastore.storage import open_storage
-from foldstore.errors import AlreadyExistsError, ColumnNotFoundError, NotFoundError, RefusedError, UsageError
+from foldstore.errors import (
+    AlreadyExistsError,
+    ColumnNotFoundError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
+from foldstore.validation.pools import pool as pool_module
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import plan_pool
 from foldstore.validation.pools.pool import (
@@ -258,6 +266,37 @@ def test_rows_of_a_pool_cannot_be_sealed_again_under_another_name_or_label(folde
     ) as caught:
         _seal(storage, rows=overlapping, name="again", label="odd", baseline=OLD[:SIZE])
     assert caught.value.code == "pool-overlap"
+
+
+@pytest.mark.parametrize(("name", "error"), [("second", RefusedError), ("late", AlreadyExistsError)])
+def test_of_two_pools_that_are_sealed_at_once_over_the_same_rows_one_is_refused(storage, monkeypatch, name, error):
+    measure, others = pool_module.measure_row_order, ["late"]
+
+    def seal_first(labels, moments):
+        if others:  # between the first look at other pools and the sealing
+            _seal(storage, name=others.pop())
+        return measure(labels, moments)
+
+    monkeypatch.setattr(pool_module, "measure_row_order", seal_first)
+    with pytest.raises(error):
+        _seal(storage, name=name)
+    assert [pool.name for pool in list_pools(storage)] == ["late"]
+    assert evaluate(storage, get_pool(storage, "late"), _predict()).passed
+
+
+def test_a_column_derived_while_a_pool_is_sealed_ends_the_sealing(folder, storage, monkeypatch):
+    measure = pool_module.measure_row_order
+
+    def derive(labels, moments):
+        with foldstore.connect(folder) as fresh:
+            fresh.dataset("flights").add_columns({"punctual": "NOT late"})
+        return measure(labels, moments)
+
+    monkeypatch.setattr(pool_module, "measure_row_order", derive)
+    with pytest.raises(ConflictError):
+        _seal(storage)
+    monkeypatch.undo()
+    assert "punctual" in _seal(storage).hidden
 
 
 def test_a_copy_of_the_dataset_does_not_reset_the_budget(folder, storage, flights):
