@@ -131,10 +131,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         # Now, not when the loop runs: whoever is told the URL may connect at once, and waits for the first answer.
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:  # a name that is no host is a TypeError
         listener.close()
         raise StoreError(
-            f"No server can listen on {host} port {port}: {error}.", hint="Choose another port, or 0 for any."
+            f"No server can listen on {ascii(host)[1:-1]} port {port}: {error}.",
+            hint="Choose another port, or 0 for any.",
         ) from None
     return listener
 

@@ -26,6 +26,7 @@ _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LETTERS: Final = string.ascii_lowercase + string.digits
 _SECRET_LENGTH: Final = 43  # 62**43 > 2**256
 _CRC_LENGTH: Final = 6  # 62**6 > 2**32
+_TOKEN_ID: Final = re.compile(r"[a-z0-9]{8}", re.ASCII)
 _TOKEN: Final = re.compile(r"foldstore_([a-z0-9]{8})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})", re.ASCII)
 
 
@@ -159,6 +160,8 @@ class TokenVault:
 
     def find(self, token_id: str) -> Token | None:
         """Return what is known of a token."""
+        if not _TOKEN_ID.fullmatch(token_id):
+            return None
         document = self._documents.find(token_id)
         return None if document is None else _decode(document.body)
 

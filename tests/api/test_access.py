@@ -292,3 +292,10 @@ def test_a_token_beyond_the_calendar_is_refused(vault):
         vault.create("viewer", author="tester", expires_in=dt.timedelta(days=99_999_999))
     assert error.value.hint
     assert vault.list() == []
+
+
+@pytest.mark.parametrize("token_id", ["\udcff", "", "a" * 7, "../../x", "A" * 8])
+def test_revoking_what_is_no_token_is_answered_in_words(vault, token_id):
+    with pytest.raises(NotFoundError, match="There is no token") as error:
+        vault.revoke(token_id, author="tester")
+    assert error.value.hint

@@ -149,6 +149,12 @@ def test_a_taken_port_is_an_error_in_words(features, vault):
             serve(features, vault, port=port)
 
 
+@pytest.mark.parametrize(("host", "port"), [("\udcff", 0), ("x" * 300, 0), ("127.0.0.1", 99_999_999)])
+def test_a_place_where_nobody_can_listen_is_an_error_in_words(host, port):
+    with pytest.raises(StoreError, match="can listen"):
+        listen(host, port)
+
+
 def test_a_client_that_leaves_is_nobodys_error(server, token, caplog):
     host, port = server.url.removeprefix("http://").split(":")
     with caplog.at_level(logging.ERROR):
