@@ -8,7 +8,7 @@ import pyarrow as pa
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
-from foldstore.names import parse_address
+from foldstore.names import check_name, parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import PROPERTY, Inputs, list_features_of
 from foldstore.validation.pools import pool as pools
@@ -184,7 +184,7 @@ class Pools:
         NotFoundError
             When there is none.
         """
-        record = pools.find_pool(self._storage, name)
+        record = pools.find_pool(self._storage, check_name(name, "pool"))
         if record is None:
             known = [pool.name for pool in self.list_pools()]
             raise NotFoundError(f"There is no pool {name!r}.", hint=did_you_mean(str(name), known), name=str(name))
