@@ -36,8 +36,8 @@ _ATTEMPTS: Final = 20
 __all__ = ["ROW_ID", "SealOptions", "open_companion", "open_sealed", "recover_seals", "seal_cells"]
 
 
-def keep_report(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a report as it is: for columns that no report speaks of."""
+def keep_document(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a document as it is: for columns that none speaks of."""
     return body
 
 
@@ -59,6 +59,8 @@ class SealOptions:
         Whether other datasets may keep the same files, and so the cells.
     redact : callable
         Takes what it says of the cells out of a stored report of the dataset.
+    redact_schema : callable
+        Does the same to each schema that the dataset has had.
     prepare : callable
         Called with what will be sealed, before each attempt, while nobody else can seal: what it finds then is
         still so when the cells are gone. An error of it ends the sealing.
@@ -67,7 +69,8 @@ class SealOptions:
     actor: str
     companions: Mapping[str, pa.Table] = field(default_factory=dict)
     accept_shared: bool = False
-    redact: seals.Redaction = keep_report
+    redact: seals.Redaction = keep_document
+    redact_schema: seals.Redaction = keep_document
     prepare: Callable[[Survey], None] = accept_survey
 
 
@@ -248,6 +251,7 @@ def _flip(
         new_pages=_replace_pages(survey.pages, successors),
         old_objects=frozenset(old for (_, old), new in successors.items() if new != old),
         redact=options.redact,
+        redact_schema=options.redact_schema,
         actor=options.actor,
         now=_now(storage),
     )

@@ -18,7 +18,7 @@ from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import PageRecord, PendingSeal, SealRecord
 from foldstore.errors import ConflictError
 
-# What a seal does to a report about a version: its document in, the document without sealed values out.
+# What a seal does to a stored document: the document in, the document without sealed values out.
 Redaction = Callable[[dict[str, Any]], dict[str, Any]]
 
 _IN_RUN: Final = 5_000
@@ -44,6 +44,7 @@ class SealFlip:
     new_pages: Mapping[str, PageRecord]
     old_objects: frozenset[str]
     redact: Redaction
+    redact_schema: Redaction
     actor: str
     now: str
 
@@ -142,7 +143,10 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
         versions = _switch_pages(connection, dataset_id, change.new_pages)
         gone = _drop_objects(connection, change.old_objects)
         gone |= _drop_objects(connection, _abandoned_objects(connection, dataset_id, change.now))
-        _redact_reports(connection, dataset_id, change.redact)
+        _redact(connection, "report", _versions_of(dataset_id), change.redact)
+        _redact(
+            connection, "schema", sa.select(t.dataset.c.name).where(t.dataset.c.id == dataset_id), change.redact_schema
+        )
         pending = PendingSeal(objects=tuple(sorted(gone)), versions=tuple(sorted(versions)))
         row = {**_seal_row(change.seal), "state": "flipped", "pending": canonical_json(asdict(pending))}
         connection.execute(sa.update(t.seal).where(t.seal.c.id == change.seal.id).values(**row))
@@ -297,14 +301,15 @@ def _abandoned_objects(connection: sa.Connection, dataset_id: str, now: str) -> 
     return {row.id for row in connection.execute(query)}
 
 
-def _redact_reports(connection: sa.Connection, dataset_id: str, redact: Redaction) -> None:
-    query = sa.select(t.document).where(t.document.c.kind == "report", t.document.c.name.in_(_versions_of(dataset_id)))
+def _redact(connection: sa.Connection, kind: str, names: sa.Select[Any], redact: Redaction) -> None:
+    """Write documents anew without sealed values, under new hashes: sealing alone may change a document."""
+    query = sa.select(t.document).where(t.document.c.kind == kind, t.document.c.name.in_(names))
     for row in connection.execute(query).all():
         document = to_document(row)
         text = canonical_json(redact(document.body))
         if text == row.body:
             continue
-        same = (t.document.c.kind == "report", t.document.c.name == row.name, t.document.c.version == row.version)
+        same = (t.document.c.kind == kind, t.document.c.name == row.name, t.document.c.version == row.version)
         values = {"body": text, "hash": content_hash(text.encode())}
         connection.execute(sa.update(t.document).where(*same).values(**values))
 

@@ -55,6 +55,7 @@ from foldstore.validation.pools.sealed_subject import (
     read_derivations,
     read_rows,
     redact_report,
+    redact_schema,
 )
 from foldstore.validation.pools.support import require_rows
 
@@ -243,6 +244,7 @@ def seal_pool(
         companions={_POOL: subject.shuffled(baseline)},
         accept_shared=request.accept_shared,
         redact=lambda report: redact_report(report, hidden),
+        redact_schema=lambda schema: redact_schema(schema, hidden),
         prepare=prepare,
     )
     seal_cells(storage, dataset, masks, sorted(hidden), body["id"], options=options)

@@ -223,3 +223,25 @@ def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     anomalies = [{**each, **withheld} if each["column"] in hidden else each for each in body["anomalies"]]
     drift = {name: each for name, each in body["drift"]["columns"].items() if name not in hidden}
     return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
+
+
+def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Return a stored schema without what it learned from sealed columns.
+
+    Extremes and distributions go, and the drift check that needs them: counts over all rows, less those that can
+    still be read, are the counts of the sealed ones. A domain goes where the inference chose it; one that a person
+    wrote is a rule, and stays, as do type, nulls and severities.
+
+    Examples
+    --------
+    >>> late = {"type": "bool", "nullable": False, "evidence": {"rows": 9, "maximum": True}}
+    >>> redact_schema({"columns": {"late": late}}, ["late"])
+    {'columns': {'late': {'type': 'bool', 'nullable': False}}}
+    """
+    hidden = set(columns)
+    return {**body, "columns": {n: _redact_column(c) if n in hidden else c for n, c in body["columns"].items()}}
+
+
+def _redact_column(column: dict[str, Any]) -> dict[str, Any]:
+    learned = {"evidence", "drift", "grid", "reference", *(["domain"] if column.get("inferred") else [])}
+    return {name: value for name, value in column.items() if name not in learned}

@@ -393,6 +393,28 @@ def test_reports_forget_what_they_said_of_sealed_columns(folder, store):
         assert fresh.dataset("flights").version(3).report.passed is False
 
 
+def test_schemas_forget_what_they_learned_from_sealed_columns_and_still_gate(folder, store):
+    dataset = store.create_dataset("flights", key=["id"], event_time="at")
+    dataset.append({**_rows(), "delay": pa.array(np.where(np.arange(ROWS) == 7, 987_654, 20)), "late": LABELS})
+    dataset.set_schema(dataset.latest.profile().infer_schema())
+    before = dataset.schema.to_dict()["columns"]
+    assert "987654" in json.dumps(before["delay"])
+    storage = open_storage(folder)
+    _seal(storage, hide=["delay"])
+    storage.close()
+    with foldstore.connect(folder) as fresh:
+        flights = fresh.dataset("flights")
+        after = flights.schema.to_dict()["columns"]
+        assert after["x"] == before["x"]
+        for name in ("delay", "late"):
+            assert not {"evidence", "domain", "drift", "grid", "reference"} & set(after[name])
+        assert b"987654" not in (folder / "catalog.db").read_bytes()
+        good = {**_rows(first=ROWS), "late": LABELS}
+        assert flights.append({**good, "x": pa.nulls(ROWS, pa.float64())}).status == "quarantined"
+        assert flights.append({**good, "late": pa.nulls(ROWS, pa.bool_())}).status == "quarantined"
+        assert fresh.verify().passed
+
+
 def _reports(folder):
     connection = sqlite3.connect(folder / "catalog.db")
     found = [json.loads(row[0]) for row in connection.execute("SELECT body FROM document WHERE kind = 'report'")]
