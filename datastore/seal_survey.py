@@ -1,7 +1,8 @@
 """What sealing some rows of a dataset reaches: the fragments, files and column positions, in every version.
 
 A row is itself wherever its fragment is listed. The same row also sits elsewhere when another fragment
-has its key (a quarantined append, say) or was written as the very same file.
+has its key (a quarantined append, say), or, where a dataset has no key, its content, or was written as the
+very same file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from foldstore.datastore.catalog import seals
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.manifest import ColumnGroup, Fragment, Page, decode_page
 from foldstore.datastore.reader import FragmentReader
-from foldstore.datastore.statistics.hashing import hash_rows
+from foldstore.datastore.statistics.hashing import combine, hash_column, hash_rows
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError, column_not_found
 
@@ -115,7 +116,10 @@ def survey_rows(storage: Storage, dataset: DatasetRecord, rows: Rows, columns: S
         if name not in names:
             raise column_not_found(name, names, where=repr(dataset.name))
     masks = read_masks(rows, {fragment.id: fragment.num_rows for _, fragment in listed})
-    masks = _add_equal_keys(storage, dataset, listed, masks)
+    if dataset.key:
+        masks = _add_equal_keys(storage, dataset, listed, masks)
+    else:
+        masks = _add_equal_content(storage, dataset, listed, masks)
     masks = _add_equal_files(listed, masks)
     return Survey(pages=tuple(pages.values()), masks=masks, places=tuple(_find_places(listed, masks, set(columns))))
 
@@ -160,8 +164,8 @@ def _add_equal_keys(
     storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
 ) -> dict[int, Mask]:
     """Add the rows of other fragments that have the key of a sealed row: they are that row."""
-    if not dataset.key or not masks:
-        return dict(masks)
+    if not masks:
+        return {}
     once = {fragment.id: (schema, fragment) for schema, fragment in reversed(listed)}
     keys = {i: _read_keys(storage, dataset, *each) for i, each in once.items()}
     found = {i: keys[i].filter(pa.array(mask)).drop_null() for i, mask in masks.items()}
@@ -177,6 +181,47 @@ def _add_equal_keys(
         if hits.any():
             extended[fragment_id] = hits | masks.get(fragment_id, np.zeros(len(hits), dtype=np.bool_))
     return extended
+
+
+def _add_equal_content(
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
+) -> dict[int, Mask]:
+    """Add the rows of other fragments that equal a sealed row in every column that all fragments have.
+
+    Only rows that are alone of their kind in both fragments count: others look alike without being copies.
+    """
+    once = {fragment.id: (schema, fragment) for schema, fragment in reversed(listed)}
+    if not masks or len(once) < 2:
+        return dict(masks)
+    names = [n for n in listed[0][0].names if all(n in schema.names for schema, _ in once.values())]
+    hashes = {i: _hash_content(storage, dataset, names, *each) for i, each in once.items()}
+    alone = {i: _alone(each) for i, each in hashes.items()}
+    wanted = np.concatenate([hashes[i][mask & alone[i]] for i, mask in masks.items()])
+    extended = dict(masks)
+    for fragment_id, each in hashes.items():
+        hits = np.isin(each, wanted) & alone[fragment_id]
+        if hits.any():
+            extended[fragment_id] = hits | masks.get(fragment_id, np.zeros(len(hits), dtype=np.bool_))
+    return extended
+
+
+def _hash_content(
+    storage: Storage, dataset: DatasetRecord, names: Sequence[str], schema: pa.Schema, fragment: Fragment
+) -> NDArray[np.uint64]:
+    reader = FragmentReader(storage, [fragment], schema, repr(dataset.name))
+    parts = []
+    for name in names:
+        try:
+            parts.append(hash_column(reader.to_table([name]).column(0)))
+        except UsageError:
+            continue  # a nested column: the others tell rows apart
+    return combine(parts) if parts else np.zeros(fragment.num_rows, np.uint64)
+
+
+def _alone(hashes: NDArray[np.uint64]) -> Mask:
+    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    alone: Mask = counts[inverse] == 1
+    return alone
 
 
 def _read_keys(storage: Storage, dataset: DatasetRecord, schema: pa.Schema, fragment: Fragment) -> pa.Table:

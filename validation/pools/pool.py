@@ -7,7 +7,7 @@ charge), ``pool-decided`` (labels were read), ``pool-answered`` (the ledger has 
 import secrets
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +20,9 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.reader import FragmentReader
-from foldstore.datastore.seal_survey import Mask, Rows, Survey, read_masks
+from foldstore.datastore.seal_survey import Mask, Rows, Survey, read_masks, row_ids
 from foldstore.datastore.sealing import ROW_ID, SealOptions, open_companion, seal_cells
+from foldstore.datastore.statistics.hashing import hash_column
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import (
     AlreadyExistsError,
@@ -231,10 +232,14 @@ def seal_pool(
         "outcomes_feed_features": request.outcomes_feed_features,
     }
 
-    def prepare(_survey: Survey) -> None:
+    def prepare(survey: Survey) -> None:
         """Look again, now that nobody else can seal, and register: of two pools over the same rows one comes first."""
         _refuse_taken(storage, name)
-        _refuse_overlap(storage, dataset, subject.digests)
+        # Without a key, the copies that the survey found tell that another pool has these rows.
+        copies = None if dataset.key else hash_column(pa.array(row_ids(survey.masks)))
+        _refuse_overlap(
+            storage, dataset, subject.digests if copies is None else replace(subject.digests, identity=copies)
+        )
         if _hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
             raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
         _register(storage, name, body, actor)

@@ -310,6 +310,24 @@ def test_a_copy_of_the_dataset_does_not_reset_the_budget(folder, storage, flight
     assert caught.value.code == "pool-overlap"
 
 
+def test_rows_without_a_key_that_were_appended_twice_are_one_pool(folder, store):
+    dataset = store.create_dataset("keyless")
+    rows = pa.table({**_rows(), "late": LABELS, "odd": np.arange(ROWS) % 2 == 1})
+    dataset.append(rows)
+    dataset.append(rows.take(pa.array(np.arange(ROWS)[::-1])))
+    storage = open_storage(folder)
+    record = storage.catalog.find_dataset("keyless")
+    request = PoolRequest(name="p", label="late", plan=PLAN, baseline=OLD[:SIZE], hide=["delay"])
+    assert seal_pool(storage, record, MASKS, request).num_rows == SIZE
+    with foldstore.connect(folder) as fresh:
+        assert fresh.sql("SELECT count(late), count(odd) FROM keyless").rows() == [(2 * (ROWS - SIZE), 2 * ROWS)]
+    copies = {2: MASKS[1][::-1]}
+    with pytest.raises(RefusedError) as caught:
+        seal_pool(storage, record, copies, replace(request, name="q", label="odd"))
+    assert caught.value.code == "pool-overlap"
+    storage.close()
+
+
 def test_a_pool_too_small_for_its_plan_says_what_it_could_support(storage):
     few = {1: np.arange(ROWS) < 100}
     with pytest.raises(RefusedError, match="the pool has 100") as caught:
