@@ -2,6 +2,9 @@
 
 A charge is on disk before a label is read; its answer follows. A crash between the two leaves the charge
 spent, and the same submission may have its answer computed again without another charge.
+
+The chain shows entries that were changed, put in or taken out of the middle. It cannot show that its last entries
+were cut off: whoever may write to the catalog can give spent budget back that way, and `verify` does not see it.
 """
 
 import json
@@ -92,7 +95,7 @@ class Ledger:
         Raises
         ------
         CorruptObjectError
-            When an entry was changed, removed or put in.
+            When an entry was changed, put in, or removed from anywhere but the end.
         """
         self._storage.journal.verify(self.stream)
         entries = [json.loads(entry.body) for entry in self._storage.journal.list_entries(self.stream)]
