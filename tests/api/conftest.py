@@ -119,7 +119,7 @@ def assert_problem(answer, status, code=None):
     assert set(body) == {"type", "title", "status", "detail", "instance", "code", "hint"}
     assert body["status"] == status
     assert body["type"] == f"urn:foldstore:error:{body['code']}"
-    for secret in ("Traceback", 'File "', "/work/", "sqlite", "sqlalchemy"):
+    for secret in ("Traceback", 'File "', "/srv/", "sqlite", "sqlalchemy"):
         assert secret not in answer.text
     if code is not None:
         assert body["code"] == code

@@ -248,8 +248,8 @@ def test_an_error_inside_tells_the_caller_a_number_and_the_log_the_rest(app, cli
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (CorruptObjectError("/work/secret is damaged"), 500),
-        (StoreError("no store in /work/secret"), 503),
+        (CorruptObjectError("/srv/secret is damaged"), 500),
+        (StoreError("no store in /srv/secret"), 503),
         (ConflictError("somebody else", retry=True), 409),
         (UsageError("wrong"), 422),
     ],
