@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import foldstore
+from foldstore.datastore.sealing import SealOptions, seal_cells
 from foldstore.datastore.statistics.profile import Profile, profile_table
+from foldstore.datastore.storage import open_storage
 from foldstore.errors import FoldstoreError
 
 ROWS = st.lists(
@@ -138,6 +140,31 @@ def test_law_2_a_view_stores_nothing_but_its_specification(folder, store):
     again = store.view("even@1")
     assert again.hash == view.hash
     assert again.to_arrow().equals(view.to_arrow())
+
+
+@given(parts=st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_law_5_sealed_cells_read_as_null_in_every_version_and_no_other_cell_changes(parts, tmp_path_factory):
+    assume(any(any(part) for part in parts))
+    root = tmp_path_factory.mktemp("sealed") / "store"
+    hidden, seen = set(), {}
+    with foldstore.connect(root) as store:
+        trips = store.create_dataset("trips", key=["id"])
+        for number, part in enumerate(parts):
+            ids = [number * 100 + place for place in range(len(part))]
+            hidden.update(one for one, sealed in zip(ids, part, strict=True) if sealed)
+            trips.append({"id": ids, "label": [one * 3 for one in ids], "kept": ids})
+        seen = {version.version_id: version.to_arrow().to_pylist() for version in trips.versions()}
+    storage = open_storage(root)
+    masks = {number: np.array(part) for number, part in enumerate(parts, start=1) if any(part)}
+    seal_cells(storage, storage.catalog.find_dataset("trips"), masks, ["label"], options=SealOptions(actor="steward"))
+    storage.close()
+    with foldstore.connect(root) as store:
+        for version in store.dataset("trips").versions():
+            expected = [{**row, "label": None} if row["id"] in hidden else row for row in seen.pop(version.version_id)]
+            assert version.to_arrow().to_pylist() == expected
+        assert not seen
+        assert store.verify().passed
 
 
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 30), max_size=4))
