@@ -328,7 +328,10 @@ def test_a_training_set_of_other_columns_does_not_stand_in_the_way_of_a_seal(sto
     store.features.create_training_set(
         "made", labels="asked@1#all", features="trips", event_timestamp="event_timestamp"
     )
-    _seal(store, flights, plan)
+    split, pool = _seal(store, flights, plan)
+    assert set(pool.hidden) == {"late", "delay"}
+    assert flights.latest.to_arrow(["late"])["late"].null_count == split.test.num_rows
+    assert store.version("made@1").to_arrow().column("trip").to_pylist() == [1, 2]  # what it held, it holds
 
 
 def test_a_service_over_what_is_not_there_is_refused_when_it_is_applied(store, flights):

@@ -1,4 +1,16 @@
-"""Aggregates of sealed outcomes: a query reads them inside the store and gets groups of several rows, no single one."""
+"""Aggregates of sealed outcomes: a query reads them inside the store and gets groups of several rows, no single one.
+
+A cell is null unless at least `minimum` rows with a value are behind it, counts included, and also when a join
+lets one row count twice in its group. Nulls are not counted; NaN is a value, and the mean of a group with one is
+NaN. Where an outcome decides which groups there are (an inner join on the time of landing), groups of fewer than
+`minimum` rows are left out; a LEFT JOIN keeps them, with nulls.
+
+So no cell shows a single row, no table of members chooses the rows of a cell, and no row weighs more than another.
+What this does not protect against is differencing: windows that differ by one row give that row away to whoever
+subtracts them (their counts tell when it landed), as do groups that sum up to a larger one, versions that differ
+by few rows, and rows appended by an adversary; a value far from all others shows through its mean. Whoever seals
+with ``outcomes_feed_features=True`` accepts that.
+"""
 
 import json
 import secrets
@@ -50,16 +62,7 @@ def run_outcome_aggregates(
       such as a delay, and then let a row in before its event time: that is accepted.
     - Nested queries see the tables without their sealed columns.
 
-    A cell is null unless at least `minimum` rows with a value are behind it, counts included, and also when a join
-    lets one row count twice in its group. Nulls are not counted; NaN is a value, and the mean of a group with one is
-    NaN. Where an outcome decides which groups there are (an inner join on the time of landing), groups of fewer than
-    `minimum` rows are left out; a LEFT JOIN keeps them, with nulls.
-
-    So no cell shows a single row, no table of members chooses the rows of a cell, and no row weighs more than another.
-    What this does not protect against is differencing: windows that differ by one row give that row away to whoever
-    subtracts them (their counts tell when it landed), as do groups that sum up to a larger one, versions that differ
-    by few rows, and rows appended by an adversary; a value far from all others shows through its mean. Whoever seals
-    with ``outcomes_feed_features=True`` accepts that.
+    Which cells are null, and what this does not protect against, is said at the top of this module.
 
     Parameters
     ----------
@@ -94,8 +97,7 @@ def run_outcome_aggregates(
     NotFoundError
         From `resolve_open`.
     """
-    if isinstance(minimum, bool) or not isinstance(minimum, int) or minimum < 2:
-        raise UsageError(f"minimum is {minimum!r}.", hint="At least 2 rows: one row is no aggregate.")
+    _check_minimum(minimum)
     parsed = engine.parse_query(query)
     tables = {name: _resolved(name, resolve_open) for name in parsed.tables}
     hidden = {name: frozenset(_resolved(name, sealed)) for name in tables}
@@ -112,6 +114,11 @@ def run_outcome_aggregates(
     marks = None if sealed_rows is None else _resolved(judged.table, sealed_rows)
     outcomes = _disguised(tables[judged.table], judged, disguise, marks)
     return _run(engine, _text(engine, judged.tree), _Inputs(bare, outcomes, disguise))
+
+
+def _check_minimum(minimum: int) -> None:
+    if isinstance(minimum, bool) or not isinstance(minimum, int) or minimum < 2:
+        raise UsageError(f"minimum is {minimum!r}.", hint="At least 2 rows: one row is no aggregate.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,7 +380,7 @@ def test_a_row_order_that_tells_labels_is_measured_and_warned_about(folder, stor
 def test_a_row_order_that_tells_nothing_is_not_warned_about(storage):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RowOrderWarning)
-        _seal(storage)
+        assert _seal(storage).name == "late"
 
 
 def test_a_status_says_nothing_of_accuracies(storage, pool):
