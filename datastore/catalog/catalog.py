@@ -109,6 +109,7 @@ class Catalog:
                         key_columns=canonical_json(list(record.key)),
                         event_time=record.event_time,
                         derive=canonical_json(list(record.derive.items())),
+                        key_policy=record.key_policy,
                         next_version=1,
                         next_fragment=1,
                         created_at=record.created_at,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from foldstore.errors import StoreError, StoreFormatError
 
 # The revision that this code reads and writes; a test holds it equal to the newest migration.
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 _LOCK_WAIT_SECONDS: Final = 60
 # An arbitrary constant that all openers share, so that one of them migrates (PostgreSQL only).
 _MIGRATION_LOCK: Final = 7_063_211_904

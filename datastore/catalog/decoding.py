@@ -28,6 +28,7 @@ def to_dataset(row: sa.Row[Any]) -> DatasetRecord:
         event_time=row.event_time,
         derive=dict(json.loads(row.derive)),
         created_at=row.created_at,
+        key_policy=row.key_policy,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from foldstore.names import MAIN_BRANCH
 from foldstore.types import Operation, Status
 
 
@@ -17,6 +18,7 @@ class DatasetRecord:
     event_time: str | None
     derive: Mapping[str, str]
     created_at: str
+    key_policy: str = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,9 @@ class VersionRecord:
     transaction_id: str
     idempotency_key: str | None = None
     recorded: bool = False
+    merge_parent_id: str | None = None
+    branch: str = MAIN_BRANCH
+    expired_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
