@@ -1,48 +1,117 @@
-"""Add derived columns: each fragment gains one file with the new columns alone."""
+"""Add columns: each fragment gains one file with the new columns alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import assign_ids, check_columns, field_ids, plain_schema
-from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
-from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, with_group
+from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.commit import Transaction
 from foldstore.datastore.derivation import Derivation, plan_derivation
+from foldstore.datastore.draft import Draft
 from foldstore.datastore.fragment_writer import write_column_group
-from foldstore.datastore.gate import PublishGate
-from foldstore.datastore.manifest import ColumnGroup
+from foldstore.datastore.manifest import ColumnGroup, Fragment
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
-from foldstore.errors import AlreadyExistsError, UsageError
+from foldstore.errors import AlreadyExistsError, ConflictError, UsageError
 from foldstore.types import Operation
 
 
-def add_columns(
-    storage: Storage,
-    dataset: DatasetRecord,
-    expressions: Mapping[str, str],
-    *,
-    options: CommitOptions,
-    gate: PublishGate,
-) -> VersionRecord:
-    """Commit columns computed from those that are there; later appends compute them too.
+class AddColumns:
+    """The step that adds columns computed by SQL expressions; later appends compute them too.
+
+    A fragment's new file has a row for each of its rows, the deleted ones too, so that deletions that another
+    writer commits meanwhile leave it valid; fragments that others append get files of their own.
+    """
+
+    operation: ClassVar = Operation.ADD_COLUMNS
+    replays: ClassVar = True
+
+    def __init__(self, expressions: Mapping[str, str]) -> None:
+        self._expressions = expressions
+        self._fresh: pa.Schema | None = None
+        self._for_schema: str | None = None
+        self._groups: dict[int, ColumnGroup] = {}
+
+    def apply(self, draft: Draft, transaction: Transaction) -> Draft:
+        """Write the columns of the fragments that have none yet.
+
+        Raises
+        ------
+        InvalidExpressionError
+            When an expression is not allowed or fails on a row.
+        AlreadyExistsError
+            When a column of that name is there.
+        ConflictError
+            When the columns were changed since the first files were written.
+        """
+        known = draft.known_schema(transaction.dataset.name)
+        if self._for_schema not in (None, draft.schema_id):
+            raise ConflictError("The columns were changed meanwhile.", retry=True)
+        derivation = _plan(transaction.storage, transaction.dataset, known, self._expressions)
+        new = pa.schema([pa.field(name, derivation.types[name]) for name in self._expressions])
+        fresh, next_field = add_fields(known, new, draft.next_field, self._expressions)
+        self._for_schema, self._fresh = draft.schema_id, fresh
+        self._write(draft, transaction, derivation, fresh)
+        added = {each.id: with_group(each, self._groups[each.id]) for each in draft.fragments}
+        return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
+
+    def _write(self, draft: Draft, transaction: Transaction, derivation: Derivation, fresh: pa.Schema) -> None:
+        whole = draft.reader(transaction.storage, transaction.dataset.name).with_deleted()
+        plain = whole.arrow_schema
+        inputs = pa.schema([plain.field(name) for name in derivation.inputs(plain)])
+        waiting = [fragment for fragment in whole.fragments if fragment.id not in self._groups]
+        engine = transaction.storage.engine
+
+        def compute(rows: FragmentReader) -> Iterator[pa.RecordBatch]:
+            for batch in derivation.extend(engine, inputs, rows.batches(inputs.names)):
+                yield pa.RecordBatch.from_arrays([batch.column(name) for name in fresh.names], schema=fresh)
+
+        parts = ((fragment, compute(whole.restricted([fragment]))) for fragment in waiting)
+        self._groups |= write_groups(transaction, parts, fresh)
+
+
+def write_groups(
+    transaction: Transaction, parts: Iterator[tuple[Fragment, Iterator[pa.RecordBatch]]], fresh: pa.Schema
+) -> dict[int, ColumnGroup]:
+    """Write and publish a file of new columns for each of some fragments; return them by fragment id."""
+    files, progress = transaction.storage.objects.files, transaction.options.progress
+    staged = {}
+    done = 0
+    for fragment, batches in parts:
+        staged[fragment.id] = write_column_group(files, transaction.new_path(), fresh, batches)
+        done += fragment.num_rows
+        if progress:
+            progress(done, None)
+    transaction.publish_files(list(staged.values()))
+    ids = field_ids(fresh)
+    return {fragment_id: ColumnGroup(item.record.id, ids) for fragment_id, item in staged.items()}
+
+
+def with_group(fragment: Fragment, group: ColumnGroup) -> Fragment:
+    """Return a fragment with one more column group."""
+    return replace(fragment, groups=(*fragment.groups, group))
+
+
+def add_fields(
+    known: pa.Schema, new: pa.Schema, next_field: int, expressions: Mapping[str, str] | None = None
+) -> tuple[pa.Schema, int]:
+    """Return new columns with ids, and the next free id.
 
     Raises
     ------
-    InvalidExpressionError
-        When an expression is not allowed or fails on a row.
     AlreadyExistsError
         When a column of that name is there.
-    ConflictError
-        When another writer committed meanwhile.
+    SchemaMismatchError
+        When a name or a type cannot be kept.
     """
-    with begin(storage, dataset, options) as transaction:
-        head = transaction.head
-        if head.schema is None or head.version is None:
-            raise UsageError(f"{dataset.name!r} has no version yet.", hint="Append rows first.")
-        derivation = _plan(storage, dataset, head.schema, expressions)
-        schema, next_field = _extend(head, derivation, expressions)
-        return transaction.commit(_write(storage, transaction, derivation, schema, next_field, options), gate)
+    for name in new.names:
+        if name in known.names:
+            raise AlreadyExistsError(f"There is a column {name!r} already.", hint="Choose another name.", column=name)
+    check_columns(pa.schema([*plain_schema(known), *new]))
+    return assign_ids(new, next_field=next_field, expressions=expressions)
 
 
 def _plan(storage: Storage, dataset: DatasetRecord, known: pa.Schema, expressions: Mapping[str, str]) -> Derivation:
@@ -59,53 +128,3 @@ def _plan(storage: Storage, dataset: DatasetRecord, known: pa.Schema, expression
     plain = plain_schema(known)
     check_columns(pa.schema([*plain, *(pa.field(str(name), pa.null()) for name in expressions)]))
     return plan_derivation(storage.engine, expressions, plain, where=lambda name: f"column {name!r}")
-
-
-def _extend(head: Head, derivation: Derivation, expressions: Mapping[str, str]) -> tuple[pa.Schema, int]:
-    assert head.schema is not None  # noqa: S101  # the caller looked
-    assert head.version is not None  # noqa: S101  # a schema comes with a version
-    new = pa.schema([pa.field(name, derivation.types[name]) for name in expressions])
-    fresh, next_field = assign_ids(new, next_field=head.version.next_field, expressions=expressions)
-    check_columns(plain_schema(fresh))
-    return pa.schema([*head.schema, *fresh]), next_field
-
-
-def _write(
-    storage: Storage,
-    transaction: Transaction,
-    derivation: Derivation,
-    schema: pa.Schema,
-    next_field: int,
-    options: CommitOptions,
-) -> Change:
-    head = transaction.head
-    assert head.schema is not None  # noqa: S101  # the caller looked
-    fresh = pa.schema([field for field in schema if field.name not in head.schema.names])
-    whole = FragmentReader(storage, head.fragments, head.schema, f"{transaction.dataset.name!r}")
-    plain = plain_schema(head.schema)
-    inputs = pa.schema([plain.field(name) for name in derivation.inputs(plain)])
-    staged = []
-    for position, fragment in enumerate(whole.fragments):
-        batches = whole.restricted([fragment]).batches(inputs.names)
-        computed = (
-            pa.RecordBatch.from_arrays([batch.column(name) for name in fresh.names], schema=fresh)
-            for batch in derivation.extend(storage.engine, inputs, batches)
-        )
-        path = transaction.folder / f"{position}.arrow"
-        staged.append(write_column_group(storage.objects.files, path, fresh, computed))
-        if options.progress:
-            options.progress(sum(item.record.num_rows for item in staged), whole.num_rows)
-    new_bytes, _ = transaction.publish_files(staged, 0)
-    ids = field_ids(fresh)
-    added = tuple(
-        with_group(fragment, ColumnGroup(item.record.id, ids))
-        for fragment, item in zip(whole.fragments, staged, strict=True)
-    )
-    return Change(
-        operation=Operation.ADD_COLUMNS,
-        schema=schema,
-        next_field=next_field,
-        added=added,
-        replaces=True,
-        bytes_added=new_bytes,
-    )

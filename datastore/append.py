@@ -2,112 +2,141 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
-from foldstore.datastore.arrow_schema import conform_batch, field_ids, plain_schema
-from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.arrow_schema import conform_batch, encode_schema, plain_schema
+from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.column_plan import ColumnPlan, plan_columns
-from foldstore.datastore.commit import Change, CommitOptions, Head, Transaction, begin, load_head, number_fragments
+from foldstore.datastore.commit import CommitOptions, Transaction, load_head
+from foldstore.datastore.draft import Draft
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import cast_exactly, same_values
 from foldstore.datastore.fragment_writer import write_fragments
-from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.ingest.batch_source import BatchSource
-from foldstore.datastore.manifest import ColumnGroup
+from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.row_order import check_order, sort_batches
 from foldstore.datastore.spool import may_not_fit, spool
 from foldstore.datastore.storage import Storage
-from foldstore.errors import SchemaMismatchError
+from foldstore.errors import ConflictError, SchemaMismatchError
 from foldstore.types import Operation
 
 
-def append(
-    storage: Storage,
-    dataset: DatasetRecord,
-    source: BatchSource,
-    *,
-    options: CommitOptions,
-    gate: PublishGate,
-    order_by: Sequence[str] = (),
-) -> VersionRecord:
-    """Commit the rows of a source behind those of the dataset's head.
+class Append:
+    """The step that puts the rows of a source behind those that are there.
 
-    Raises
-    ------
-    SchemaMismatchError
-        When columns do not fit and no gate is set to judge that.
-    DuplicateKeyError
-        When a key value occurs twice and no gate is set.
-    ConflictError
-        When another writer changed the dataset's columns meanwhile.
+    Parameters
+    ----------
+    source : BatchSource
+        The rows; they are read once.
+    order_by : sequence of str
+        Columns to sort them by first.
     """
-    if options.idempotency_key is not None:
-        done = storage.catalog.find_version_by_idempotency_key(dataset.id, options.idempotency_key)
-        if done is not None:
-            return done
-    with begin(storage, dataset, options) as transaction:
-        judged = gate.find_basis(dataset).is_set
-        aside = transaction.folder / "spool.arrows"
-        plan, source = _plan(storage.engine, dataset, transaction.head, source, judged=judged, aside=aside)
-        check_order(order_by, plan.written)
-        change = _write(storage, transaction, plan, source, order_by, options)
-        return transaction.commit(change, gate)
+
+    operation: ClassVar = Operation.APPEND
+    replays: ClassVar = True
+
+    def __init__(self, source: BatchSource, order_by: Sequence[str] = ()) -> None:
+        self._source = source
+        self._order_by = order_by
+        self._written: WrittenRows | None = None
+
+    def apply(self, draft: Draft, transaction: Transaction) -> Draft:
+        """Write the rows, once, and list them behind the others.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When columns do not fit and no gate is set to judge that.
+        ConflictError
+            When they were written for other columns than there are now.
+        """
+        if self._written is None:
+            self._written = write_rows(transaction, draft, self._source, self._order_by)
+        return self._written.put_on(draft).with_fragments(*self._written.fragments)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRows:
+    """Rows that were written for a dataset's columns, waiting for their commit.
+
+    Attributes
+    ----------
+    for_schema : str or None
+        The identity of the columns that they were fitted to.
+    schema : pyarrow.Schema
+        The columns with theirs.
+    """
+
+    for_schema: str | None
+    schema: pa.Schema
+    next_field: int
+    fragments: tuple[Fragment, ...]
+
+    def put_on(self, draft: Draft) -> Draft:
+        """Give a draft the columns of the rows.
+
+        Raises
+        ------
+        ConflictError
+            When the draft has other columns than the rows were fitted to, or than they make.
+        """
+        # What another writer made of the columns is fine when it is what these rows make of them as well.
+        if draft.schema_id not in (self.for_schema, encode_schema(self.schema)[0]):
+            raise ConflictError("The columns were changed meanwhile.", retry=True)
+        return replace(draft, schema=self.schema, next_field=max(self.next_field, draft.next_field))
+
+
+def write_rows(
+    transaction: Transaction,
+    draft: Draft,
+    source: BatchSource,
+    order_by: Sequence[str] = (),
+    *,
+    judged: bool | None = None,
+) -> WrittenRows:
+    """Fit rows to the columns of a draft, write and publish them as fragments that no version lists yet."""
+    storage, dataset, progress = transaction.storage, transaction.dataset, transaction.options.progress
+    judged = transaction.judged if judged is None else judged
+    aside = transaction.new_path().with_suffix(".arrows")
+    plan, source = _plan(storage.engine, dataset, draft, source, judged=judged, aside=aside)
+    check_order(order_by, plan.written)
+    batches = _complete(storage.engine, plan, source)
+    if order_by:
+        batches = sort_batches(batches, plan.written, order_by)
+    counted = (lambda done, _all: progress(done, source.num_rows)) if progress else None
+    staged = write_fragments(storage.objects.files, transaction.new_folder(), plan.written, batches, counted)
+    fragments = transaction.publish_fragments(staged, plan.written)
+    return WrittenRows(draft.schema_id, plan.schema, plan.next_field, fragments)
 
 
 def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource) -> pa.Table:
     """Return the rows of a source as an append would write them, to be judged before anything is committed."""
-    head = load_head(storage, dataset)
-    plan, source = _plan(storage.engine, dataset, head, source, judged=True, aside=None)
+    draft = load_head(storage, dataset).draft
+    plan, source = _plan(storage.engine, dataset, draft, source, judged=True, aside=None)
     return pa.Table.from_batches(_complete(storage.engine, plan, source), plan.written).cast(plain_schema(plan.written))
 
 
 def _plan(
-    engine: Engine, dataset: DatasetRecord, head: Head, source: BatchSource, *, judged: bool, aside: Path | None
+    engine: Engine, dataset: DatasetRecord, draft: Draft, source: BatchSource, *, judged: bool, aside: Path | None
 ) -> tuple[ColumnPlan, BatchSource]:
     """Plan the columns; where a gate judges, look first which values fit the dataset's types.
 
     Types alone do not say whether a double fits an integer. The rows are put aside while that is looked at,
     so that a column that does not fit reaches the gate as what it is; a source is read once.
     """
-    plan = plan_columns(engine, dataset, head, source.schema, judged=judged)
-    wanted = {n: plan.schema.field(n).type for n in plan.given} if judged and head.schema is not None else {}
+    plan = plan_columns(engine, dataset, draft, source.schema, judged=judged)
+    wanted = {n: plan.schema.field(n).type for n in plan.given} if judged and draft.schema is not None else {}
     doubtful = {n: kind for n, kind in wanted.items() if may_not_fit(source.schema.field(n).type, kind)}
     if not doubtful:
         return plan, source
     source, unfit = spool(source, doubtful, aside)
     if not unfit:
         return plan, source
-    return plan_columns(engine, dataset, head, source.schema, judged=judged, unfit=unfit), source
-
-
-def _write(
-    storage: Storage,
-    transaction: Transaction,
-    plan: ColumnPlan,
-    source: BatchSource,
-    order_by: Sequence[str],
-    options: CommitOptions,
-) -> Change:
-    batches = _complete(storage.engine, plan, source)
-    if order_by:
-        batches = sort_batches(batches, plan.written, order_by)
-    progress = options.progress
-    counted = (lambda done, _all: progress(done, source.num_rows)) if progress else None
-    staged = write_fragments(storage.objects.files, transaction.folder, plan.written, batches, counted)
-    new_bytes, first_id = transaction.publish_files([f for item in staged for f in item.files], len(staged))
-    ids = field_ids(plan.written)
-    rows = [(item.num_rows, tuple(ColumnGroup(f.record.id, ids) for f in item.files)) for item in staged]
-    return Change(
-        operation=Operation.APPEND,
-        schema=plan.schema,
-        next_field=plan.next_field,
-        added=number_fragments(first_id, rows),
-        replaces=False,
-        bytes_added=new_bytes,
-    )
+    return plan_columns(engine, dataset, draft, source.schema, judged=judged, unfit=unfit), source
 
 
 def _complete(engine: Engine, plan: ColumnPlan, source: BatchSource) -> Iterator[pa.RecordBatch]:

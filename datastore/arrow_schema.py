@@ -4,6 +4,7 @@ A field keeps its id for life, whatever it is called. The id, and the expression
 travel as field metadata inside the store; what users see has neither.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from foldstore.errors import SchemaMismatchError
 
 _FIELD_ID: Final = b"foldstore.field_id"
 _EXPRESSION: Final = b"foldstore.expression"
+# The types that the column had before it was widened, as JSON: older files still have them.
+_NARROWER: Final = b"foldstore.narrower"
 _MAX_COLUMNS: Final = 10_000
 _MAX_NAME_BYTES: Final = 1_000
 
@@ -164,6 +167,24 @@ def field_ids(schema: pa.Schema) -> tuple[int, ...]:
 def expressions_of(schema: pa.Schema) -> dict[str, str]:
     """Return the expressions of a stored schema's derived columns by name."""
     return {f.name: f.metadata[_EXPRESSION].decode() for f in schema if _EXPRESSION in f.metadata}
+
+
+def narrower_types(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return the earlier types of the columns that were widened, by name."""
+    return {f.name: tuple(json.loads(f.metadata[_NARROWER])) for f in schema if _NARROWER in f.metadata}
+
+
+def widen_field(field: pa.Field, wider: pa.DataType) -> pa.Field:
+    """Return a stored field with a wider type, which remembers the one that it had."""
+    earlier = json.loads(field.metadata.get(_NARROWER, b"[]"))
+    remembered = json.dumps([*earlier, str(field.type)]).encode()
+    return pa.field(field.name, wider, nullable=True, metadata={**field.metadata, _NARROWER: remembered})
+
+
+def without_expression(field: pa.Field) -> pa.Field:
+    """Return a stored field that is not computed any more: what it holds stays, new rows bring it."""
+    kept = {key: value for key, value in field.metadata.items() if key != _EXPRESSION}
+    return field.with_metadata(kept)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:

@@ -13,8 +13,8 @@ from foldstore.datastore.arrow_schema import (
     storage_schema,
 )
 from foldstore.datastore.catalog.records import DatasetRecord
-from foldstore.datastore.commit import Head
 from foldstore.datastore.derivation import Derivation, plan_derivation
+from foldstore.datastore.draft import Draft
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import can_cast
 from foldstore.errors import SchemaMismatchError, column_not_found, did_you_mean
@@ -53,7 +53,7 @@ class ColumnPlan:
 def plan_columns(
     engine: Engine,
     dataset: DatasetRecord,
-    head: Head,
+    draft: Draft,
     incoming: pa.Schema,
     *,
     judged: bool,
@@ -71,9 +71,9 @@ def plan_columns(
     """
     check_columns(incoming)
     plain = storage_schema(incoming)
-    if head.schema is None:
+    if draft.schema is None:
         return _first_plan(engine, dataset, plain)
-    return _next_plan(engine, dataset, head, plain, judged=judged, unfit=unfit)
+    return _next_plan(engine, dataset, draft, plain, judged=judged, unfit=unfit)
 
 
 def _first_plan(engine: Engine, dataset: DatasetRecord, incoming: pa.Schema) -> ColumnPlan:
@@ -89,11 +89,10 @@ def _first_plan(engine: Engine, dataset: DatasetRecord, incoming: pa.Schema) -> 
 
 
 def _next_plan(
-    engine: Engine, dataset: DatasetRecord, head: Head, incoming: pa.Schema, *, judged: bool, unfit: frozenset[str]
+    engine: Engine, dataset: DatasetRecord, draft: Draft, incoming: pa.Schema, *, judged: bool, unfit: frozenset[str]
 ) -> ColumnPlan:
-    assert head.schema is not None  # noqa: S101  # the caller looked
-    assert head.version is not None  # noqa: S101  # a schema comes with a version
-    known, expressions = plain_schema(head.schema), expressions_of(head.schema)
+    assert draft.schema is not None  # noqa: S101  # the caller looked
+    known, expressions = plain_schema(draft.schema), expressions_of(draft.schema)
     new = [name for name in incoming.names if name not in known.names]
     absent = [name for name in known.names if name not in incoming.names and name not in expressions]
     if not judged:
@@ -117,8 +116,8 @@ def _next_plan(
     settled.update({name: pa.field(name, kind) for name, kind in derivation.types.items()})
     schema, next_field = assign_ids(
         pa.schema(list(settled.values())),
-        known=head.schema,
-        next_field=head.version.next_field,
+        known=draft.schema,
+        next_field=draft.next_field,
         expressions=expressions,
     )
     there = {*present.names, *derivation.types}

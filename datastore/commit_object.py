@@ -16,6 +16,7 @@ from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.manifest import fragment_to_dict
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import CorruptObjectError, StoreError
+from foldstore.names import MAIN_BRANCH
 
 _FORMAT: Final = 1
 _COMMITS: Final = "commits"
@@ -94,17 +95,30 @@ def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
     assert dataset is not None  # noqa: S101  # versions refer to their dataset
     known = set(catalog.list_page_hashes(version.parent_id)) if version.parent_id else set()
     pages = storage.pages.read(version)
-    body = asdict(version)
-    del body["recorded"]
-    return {
+    fresh = [page for page in pages if page.hash not in known]
+    bitmaps = sorted({each.deleted.hash for page in fresh for each in page.fragments if each.deleted})
+    described = {
         "format": _FORMAT,
-        "dataset": {**asdict(dataset), "derive": list(dataset.derive.items())},
-        "version": body,
+        "dataset": _without_defaults({**asdict(dataset), "derive": list(dataset.derive.items())}),
+        "version": _without_defaults(asdict(version)),
         "arrow_schema": base64.b64encode(catalog.read_arrow_schema(version.arrow_schema_id)).decode(),
         "pages": [page.hash for page in pages],
-        "new_pages": {
-            page.hash: [fragment_to_dict(fragment) for fragment in page.fragments]
-            for page in pages
-            if page.hash not in known
-        },
+        "new_pages": {page.hash: [fragment_to_dict(fragment) for fragment in page.fragments] for page in fresh},
+    }
+    if bitmaps:
+        encoded = catalog.read_deletions(bitmaps)
+        described["deletions"] = {name: base64.b64encode(each).decode() for name, each in encoded.items()}
+    return described
+
+
+# What a format before did not say, or what is not a fact about the commit.
+_DEFAULTS: Final = {"merge_parent_id": None, "branch": MAIN_BRANCH, "key_policy": "error"}
+_NOT_KEPT: Final = ("recorded", "expired_at")
+
+
+def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in body.items()
+        if name not in _NOT_KEPT and not (name in _DEFAULTS and value == _DEFAULTS[name])
     }

@@ -18,9 +18,9 @@ class Candidate:
     Attributes
     ----------
     added : FragmentReader
-        The rows that the commit adds (for new columns: all rows).
+        The rows that are judged: those that the commit adds, or all when it does more than add.
     before : FragmentReader
-        The rows that stay as they are; none when the commit touches all.
+        The other rows, which were judged when they came; keys are compared with them.
     """
 
     dataset: DatasetRecord

@@ -28,22 +28,55 @@ class ColumnGroup:
     fields: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Which rows of a fragment are deleted: the name of their bitmap, and how many they are."""
+
+    hash: str
+    num_rows: int
+
+
 # The smallest and the largest value of a field: whole numbers for times, as they are stored.
 Bounds = tuple[int, Any, Any]
+# The field of a file that carries the row ids of rows which were moved out of other fragments.
+ROW_ID_FIELD: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """A range of rows; its id is the upper half of the row ids of its rows.
 
-    `bounds` has (field id, smallest, largest) of the key's columns, where they are known: a commit can
-    then tell which fragments may hold a key without opening a file.
+    Attributes
+    ----------
+    num_rows : int
+        The rows in its files, the deleted ones included.
+    bounds : tuple
+        (field id, smallest, largest) of the key's columns, where they are known: a commit can then tell which
+        fragments may hold a key without opening a file.
+    deleted : Deleted or None
+        The rows that are not there any more.
     """
 
     id: int
     num_rows: int
     groups: tuple[ColumnGroup, ...]
     bounds: tuple[Bounds, ...] = ()
+    deleted: Deleted | None = None
+
+    @property
+    def live_rows(self) -> int:
+        """How many rows there are to read."""
+        return self.num_rows - (self.deleted.num_rows if self.deleted else 0)
+
+    @property
+    def fields(self) -> frozenset[int]:
+        """The fields that its files hold."""
+        return frozenset(field_id for group in self.groups for field_id in group.fields)
+
+    @property
+    def moved(self) -> bool:
+        """Whether its rows came out of other fragments, with the row ids that they had there."""
+        return ROW_ID_FIELD in self.fields
 
     def bounds_of(self, field_id: int) -> tuple[Any, Any] | None:
         """Return the smallest and the largest value of a field, or None when they are not known."""
@@ -56,6 +89,24 @@ class Page:
 
     hash: str
     fragments: tuple[Fragment, ...]
+
+
+def replace_in_pages(pages: Sequence[Page], fragments: Sequence[Fragment]) -> list[Page]:
+    """Put a list of fragments in the place of pages, taking over each page that it still has as it was.
+
+    The work in memory goes with the list, what is written with what changed: a page whose fragments stayed, at the
+    place where they were, keeps its name.
+    """
+    kept: list[Page] = []
+    start = 0
+    for page in pages:
+        end = start + len(page.fragments)
+        here = tuple(fragments[start:end])
+        if len(here) < len(page.fragments) or [f.id for f in here] != [f.id for f in page.fragments]:
+            break
+        kept.append(page if here == page.fragments else name_page(here))
+        start = end
+    return extend_pages(kept, fragments[start:])
 
 
 def cut_pages(fragments: Sequence[Fragment]) -> list[Page]:
@@ -90,8 +141,9 @@ def encode_page(page: Page) -> PageRecord:
         hash=page.hash,
         encoded=zlib.compress(_to_json(page.fragments), 6),
         num_fragments=len(page.fragments),
-        num_rows=sum(fragment.num_rows for fragment in page.fragments),
+        num_rows=sum(fragment.live_rows for fragment in page.fragments),
         objects=tuple(sorted({group.object_id for fragment in page.fragments for group in fragment.groups})),
+        deletions=tuple(sorted({fragment.deleted.hash for fragment in page.fragments if fragment.deleted})),
     )
 
 
@@ -109,21 +161,27 @@ def decode_page(page_hash: str, encoded: bytes) -> Page:
         raise CorruptObjectError(f"Manifest page {page_hash} is damaged.", page=page_hash) from error
     if content_hash(text) != page_hash:
         raise CorruptObjectError(f"Manifest page {page_hash} does not match its name.", page=page_hash)
-    return Page(page_hash, tuple(_to_fragment(item) for item in json.loads(text)))
+    return Page(page_hash, tuple(fragment_from_dict(item) for item in json.loads(text)))
 
 
 def fragment_to_dict(fragment: Fragment) -> dict[str, Any]:
     """Return a fragment as plain data."""
     groups = [{"object": group.object_id, "fields": list(group.fields)} for group in fragment.groups]
     plain: dict[str, Any] = {"id": fragment.id, "rows": fragment.num_rows, "groups": groups}
-    return {**plain, "bounds": [list(bound) for bound in fragment.bounds]} if fragment.bounds else plain
+    if fragment.bounds:
+        plain["bounds"] = [list(bound) for bound in fragment.bounds]
+    if fragment.deleted:
+        plain["deleted"] = {"hash": fragment.deleted.hash, "rows": fragment.deleted.num_rows}
+    return plain
 
 
 def _to_json(fragments: Sequence[Fragment]) -> bytes:
     return canonical_json([fragment_to_dict(fragment) for fragment in fragments]).encode()
 
 
-def _to_fragment(item: dict[str, Any]) -> Fragment:
+def fragment_from_dict(item: dict[str, Any]) -> Fragment:
+    """Read what `fragment_to_dict` gave."""
     groups = tuple(ColumnGroup(group["object"], tuple(group["fields"])) for group in item["groups"])
     bounds = tuple((field_id, low, high) for field_id, low, high in item.get("bounds", ()))
-    return Fragment(item["id"], item["rows"], groups, bounds)
+    gone = item.get("deleted")
+    return Fragment(item["id"], item["rows"], groups, bounds, Deleted(gone["hash"], gone["rows"]) if gone else None)

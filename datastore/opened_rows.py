@@ -45,21 +45,12 @@ def sealed_mask(storage: Storage, rows: FragmentReader, seal_id: str) -> NDArray
 
 def _places(rows: FragmentReader, sealed: pa.Table) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return where sealed rows lie among the rows, and which of them do."""
-    ids, wanted = _row_ids(rows), sealed.column(ROW_ID).to_numpy()
+    ids, wanted = rows.places(), sealed.column(ROW_ID).to_numpy()
     order = np.argsort(ids, kind="stable")
     found = np.searchsorted(ids[order], wanted)
     here = found < len(ids)
     here[here] = ids[order][found[here]] == wanted[here]
     return order[found[here]], here
-
-
-def _row_ids(rows: FragmentReader) -> NDArray[np.uint64]:
-    """Return the row id of each row: its fragment's id, then its position."""
-    parts = [
-        (np.uint64(fragment.id) << np.uint64(32)) + np.arange(fragment.num_rows, dtype=np.uint64)
-        for fragment in rows.fragments
-    ]
-    return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
 def _put_back(table: pa.Table, name: str, places: NDArray[np.intp], values: pa.ChunkedArray) -> pa.Table:

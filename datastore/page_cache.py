@@ -34,7 +34,7 @@ class PageCache:
         missing = [name for name in hashes if name not in found]
         found |= {name: decode_page(name, encoded) for name, encoded in self._catalog.read_pages(missing).items()}
         pages = tuple(found[name] for name in hashes if name in found)
-        if len(pages) < len(hashes) or sum(f.num_rows for page in pages for f in page.fragments) != version.num_rows:
+        if len(pages) < len(hashes) or sum(f.live_rows for page in pages for f in page.fragments) != version.num_rows:
             raise CorruptObjectError(
                 f"Version {version.number} lists other rows than it counts.",
                 hint="The catalog was damaged; restore it from a backup.",

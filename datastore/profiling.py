@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from itertools import groupby
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import field_ids
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog.derived import read_derived, write_derived
-from foldstore.datastore.manifest import ColumnGroup, Fragment
-from foldstore.datastore.objects import OpenObject
+from foldstore.datastore.manifest import ROW_ID_FIELD, ColumnGroup, Fragment
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_batches
 from foldstore.datastore.statistics.profile import Profile, empty_profile, profile_batches
@@ -41,9 +41,12 @@ def profile_fragments(storage: Storage, reader: FragmentReader, progress: Progre
     progress : callable, optional
         Told the rows done and the rows in all, a row counting once for each file that it has a part in.
     """
-    by_file = _per_file(storage, reader, _groups(reader), PROFILE_KIND, _PROFILES, progress)
+    units = _units(reader)
+    by_unit = _per_unit(
+        storage, units, PROFILE_KIND, _Job(_profile_unit, Profile.to_bytes, Profile.from_bytes), progress
+    )
     parts = [empty_profile(reader.arrow_schema)]
-    parts += [_profile_fragment(fragment, reader.stored_schema, by_file) for fragment in reader.fragments]
+    parts += [Profile.beside(*(_named(unit, by_unit[unit.key], reader) for unit in run)) for run in _by_fragment(units)]
     return Profile.merge(*parts).select(reader.arrow_schema.names)
 
 
@@ -51,57 +54,117 @@ def count_fragments(storage: Storage, reader: FragmentReader, grids: Mapping[str
     """Count a reader's rows into pinned grids, by column; only files not counted before are read."""
     ids = dict(zip(reader.stored_schema.names, field_ids(reader.stored_schema), strict=True))
     by_id = {ids[name]: grid for name, grid in grids.items() if name in ids}
-    groups = _groups(reader)
-    counted: dict[str, dict[int, GridCounts]] = {}
-    for fields in dict.fromkeys(group.fields for group in groups.values()):
+    units = _units(reader)
+    counted: dict[_Key, dict[int, GridCounts]] = {}
+    for fields in dict.fromkeys(unit.group.fields for unit in units):
         # By position in the file: what is kept must not depend on the ids that one dataset gave its fields.
         here = {position: by_id[field_id] for position, field_id in enumerate(fields) if field_id in by_id}
         if not here:
             continue
         described = {str(position): grid.to_dict() for position, grid in here.items()}
         kind = f"{_GRID_KIND}/{content_hash(canonical_json(described).encode())}"
-        same = {object_id: group for object_id, group in groups.items() if group.fields == fields}
-        job = _Job(partial(_count_file, grids=here), _encode_counts, _decode_counts)
-        by_file = _per_file(storage, reader, same, kind, job)
-        counted |= {i: {fields[place]: each for place, each in found.items()} for i, found in by_file.items()}
-    return {name: _sum_column(reader, ids[name], grid, counted) for name, grid in grids.items() if name in ids}
+        same = [unit for unit in units if unit.group.fields == fields]
+        job = _Job(partial(_count_unit, grids=here), _encode_counts, _decode_counts)
+        by_unit = _per_unit(storage, same, kind, job)
+        counted |= {key: {fields[place]: each for place, each in found.items()} for key, found in by_unit.items()}
+    return {name: _sum_column(units, ids[name], grid, counted) for name, grid in grids.items() if name in ids}
+
+
+# A file, and what sets its rows here apart from those of the whole file: "" for nothing.
+_Key: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A file of a fragment, as its rows read now: without the deleted ones, in the types of the version."""
+
+    reader: FragmentReader
+    fragment: Fragment
+    group: ColumnGroup
+    variant: str
+
+    @property
+    def key(self) -> _Key:
+        return self.group.object_id, self.variant
+
+    def batches(self, positions: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield columns of the file, under the names that they have in the file."""
+        opened = self.reader.open_group(self.group.object_id)
+        if not self.variant:
+            for index, batch in enumerate(opened.batches):
+                opened.verify(index, positions)
+                yield batch.select(list(positions))
+            return
+        schema = opened.batches[0].schema
+        names = self.reader.names_by_id
+        known = [place for place in positions if self.group.fields[place] in names]
+        fields = [schema.field(place).name for place in known]
+        for batch in self.reader.restricted([self.fragment]).batches([names[self.group.fields[p]] for p in known]):
+            yield pa.RecordBatch.from_arrays(batch.columns, fields)
+
+
+def _units(reader: FragmentReader) -> list[_Unit]:
+    return [
+        _Unit(reader, fragment, group, _variant(reader, fragment, group))
+        for fragment in reader.fragments
+        for group in fragment.groups
+        if group.fields != (ROW_ID_FIELD,)
+    ]
+
+
+def _variant(reader: FragmentReader, fragment: Fragment, group: ColumnGroup) -> str:
+    """Say what sets the rows apart from those of the file: deletions, and columns that read as wider types."""
+    gone = fragment.deleted.hash if fragment.deleted else ""
+    widened = reader.widened(group)
+    if not gone and not widened:
+        return ""
+    return content_hash(canonical_json([gone, sorted([str(place), kind] for place, kind in widened.items())]).encode())
+
+
+def _by_fragment(units: Sequence[_Unit]) -> Iterator[list[_Unit]]:
+    for _, run in groupby(units, key=lambda unit: id(unit.fragment)):
+        yield list(run)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job(Generic[_T]):
     """What is computed from a file, and how it is kept."""
 
-    compute: Callable[[OpenObject], _T]
+    compute: Callable[[_Unit], _T]
     encode: Callable[[_T], bytes]
     decode: Callable[[bytes], _T]
 
 
-def _groups(reader: FragmentReader) -> dict[str, ColumnGroup]:
-    return {group.object_id: group for fragment in reader.fragments for group in fragment.groups}
+def _per_unit(
+    storage: Storage, units: Sequence[_Unit], kind: str, job: _Job[_T], progress: Progress | None = None
+) -> dict[_Key, _T]:
+    """Return what is known of each unit, computed where nothing was kept."""
+    found: dict[_Key, _T] = {}
+    for variant in dict.fromkeys(unit.variant for unit in units):
+        same = {unit.group.object_id: unit for unit in units if unit.variant == variant}
+        # A hash of both keeps the name short.
+        kept_as = f"{kind.partition('/')[0]}/{content_hash(f'{kind}/{variant}'.encode())}" if variant else kind
+        by_object = _per_object(storage, same, kept_as, job, progress)
+        found |= {(object_id, variant): each for object_id, each in by_object.items()}
+    return found
 
 
-def _per_file(
-    storage: Storage,
-    reader: FragmentReader,
-    groups: Mapping[str, ColumnGroup],
-    kind: str,
-    job: _Job[_T],
-    progress: Progress | None = None,
+def _per_object(
+    storage: Storage, units: Mapping[str, _Unit], kind: str, job: _Job[_T], progress: Progress | None
 ) -> dict[str, _T]:
-    encoded = read_derived(storage.catalog, list(groups), kind)
+    encoded = read_derived(storage.catalog, list(units), kind)
     found = {object_id: job.decode(data) for object_id, data in encoded.items()}
     fresh: dict[str, bytes] = {}
-    done, total = 0, sum(reader.open_group(object_id).record.num_rows for object_id in groups)
-    for object_id in groups:
-        opened = reader.open_group(object_id)
+    done, total = 0, sum(unit.fragment.live_rows for unit in units.values())
+    for object_id, unit in units.items():
         if object_id not in found:
-            found[object_id] = job.compute(opened)
+            found[object_id] = job.compute(unit)
             fresh[object_id] = job.encode(found[object_id])
         if len(fresh) >= _KEEP_EVERY:  # long work that is interrupted keeps what it has done
             with suppress(StoreError):
                 write_derived(storage.catalog, kind, fresh)
             fresh = {}
-        done += opened.record.num_rows
+        done += unit.fragment.live_rows
         if progress:
             progress(done, total)
     if fresh:
@@ -110,45 +173,40 @@ def _per_file(
     return found
 
 
-def _verified_batches(opened: OpenObject, columns: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    for index, batch in enumerate(opened.batches):
-        opened.verify(index, columns)
-        yield batch.select(list(columns))
+def _profile_unit(unit: _Unit) -> Profile:
+    schema = unit.reader.open_group(unit.group.object_id).batches[0].schema
+    positions = range(len(schema))
+    if not unit.variant:
+        return profile_batches(schema, unit.batches(positions))
+    names = unit.reader.names_by_id
+    kept = [place for place in positions if unit.group.fields[place] in names]
+    kinds = [unit.reader.arrow_schema.field(names[unit.group.fields[place]]).type for place in kept]
+    fields = pa.schema([pa.field(schema.field(place).name, kind) for place, kind in zip(kept, kinds, strict=True)])
+    return profile_batches(fields, unit.batches(positions))
 
 
-def _profile_file(opened: OpenObject) -> Profile:
-    schema = opened.batches[0].schema
-    return profile_batches(schema, _verified_batches(opened, range(len(schema))))
+def _named(unit: _Unit, profile: Profile, reader: FragmentReader) -> Profile:
+    """Give the columns of a file's profile the names that they have in the version."""
+    opened = reader.open_group(unit.group.object_id).batches[0].schema
+    names = reader.names_by_id
+    here = {opened.field(place).name: names[i] for place, i in enumerate(unit.group.fields) if i in names}
+    return profile.select(list(here)).rename(here)
 
 
-def _profile_fragment(fragment: Fragment, schema: pa.Schema, by_file: Mapping[str, Profile]) -> Profile:
-    names = dict(zip(field_ids(schema), schema.names, strict=True))
-    parts = []
-    for group in fragment.groups:
-        profile = by_file[group.object_id]
-        columns = dict(zip(group.fields, profile.columns, strict=True))
-        wanted = {columns[field_id]: names[field_id] for field_id in group.fields if field_id in names}
-        parts.append(profile.select(list(wanted)).rename(wanted))
-    return Profile.beside(*parts)
-
-
-_PROFILES: Final = _Job(_profile_file, Profile.to_bytes, Profile.from_bytes)
-
-
-def _count_file(opened: OpenObject, grids: Mapping[int, PinnedGrid]) -> dict[int, GridCounts]:
-    names = {position: opened.batches[0].schema.field(position).name for position in grids}
-    batches = _verified_batches(opened, list(grids))
-    counted = count_batches(batches, {names[position]: grid for position, grid in grids.items()})
+def _count_unit(unit: _Unit, grids: Mapping[int, PinnedGrid]) -> dict[int, GridCounts]:
+    schema = unit.reader.open_group(unit.group.object_id).batches[0].schema
+    names = {position: schema.field(position).name for position in grids}
+    counted = count_batches(unit.batches(list(grids)), {names[position]: grid for position, grid in grids.items()})
     return {position: counted[name] for position, name in names.items()}
 
 
 def _sum_column(
-    reader: FragmentReader, field_id: int, grid: PinnedGrid, counted: Mapping[str, Mapping[int, GridCounts]]
+    units: Sequence[_Unit], field_id: int, grid: PinnedGrid, counted: Mapping[_Key, Mapping[int, GridCounts]]
 ) -> GridCounts:
     total = GridCounts((0,) * grid.cells)
-    for fragment in reader.fragments:
-        here = [counted[group.object_id][field_id] for group in fragment.groups if field_id in group.fields]
-        absent = GridCounts((0,) * grid.cells, nulls=fragment.num_rows)
+    for run in _by_fragment(units):
+        here = [counted[unit.key][field_id] for unit in run if field_id in unit.group.fields]
+        absent = GridCounts((0,) * grid.cells, nulls=run[0].fragment.live_rows)
         total = total.merge(here[0] if here else absent)
     return total
 

@@ -5,16 +5,26 @@ judging; every read path of the layers above goes through it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from foldstore.datastore.arrow_schema import field_ids, plain_schema
-from foldstore.datastore.manifest import Bounds, Fragment
+from foldstore.datastore.arrow_schema import field_ids, narrower_types, plain_schema
+from foldstore.datastore.exact_cast import cast_exactly
+from foldstore.datastore.manifest import ROW_ID_FIELD, Bounds, ColumnGroup, Fragment
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.zones import fold_bounds
 from foldstore.errors import CorruptObjectError, UsageError, column_not_found
+
+# Rows that are left between deleted ones are handed out as slices, without a copy, when they are as many as this on
+# average; where deletions lie closer, many small slices would cost more than a copy.
+_ROWS_PER_SLICE: Final = 2_048
+_POSITION_BITS: Final = 32
 
 
 class FragmentReader:
@@ -35,6 +45,8 @@ class FragmentReader:
     def __init__(self, storage: Storage, fragments: Sequence[Fragment], schema: pa.Schema, where: str) -> None:
         self._storage = storage
         self._ids = dict(zip(schema.names, field_ids(schema), strict=True))
+        self.names_by_id = {field_id: name for name, field_id in self._ids.items()}
+        self._narrower = narrower_types(schema)
         self._opened: dict[str, OpenObject] = {}
         self._fragments = tuple(fragments)
         self._retired = 0
@@ -55,7 +67,7 @@ class FragmentReader:
     @property
     def num_rows(self) -> int:
         """How many rows there are."""
-        return sum(fragment.num_rows for fragment in self.fragments)
+        return sum(fragment.live_rows for fragment in self.fragments)
 
     @property
     def num_bytes(self) -> int:
@@ -87,8 +99,57 @@ class FragmentReader:
         schema = self.project(columns)
         fragments = self.fragments
         opened = self._open_all()
+        self._storage.deletions.load(fragments)
         for fragment in fragments:
-            yield from self._fragment_batches(fragment, schema, opened)
+            batches = self._fragment_batches(fragment, schema, opened)
+            yield from batches if fragment.deleted is None else self._live_batches(fragment, batches)
+
+    def with_deleted(self) -> "FragmentReader":
+        """Return a reader of all rows of the files, those that were deleted too."""
+        return self.restricted([replace(fragment, deleted=None) for fragment in self.fragments])
+
+    def live(self, fragment: Fragment) -> NDArray[np.bool_]:
+        """Return which rows of a fragment's files are there to read."""
+        gone = self._storage.deletions.gone(fragment)
+        return np.ones(fragment.num_rows, np.bool_) if gone is None else ~gone
+
+    def row_ids(self) -> NDArray[np.uint64]:
+        """Return the row id of each row, in order.
+
+        A row keeps its id for life: that of the fragment it was written to in the upper half, its position there in
+        the lower. Rows that a compaction moved bring theirs along.
+        """
+        return np.concatenate([np.empty(0, np.uint64), *map(self.row_ids_of, self.fragments)])
+
+    def places(self) -> NDArray[np.uint64]:
+        """Return where each row lies: the id of its fragment in the upper half, its position there in the lower.
+
+        It is the row's id, too, unless a compaction has moved the row.
+        """
+        parts = (_own_ids(fragment)[self.live(fragment)] for fragment in self.fragments)
+        return np.concatenate([np.empty(0, np.uint64), *parts])
+
+    def row_ids_of(self, fragment: Fragment) -> NDArray[np.uint64]:
+        """Return the row ids of one fragment's rows, in order."""
+        ids = self._moved_ids(fragment) if fragment.moved else _own_ids(fragment)
+        return ids if fragment.deleted is None else ids[self.live(fragment)]
+
+    def _moved_ids(self, fragment: Fragment) -> NDArray[np.uint64]:
+        place = next(
+            (group, group.fields.index(ROW_ID_FIELD)) for group in fragment.groups if ROW_ID_FIELD in group.fields
+        )
+        opened = self.open_group(place[0].object_id)
+        field = pa.field("row id", pa.uint64())
+        parts = [_verified((opened, place[1]), index, field).to_numpy() for index in range(len(opened.batches))]
+        return np.concatenate([np.empty(0, np.uint64), *parts])
+
+    def _live_batches(self, fragment: Fragment, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        live = self.live(fragment)
+        start = 0
+        for batch in batches:
+            here = live[start : start + batch.num_rows]
+            start += batch.num_rows
+            yield from _keep(batch, here)
 
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
@@ -109,6 +170,18 @@ class FragmentReader:
     def open_group(self, object_id: str) -> OpenObject:
         """Return a mapped file of these fragments."""
         return self._open_all()[object_id]
+
+    def widened(self, group: ColumnGroup) -> dict[int, str]:
+        """Return the columns of a file that read as wider types than they lie there, by position, with these types."""
+        if not self._narrower:
+            return {}
+        stored = self.open_group(group.object_id).batches[0].schema
+        wider = {}
+        for position, field_id in enumerate(group.fields):
+            name = self.names_by_id.get(field_id)
+            if name in self._narrower and stored.field(position).type != self.arrow_schema.field(name).type:
+                wider[position] = str(self.arrow_schema.field(name).type)
+        return wider
 
     def bounds(self, fragment: Fragment, columns: Sequence[str]) -> tuple[Bounds, ...]:
         """Return what the zones say of columns of a fragment, for its manifest entry."""
@@ -171,15 +244,35 @@ class FragmentReader:
         lead = opened[fragment.groups[0].object_id]
         for index, batch in enumerate(lead.batches):
             columns = [
-                null_column(field.type, batch.num_rows) if place is None else _verified(place, index, field)
+                null_column(field.type, batch.num_rows)
+                if place is None
+                else _verified(place, index, field, self._narrower.get(field.name, ()))
                 for field, place in zip(schema, chosen, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _verified(place: tuple[OpenObject, int], batch: int, field: pa.Field) -> pa.Array:
+def _own_ids(fragment: Fragment) -> NDArray[np.uint64]:
+    return np.uint64(fragment.id << _POSITION_BITS) + np.arange(fragment.num_rows, dtype=np.uint64)
+
+
+def _keep(batch: pa.RecordBatch, live: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+    """Yield the live rows of a batch: as slices where deletions are few, else as a copy."""
+    edges = np.flatnonzero(np.diff(live.view(np.int8), prepend=0, append=0))
+    starts, ends = edges[::2], edges[1::2]
+    if len(starts) > 1 and len(starts) * _ROWS_PER_SLICE > batch.num_rows:
+        yield batch.filter(pa.array(live))
+        return
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield batch.slice(start, end - start)
+
+
+def _verified(place: tuple[OpenObject, int], batch: int, field: pa.Field, narrower: Sequence[str] = ()) -> pa.Array:
     opened, position = place
     column = opened.batches[batch].column(position)
+    if column.type != field.type and str(column.type) in narrower:  # written before the column was widened
+        opened.verify(batch, (position,))
+        return cast_exactly(column, field.type, name=field.name)
     if column.type != field.type:  # the file's own schema was damaged: its bytes would read as other values
         raise CorruptObjectError(
             f"Column {field.name!r} of object {opened.record.id} reads as {column.type}, not {field.type}.",

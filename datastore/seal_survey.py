@@ -6,7 +6,7 @@ very same file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -120,6 +120,7 @@ def survey_rows(storage: Storage, dataset: DatasetRecord, rows: Rows, columns: S
         masks = _add_equal_keys(storage, dataset, listed, masks)
     else:
         masks = _add_equal_content(storage, dataset, listed, masks)
+    masks = _add_equal_ids(storage, dataset, listed, masks)
     masks = _add_equal_files(listed, masks)
     return Survey(pages=tuple(pages.values()), masks=masks, places=tuple(_find_places(listed, masks, set(columns))))
 
@@ -134,7 +135,9 @@ def _list_fragments(storage: Storage, dataset: DatasetRecord, pages: Mapping[str
     for schema_id, page_hash in seals.list_page_uses(storage.catalog, dataset.id):
         if schema_id not in schemas:
             schemas[schema_id] = decode_schema(storage.catalog.read_arrow_schema(schema_id))
-        for fragment in pages[page_hash].fragments if page_hash in pages else ():
+        for listed in pages[page_hash].fragments if page_hash in pages else ():
+            # A row that later versions have deleted is there in the earlier ones, and in the files.
+            fragment = replace(listed, deleted=None)
             if (schema_id, fragment.id, fragment.groups) not in seen:
                 seen.add((schema_id, fragment.id, fragment.groups))
                 yield schemas[schema_id], fragment
@@ -230,6 +233,22 @@ def _read_keys(storage: Storage, dataset: DatasetRecord, schema: pa.Schema, frag
 
 def _hash_keys(table: pa.Table) -> NDArray[np.uint64]:
     return hash_rows(table.columns) if table.num_rows else np.empty(0, np.uint64)
+
+
+def _add_equal_ids(
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
+) -> dict[int, Mask]:
+    """Add the rows of other fragments that have the row id of a sealed row: a compaction moved or left them."""
+    once = {fragment.id: (schema, fragment) for schema, fragment in reversed(listed)}
+    if not masks or not any(fragment.moved for _, fragment in once.values()):
+        return dict(masks)
+    ids = {
+        i: FragmentReader(storage, [fragment], schema, repr(dataset.name)).row_ids()
+        for i, (schema, fragment) in once.items()
+    }
+    wanted = np.concatenate([ids[i][mask] for i, mask in masks.items()])
+    found = {i: np.isin(each, wanted) for i, each in ids.items()}
+    return {i: mask | masks.get(i, False) for i, mask in found.items() if mask.any()}
 
 
 def _add_equal_files(listed: Sequence[_Listed], masks: Mapping[int, Mask]) -> dict[int, Mask]:

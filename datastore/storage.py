@@ -10,6 +10,7 @@ from uuid import uuid4
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import sqlite_url
 from foldstore.datastore.catalog.journal import Journal
+from foldstore.datastore.deletion import DeletionCache
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.files import LocalFiles
 from foldstore.datastore.objects import ObjectArea
@@ -43,6 +44,7 @@ class Storage:
     journal: Journal
     engine: Engine
     pages: PageCache
+    deletions: DeletionCache
     clock: Clock = utc_now
     on_step: Callable[[str], None] = field(default=_ignore_step)
 
@@ -108,6 +110,7 @@ def open_storage(
         objects=ObjectArea(root, files),
         journal=Journal(catalog),
         pages=PageCache(catalog),
+        deletions=DeletionCache(catalog),
         engine=engine or Engine(),
         clock=clock,
     )

@@ -5,11 +5,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from foldstore.datastore.add_columns import add_columns
-from foldstore.datastore.append import append, complete_table, with_source
+from foldstore.datastore.add_columns import AddColumns
+from foldstore.datastore.append import Append, complete_table, with_source
 from foldstore.datastore.arrow_schema import plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
-from foldstore.datastore.commit import CommitOptions, load_head
+from foldstore.datastore.commit import CommitOptions, commit_steps, load_head
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
 from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
@@ -150,7 +150,7 @@ class Dataset:
         """
         source = open_source(data, self._known_columns(), **read_options)
         options = with_source(self._options(message, author, properties, idempotency_key, progress), source)
-        record = append(self._storage, self._record, source, options=options, gate=self._gate, order_by=order_by)
+        record = commit_steps(self._storage, self._record, [Append(source, order_by)], options=options, gate=self._gate)
         return Version(self._storage, self._record, record)
 
     def add_columns(
@@ -171,7 +171,7 @@ class Dataset:
             When an expression is not allowed, or fails on a row.
         """
         options = self._options(message, author, None, None, progress)
-        record = add_columns(self._storage, self._record, expressions, options=options, gate=self._gate)
+        record = commit_steps(self._storage, self._record, [AddColumns(expressions)], options=options, gate=self._gate)
         return Version(self._storage, self._record, record)
 
     def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:

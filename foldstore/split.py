@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.catalog.records import DatasetRecord, Document
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, UsageError, did_you_mean
@@ -20,7 +21,7 @@ from foldstore.types import format_time
 from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
 from foldstore.views.splits.report import SplitReport, report_split
-from foldstore.views.splits.split import PART_CODES, SplitSpec
+from foldstore.views.splits.split import PART_CODES, UNASSIGNED, SplitSpec
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class SplitPart:
 
     @property
     def masks(self) -> Mapping[int, Mask]:
-        """Which rows of each fragment, by fragment id, belong to the part."""
+        """Which rows of each fragment's files, by fragment id, belong to the part; deleted rows do not."""
         return self._masks
 
     @property
@@ -116,9 +117,9 @@ class SplitPart:
             mask = self._masks.get(fragment.id)
             if mask is None or not mask.any():
                 continue
-            start = 0
+            start, here = 0, mask[self._base.rows.live(fragment)]
             for batch in self._base.rows.restricted([fragment]).batches(columns):
-                chosen = mask[start : start + batch.num_rows]
+                chosen = here[start : start + batch.num_rows]
                 start += batch.num_rows
                 if chosen.all():
                     yield batch
@@ -164,7 +165,7 @@ class Split:
         self._assignment = assignment
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{part} {self._assignment.count(part):,}" for part in PARTS)
+        sizes = ", ".join(f"{part} {self.part(part).num_rows:,}" for part in PARTS)
         return f"<Split {self._base.address}#{self.name}: {sizes}>"
 
     @property
@@ -194,7 +195,11 @@ class Split:
 
     def part(self, name: str) -> SplitPart:
         """Return a part by name."""
-        masks = {int(members.fragment): members.mask(name) for members in self._assignment.fragments}
+        known = {fragment.id: fragment for fragment in self._base.rows.fragments}
+        masks = {
+            int(members.fragment): members.mask(name) & self._base.rows.live(known[int(members.fragment)])
+            for members in self._assignment.fragments
+        }
         return SplitPart(self._storage, self._base, self.name, name, masks)
 
     def report(
@@ -215,7 +220,9 @@ class Split:
         needed = [*columns, *group_by, *self.spec.columns(), *([moment] if moment else [])]
         rows = self._base.rows.restricted(self._covered())
         table = rows.to_table(list(dict.fromkeys(needed)))
-        return report_split(self.spec, self._assignment.parts(), table, columns=columns, group_by=group_by, time=moment)
+        live = np.concatenate([np.empty(0, np.bool_), *map(rows.live, rows.fragments)])
+        parts = self._assignment.parts()[live]
+        return report_split(self.spec, parts, table, columns=columns, group_by=group_by, time=moment)
 
     def _covered(self) -> list[Any]:
         known = {fragment.id: fragment for fragment in self._base.rows.fragments}
@@ -262,8 +269,11 @@ def adopt_split(storage: Storage, base: Base, name: str, sizes: Mapping[str, int
     codes = np.concatenate([np.empty(0, np.uint8), *parts])
     members, start = [], 0
     for fragment in base.rows.fragments:
-        members.append(FragmentMembers.from_parts(str(fragment.id), codes[start : start + fragment.num_rows]))
-        start += fragment.num_rows
+        live = base.rows.live(fragment)
+        here = np.full(fragment.num_rows, UNASSIGNED, np.uint8)
+        here[live] = codes[start : start + fragment.live_rows]
+        members.append(FragmentMembers.from_parts(str(fragment.id), here))
+        start += fragment.live_rows
     assignment = SplitAssignment(spec, tuple(members))
     try:
         _keep(storage, base, assignment, (), author, after=0)
@@ -293,11 +303,10 @@ def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split
         if document is None:
             raise _no_split(storage, base, name)
         assignment = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
-        placed = {members.fragment for members in assignment.fragments}
         predicates = document.body["where"]
-        fresh = _read_fragments(storage, base, assignment.spec, predicates, known=placed)
-        if fresh:
-            assignment = extend_split(assignment, fresh)
+        extended = _extend(storage, base, assignment, predicates)
+        if extended is not None:
+            assignment = extended
             try:
                 _keep(storage, base, assignment, predicates, author, after=document.version)
             except ConflictError:
@@ -306,6 +315,49 @@ def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split
         seen = tuple(members for members in assignment.fragments if members.fragment in here)
         return Split(storage, base, SplitAssignment(assignment.spec, seen, assignment.remembered))
     raise ConflictError(f"The split {name!r} is changing too fast.", retry=True, hint="Try again.")
+
+
+def _extend(
+    storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str]
+) -> SplitAssignment | None:
+    """Place the rows that the split has not seen; rows that a compaction moved stay where they were."""
+    placed = {members.fragment: members for members in assignment.fragments}
+    moved = {
+        str(fragment.id): _parts_of_moved(base, fragment, placed)
+        for fragment in base.rows.fragments
+        if fragment.moved and str(fragment.id) not in placed
+    }
+    fresh = _read_fragments(storage, base, assignment.spec, predicates, known=set(placed), settled=moved)
+    if not fresh:
+        return None
+    extended = extend_split(assignment, fresh)
+    if not moved:
+        return extended
+    members = tuple(
+        _with_settled(each, moved[each.fragment]) if each.fragment in moved else each for each in extended.fragments
+    )
+    return SplitAssignment(extended.spec, members, extended.remembered)
+
+
+# For each row of a moved fragment, the part that it has had, and whether it has had one.
+_Settled = tuple[NDArray[np.uint8], Mask]
+
+
+def _parts_of_moved(base: Base, fragment: Fragment, placed: Mapping[str, FragmentMembers]) -> _Settled:
+    ids = base.rows.restricted([replace(fragment, deleted=None)]).row_ids()
+    origins, positions = ids >> np.uint64(32), (ids & np.uint64(2**32 - 1)).astype(np.int64)
+    parts, known = np.full(len(ids), UNASSIGNED, np.uint8), np.zeros(len(ids), np.bool_)
+    for origin in np.unique(origins).tolist():
+        members = placed.get(str(origin))
+        if members is not None:
+            here = origins == origin
+            parts[here], known[here] = members.parts()[positions[here]], True
+    return parts, known
+
+
+def _with_settled(members: FragmentMembers, settled: _Settled) -> FragmentMembers:
+    parts, known = settled
+    return FragmentMembers.from_parts(members.fragment, np.where(known, parts, members.parts()))
 
 
 def _no_split(storage: Storage, base: Base, name: str) -> NotFoundError:
@@ -331,15 +383,26 @@ def _make_spec(base: Base, name: str, how: Mapping[str, Any]) -> SplitSpec:
 
 
 def _read_fragments(
-    storage: Storage, base: Base, spec: SplitSpec, predicates: Sequence[str], known: Sequence[str] | set[str]
+    storage: Storage,
+    base: Base,
+    spec: SplitSpec,
+    predicates: Sequence[str],
+    known: Sequence[str] | set[str],
+    settled: Mapping[str, _Settled] | None = None,
 ) -> list[FragmentRows]:
+    """Read what places rows: all rows of the fragments' files, and a mask of those that are to be placed."""
     found = []
     for fragment in base.rows.fragments:
         if str(fragment.id) in known:
             continue
-        rows = base.rows.restricted([fragment])
-        table = rows.to_table(spec.columns())
-        found.append(FragmentRows(str(fragment.id), table, _select(storage, rows, predicates)))
+        rows = base.rows.restricted([replace(fragment, deleted=None)])
+        chosen = _select(storage, rows, predicates)
+        for other in (
+            base.rows.live(fragment) if fragment.deleted else None,
+            ~settled[str(fragment.id)][1] if settled and str(fragment.id) in settled else None,
+        ):
+            chosen = other if chosen is None else chosen if other is None else chosen & other
+        found.append(FragmentRows(str(fragment.id), rows.to_table(spec.columns()), chosen))
     return found
 
 

@@ -19,7 +19,18 @@ class Operation(StrEnum):
 
     CREATE = "create"
     APPEND = "append"
+    OVERWRITE = "overwrite"
+    UPSERT = "upsert"
+    DELETE = "delete"
     ADD_COLUMNS = "add_columns"
+    DROP_COLUMNS = "drop_columns"
+    RENAME_COLUMNS = "rename_columns"
+    WIDEN_COLUMNS = "widen_columns"
+    RESTORE = "restore"
+    COMPACT = "compact"
+    MERGE = "merge"
+    TRIM = "trim"
+    TRANSACTION = "transaction"
 
 
 class Severity(StrEnum):

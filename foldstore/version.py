@@ -291,7 +291,7 @@ class Version:
         return self._whole if rows == "all" else self._whole.restricted(self._added())
 
     def _added(self) -> list[Fragment]:
-        if self._record.operation is not Operation.APPEND or self._record.parent_id is None:
+        if self._record.operation not in (Operation.APPEND, Operation.UPSERT) or self._record.parent_id is None:
             return list(self._reader().fragments)
         parent = self._parent_fragments()
         return [fragment for fragment in self._reader().fragments if fragment.id not in parent]

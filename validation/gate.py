@@ -3,7 +3,7 @@
 from foldstore.datastore.catalog.records import Basis, DatasetRecord
 from foldstore.datastore.gate import Candidate, Decision
 from foldstore.datastore.storage import Storage
-from foldstore.types import Operation, Status, format_time
+from foldstore.types import Status, format_time
 from foldstore.validation.check import validate
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.schema_history import find_basis, read_schema
@@ -27,12 +27,11 @@ class SchemaGate:
         """Validate the candidate; its report is kept with the version whatever the outcome."""
         basis = self.find_basis(candidate.dataset)
         schema = read_schema(self._storage.catalog, basis)
-        appended = candidate.operation is Operation.APPEND
         subject = FragmentSubject(
             self._storage,
             candidate.added,
             f"{candidate.dataset.name} (candidate)",
-            before=candidate.before if appended else None,
+            before=candidate.before,
         )
         report = validate(subject, schema, created_at=format_time(self._storage.clock()))
         return Decision(Status.PUBLISHED if report.passed else Status.QUARANTINED, basis, report.to_dict())

@@ -15,7 +15,14 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog, move_ref
 from foldstore.datastore.catalog.decoding import to_version
 from foldstore.datastore.catalog.journal import Journal
-from foldstore.datastore.catalog.records import Basis, ObjectRecord, PageRecord, RefRecord, VersionRecord
+from foldstore.datastore.catalog.records import (
+    Basis,
+    DeletionRecord,
+    ObjectRecord,
+    PageRecord,
+    RefRecord,
+    VersionRecord,
+)
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.errors import ConflictError
 from foldstore.types import Clock, Status, format_time
@@ -40,6 +47,7 @@ class Flip:
     new_pages: Sequence[PageRecord]
     head: RefRecord
     basis: Basis
+    deletions: Sequence[DeletionRecord] = ()
     report: dict[str, Any] | None = None
 
 
@@ -193,6 +201,7 @@ def _insert_version(connection: sa.Connection, change: Flip, version: VersionRec
     values = asdict(version)
     values["properties"] = canonical_json(values["properties"])
     connection.execute(sa.insert(t.version).values(**values))
+    insert_deletions(connection, change.deletions)
     insert_pages(connection, change.new_pages)
     if change.page_hashes:
         rows = [{"version_id": version.id, "position": n, "page_hash": h} for n, h in enumerate(change.page_hashes)]
@@ -207,12 +216,25 @@ def insert_pages(connection: sa.Connection, pages: Sequence[PageRecord]) -> None
     if fresh:
         connection.execute(sa.insert(t.page), [_page_row(page) for page in fresh])
         links = [{"page_hash": page.hash, "object_id": i} for page in fresh for i in page.objects]
-        connection.execute(sa.insert(t.page_object), links)
+        if links:
+            connection.execute(sa.insert(t.page_object), links)
+        bitmaps = [{"page_hash": page.hash, "deletion_hash": name} for page in fresh for name in page.deletions]
+        if bitmaps:
+            connection.execute(sa.insert(t.page_deletion), bitmaps)
+
+
+def insert_deletions(connection: sa.Connection, deletions: Sequence[DeletionRecord]) -> None:
+    """Add bitmaps of deleted rows inside an open write transaction; those that are there stay."""
+    new = [each.hash for each in deletions]
+    known = {row.hash for row in connection.execute(sa.select(t.deletion.c.hash).where(t.deletion.c.hash.in_(new)))}
+    fresh = [asdict(each) for each in deletions if each.hash not in known]
+    if fresh:
+        connection.execute(sa.insert(t.deletion), fresh)
 
 
 def _page_row(page: PageRecord) -> dict[str, Any]:
     row = asdict(page)
-    del row["objects"]
+    del row["objects"], row["deletions"]
     return row
 
 
@@ -222,5 +244,5 @@ def _enliven(connection: sa.Connection, object_ids: set[str]) -> None:
 
 
 def _log_move(connection: sa.Connection, journal: Journal, head: RefRecord, version: VersionRecord) -> None:
-    body = {"ref": head.name, "from": head.version_id, "to": version.id, "number": version.number}
+    body = {"ref": head.name, "kind": head.kind, "from": head.version_id, "to": version.id, "number": version.number}
     journal.append(connection, f"refs/{version.dataset_id}", body, actor=version.author, created_at=version.created_at)

@@ -61,13 +61,23 @@ class ObjectRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRecord:
-    """An encoded manifest page and the objects that it names."""
+    """An encoded manifest page, and the objects and the bitmaps of deleted rows that it names."""
 
     hash: str
     encoded: bytes = field(repr=False)
     num_fragments: int
     num_rows: int
     objects: tuple[str, ...]
+    deletions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionRecord:
+    """An encoded bitmap of deleted rows."""
+
+    hash: str
+    encoded: bytes = field(repr=False)
+    num_deleted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 import foldstore
-from foldstore.datastore.add_columns import add_columns
-from foldstore.datastore.append import append
+from foldstore.datastore.add_columns import AddColumns
+from foldstore.datastore.append import Append
 from foldstore.datastore.catalog import commits
-from foldstore.datastore.commit import CommitOptions
+from foldstore.datastore.commit import CommitOptions, commit_steps
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import open_storage
@@ -26,8 +26,8 @@ WRITER = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from foldstore.datastore.append import append
-from foldstore.datastore.commit import CommitOptions
+from foldstore.datastore.append import Append
+from foldstore.datastore.commit import CommitOptions, commit_steps
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import open_storage
@@ -38,14 +38,15 @@ def stop(step):
 
 storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
 dataset = storage.catalog.find_dataset("numbers")
-append(storage, dataset, open_source({"id": [3, 4]}), options=CommitOptions(author="victim"), gate=OpenGate())
+steps = [Append(open_source({"id": [3, 4]}))]
+commit_steps(storage, dataset, steps, options=CommitOptions(author="victim"), gate=OpenGate())
 print("acknowledged")
 """
 
 
 def _write(storage, dataset, ids, author="tester", **more):
-    source = open_source({"id": ids})
-    return append(storage, dataset, source, options=CommitOptions(author=author, **more), gate=OpenGate())
+    steps = [Append(open_source({"id": ids}))]
+    return commit_steps(storage, dataset, steps, options=CommitOptions(author=author, **more), gate=OpenGate())
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_an_append_onto_a_column_added_meanwhile_names_the_winner(folder):
     from dataclasses import replace
 
     with pytest.raises(
-        ConflictError, match=r"Version 2 of 'numbers' was committed by winner \(add_columns\)"
+        ConflictError, match=r"append on 'numbers' lost to numbers@2 \(add_columns by winner\)"
     ) as caught:
         _write(replace(storage, on_step=meddle), dataset, [2])
     assert caught.value.retry
@@ -245,7 +246,13 @@ def test_add_columns_stages_nothing_when_an_expression_fails(folder):
         store.create_dataset("texts").append({"t": ["1", "x"]})
     dataset = storage.catalog.find_dataset("texts")
     with pytest.raises(foldstore.FoldstoreError, match="n"):
-        add_columns(storage, dataset, {"n": "t::INTEGER"}, options=CommitOptions(author="t"), gate=OpenGate())
+        commit_steps(
+            storage,
+            dataset,
+            [AddColumns({"n": "t::INTEGER"})],
+            options=CommitOptions(author="t"),
+            gate=OpenGate(),
+        )
     assert len(storage.catalog.list_versions(dataset.id)) == 1
     assert not list(Path(folder, "staging").iterdir())
 

@@ -280,8 +280,8 @@ def test_new_columns_are_computed_from_nulls_and_appends_go_on(folder, storage):
 
 
 def test_an_append_that_began_before_the_seal_builds_on_the_nulls(folder, storage, trips):
-    from foldstore.datastore.append import append
-    from foldstore.datastore.commit import CommitOptions
+    from foldstore.datastore.append import Append
+    from foldstore.datastore.commit import CommitOptions, commit_steps
     from foldstore.datastore.gate import OpenGate
     from foldstore.datastore.ingest.source import open_source
 
@@ -296,7 +296,7 @@ def test_an_append_that_began_before_the_seal_builds_on_the_nulls(folder, storag
 
     source = open_source(_rows(first=300))
     slow = replace(storage, on_step=meddle)
-    version = append(slow, dataset, source, options=CommitOptions(author="t"), gate=OpenGate())
+    version = commit_steps(slow, dataset, [Append(source)], options=CommitOptions(author="t"), gate=OpenGate())
     assert version.number == 2
     with foldstore.connect(folder) as fresh:
         assert fresh.dataset("loose").latest.to_arrow(["label"])["label"].null_count == 50

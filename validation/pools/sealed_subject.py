@@ -1,7 +1,7 @@
 """The rows that a pool is made of: read before they are sealed, named by digests, measured for leaks by order."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,9 +24,9 @@ Digests = NDArray[np.uint64]
 
 
 def open_version(storage: Storage, dataset: DatasetRecord, version: VersionRecord) -> FragmentReader:
-    """Return a reader of a version's rows."""
+    """Return a reader of the rows in a version's files; masks say which of them are meant."""
     pages = [decode_page(*row) for row in seals.list_version_pages(storage.catalog, version.id)]
-    fragments: list[Fragment] = [fragment for page in pages for fragment in page.fragments]
+    fragments: list[Fragment] = [replace(fragment, deleted=None) for page in pages for fragment in page.fragments]
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
     return FragmentReader(storage, fragments, schema, f"{dataset.name}@{version.number}")
 
