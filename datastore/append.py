@@ -4,14 +4,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import conform_batch, encode_schema, plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.column_plan import ColumnPlan, plan_columns
-from foldstore.datastore.commit import CommitOptions, Transaction, load_head
+from foldstore.datastore.commit import Transaction, load_head
 from foldstore.datastore.draft import Draft
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import cast_exactly, same_values
@@ -25,6 +25,29 @@ from foldstore.errors import ConflictError, SchemaMismatchError
 from foldstore.types import Operation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How incoming rows are fitted to a dataset's columns.
+
+    Attributes
+    ----------
+    order_by : sequence of str
+        Columns to sort the rows by first.
+    evolve : bool
+        Whether new columns are added, and missing ones read as null.
+    replaces : bool
+        Whether the rows take the place of all others: the columns are then those that they bring.
+    """
+
+    order_by: Sequence[str] = ()
+    evolve: bool = False
+    replaces: bool = False
+
+
+# Rows that must bring every column, as they come.
+AS_THEY_COME: Final = Fit()
+
+
 class Append:
     """The step that puts the rows of a source behind those that are there.
 
@@ -32,16 +55,16 @@ class Append:
     ----------
     source : BatchSource
         The rows; they are read once.
-    order_by : sequence of str
-        Columns to sort them by first.
+    fit : Fit
+        How they become the dataset's.
     """
 
     operation: ClassVar = Operation.APPEND
     replays: ClassVar = True
 
-    def __init__(self, source: BatchSource, order_by: Sequence[str] = ()) -> None:
+    def __init__(self, source: BatchSource, fit: Fit = AS_THEY_COME) -> None:
         self._source = source
-        self._order_by = order_by
+        self._fit = fit
         self._written: WrittenRows | None = None
 
     def apply(self, draft: Draft, transaction: Transaction) -> Draft:
@@ -55,7 +78,7 @@ class Append:
             When they were written for other columns than there are now.
         """
         if self._written is None:
-            self._written = write_rows(transaction, draft, self._source, self._order_by)
+            self._written = write_rows(transaction, draft, self._source, self._fit)
         return self._written.put_on(draft).with_fragments(*self._written.fragments)
 
 
@@ -90,27 +113,29 @@ class WrittenRows:
         return replace(draft, schema=self.schema, next_field=max(self.next_field, draft.next_field))
 
 
-def write_rows(
-    transaction: Transaction,
-    draft: Draft,
-    source: BatchSource,
-    order_by: Sequence[str] = (),
-    *,
-    judged: bool | None = None,
-) -> WrittenRows:
+def write_rows(transaction: Transaction, draft: Draft, source: BatchSource, fit: Fit = AS_THEY_COME) -> WrittenRows:
     """Fit rows to the columns of a draft, write and publish them as fragments that no version lists yet."""
-    storage, dataset, progress = transaction.storage, transaction.dataset, transaction.options.progress
-    judged = transaction.judged if judged is None else judged
-    aside = transaction.new_path().with_suffix(".arrows")
-    plan, source = _plan(storage.engine, dataset, draft, source, judged=judged, aside=aside)
-    check_order(order_by, plan.written)
-    batches = _complete(storage.engine, plan, source)
-    if order_by:
-        batches = sort_batches(batches, plan.written, order_by)
+    storage, progress = transaction.storage, transaction.options.progress
+    plan, batches = fitted_batches(transaction, draft, source, fit)
     counted = (lambda done, _all: progress(done, source.num_rows)) if progress else None
     staged = write_fragments(storage.objects.files, transaction.new_folder(), plan.written, batches, counted)
     fragments = transaction.publish_fragments(staged, plan.written)
-    return WrittenRows(draft.schema_id, plan.schema, plan.next_field, fragments)
+    # Whatever replaces all rows has the columns that it brings; a gate is shown those that are missing.
+    schema = plan.written if fit.replaces and not transaction.judged else plan.schema
+    return WrittenRows(draft.schema_id, schema, plan.next_field, fragments)
+
+
+def fitted_batches(
+    transaction: Transaction, draft: Draft, source: BatchSource, fit: Fit = AS_THEY_COME
+) -> tuple[ColumnPlan, Iterator[pa.RecordBatch]]:
+    """Return how a source's columns become the dataset's, and its rows as they will be written."""
+    engine = transaction.storage.engine
+    aside = transaction.new_path().with_suffix(".arrows")
+    judged = transaction.judged or fit.replaces
+    plan, source = _plan(engine, transaction.dataset, draft, source, judged=judged, aside=aside, evolve=fit.evolve)
+    check_order(fit.order_by, plan.written)
+    batches = _complete(engine, plan, source)
+    return plan, sort_batches(batches, plan.written, fit.order_by) if fit.order_by else batches
 
 
 def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource) -> pa.Table:
@@ -121,14 +146,21 @@ def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource
 
 
 def _plan(
-    engine: Engine, dataset: DatasetRecord, draft: Draft, source: BatchSource, *, judged: bool, aside: Path | None
+    engine: Engine,
+    dataset: DatasetRecord,
+    draft: Draft,
+    source: BatchSource,
+    *,
+    judged: bool,
+    aside: Path | None,
+    evolve: bool = False,
 ) -> tuple[ColumnPlan, BatchSource]:
     """Plan the columns; where a gate judges, look first which values fit the dataset's types.
 
     Types alone do not say whether a double fits an integer. The rows are put aside while that is looked at,
     so that a column that does not fit reaches the gate as what it is; a source is read once.
     """
-    plan = plan_columns(engine, dataset, draft, source.schema, judged=judged)
+    plan = plan_columns(engine, dataset, draft, source.schema, judged=judged, evolve=evolve)
     wanted = {n: plan.schema.field(n).type for n in plan.given} if judged and draft.schema is not None else {}
     doubtful = {n: kind for n, kind in wanted.items() if may_not_fit(source.schema.field(n).type, kind)}
     if not doubtful:
@@ -136,7 +168,7 @@ def _plan(
     source, unfit = spool(source, doubtful, aside)
     if not unfit:
         return plan, source
-    return plan_columns(engine, dataset, draft, source.schema, judged=judged, unfit=unfit), source
+    return plan_columns(engine, dataset, draft, source.schema, judged=judged, evolve=evolve, unfit=unfit), source
 
 
 def _complete(engine: Engine, plan: ColumnPlan, source: BatchSource) -> Iterator[pa.RecordBatch]:
@@ -175,8 +207,3 @@ def _agree(given: pa.Array, computed: pa.Array) -> bool:
         return same_values(cast_exactly(given, computed.type, name=""), computed)
     except SchemaMismatchError:
         return False
-
-
-def with_source(options: CommitOptions, source: BatchSource) -> CommitOptions:
-    """Return the options with the source's description among the version's properties."""
-    return replace(options, properties={**options.properties, "source": dict(source.description)})

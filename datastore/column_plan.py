@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
@@ -18,6 +19,8 @@ from foldstore.datastore.draft import Draft
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import can_cast
 from foldstore.errors import SchemaMismatchError, column_not_found, did_you_mean
+
+_MOST_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ def plan_columns(
     incoming: pa.Schema,
     *,
     judged: bool,
+    evolve: bool = False,
     unfit: frozenset[str] = frozenset(),
 ) -> ColumnPlan:
     """Decide how incoming columns become the dataset's.
@@ -65,6 +69,8 @@ def plan_columns(
     ----------
     judged : bool
         Whether a gate will judge the version: then missing, new and ill-typed columns are let through to it.
+    evolve : bool
+        Whether new columns are added to the dataset's, and missing ones read as null.
     unfit : frozenset of str
         Columns with values that do not fit the dataset's type although others of their type would; they too
         are let through, as what they are.
@@ -73,7 +79,7 @@ def plan_columns(
     plain = storage_schema(incoming)
     if draft.schema is None:
         return _first_plan(engine, dataset, plain)
-    return _next_plan(engine, dataset, draft, plain, judged=judged, unfit=unfit)
+    return _next_plan(engine, dataset, draft, plain, judged=judged, evolve=evolve, unfit=unfit)
 
 
 def _first_plan(engine: Engine, dataset: DatasetRecord, incoming: pa.Schema) -> ColumnPlan:
@@ -89,14 +95,24 @@ def _first_plan(engine: Engine, dataset: DatasetRecord, incoming: pa.Schema) -> 
 
 
 def _next_plan(
-    engine: Engine, dataset: DatasetRecord, draft: Draft, incoming: pa.Schema, *, judged: bool, unfit: frozenset[str]
+    engine: Engine,
+    dataset: DatasetRecord,
+    draft: Draft,
+    incoming: pa.Schema,
+    *,
+    judged: bool,
+    evolve: bool,
+    unfit: frozenset[str],
 ) -> ColumnPlan:
     assert draft.schema is not None  # noqa: S101  # the caller looked
     known, expressions = plain_schema(draft.schema), expressions_of(draft.schema)
     new = [name for name in incoming.names if name not in known.names]
     absent = [name for name in known.names if name not in incoming.names and name not in expressions]
     if not judged:
-        _refuse_other_columns(dataset, known, new, absent)
+        _refuse_differences(dataset, known, incoming, new=[] if evolve else new, absent=[] if evolve else absent)
+    for name in (*dataset.key, *([dataset.event_time] if dataset.event_time else [])):
+        if name in absent and not judged:
+            raise column_not_found(name, incoming.names, where=f"the data, but {dataset.name!r} needs it")
     settled = {
         f.name: f if f.name in expressions else _settle_type(dataset, f, incoming, judged=judged, unfit=unfit)
         for f in known
@@ -134,21 +150,46 @@ def _named(dataset: DatasetRecord) -> Callable[[str], str]:
     return lambda name: f"derived column {name!r} of {dataset.name!r}"
 
 
-def _refuse_other_columns(dataset: DatasetRecord, known: pa.Schema, new: list[str], absent: list[str]) -> None:
-    if new:
-        raise SchemaMismatchError(
-            f"{dataset.name!r} has no column {new[0]!r}.",
-            hint=f"{did_you_mean(new[0], known.names)} Drop it, or add it with add_columns().",
-            code="column-new",
-            columns=new,
-        )
-    if absent:
-        raise SchemaMismatchError(
-            f"The data has no column {absent[0]!r}, which {dataset.name!r} has.",
-            hint="Bring every column (nulls are fine).",
-            code="column-missing",
-            columns=absent,
-        )
+def _refuse_differences(
+    dataset: DatasetRecord, known: pa.Schema, incoming: pa.Schema, *, new: list[str], absent: list[str]
+) -> None:
+    """Refuse columns that do not fit, naming each of them at once."""
+    other = [
+        field.name
+        for field in known
+        if field.name in incoming.names
+        and not pa.types.is_null(field.type)
+        and not can_cast(incoming.field(field.name).type, field.type)
+    ]
+    if not (new or absent or other):
+        return
+    said = [f"no column {name!r} there" for name in new[:_MOST_SHOWN]]
+    said += [f"column {name!r} is missing" for name in absent[:_MOST_SHOWN]]
+    said += [
+        f"column {name!r} comes as {incoming.field(name).type}, not {known.field(name).type}"
+        for name in other[:_MOST_SHOWN]
+    ]
+    total = len(new) + len(absent) + len(other)
+    more = f"; {total - len(said)} more" if total > len(said) else ""
+    meant = did_you_mean(new[0], known.names) + " " if new else ""
+    raise SchemaMismatchError(
+        f"The data does not fit {dataset.name!r}: {'; '.join(said)}{more}.",
+        hint=f"{meant}{_offer(new, absent, other)}",
+        code="type-mismatch" if other else "column-new" if new else "column-missing",
+        columns=[*new, *absent, *other],
+        new=new,
+        missing=absent,
+        other_types={name: [str(incoming.field(name).type), str(known.field(name).type)] for name in other},
+    )
+
+
+def _offer(new: list[str], absent: list[str], other: list[str]) -> str:
+    ways = []
+    if new or absent:
+        ways.append("evolve=True adds new columns and fills missing ones with null.")
+    if other:
+        ways.append("Cast such columns before, or widen the dataset's with widen_columns().")
+    return " ".join([*ways, "With a schema set, such data is quarantined with a report."])
 
 
 def _settle_type(

@@ -149,6 +149,7 @@ class Transaction:
         self._steps: list[Step] = []
         self._committed = False
         self._files = 0
+        self._notes: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         base = self.head.version.id if self.head.version else None
@@ -191,6 +192,10 @@ class Transaction:
         """Do one more step."""
         self.draft = step.apply(self.draft, self)
         self._steps.append(step)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a fact about what was done among the version's properties."""
+        self._notes[name] = value
 
     def new_path(self) -> Path:
         """Return the name of a new file in the staging folder."""
@@ -274,11 +279,14 @@ class Transaction:
     def _judge(self) -> Decision:
         if self.operation in _NEUTRAL:
             return Decision(Status.PUBLISHED, self.basis)
-        new, old = self._new_rows(), self._old_rows()
+        new = self._new_rows()
+        # An upsert has looked for its keys among the old rows already, and taken those out.
+        old = self._reader(()) if self.operation is Operation.UPSERT else self._old_rows()
         # Quarantined rows can be read: those that repeat sealed ones would show what is sealed.
         refuse_sealed_keys(self.storage, self.dataset, new)
         if not self.basis.is_set:
-            check_keys(self.dataset, new, old)
+            if self.operation is not Operation.RESTORE:
+                check_keys(self.dataset, new, old)
             return Decision(Status.PUBLISHED, self.basis)
         if not self._adds_only:
             new, old = self._reader(self.draft.fragments), self._reader(())
@@ -319,7 +327,7 @@ class Transaction:
         return self._flip_once(request)
 
     def _describe(self, status: Status, schema_id: str) -> VersionRecord:
-        properties = dict(self.options.properties)
+        properties = {**self.options.properties, **self._notes}
         if self.operation is Operation.TRANSACTION:
             properties["operations"] = [str(step.operation) for step in self._steps]
         return VersionRecord(

@@ -104,6 +104,25 @@ class FragmentReader:
             batches = self._fragment_batches(fragment, schema, opened)
             yield from batches if fragment.deleted is None else self._live_batches(fragment, batches)
 
+    def batches_at(
+        self, positions: NDArray[np.int64], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield copies of some rows of the one fragment there is, batch by batch; positions are ascending.
+
+        A batch without any of them is neither verified nor read.
+        """
+        schema = self.project(columns)
+        opened = self._open_all()
+        (fragment,) = self.fragments
+        lead = opened[fragment.groups[0].object_id]
+        start, place = 0, 0
+        for index, batch in enumerate(lead.batches):
+            end = int(np.searchsorted(positions, start + batch.num_rows))
+            if end > place:
+                rows = pa.array(positions[place:end] - start)
+                yield self._one_batch(fragment, schema, opened, index, batch.num_rows).take(rows)
+            start, place = start + batch.num_rows, end
+
     def with_deleted(self) -> "FragmentReader":
         """Return a reader of all rows of the files, those that were deleted too."""
         return self.restricted([replace(fragment, deleted=None) for fragment in self.fragments])
@@ -235,21 +254,31 @@ class FragmentReader:
     def _fragment_batches(
         self, fragment: Fragment, schema: pa.Schema, opened: Mapping[str, OpenObject]
     ) -> Iterator[pa.RecordBatch]:
+        lead = opened[fragment.groups[0].object_id]
+        for index, batch in enumerate(lead.batches):
+            yield self._one_batch(fragment, schema, opened, index, batch.num_rows)
+
+    def _one_batch(
+        self,
+        fragment: Fragment,
+        schema: pa.Schema,
+        opened: Mapping[str, OpenObject],
+        index: int,
+        num_rows: int,
+    ) -> pa.RecordBatch:
         places = {
             field_id: (opened[group.object_id], position)
             for group in fragment.groups
             for position, field_id in enumerate(group.fields)
         }
         chosen = [places.get(self._ids[name]) for name in schema.names]
-        lead = opened[fragment.groups[0].object_id]
-        for index, batch in enumerate(lead.batches):
-            columns = [
-                null_column(field.type, batch.num_rows)
-                if place is None
-                else _verified(place, index, field, self._narrower.get(field.name, ()))
-                for field, place in zip(schema, chosen, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        columns = [
+            null_column(field.type, num_rows)
+            if place is None
+            else _verified(place, index, field, self._narrower.get(field.name, ()))
+            for field, place in zip(schema, chosen, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _own_ids(fragment: Fragment) -> NDArray[np.uint64]:

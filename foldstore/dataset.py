@@ -1,20 +1,21 @@
 """The handle of a dataset: a named line of versions, written and looked up."""
 
-from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from foldstore.datastore.add_columns import AddColumns
-from foldstore.datastore.append import Append, complete_table, with_source
+from foldstore.dataset_refs import DatasetRefs
+from foldstore.dataset_writing import DatasetWriting
+from foldstore.datastore.append import complete_table
 from foldstore.datastore.arrow_schema import plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
-from foldstore.datastore.commit import CommitOptions, commit_steps, load_head
+from foldstore.datastore.commit import load_head
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
 from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
-from foldstore.names import LATEST, Address, parse_address
-from foldstore.types import Progress, format_time
+from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
+from foldstore.types import format_time, parse_time
 from foldstore.validation.check import validate
 from foldstore.validation.gate import SchemaGate
 from foldstore.validation.report import Report
@@ -24,7 +25,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset:
+class Dataset(DatasetRefs, DatasetWriting):
     """A named line of versions with an optional key and event time.
 
     Examples
@@ -40,15 +41,17 @@ class Dataset:
     ['id', 'age']
     """
 
-    def __init__(self, storage: Storage, record: DatasetRecord, author: str) -> None:
+    def __init__(self, storage: Storage, record: DatasetRecord, author: str, branch: str = MAIN_BRANCH) -> None:
         self._storage = storage
         self._record = record
         self._author = author
+        self._branch = branch
         self._gate = SchemaGate(storage)
 
     def __repr__(self) -> str:
         key = f", key {'+'.join(self.key)}" if self.key else ""
-        return f"<Dataset {self.name!r}{key}>"
+        branch = f", branch {self._branch!r}" if self._branch != MAIN_BRANCH else ""
+        return f"<Dataset {self.name!r}{key}{branch}>"
 
     @property
     def name(self) -> str:
@@ -72,7 +75,7 @@ class Dataset:
 
     @property
     def latest(self) -> Version:
-        """The newest published version.
+        """The newest published version; on a branch's handle, that of the branch.
 
         Raises
         ------
@@ -100,79 +103,47 @@ class Dataset:
             raise NotFoundError(
                 f"There is no version {address}.", hint=self._say_what_exists(address), address=str(address)
             )
-        return Version(self._storage, self._record, found)
+        return self._to_version(found)
 
-    def versions(self) -> list[Version]:
-        """List all versions, oldest first, the quarantined ones included."""
-        return [Version(self._storage, self._record, v) for v in self._storage.catalog.list_versions(self._record.id)]
-
-    def append(
-        self,
-        data: Any,
-        *,
-        order_by: Sequence[str] = (),
-        message: str = "",
-        author: str | None = None,
-        properties: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-        progress: Progress | None = None,
-        **read_options: Any,
-    ) -> Version:
-        """Commit more rows as a new version.
-
-        With a schema set, the rows are judged first: a version that fails comes back ``quarantined``, with
-        its `report`, and `latest` stays where it is.
+    def as_of(self, moment: str | datetime) -> Version:
+        """Return the version that was the newest published one at an instant.
 
         Parameters
         ----------
-        data : object
-            A path (Parquet, CSV, Arrow, Feather), anything that speaks Arrow, a dict of lists, or an
-            iterable of record batches.
-        order_by : sequence of str
-            Sort the rows by these columns first. Row order can give an outcome away.
-        message, author, properties
-            Kept with the version.
-        idempotency_key : str, optional
-            A second append with the same key returns the version of the first, whatever it brings.
-        progress : callable, optional
-            Told the rows done and the rows in all.
-        **read_options
-            How to read a CSV file: ``types={"zip": "string"}``, ``null_tokens=["", "NA"]``.
+        moment : str or datetime.datetime
+            RFC 3339 text, or a datetime; a time without a zone is UTC.
 
         Raises
         ------
-        IngestError
-            When the data cannot be read; a broken CSV row is named by line and column.
-        SchemaMismatchError
-            When columns do not fit the dataset and no schema is set to judge that.
-        DuplicateKeyError
-            When a key value occurs twice and no schema is set.
+        NotFoundError
+            When nothing had been published by then.
+        UsageError
+            When it is no time.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> people = foldstore.connect(folder).create_dataset("people")
+        >>> first = people.append({"id": [1]})
+        >>> people.as_of("2099-01-01") == first, people.as_of(first.created_at).number
+        (True, 1)
         """
-        source = open_source(data, self._known_columns(), **read_options)
-        options = with_source(self._options(message, author, properties, idempotency_key, progress), source)
-        record = commit_steps(self._storage, self._record, [Append(source, order_by)], options=options, gate=self._gate)
-        return Version(self._storage, self._record, record)
+        try:
+            instant = format_time(parse_time(moment) if isinstance(moment, str) else moment)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UsageError(
+                f"{str(moment)[:60]!r} is not a time.", hint="Write '2026-01-31T00:00:00Z', or give a datetime."
+            ) from error
+        found = self._storage.catalog.find_version_as_of(self._record.id, self._branch, instant)
+        if found is None:
+            raise NotFoundError(
+                f"{self.name!r} had no version at {instant}.", hint=self._say_what_exists(parse_address(self.name))
+            )
+        return self._to_version(found)
 
-    def add_columns(
-        self,
-        expressions: Mapping[str, str],
-        *,
-        message: str = "",
-        author: str | None = None,
-        progress: Progress | None = None,
-    ) -> Version:
-        """Commit columns computed by SQL expressions; only the new columns are written.
-
-        Later appends compute them too.
-
-        Raises
-        ------
-        InvalidExpressionError
-            When an expression is not allowed, or fails on a row.
-        """
-        options = self._options(message, author, None, None, progress)
-        record = commit_steps(self._storage, self._record, [AddColumns(expressions)], options=options, gate=self._gate)
-        return Version(self._storage, self._record, record)
+    def versions(self) -> list[Version]:
+        """List all versions, oldest first, the quarantined ones included."""
+        return [self._to_version(v) for v in self._storage.catalog.list_versions(self._record.id)]
 
     def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:
         """Judge data before it is committed; nothing is written.
@@ -220,31 +191,21 @@ class Dataset:
         """List the schemas that were set, oldest first."""
         return list_schemas(self._storage.catalog, self.name)
 
-    def _known_columns(self) -> pa.Schema | None:
-        head = load_head(self._storage, self._record)
-        return plain_schema(head.schema) if head.schema is not None else None
+    def _on_branch(self, name: str) -> "Dataset":
+        return Dataset(self._storage, self._record, self._author, name)
 
-    def _options(
-        self,
-        message: str,
-        author: str | None,
-        properties: Mapping[str, Any] | None,
-        idempotency_key: str | None,
-        progress: Progress | None,
-    ) -> CommitOptions:
-        return CommitOptions(
-            author=author or self._author,
-            message=message,
-            properties=properties or {},
-            idempotency_key=idempotency_key,
-            progress=progress,
-        )
+    def _to_version(self, record: VersionRecord) -> Version:
+        return Version(self._storage, self._record, record)
+
+    def _known_columns(self) -> pa.Schema | None:
+        head = load_head(self._storage, self._record, self._branch)
+        return plain_schema(head.schema) if head.schema is not None else None
 
     def _find(self, address: Address) -> VersionRecord | None:
         catalog = self._storage.catalog
         if address.ref.isdigit():
             return catalog.find_version(self._record.id, int(address.ref))
-        ref = catalog.find_ref(self._record.id, "main" if address.ref == LATEST else address.ref)
+        ref = catalog.find_ref(self._record.id, self._branch if address.ref == LATEST else address.ref)
         return catalog.find_version_by_id(ref.version_id) if ref and ref.version_id else None
 
     def _say_what_exists(self, address: Address) -> str:

@@ -16,6 +16,7 @@ from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify import Verification, verify_storage
@@ -155,6 +156,7 @@ class Store:
         key: Sequence[str] = (),
         event_time: str | None = None,
         derive: Mapping[str, str] | None = None,
+        key_policy: str = "error",
     ) -> Dataset:
         """Make an empty dataset.
 
@@ -168,6 +170,8 @@ class Store:
             The column that says when a row's event happened; it may be derived.
         derive : mapping of str to str
             Columns that are computed by SQL expressions whenever rows are appended.
+        key_policy : {'error', 'warn', 'off'}
+            What a commit does about key values that occur twice; a schema that is set judges them in any case.
 
         Raises
         ------
@@ -188,6 +192,7 @@ class Store:
             event_time=event_time,
             derive=dict(derive or {}),
             created_at=format_time(self._storage.clock()),
+            key_policy=check_key_policy(key_policy),
         )
         self._storage.catalog.create_dataset(record)
         return Dataset(self._storage, record, self._author)

@@ -12,10 +12,13 @@ from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.catalog.seals import list_seals
+from foldstore.datastore.ingest.source import key_table
+from foldstore.datastore.key_search import read_keys
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
+from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
 from foldstore.profile import VersionProfile
 from foldstore.split import Base, Split, adopt_split, make_split, open_split
@@ -57,6 +60,12 @@ class Version:
         self._dataset = dataset
         self._record = record
         self._whole: FragmentReader | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self.version_id == other.version_id
+
+    def __hash__(self) -> int:
+        return hash(self.version_id)
 
     def __repr__(self) -> str:
         return f"<Version {self.address}: {self.num_rows:,} rows, {self.status}>"
@@ -170,6 +179,44 @@ class Version:
     def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the mapped record batches one by one; each is verified when it is reached."""
         return self._reader().batches(columns)
+
+    def take(self, row_ids: Any = None, *, keys: Any = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return some rows, by row id or by key, in the order asked for; only their record batches are touched.
+
+        Parameters
+        ----------
+        row_ids : sequence of int, optional
+            What `row_ids` gives.
+        keys : table, dict of lists or list of dicts, optional
+            Values of the key's columns.
+        columns : sequence of str, optional
+            Which columns; all unless given.
+
+        Raises
+        ------
+        NotFoundError
+            When a row is not in the version.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> people = foldstore.connect(folder).create_dataset("people", key=["id"])
+        >>> version = people.append({"id": [1, 2, 3], "age": [34, 51, 7]})
+        >>> version.take(keys={"id": [3, 1]}).to_pydict()
+        {'id': [3, 1], 'age': [7, 34]}
+        """
+        if (row_ids is None) == (keys is None):
+            raise UsageError("take() needs row ids or keys.", hint="Write take([...]) or take(keys={...}).")
+        reader = self._reader()
+        if keys is None:
+            return take_ids(reader, row_ids, columns)
+        table = key_table(keys, reader.arrow_schema, self._dataset.key)
+        wanted = read_keys(self._dataset.key, reader.arrow_schema, table, self._dataset.name)
+        return take_keys(reader, wanted, columns)
+
+    def row_ids(self) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+        """Return the id of each row, in order: it stays the same in every version that has the row."""
+        return self._reader().row_ids()
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""

@@ -157,6 +157,23 @@ class Catalog:
         """Return the version that a commit with this idempotency key made, or None."""
         return self._find(t.version.c.dataset_id == dataset_id, t.version.c.idempotency_key == key)
 
+    def find_version_as_of(self, dataset_id: str, branch: str, moment: str) -> VersionRecord | None:
+        """Return the newest version that was published on a branch by an instant, or None."""
+        query = (
+            sa.select(t.version)
+            .where(
+                t.version.c.dataset_id == dataset_id,
+                t.version.c.branch == branch,
+                t.version.c.created_at <= moment,
+                t.version.c.status.in_(["published", "deprecated"]),
+            )
+            .order_by(t.version.c.number.desc())
+            .limit(1)
+        )
+        with self.read() as connection:
+            row = connection.execute(query).first()
+        return to_version(row) if row else None
+
     def _find(self, *conditions: Any) -> VersionRecord | None:
         with self.read() as connection:
             row = connection.execute(sa.select(t.version).where(*conditions)).first()

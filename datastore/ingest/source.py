@@ -1,6 +1,6 @@
 """What can be ingested, told apart by kind: Arrow speakers, tables of lists, batch iterators, files."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,22 @@ def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> B
     if options:
         raise UsageError(f"{', '.join(sorted(options))}: these say how to read a file, and this is not a path.")
     return _validated(_open_object(data, target))
+
+
+def key_table(data: Any, columns: pa.Schema, key: Sequence[str]) -> pa.Table:
+    """Return the table of some keys: anything that can be ingested, or a list of dicts.
+
+    Raises
+    ------
+    UsageError
+        When it is no table.
+    """
+    kinds = pa.schema([columns.field(name) for name in key if name in columns.names])
+    if isinstance(data, list | tuple) and all(isinstance(row, Mapping) for row in data):
+        names = dict.fromkeys(str(name) for row in data for name in row)
+        data = {name: [row.get(name) for row in data] for name in names}
+    source = open_source(data, kinds)
+    return pa.Table.from_batches(source.batches, source.schema)
 
 
 def _open_object(data: Any, target: pa.Schema | None) -> BatchSource:
