@@ -7,7 +7,7 @@ what its new files cost.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -180,6 +180,8 @@ def _profile_unit(unit: _Unit) -> Profile:
         return profile_batches(schema, unit.batches(positions))
     names = unit.reader.names_by_id
     kept = [place for place in positions if unit.group.fields[place] in names]
+    if not kept:  # all its columns were dropped: it counts the rows
+        return replace(empty_profile(pa.schema([])), rows=unit.fragment.live_rows)
     kinds = [unit.reader.arrow_schema.field(names[unit.group.fields[place]]).type for place in kept]
     fields = pa.schema([pa.field(schema.field(place).name, kind) for place, kind in zip(kept, kinds, strict=True)])
     return profile_batches(fields, unit.batches(positions))
