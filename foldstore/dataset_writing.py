@@ -315,7 +315,7 @@ class DatasetWriting:
             raise UsageError(
                 f"{unknown[0]!r} is no option of a commit.", hint=f"There are {', '.join(sorted(_WORDS))}."
             )
-        given = {name: value for name, value in words.items() if value is not None}
+        given = {name: value for name, value in words.items() if value is not None and (name, value) != ("message", "")}
         return CommitOptions(
             **{"author": self._author, "message": message, "branch": self._branch, "properties": {}, **given}
         )

@@ -265,6 +265,7 @@ def _switch_pages(connection: sa.Connection, dataset_id: str, new_pages: Mapping
         if connection.execute(sa.select(t.version_page.c.version_id).where(t.version_page.c.page_hash == old)).first():
             continue  # another dataset lists the same fragments
         connection.execute(sa.delete(t.page_object).where(t.page_object.c.page_hash == old))
+        connection.execute(sa.delete(t.page_deletion).where(t.page_deletion.c.page_hash == old))
         connection.execute(sa.delete(t.page).where(t.page.c.hash == old))
     live = {object_id for page in new_pages.values() for object_id in page.objects}
     staged = sa.update(t.stored_object).where(t.stored_object.c.state == "staged")

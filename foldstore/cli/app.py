@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import foldstore
-from foldstore.cli import datasets, judgement, pools, queries, schemas, serving, splits, story
+from foldstore.cli import changes, datasets, judgement, pools, queries, refs, schemas, serving, splits, story
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 
@@ -42,6 +42,8 @@ def root(
 
 
 datasets.register(app)
+changes.register(app)
+refs.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)
