@@ -109,7 +109,7 @@ def _next_plan(
     new = [name for name in incoming.names if name not in known.names]
     absent = [name for name in known.names if name not in incoming.names and name not in expressions]
     if not judged:
-        _refuse_differences(dataset, known, incoming, new=[] if evolve else new, absent=[] if evolve else absent)
+        _refuse_differences(dataset, draft.schema, incoming, new=[] if evolve else new, absent=[] if evolve else absent)
     for name in (*dataset.key, *([dataset.event_time] if dataset.event_time else [])):
         if name in absent and not judged:
             raise column_not_found(name, incoming.names, where=f"the data, but {dataset.name!r} needs it")
@@ -151,13 +151,15 @@ def _named(dataset: DatasetRecord) -> Callable[[str], str]:
 
 
 def _refuse_differences(
-    dataset: DatasetRecord, known: pa.Schema, incoming: pa.Schema, *, new: list[str], absent: list[str]
+    dataset: DatasetRecord, draft_schema: pa.Schema, incoming: pa.Schema, *, new: list[str], absent: list[str]
 ) -> None:
-    """Refuse columns that do not fit, naming each of them at once."""
+    """Refuse columns that do not fit, naming each of them at once; what is derived is compared by value later."""
+    known = plain_schema(draft_schema)
     other = [
         field.name
         for field in known
         if field.name in incoming.names
+        and field.name not in expressions_of(draft_schema)
         and not pa.types.is_null(field.type)
         and not can_cast(incoming.field(field.name).type, field.type)
     ]

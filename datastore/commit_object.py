@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog.commits import list_unrecorded, mark_recorded
+from foldstore.datastore.catalog.deletions import read_deletions
 from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.manifest import fragment_to_dict
 from foldstore.datastore.storage import Storage, new_id
@@ -106,7 +107,7 @@ def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
         "new_pages": {page.hash: [fragment_to_dict(fragment) for fragment in page.fragments] for page in fresh},
     }
     if bitmaps:
-        encoded = catalog.read_deletions(bitmaps)
+        encoded = read_deletions(catalog, bitmaps)
         described["deletions"] = {name: base64.b64encode(each).decode() for name, each in encoded.items()}
     return described
 

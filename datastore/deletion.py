@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.canonical import content_hash
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.deletions import read_deletions
 from foldstore.datastore.catalog.records import DeletionRecord
 from foldstore.datastore.manifest import Deleted, Fragment
 from foldstore.errors import CorruptObjectError
@@ -90,7 +91,7 @@ class DeletionCache:
         with self._lock:
             known = {*self._used, *self._waiting}
         names = {f.deleted.hash for f in fragments if f.deleted is not None} - known
-        for name, encoded in self._catalog.read_deletions(sorted(names)).items():
+        for name, encoded in read_deletions(self._catalog, sorted(names)).items():
             self._remember(name, encoded)
 
     def gone(self, fragment: Fragment) -> Mask | None:
@@ -108,7 +109,7 @@ class DeletionCache:
             waiting = self._waiting.get(name)
             encoded = waiting.encoded if waiting else self._used.get(name)
         if encoded is None:
-            encoded = self._catalog.read_deletions([name]).get(name)
+            encoded = read_deletions(self._catalog, [name]).get(name)
             if encoded is None:
                 raise CorruptObjectError(
                     f"Bitmap {name} of deleted rows is missing.",

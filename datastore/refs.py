@@ -140,6 +140,6 @@ def _check_version(dataset: DatasetRecord, version: VersionRecord, kind: str) ->
         raise RefusedError(
             f"{dataset.name}@{version.number} is quarantined: no {kind} is made to it.",
             hint="Read it by its number; a person who releases it makes it a version like others.",
-            code="quarantined",
+            code="version-quarantined",
             version=version.number,
         )

@@ -41,7 +41,7 @@ def refuse_sealed_rows(storage: Storage, dataset: DatasetRecord, places: NDArray
     Raises
     ------
     RefusedError
-        With code ``sealed``, when any of the rows is sealed.
+        With code ``rows-sealed``, when any of the rows is sealed.
     """
     if not list_seals(storage.catalog, dataset.id):
         return
@@ -50,7 +50,7 @@ def refuse_sealed_rows(storage: Storage, dataset: DatasetRecord, places: NDArray
         raise RefusedError(
             f"{hit:,} of the rows to {act} in {dataset.name!r} belong to a test pool.",
             hint="Leave them out. Rows of a pool stay as they were sealed; erase() removes rows by right.",
-            code="sealed",
+            code="rows-sealed",
             rows=hit,
         )
 

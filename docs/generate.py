@@ -1,7 +1,7 @@
 """Write the pages that follow from the code: commands, errors, anomalies, and the demo's output in the README.
 
-``python docs/generate.py`` writes them; ``--check`` writes nothing and exits 1 when one of the first three is
-stale. The demo's output holds timings, so it is written by the first form alone.
+``python docs/generate.py`` writes them; ``--pages`` writes the first three; ``--check`` writes nothing and exits 1
+when one of these is stale. The demo's output holds timings, so it is written by the first form alone.
 """
 
 # ruff: noqa: INP001  # a script, not a package
@@ -58,6 +58,16 @@ PRECISE_CODES = {
     "column-new": (errors.SchemaMismatchError, "The data has a column that the dataset lacks."),
     "column-missing": (errors.SchemaMismatchError, "The data lacks a column that the dataset has."),
     "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),
+    "row-not-found": (errors.NotFoundError, "A version has no row with that id or key, or it was deleted."),
+    "key-not-found": (errors.NotFoundError, "A table of new columns has a key that no row has."),
+    "no-version": (errors.UsageError, "The dataset has no version yet."),
+    "no-key": (errors.UsageError, "The dataset has no key to find rows by."),
+    "null-key": (errors.UsageError, "A row that is to be found by its key has none: it is null or NaN."),
+    "not-open": (errors.UsageError, "A change was made outside the `with` block of its transaction."),
+    "column-needed": (errors.UsageError, "A column is part of what the dataset was made with, or another uses it."),
+    "not-wider": (errors.SchemaMismatchError, "A new type does not hold every value of the old one."),
+    "rows-sealed": (errors.RefusedError, "Rows belong to a test pool and stay as they were sealed."),
+    "version-quarantined": (errors.RefusedError, "A version that did not pass its gate gets no branch, alias or tag."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),
@@ -123,8 +133,8 @@ PRECISE_CODES = {
 def main(arguments: list[str]) -> int:
     """Write the pages, or check them."""
     check = arguments == ["--check"]
-    if arguments and not check:
-        sys.stderr.write("usage: python docs/generate.py [--check]\n")
+    if arguments not in ([], ["--check"], ["--pages"]):
+        sys.stderr.write("usage: python docs/generate.py [--pages | --check]\n")
         return 2
     if check:
         stale = stale_pages()
@@ -133,7 +143,8 @@ def main(arguments: list[str]) -> int:
         return 1 if stale else 0
     for name, write in PAGES.items():
         (DOCS / name).write_text(write(), encoding="utf-8")
-    README.write_text(_with_demo(README.read_text(encoding="utf-8")), encoding="utf-8")
+    if not arguments:
+        README.write_text(_with_demo(README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

@@ -315,7 +315,8 @@ class DatasetWriting:
             raise UsageError(
                 f"{unknown[0]!r} is no option of a commit.", hint=f"There are {', '.join(sorted(_WORDS))}."
             )
-        given = {name: value for name, value in words.items() if value is not None and (name, value) != ("message", "")}
+        left_out = {"message": ""}
+        given = {name: value for name, value in words.items() if value != left_out.get(name)}
         return CommitOptions(
             **{"author": self._author, "message": message, "branch": self._branch, "properties": {}, **given}
         )

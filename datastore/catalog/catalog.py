@@ -207,18 +207,6 @@ class Catalog:
                 found.update((row.hash, bytes(row.encoded)) for row in rows)
         return found
 
-    def read_deletions(self, hashes: Sequence[str]) -> dict[str, bytes]:
-        """Return encoded bitmaps of deleted rows by hash; unknown ones are left out."""
-        found: dict[str, bytes] = {}
-        if not hashes:
-            return found
-        with self.read() as connection:
-            for start in range(0, len(hashes), _IN_LIMIT):
-                run = hashes[start : start + _IN_LIMIT]
-                query = sa.select(t.deletion.c.hash, t.deletion.c.encoded).where(t.deletion.c.hash.in_(run))
-                found.update((row.hash, bytes(row.encoded)) for row in connection.execute(query))
-        return found
-
     def read_arrow_schema(self, schema_id: str) -> bytes:
         """Return an encoded arrow schema."""
         query = sa.select(t.arrow_schema.c.encoded).where(t.arrow_schema.c.id == schema_id)

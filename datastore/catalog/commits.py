@@ -14,6 +14,7 @@ from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog, move_ref
 from foldstore.datastore.catalog.decoding import to_version
+from foldstore.datastore.catalog.deletions import insert_deletions
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import (
     Basis,
@@ -221,15 +222,6 @@ def insert_pages(connection: sa.Connection, pages: Sequence[PageRecord]) -> None
         bitmaps = [{"page_hash": page.hash, "deletion_hash": name} for page in fresh for name in page.deletions]
         if bitmaps:
             connection.execute(sa.insert(t.page_deletion), bitmaps)
-
-
-def insert_deletions(connection: sa.Connection, deletions: Sequence[DeletionRecord]) -> None:
-    """Add bitmaps of deleted rows inside an open write transaction; those that are there stay."""
-    new = [each.hash for each in deletions]
-    known = {row.hash for row in connection.execute(sa.select(t.deletion.c.hash).where(t.deletion.c.hash.in_(new)))}
-    fresh = [asdict(each) for each in deletions if each.hash not in known]
-    if fresh:
-        connection.execute(sa.insert(t.deletion), fresh)
 
 
 def _page_row(page: PageRecord) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_no_commit_brings_a_sealed_label_back(folder, trips):
             dataset.branch("before").append(_table([21, 23]))
         with pytest.raises(RefusedError, match="belong to a test pool") as caught:
             dataset.upsert(_table([1]))
-        assert (caught.value.code, caught.value.exit_code) == ("sealed", 4)
+        assert (caught.value.code, caught.value.exit_code) == ("rows-sealed", 4)
         with pytest.raises(RefusedError):
             dataset.overwrite(_table(range(ROWS)))
         with pytest.raises(RefusedError):
