@@ -166,3 +166,69 @@ class Document:
     author: str
     message: str
     created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """An execution that read or wrote versions.
+
+    Attributes
+    ----------
+    status : {'running', 'succeeded', 'failed'}
+        A run whose process was killed stays ``running``: nobody knows when it ended.
+    params, code, environment : mapping
+        What it was asked to do, by which code, with which libraries.
+    error : mapping, optional
+        The type and the message of the exception that ended it.
+    repeats_id : str, optional
+        The run whose inputs it reads again.
+    """
+
+    id: str
+    name: str
+    status: str
+    author: str
+    message: str
+    params: Mapping[str, Any]
+    code: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    error: Mapping[str, str] | None = None
+    repeats_id: str | None = None
+    started_at: str
+    ended_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLink:
+    """That a run read or wrote a version, and how it was named: ``flights@champion``, or a saved view's ``jfk@1``."""
+
+    run_id: str
+    role: str
+    position: int
+    version_id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerRecord:
+    """That somebody depends on a version: a model, a view, a service, or a person who keeps it (kind ``pin``)."""
+
+    version_id: str
+    kind: str
+    name: str
+    reason: str
+    author: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedVersion:
+    """A version together with the name of its dataset."""
+
+    dataset: str
+    version: VersionRecord
+
+    @property
+    def address(self) -> str:
+        """The address with the number."""
+        return f"{self.dataset}@{self.version.number}"

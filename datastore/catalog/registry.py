@@ -111,6 +111,13 @@ class Registry:
             rows = connection.execute(self._of(name).order_by(t.document.c.version)).all()
         return [to_document(row) for row in rows]
 
+    def list_documents(self) -> list[Document]:
+        """List every version of every document of the kind, by name and version, in one query."""
+        query = sa.select(t.document).where(t.document.c.kind == self.kind)
+        with self._catalog.read() as connection:
+            rows = connection.execute(query.order_by(t.document.c.name, t.document.c.version)).all()
+        return [to_document(row) for row in rows]
+
     def _of(self, name: str) -> sa.Select[Any]:
         return sa.select(t.document).where(t.document.c.kind == self.kind, t.document.c.name == name)
 

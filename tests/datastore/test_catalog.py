@@ -11,9 +11,17 @@ from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import REVISION, sqlite_url
 from foldstore.datastore.catalog.journal import Journal
-from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.catalog import runs as run_rows
+from foldstore.datastore.catalog.records import ConsumerRecord, DatasetRecord, RunLink, RunRecord
 from foldstore.datastore.catalog.registry import Registry
-from foldstore.errors import AlreadyExistsError, CorruptObjectError, StoreError, StoreFormatError
+from foldstore.errors import (
+    AlreadyExistsError,
+    CorruptObjectError,
+    NotFoundError,
+    StoreError,
+    StoreFormatError,
+    UsageError,
+)
 
 POSTGRES = os.environ.get("FOLDSTORE_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 
@@ -149,6 +157,13 @@ class TestRegistry:
         assert views.list_names() == ["jfk"]
         assert Registry(catalog, "schema").list_names() == []
 
+    def test_all_documents_of_a_kind_are_listed_by_name_and_version(self, catalog):
+        views = Registry(catalog, "view")
+        for name, body in (("b", 1), ("a", 1), ("b", 2)):
+            views.put(name, body, author="me", created_at="2026")
+        Registry(catalog, "schema").put("a", 1, author="me", created_at="2026")
+        assert [(each.name, each.version) for each in views.list_documents()] == [("a", 1), ("b", 1), ("b", 2)]
+
     def test_an_insert_goes_with_its_transaction(self, catalog):
         views = Registry(catalog, "view")
 
@@ -196,6 +211,147 @@ class TestJournal:
             connection.execute(sa.text(tamper))
         with pytest.raises(CorruptObjectError, match="does not match its hash chain"):
             journal.verify("refs/x")
+
+
+def _insert_version(catalog, dataset, number, **values):
+    """Write a row of `version` as a commit does, without the commit."""
+    import sqlalchemy as sa
+
+    from foldstore.datastore.catalog import tables as t
+
+    row = {
+        "id": uuid.uuid4().hex, "dataset_id": dataset.id, "number": number, "arrow_schema_id": "s", "next_field": 1,
+        "operation": "append", "status": "published", "author": "me", "message": "", "properties": "{}",
+        "created_at": f"2026-{number}", "num_rows": 0, "rows_added": 0, "bytes_added": 0,
+        "transaction_id": uuid.uuid4().hex, "recorded": True, "branch": "main",
+    }  # fmt: skip
+    with catalog.write() as connection:
+        known = connection.execute(sa.select(t.arrow_schema.c.id)).first()
+        if known is None:
+            connection.execute(sa.insert(t.arrow_schema).values(id="s", encoded=b""))
+        connection.execute(sa.insert(t.version).values(row | values))
+    return (row | values)["id"]
+
+
+def _run_record(name="train", **values):
+    known = {
+        "id": uuid.uuid4().hex, "name": name, "status": "running", "author": "me", "message": "m",
+        "params": {"b": 1, "a": [None, 0.5]}, "code": {"commit": "abc"}, "environment": {}, "started_at": "2026-01",
+    }  # fmt: skip
+    return RunRecord(**(known | values))
+
+
+@pytest.fixture
+def flights(catalog):
+    record = _dataset()
+    catalog.create_dataset(record)
+    return record
+
+
+class TestRuns:
+    def test_a_run_comes_back_as_it_was_put_in(self, catalog):
+        run = _run_record()
+        run_rows.insert_run(catalog, run)
+        assert run_rows.list_runs(catalog) == [run]
+        assert run_rows.find_runs(catalog, run.id[:6]) == [run]
+        assert run_rows.find_runs(catalog, "_" * 6) == []
+        assert run_rows.read_runs(catalog, [run.id, "none"]) == {run.id: run}
+
+    def test_a_run_ends_once(self, catalog):
+        run = _run_record()
+        run_rows.insert_run(catalog, run)
+        assert run_rows.end_run(catalog, run.id, "failed", "2026-02", {"type": "KeyError", "message": "x"})
+        assert not run_rows.end_run(catalog, run.id, "succeeded", "2026-03")
+        (kept,) = run_rows.list_runs(catalog, status="failed")
+        assert (kept.ended_at, kept.error) == ("2026-02", {"type": "KeyError", "message": "x"})
+
+    def test_runs_are_listed_newest_first_by_name_and_status(self, catalog):
+        for month, name in (("01", "train"), ("03", "train"), ("02", "score")):
+            run_rows.insert_run(catalog, _run_record(name, started_at=f"2026-{month}"))
+        assert [run.name for run in run_rows.list_runs(catalog)] == ["train", "score", "train"]
+        assert [run.started_at for run in run_rows.list_runs(catalog, name="train", limit=1)] == ["2026-03"]
+        assert run_rows.list_runs(catalog, status="failed") == []
+
+    def test_links_are_found_from_the_run_the_version_and_the_address(self, catalog, flights):
+        version, run = _insert_version(catalog, flights, 1), _run_record()
+        run_rows.insert_run(catalog, run)
+        links = [
+            RunLink(run_id=run.id, role="input", position=n, version_id=version, address=address)
+            for n, address in enumerate(("flights@champion", "jfk@1"))
+        ]
+        for link in links:
+            assert run_rows.add_link(catalog, link)
+        assert run_rows.list_links(catalog, runs=[run.id]) == links
+        assert run_rows.list_links(catalog, versions=[version], role="input") == links
+        assert run_rows.list_links(catalog, addresses=["jfk@1"]) == links[1:]
+        assert run_rows.list_links(catalog, runs=[run.id], role="output") == []
+        assert run_rows.list_links(catalog) == []
+
+    def test_a_version_is_written_by_one_run(self, catalog, flights):
+        version, first, second = _insert_version(catalog, flights, 1), _run_record(), _run_record()
+        for run in (first, second):
+            run_rows.insert_run(catalog, run)
+        wrote = [
+            run_rows.add_link(
+                catalog, RunLink(run_id=run.id, role="output", position=0, version_id=version, address="flights@1")
+            )
+            for run in (first, second)
+        ]
+        assert wrote == [True, False]
+        assert [link.run_id for link in run_rows.list_links(catalog, versions=[version])] == [first.id]
+
+    def test_a_run_that_repeats_nothing_known_is_refused_by_the_tables(self, catalog):
+        import sqlalchemy as sa
+
+        with pytest.raises(sa.exc.IntegrityError):
+            run_rows.insert_run(catalog, _run_record(repeats_id="0" * 32))
+
+    def test_versions_are_read_with_the_names_of_their_datasets(self, catalog, flights):
+        first = _insert_version(catalog, flights, 1)
+        second = _insert_version(catalog, flights, 2, parent_id=first, properties='{"training_set":{"labels":"x"}}')
+        merged = _insert_version(catalog, flights, 3, merge_parent_id=first, properties='{"a":{"training_set":1}}')
+        named = run_rows.read_versions(catalog, [first, second, "none"])
+        assert {key: each.address for key, each in named.items()} == {first: "flights@1", second: "flights@2"}
+        assert {child.id for child in run_rows.list_children(catalog, [first])} == {second, merged}
+        marked = run_rows.list_versions_with_property(catalog, "training_set")
+        assert [each.address for each in marked] == ["flights@2"]
+        wanted = [("flights", 2), ("flights", 9), ("none", 1)]
+        assert run_rows.find_versions_by_address(catalog, wanted) == {("flights", 2): second}
+
+    def test_more_versions_than_a_statement_takes_are_read(self, catalog, flights):
+        first = _insert_version(catalog, flights, 1)
+        many = [f"{n:032x}" for n in range(40_000)]
+        assert list(run_rows.read_versions(catalog, [*many, first])) == [first]
+
+
+class TestConsumers:
+    def _consumer(self, version, name="churn@3", **values):
+        known = {"kind": "model", "reason": "r", "author": "me", "created_at": "2026"}
+        return ConsumerRecord(version_id=version, name=name, **(known | values))
+
+    def test_registering_again_changes_nothing(self, catalog, flights):
+        version = _insert_version(catalog, flights, 1)
+        first = self._consumer(version)
+        run_rows.add_consumers(catalog, [first])
+        run_rows.add_consumers(catalog, [self._consumer(version, reason="other"), self._consumer(version, "a")])
+        assert run_rows.list_consumers(catalog, versions=[version]) == [self._consumer(version, "a"), first]
+        assert run_rows.list_consumers(catalog, kind="model", name="a") == [self._consumer(version, "a")]
+        assert run_rows.list_consumers(catalog, versions=[]) == []
+
+    def test_a_claim_is_taken_back_once(self, catalog, flights):
+        version = _insert_version(catalog, flights, 1)
+        run_rows.add_consumers(catalog, [self._consumer(version)])
+        assert run_rows.remove_consumer(catalog, version, "model", "churn@3")
+        assert not run_rows.remove_consumer(catalog, version, "model", "churn@3")
+
+    def test_what_is_not_there_or_was_given_up_cannot_be_kept(self, catalog, flights):
+        kept, gone = _insert_version(catalog, flights, 1), _insert_version(catalog, flights, 2, expired_at="2026")
+        with pytest.raises(NotFoundError, match="no such version"):
+            run_rows.add_consumers(catalog, [self._consumer("0" * 32)])
+        with pytest.raises(UsageError, match="was given up") as caught:
+            run_rows.add_consumers(catalog, [self._consumer(kept), self._consumer(gone)])
+        assert caught.value.code == "version-expired"
+        assert run_rows.list_consumers(catalog) == []
 
 
 def test_a_file_that_is_no_database_is_an_error_in_words(tmp_path):
