@@ -12,7 +12,9 @@ from foldstore.datastore.arrow_schema import plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.ingest.source import open_source
+from foldstore.datastore.lineage.recording import note_input, resolve_in_run
 from foldstore.datastore.storage import Storage
+from foldstore.description import Described
 from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
 from foldstore.types import format_time, parse_time
@@ -25,7 +27,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset(DatasetRefs, DatasetWriting):
+class Dataset(DatasetRefs, DatasetWriting, Described):
     """A named line of versions with an optional key and event time.
 
     Examples
@@ -98,7 +100,9 @@ class Dataset(DatasetRefs, DatasetWriting):
             When there is none.
         """
         address = parse_address(f"{self.name}@{ref}")
-        found = self._find(address)
+        on_branch = address.ref == LATEST and self._branch != MAIN_BRANCH
+        asked = Address(self.name, self._branch) if on_branch else address
+        found = resolve_in_run(self._storage, asked, self._find)
         if found is None:
             raise NotFoundError(
                 f"There is no version {address}.", hint=self._say_what_exists(address), address=str(address)
@@ -139,6 +143,7 @@ class Dataset(DatasetRefs, DatasetWriting):
             raise NotFoundError(
                 f"{self.name!r} had no version at {instant}.", hint=self._say_what_exists(parse_address(self.name))
             )
+        note_input(self._storage, found.id, f"{self.name}@{found.number}")
         return self._to_version(found)
 
     def versions(self) -> list[Version]:
@@ -195,7 +200,7 @@ class Dataset(DatasetRefs, DatasetWriting):
         return Dataset(self._storage, self._record, self._author, name)
 
     def _to_version(self, record: VersionRecord) -> Version:
-        return Version(self._storage, self._record, record)
+        return Version(self._storage, self._record, record, self._author)
 
     def _known_columns(self) -> pa.Schema | None:
         head = load_head(self._storage, self._record, self._branch)

@@ -14,6 +14,7 @@ from foldstore.datastore.draft import Step
 from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.ingest.source import open_source
+from foldstore.datastore.lineage.recording import note_output
 from foldstore.datastore.overwrite import Overwrite, Restore
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.sync import Sync
@@ -295,10 +296,13 @@ class DatasetWriting:
         ('people@2', {'id': [1, 3], 'age': [34, 7], 'adult': [True, False]})
         """
         opened = begin(self._storage, self._record, self._options(words), self._gate)
-        return DatasetTransaction(opened, self._to_version)
+        return DatasetTransaction(opened, self._committed)
 
     def _commit(self, step: Step, options: CommitOptions) -> "Version":
-        record = commit_steps(self._storage, self._record, [step], options=options, gate=self._gate)
+        return self._committed(commit_steps(self._storage, self._record, [step], options=options, gate=self._gate))
+
+    def _committed(self, record: VersionRecord) -> "Version":
+        note_output(self._storage, record)
         return self._to_version(record)
 
     def _read(self, data: Any, words: Mapping[str, Any]) -> tuple[CommitOptions, BatchSource]:

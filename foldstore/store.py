@@ -10,6 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from foldstore.config import Settings, load_settings
+from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset
 from foldstore.datastore.arrow_schema import check_columns
 from foldstore.datastore.catalog.commits import discard_empty
@@ -17,14 +18,18 @@ from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.key_policy import check_key_policy
+from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input, note_view, unrecorded
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify import Verification, verify_storage
+from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
+from foldstore.lineage import Lineage, open_lineage
 from foldstore.names import LATEST, Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
+from foldstore.run import OpenRun, Readers, Runs
 from foldstore.split import Split, SplitPart
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.types import Clock, Progress, format_time, utc_now
@@ -222,9 +227,19 @@ class Store:
         if not discard_empty(self._storage.catalog, dataset.record.id):
             raise UsageError(f"{name!r} has versions: it is not removed.", hint="Versions are kept for ever.")
 
-    def datasets(self) -> list[Dataset]:
-        """List the datasets by name."""
-        return [Dataset(self._storage, record, self._author) for record in self._storage.catalog.list_datasets()]
+    def datasets(self, *, search: str | None = None, tag: str | None = None) -> list[Dataset]:
+        """List the datasets by name.
+
+        Parameters
+        ----------
+        search : str, optional
+            Those with this text, as it is, in their name, description, owner, tags or columns; case does not matter.
+        tag : str, optional
+            Those that have a tag.
+        """
+        check_search(search, tag)
+        found = [Dataset(self._storage, record, self._author) for record in self._storage.catalog.list_datasets()]
+        return [dataset for dataset in found if dataset.matches(search, tag)]
 
     def views(self) -> list[str]:
         """List the names of the saved views."""
@@ -257,7 +272,8 @@ class Store:
         parsed = parse_address(address)
         if parsed.split is not None:
             return View(self._part(parsed), engine=self._storage.engine, store=self)
-        document = self._views.find(parsed.name, None if parsed.ref == LATEST else _number(parsed))
+        number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else _number(parsed)
+        document = self._views.find(parsed.name, number)
         if document is None and (known := self._views.list_versions(parsed.name)):
             raise NotFoundError(
                 f"There is no version {parsed.ref!r} of the view {parsed.name!r}.",
@@ -268,7 +284,9 @@ class Store:
             if self._storage.catalog.find_dataset(parsed.name) is None:
                 raise self._not_found(parsed.name)
             return View(self.version(address), engine=self._storage.engine, store=self)
-        source = self._source_by_id(document.body["sources"][0]["version_id"])
+        source_id = document.body["sources"][0]["version_id"]
+        source = self._source_by_id(source_id)
+        note_input(self._storage, _base_id(source_id), f"{parsed.name}@{document.version}")
         return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
 
     def split(self, address: str) -> Split:
@@ -282,14 +300,16 @@ class Store:
         parsed = parse_address(address)
         if parsed.split is None or parsed.part is not None:
             raise UsageError(f"{address!r} is not the address of a split.", hint="Write name@version#split.")
-        return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
+        with asked_as(parsed):
+            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
 
     def _part(self, parsed: Address) -> SplitPart:
         if parsed.part is None:
             raise UsageError(
                 f"{parsed} is a split, not its rows.", hint=f"Name a part: {parsed}.train, .validation or .test."
             )
-        return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
+        with asked_as(parsed):
+            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
 
     def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
         """Split rows of a version; `View.split` calls this."""
@@ -305,7 +325,12 @@ class Store:
                 f"There is already a dataset {name!r}.", hint="Datasets and views share their names."
             )
         now = format_time(self._storage.clock())
-        return self._views.put(name, dict(spec), author=self._author, created_at=now).version
+        number = self._views.put(name, dict(spec), author=self._author, created_at=now).version
+        pinned = [_base_id(source["version_id"]) for source in spec["sources"]]
+        register_own(self._storage, pinned, _VIEW, f"{name}@{number}", self._author)
+        for version_id in pinned:
+            note_view(self._storage, version_id, f"{name}@{number}")
+        return number
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> SqlResult:
         """Ask SQL over the versions and views that the query names.
@@ -339,6 +364,36 @@ class Store:
         rows = Rows(version=self.version, view_rows=self._read_rows, sql=outcomes.ask, create=self._keep_training_set)
         return Features(self._storage, rows, self._author)
 
+    def run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        message: str = "",
+        repeats: str | None = None,
+    ) -> OpenRun:
+        """Return a run to enter: what the block looks up and commits is its lineage; see `foldstore.run.Runs.start`."""
+        return self.runs.start(name, params=params, message=message, repeats=repeats)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs: listed, repeated, recorded by a decorator."""
+        return Runs(self._storage, self._author, Readers(self.version, self.view, self.training_set))
+
+    def lineage(self, address: str) -> Lineage:
+        """Return what a version, a view or a run came from, and what came from it.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such thing.
+        """
+        return open_lineage(self._storage, address, self.version)
+
+    def consumers(self, kind: str | None = None, name: str | None = None) -> list[Consumer]:
+        """List who depends on versions: all, or those of a kind or a name; `Version.consumers` registers them."""
+        return list_all_consumers(self._storage, kind, name)
+
     def training_set(self, address: str) -> TrainingSet:
         """Return the training set at an address."""
         return read_training_set(self.version(address))
@@ -355,6 +410,9 @@ class Store:
             message=message or f"{inputs.features} at {inputs.labels}",
             properties={PROPERTY: inputs.to_dict()},
         )
+        with unrecorded():  # they were noted when the features were read
+            read = [self.version(each).version_id for each in inputs.versions]
+        register_own(self._storage, [base.version_id, *read], PROPERTY, version.address, self._author)
         return read_training_set(version)
 
     def verify(self, progress: Progress | None = None) -> Verification:
@@ -372,7 +430,7 @@ class Store:
         record = self._storage.catalog.find_version_by_id(version_id)
         for dataset in self._storage.catalog.list_datasets():
             if record is not None and dataset.id == record.dataset_id:
-                return Version(self._storage, dataset, record)
+                return Version(self._storage, dataset, record, self._author)
         raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
 
     def _not_found(self, name: str) -> NotFoundError:
@@ -384,6 +442,11 @@ def _without_split(address: Address) -> Address:
     if address.split is not None:
         raise UsageError(f"{address} is a part of a version.", hint="store.split() and store.view() take it.")
     return address
+
+
+def _base_id(source_id: str) -> str:
+    """Return the id of the version below what a view is pinned to: it may be a part of a split."""
+    return source_id.partition("#")[0]
 
 
 def _number(address: Address) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from foldstore.consumers import Consumed
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version:
+class Version(Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -55,8 +56,11 @@ class Version:
     {'age': [34, 51]}
     """
 
-    def __init__(self, storage: Storage, dataset: DatasetRecord, record: VersionRecord) -> None:
+    def __init__(
+        self, storage: Storage, dataset: DatasetRecord, record: VersionRecord, author: str = "unknown"
+    ) -> None:
         self._storage = storage
+        self._author = author
         self._dataset = dataset
         self._record = record
         self._whole: FragmentReader | None = None
