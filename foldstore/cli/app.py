@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import foldstore
-from foldstore.cli import changes, datasets, judgement, pools, queries, refs, schemas, serving, splits, story
+from foldstore.cli import changes, datasets, judgement, lineage, pools, queries, refs, schemas, serving, splits, story
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 
@@ -48,6 +48,7 @@ schemas.register(app)
 judgement.register(app)
 queries.register(app)
 splits.register(app)
+lineage.register(app)
 pools.register(app)
 serving.register(app)
 story.register(app)

@@ -150,20 +150,31 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def ls(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
-    """List datasets and saved views."""
+def ls(
+    store: StoreOption = _HERE,
+    output: FormatOption = Format.TABLE,
+    search: Annotated[
+        str | None, typer.Option(help="Only those with this text in name, description, owner, tags or columns.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only datasets that have this tag.")] = None,
+) -> None:
+    """List datasets and saved views.
+
+    Example: foldstore ls --search carrier
+    """
     import foldstore
 
     columns = ["name", "kind", "latest", "rows", "versions", "key"]
     with foldstore.connect(store, create=False) as opened:
         rows: list[tuple[object, ...]] = []
-        for dataset in opened.datasets():
+        for dataset in opened.datasets(search=search, tag=tag):
             versions = dataset.versions()
             published = [version for version in versions if version.status == "published"]
             newest = published[-1] if published else None
             number, count = (newest.number, newest.num_rows) if newest else (None, None)
             rows.append((dataset.name, "dataset", number, count, len(versions), ", ".join(dataset.key)))
-        rows += [(name, "view", None, None, None, "") for name in opened.views()]
+        views = [name for name in opened.views() if tag is None and (search or "").casefold() in name]
+        rows += [(name, "view", None, None, None, "") for name in views]
         print_rows(columns, rows, output)
 
 
