@@ -9,7 +9,7 @@ from foldstore.datastore.catalog.runs import add_consumers, list_consumers, read
 from foldstore.datastore.free_text import check_text
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
-from foldstore.names import check_name
+from foldstore.names import check_label
 from foldstore.types import format_time
 
 PIN: Final = "pin"
@@ -151,7 +151,7 @@ def register_own(storage: Storage, versions: Iterable[str], kind: str, name: str
 
 
 def _check_kind(kind: object) -> str:
-    checked = check_name(kind, "kind")
+    checked = check_label(kind, "kind")
     if len(checked) > _MAX_KIND:
         raise UsageError(f"{checked!r} is too long for a kind of consumer.", hint=f"At most {_MAX_KIND} characters.")
     return checked

@@ -10,7 +10,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.free_text import check_text
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
-from foldstore.names import MAIN_BRANCH, check_name
+from foldstore.names import MAIN_BRANCH, check_label
 from foldstore.types import format_time
 
 _KIND: Final = "description"
@@ -142,7 +142,7 @@ def check_search(search: object, tag: object) -> None:
     if search is not None:
         check_text(search, "The text to search for", 1_000)
     if tag is not None:
-        check_name(tag, "tag")
+        check_label(tag, "tag")
 
 
 def _check_owner(owner: object) -> str | None:
@@ -152,7 +152,7 @@ def _check_owner(owner: object) -> str | None:
 def _check_tags(tags: Iterable[str]) -> Sequence[str]:
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise UsageError(f"tags={tags!r} is not a list of tags.", hint='Write tags=["public"].')
-    checked = sorted({check_name(tag, "tag") for tag in tags})
+    checked = sorted({check_label(tag, "tag") for tag in tags})
     if len(checked) > _MAX_TAGS:
         raise UsageError(f"{len(checked)} tags are too many.", hint=f"At most {_MAX_TAGS}.")
     return checked

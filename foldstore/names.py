@@ -43,10 +43,22 @@ def check_name(name: object, kind: str = "dataset") -> str:
     >>> check_name("flights")
     'flights'
     """
+    checked = check_label(name, kind)
+    if checked in _RESERVED or checked.startswith("foldstore."):
+        raise InvalidNameError(f"{name!r} is reserved and cannot name a {kind}.", hint="Choose another.", name=name)
+    return checked
+
+
+def check_label(name: object, kind: str) -> str:
+    """Return the name of what no address names (a run, a tag of a dataset): nothing is reserved there.
+
+    Examples
+    --------
+    >>> check_label("train", "run")
+    'train'
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
         raise InvalidNameError(f"{_shown(name)} is not a valid {kind} name.", hint=_RULE, name=_shown(name), kind=kind)
-    if name in _RESERVED or name.startswith("foldstore."):
-        raise InvalidNameError(f"{name!r} is reserved and cannot name a {kind}.", hint="Choose another.", name=name)
     return name
 
 

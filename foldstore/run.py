@@ -27,7 +27,7 @@ from foldstore.datastore.lineage.recording import FAILED, SUCCEEDED, Recording, 
 from foldstore.datastore.lineage.surroundings import describe_code, describe_environment
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import FoldstoreError, NotFoundError, UsageError
-from foldstore.names import check_name
+from foldstore.names import check_label
 from foldstore.split import SplitPart
 from foldstore.training_set import TrainingSet
 from foldstore.types import format_time, parse_time
@@ -318,7 +318,7 @@ class Runs:
         given = earlier.params if params is None and earlier is not None else check_params(params or {})
         record = RunRecord(
             id=new_id(),
-            name=check_name(name, "run"),
+            name=check_label(name, "run"),
             status=RUNNING,
             author=self._author,
             message=check_text(message, "The message", _MAX_MESSAGE),
@@ -367,7 +367,7 @@ class Runs:
 
         def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
             _check_recordable(function)
-            run_name = check_name(name if name is not None else getattr(function, "__name__", ""), "run")
+            run_name = check_label(name if name is not None else getattr(function, "__name__", ""), "run")
             signature = inspect.signature(function)
 
             def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[OpenRun, list[Any]]:
@@ -411,7 +411,7 @@ class Runs:
             How many at most.
         """
         if name is not None:
-            check_name(name, "run")
+            check_label(name, "run")
         if status is not None and status not in STATUSES:
             raise UsageError(f"{status!r} is not the status of a run.", hint=f"They are {', '.join(STATUSES)}.")
         if limit is not None and (not isinstance(limit, int) or limit < 1):

@@ -8,10 +8,10 @@ import uuid
 import pytest
 
 from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog import runs as run_rows
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import REVISION, sqlite_url
 from foldstore.datastore.catalog.journal import Journal
-from foldstore.datastore.catalog import runs as run_rows
 from foldstore.datastore.catalog.records import ConsumerRecord, DatasetRecord, RunLink, RunRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.errors import (
