@@ -119,6 +119,12 @@ PRECISE_CODES = {
         errors.InvalidQueryError,
         "A value of sealed outcomes stops a query; which one is not said.",
     ),
+    "run-in-run": (errors.UsageError, "A run is begun inside another of the same store: runs are not nested."),
+    "run-over": (errors.UsageError, "A run's handle was used outside its block."),
+    "version-expired": (
+        errors.UsageError,
+        "Retention gave the version up before somebody registered as its consumer.",
+    ),
     "too-many-entities": (
         errors.UsageError,
         "A lookup over HTTP asks for more entities than the server takes at once.",
