@@ -284,9 +284,10 @@ class Store:
             if self._storage.catalog.find_dataset(parsed.name) is None:
                 raise self._not_found(parsed.name)
             return View(self.version(address), engine=self._storage.engine, store=self)
-        source_id = document.body["sources"][0]["version_id"]
-        source = self._source_by_id(source_id)
-        note_input(self._storage, _base_id(source_id), f"{parsed.name}@{document.version}")
+        pinned = document.body["sources"]
+        source = self._source_by_id(pinned[0]["version_id"])
+        for each in pinned:
+            note_input(self._storage, _base_id(each["version_id"]), f"{parsed.name}@{document.version}")
         return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
 
     def split(self, address: str) -> Split:
