@@ -786,3 +786,51 @@ def test_the_names_of_runs_do_not_take_those_of_datasets(store, flights):
     assert store.runs.get(run.id).name == "flights"
     with pytest.raises(AlreadyExistsError):
         store.create_dataset("flights")
+
+
+class TestBranchesAndTransactions:
+    @pytest.mark.usefixtures("flights")
+    def test_a_branch_is_named_as_it_was_asked_and_repeated_so(self, store):
+        flights = store.dataset("flights")
+        flights.create_branch("side", 1)
+        with store.run("look") as first:
+            assert flights.branch("side").latest.number == 1
+            assert flights.latest.number == 2
+        flights.branch("side").append({"id": [9], "delay": [1]})
+        with store.runs.repeat(first.id):
+            assert flights.branch("side").latest.number == store.version("flights@side").number == 1
+            assert flights.latest.number == 2
+        assert asked(store.runs.get(first.id)) == [("flights@side", "flights@1"), ("flights", "flights@2")]
+
+    @pytest.mark.usefixtures("flights")
+    def test_an_alias_that_moved_is_read_where_it_pointed(self, store):
+        flights = store.dataset("flights")
+        flights.set_alias("champion", 1)
+        with store.run("score") as first:
+            assert store.version("flights@champion").number == 1
+        flights.set_alias("champion", 2)
+        with store.runs.repeat(first.id) as again:
+            assert store.version("flights@champion").number == 1
+            assert store.sql('SELECT count(*) FROM "flights@champion"').rows() == [(4,)]
+        assert store.version("flights@champion").number == 2
+        assert asked(store.runs.get(again.id)) == [("flights@champion", "flights@1")]
+
+    def test_whatever_makes_a_version_is_an_output_and_a_dropped_transaction_is_none(self, store, flights):
+        with store.run("change") as run:
+            flights.delete("delay > 50")
+            flights.upsert({"id": [1], "delay": [4]})
+            with flights.transaction() as change:
+                change.append({"id": [7], "delay": [1]})
+                change.delete("delay = 8")
+            with pytest.raises(KeyError), flights.transaction() as change:
+                change.append({"id": [8], "delay": [1]})
+                raise KeyError
+            flights.restore(1)
+        known = store.runs.get(run.id)
+        assert written(known) == ["flights@3", "flights@4", "flights@5", "flights@6"]
+        assert asked(known) == [("flights@1", "flights@1")]
+
+    def test_the_version_of_an_instant_is_an_input(self, store, flights):
+        with store.run("look") as run:
+            flights.as_of(flights.versions()[0].created_at)
+        assert asked(store.runs.get(run.id)) == [("flights@1", "flights@1")]
