@@ -822,7 +822,7 @@ class TestBranchesAndTransactions:
             with flights.transaction() as change:
                 change.append({"id": [7], "delay": [1]})
                 change.delete("delay = 8")
-            with pytest.raises(KeyError), flights.transaction() as change:
+            with pytest.raises(KeyError), flights.transaction() as change:  # noqa: PT012
                 change.append({"id": [8], "delay": [1]})
                 raise KeyError
             flights.restore(1)
