@@ -4,7 +4,7 @@ A `FragmentReader` serves a whole version, the rows that one commit added, or a 
 judging; every read path of the layers above goes through it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -173,6 +173,11 @@ class FragmentReader:
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
         return FragmentReader(self._storage, fragments, self.stored_schema, self.where)
+
+    def without_columns(self, hidden: Collection[str]) -> "FragmentReader":
+        """Return a reader that does not have some columns, for a guard that hides them."""
+        schema = pa.schema([field for field in self.stored_schema if field.name not in hidden])
+        return FragmentReader(self._storage, self._fragments, schema, self.where)
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from foldstore.datastore.catalog.catalog import Catalog
@@ -17,6 +17,9 @@ from foldstore.datastore.objects import ObjectArea
 from foldstore.datastore.page_cache import PageCache
 from foldstore.errors import StoreError, StoreFormatError
 from foldstore.types import Clock, utc_now
+
+if TYPE_CHECKING:
+    from foldstore.datastore.guard import ReadGuard
 
 CATALOG_FILE: Final = "catalog.db"
 # What makes a folder a store: its id, which the catalog has too.
@@ -34,6 +37,8 @@ class Storage:
 
     Attributes
     ----------
+    guard : ReadGuard or None
+        Asked by every handle of a version before it reads; without one, everything may be read.
     on_step : callable
         Told the name of each step of a commit when it is done; tests end the process there.
     """
@@ -46,6 +51,7 @@ class Storage:
     pages: PageCache
     deletions: DeletionCache
     clock: Clock = utc_now
+    guard: "ReadGuard | None" = None
     on_step: Callable[[str], None] = field(default=_ignore_step)
 
     def close(self) -> None:
@@ -67,6 +73,7 @@ def open_storage(
     create: bool = True,
     engine: Engine | None = None,
     clock: Clock = utc_now,
+    guard: "ReadGuard | None" = None,
 ) -> Storage:
     """Open the store in a folder.
 
@@ -78,6 +85,8 @@ def open_storage(
         Another database for the catalog than ``catalog.db`` in the folder.
     engine : Engine, optional
         What runs expressions and queries; one with DuckDB's own limits unless given.
+    guard : ReadGuard, optional
+        Says what of a version may be read.
     create : bool
         Make an empty store when there is none; a folder with other things in it is refused.
 
@@ -113,6 +122,7 @@ def open_storage(
         deletions=DeletionCache(catalog),
         engine=engine or Engine(),
         clock=clock,
+        guard=guard,
     )
 
 

@@ -338,7 +338,9 @@ class Version(Consumed):
             catalog = self._storage.catalog
             schema = decode_schema(catalog.read_arrow_schema(self._record.arrow_schema_id))
             fragments = self._storage.pages.fragments(self._record)
-            self._whole = FragmentReader(self._storage, fragments, schema, self.address)
+            whole = FragmentReader(self._storage, fragments, schema, self.address)
+            guard = self._storage.guard
+            self._whole = whole if guard is None else guard.permit(self._dataset, self._record, whole)
         return self._whole if rows == "all" else self._whole.restricted(self._added())
 
     def _added(self) -> list[Fragment]:
