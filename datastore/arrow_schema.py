@@ -18,7 +18,7 @@ _FIELD_ID: Final = b"foldstore.field_id"
 _EXPRESSION: Final = b"foldstore.expression"
 # The types that the column had before it was widened, as JSON: older files still have them.
 _NARROWER: Final = b"foldstore.narrower"
-_MAX_COLUMNS: Final = 10_000
+MAX_COLUMNS: Final = 10_000
 _MAX_NAME_BYTES: Final = 1_000
 
 
@@ -30,23 +30,36 @@ def check_columns(schema: pa.Schema) -> None:
     SchemaMismatchError
         For no columns, too many, an empty, over-long or repeated name (SQL ignores case), or an extension type.
     """
-    if not len(schema) or len(schema) > _MAX_COLUMNS:
-        raise SchemaMismatchError(f"The data has {len(schema)} columns; 1 to {_MAX_COLUMNS} can be kept.")
-    seen: dict[str, str] = {}
+    check_names(schema.names)
     for field in schema:
-        name = field.name
+        _check_type(field)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of columns that cannot be kept or asked for; see `check_columns`."""
+    if not names or len(names) > MAX_COLUMNS:
+        raise SchemaMismatchError(
+            f"The data has {len(names):,} columns; 1 to {MAX_COLUMNS:,} can be kept.",
+            hint="Keep values that belong together in one list or struct column.",
+            code="too-many-columns" if names else None,
+            columns=len(names),
+        )
+    seen: dict[str, str] = {}
+    for name in names:
         if not name or len(name.encode(errors="surrogatepass")) > _MAX_NAME_BYTES or not _is_printable(name):
             raise SchemaMismatchError(
-                f"{ascii(name)[:80]} cannot name a column.", hint="Use 1 to 1,000 bytes without control characters."
+                f"{ascii(name[:80])[:80]} cannot name a column.",
+                hint="Use 1 to 1,000 bytes without control characters.",
+                code="invalid-column-name",
             )
         if name.lower() in seen:
             raise SchemaMismatchError(
                 f"Columns {seen[name.lower()]!r} and {name!r} differ by case alone or not at all.",
                 hint="Rename one of them: SQL does not tell them apart.",
+                code="duplicate-column",
                 columns=[seen[name.lower()], name],
             )
         seen[name.lower()] = name
-        _check_type(field)
 
 
 def _is_printable(name: str) -> bool:

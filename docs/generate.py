@@ -53,8 +53,21 @@ MEANINGS = {
 
 # Codes that an error may carry instead of its class's own; a test looks for all of them in the code.
 PRECISE_CODES = {
-    "broken-row": (errors.IngestError, "A row of a CSV file has too few cells, too many, or one that does not fit."),
+    "broken-row": (
+        errors.IngestError,
+        "A row of a text file has too few cells, too many, or one that does not fit; or a line is no JSON object.",
+    ),
+    "too-many-broken-rows": (errors.IngestError, "So many rows were set aside that the types are more likely wrong."),
     "file-not-found": (errors.IngestError, "The file to ingest does not exist."),
+    "not-its-name": (errors.IngestError, "A file is not of the format that its ending says."),
+    "wrong-encoding": (errors.IngestError, "Text is not in the encoding that was declared or found."),
+    "link-refused": (errors.IngestError, "A folder or pattern holds links, which are not followed."),
+    "mixed-formats": (errors.IngestError, "A folder or pattern holds files of several formats."),
+    "partitioned-folder": (errors.IngestError, "A folder keeps a column in its name."),
+    "too-many-files": (errors.IngestError, "A folder or pattern holds more files than are read as one."),
+    "too-many-columns": (errors.SchemaMismatchError, "There are more columns than can be kept."),
+    "invalid-column-name": (errors.SchemaMismatchError, "A name is empty, too long or not printable."),
+    "duplicate-column": (errors.SchemaMismatchError, "Two columns have one name, or names that differ by case alone."),
     "column-new": (errors.SchemaMismatchError, "The data has a column that the dataset lacks."),
     "column-missing": (errors.SchemaMismatchError, "The data lacks a column that the dataset has."),
     "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),

@@ -1,39 +1,46 @@
-"""CSV as a source: types from the dataset or sniffed, declared NA tokens, faults by file, line and column."""
+"""CSV as a source: types from the dataset, declared or sniffed; faults by file, line and column."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Never
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
+from foldstore.datastore.arrow_schema import check_names
 from foldstore.datastore.ingest.batch_source import BatchSource
+from foldstore.datastore.ingest.broken_rows import BrokenRow, described, read_policy
+from foldstore.datastore.ingest.csv_reading import Broken, CsvReading
+from foldstore.datastore.ingest.csv_sniff import find_delimiter
 from foldstore.datastore.ingest.csv_text import CsvText
-from foldstore.errors import FoldstoreError, IngestError, UsageError, column_not_found
+from foldstore.datastore.ingest.text_blocks import TextBlock, TextBlocks, count_lines, refuse_zero_bytes
+from foldstore.datastore.ingest.type_name import read_types
+from foldstore.errors import IngestError, UsageError, column_not_found
 
 # Quoted text is never null: "NA" in quotes is the two letters.
 NULL_TOKENS: Final = ("", "NA")
-CSV_OPTIONS: Final = ("types", "null_tokens")
+CSV_OPTIONS: Final = (
+    "types",
+    "null_tokens",
+    "true_tokens",
+    "false_tokens",
+    "delimiter",
+    "quote",
+    "encoding",
+    "columns",
+    "on_broken_row",
+    "quarantine_to",
+)
 # What the types of a new dataset are sniffed from; a later value that does not fit is an error that names it.
-_BLOCK_BYTES: Final = 16 << 20
-_ROW = re.compile(r"Row #(\d+)")
-_COLUMN = re.compile(r"In CSV column #(\d+)")
+BLOCK_BYTES: Final = 16 << 20
 _WHOLE: Final = r"^\s*[+-]?\d+\s*$"
 _LEADING_ZERO: Final = r"^\s*[+-]?0\d+\s*$"
 # From 16 digits on, a double does not hold every whole number.
 _LONG: Final = r"\d{16}"
 
 
-def open_csv(
-    path: Path,
-    target: pa.Schema | None,
-    *,
-    types: Mapping[str, str] | None = None,
-    null_tokens: Sequence[str] = NULL_TOKENS,
-) -> BatchSource:
-    """Open a CSV file with a header.
+def open_csv(path: Path, target: pa.Schema | None, **options: Any) -> BatchSource:
+    """Open a CSV file.
 
     Columns that neither `types` nor `target` names get the type of their first 16 MB. Whole numbers that a
     number would not keep are text: those with leading zeros (``00123``), and those of a column that does not
@@ -42,13 +49,16 @@ def open_csv(
     Parameters
     ----------
     path : pathlib.Path
-        The file, UTF-8, comma-separated.
+        The file.
     target : pyarrow.Schema, optional
         Columns found here are read as these types.
-    types : mapping, optional
-        Type by column (``{"zip": "string"}``), before `target` and sniffing.
-    null_tokens : sequence of str
-        Unquoted cells that mean null.
+    **options
+        ``types``: type by column (``{"zip": "string"}``), before `target` and sniffing. ``null_tokens``:
+        unquoted cells that mean null. ``true_tokens``, ``false_tokens``: cells of columns of booleans.
+        ``delimiter``: sniffed among comma, semicolon, tab and bar unless given. ``quote``: ``'"'`` unless
+        given, None for none. ``encoding``: by the byte order mark, else UTF-8, unless given. ``columns``: the
+        names of a file without a header. ``on_broken_row``: ``"error"`` or ``"quarantine"``;
+        ``quarantine_to``: a new file for the rows that are set aside.
 
     Raises
     ------
@@ -57,138 +67,156 @@ def open_csv(
     UsageError
         When an option is not what it should be.
     """
-    declared = _read_types(types)
-    file = _CsvFile(path, _wanted(target) | declared, _read_tokens(null_tokens), declared=frozenset(declared))
-    reader = file.open()
-    names = reader.names
+    file = _CsvFile(path, **options)
+    declared = read_types(options.get("types"))
     for name in declared:
-        if name not in names:
-            raise column_not_found(name, names, where=repr(path.name))
-    texts = file.find_codes(reader.schema)
-    if texts or len(names) == 1:
-        reader.close()
-        file.types.update(dict.fromkeys(texts, pa.string()))
-        reader = file.open(keep_empty_lines=len(names) == 1)
-    _refuse_other_encodings(path, reader.schema, file.types)
-    shown = {f.name: str(f.type) for f in reader.schema}
+        if name not in file.names:
+            raise column_not_found(name, file.names, where=repr(path.name))
+    schema = file.find_types(_wanted(target) | declared, declared=frozenset(declared))
     return BatchSource(
-        schema=reader.schema,
-        batches=reader.batches(),
-        description={"file": path.name, "format": "csv", "null_tokens": list(null_tokens), "types": shown},
+        schema=schema,
+        batches=file.batches(schema),
+        description={
+            "file": path.name,
+            "format": "csv",
+            "delimiter": file.text.delimiter.decode(),
+            "quote": file.text.quote.decode() if file.text.quote else None,
+            "encoding": file.blocks.encoding,
+            "header": file.has_header,
+            "null_tokens": file.null_tokens,
+            "types": {field.name: str(field.type) for field in schema},
+            **described(file.broken),
+        },
     )
 
 
 def _wanted(target: pa.Schema | None) -> dict[str, pa.DataType]:
-    """Return the types to read a dataset's columns as: those that Arrow reads from text, cast afterwards."""
+    """Return the types to read a dataset's columns as; dictionaries are made afterwards, nulls take any."""
     wanted = {}
     for field in target if target is not None else ():
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if not pa.types.is_null(kind):
-            wanted[field.name] = pa.float32() if pa.types.is_float16(kind) else kind
+            wanted[field.name] = kind
     return wanted
 
 
-def _read_types(types: object) -> dict[str, pa.DataType]:
-    if types is None:
-        return {}
-    if not isinstance(types, Mapping) or not all(isinstance(name, str) for name in types):
-        raise UsageError("types= is a dict of type names by column.", hint='Write types={"zip": "string"}.')
-    return {name: _type_of(name, text) for name, text in types.items()}
-
-
-def _type_of(column: str, text: object) -> pa.DataType:
-    try:
-        return pa.type_for_alias(text)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{text!r} is not a type (for column {column!r}).",
-            hint="Types are named as in Arrow: int32, int64, double, string, bool, date32, timestamp[us].",
-        ) from error
-
-
-def _read_tokens(tokens: object) -> list[str]:
-    if not isinstance(tokens, list | tuple | set | frozenset) or not all(isinstance(each, str) for each in tokens):
-        raise UsageError("null_tokens= is a list of texts.", hint='Write null_tokens=["", "NA"].')
-    return list(tokens)
-
-
 class _CsvFile:
-    """A file and how it is to be read; it is opened once to see its columns, and again to read them."""
+    """A file and how its text is cut; it is opened once to see its columns, and again to read them."""
 
-    def __init__(
-        self, path: Path, types: dict[str, pa.DataType], null_tokens: list[str], *, declared: frozenset[str]
-    ) -> None:
+    def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
-        self.types = types
-        self.null_tokens = null_tokens
-        self.declared = declared
+        self.null_tokens = _tokens("null_tokens", options.get("null_tokens", NULL_TOKENS))
+        self._true = _tokens("true_tokens", options.get("true_tokens", ()))
+        self._false = _tokens("false_tokens", options.get("false_tokens", ()))
+        self.broken = read_policy(options.get("on_broken_row", "error"), options.get("quarantine_to"))
+        quote = _one_byte("quote", options.get("quote", '"'), optional=True)
+        delimiter = _one_byte("delimiter", options.get("delimiter"), optional=True)
+        # Rows end where they end, whatever stands between cells, but for quotes in the middle of one.
+        self.text = CsvText(delimiter or b",", quote)
+        self.blocks = TextBlocks(
+            path,
+            encoding=options.get("encoding"),
+            block_bytes=BLOCK_BYTES,
+            last_end=self._last_end,
+        )
+        if delimiter is None:
+            self.text = CsvText(find_delimiter(path, self._first().text, quote), quote)
+        self._read_header(self._first(), options.get("columns"))
 
-    def open(self, *, keep_empty_lines: bool = False, only: Sequence[str] = ()) -> "_CsvReader":
-        """Open the file; `only` are read as text, without the others."""
-        text = CsvText(self.path)
-        try:
-            reader = csv.open_csv(
-                pa.PythonFile(text, mode="r"),
-                # One thread: only then does the reader know which line a fault is on.
-                read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-                parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=not keep_empty_lines),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(only, pa.string()) or self.types,
-                    include_columns=list(only),
-                    null_values=self.null_tokens,
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
+    def _last_end(self, text: bytes) -> int:
+        return self.text.last_end(text)
+
+    def _first(self) -> TextBlock:
+        return next(iter(self.blocks), TextBlock(1, b"", is_whole=True))
+
+    def _read_header(self, block: TextBlock, columns: object) -> None:
+        self.has_header = columns is None
+        first = block.text
+        blank = len(first) - len(first.lstrip(b"\r\n"))
+        self._refuse_open(block)
+        header = first[blank : blank + self.text.first_end(first[blank:])] if self.has_header else b""
+        if self.has_header and not header:
+            raise IngestError(
+                f"{self.path.name!r} is empty.",
+                hint="A CSV file begins with a line of column names; columns=[...] names those of a file without.",
+                path=str(self.path),
             )
-            return _CsvReader(self, text, reader)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            _refuse(self, text, list(self.types), error)
+        self._behind_header = blank + len(header) if self.has_header else 0
+        if self.has_header:
+            refuse_zero_bytes(self.path, header[:4096])
+            self.names = self._reading([]).read_header(header)
+        else:
+            self.names = _column_names(columns)
+        check_names(self.names)
 
-    def find_codes(self, schema: pa.Schema) -> list[str]:
-        """Return the columns that look like numbers and would lose digits as such."""
-        t = pa.types
-        numbers = [f.name for f in schema if f.name not in self.types and (t.is_int64(f.type) or t.is_float64(f.type))]
-        if not numbers or len(set(schema.names)) < len(schema):
-            return []
-        reader = self.open(only=numbers)
-        batch = next(reader.batches(), None)
-        reader.close()
-        return [name for name in numbers if batch is not None and _is_code(batch.column(name))]
-
-
-class _CsvReader:
-    """An open file; failures come out as errors that name the place."""
-
-    def __init__(self, file: _CsvFile, text: CsvText, reader: csv.CSVStreamingReader) -> None:
-        self._file = file
-        self._text = text
-        self._reader = reader
-        self.schema: pa.Schema = reader.schema
-        self.names: list[str] = self.schema.names
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows."""
+    def find_types(self, wanted: Mapping[str, pa.DataType], *, declared: frozenset[str]) -> pa.Schema:
+        """Return the columns: the wanted types, and what the first block says of the others."""
+        known = {name: kind for name, kind in wanted.items() if name in self.names}
+        line, first = next(self._data(), (1, b""))
+        reading = self._reading(self.names)
+        reading.check_types(self.path, known, declared)
         try:
-            for batch in self._reader:
-                self._check_quotes()
-                yield batch
-            self._check_quotes()
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            _refuse(self._file, self._text, self.names, error)
-        finally:
-            self.close()
+            sniffed = reading.sniff(first, known, skip_broken=self.broken.set_aside)
+        except pa.ArrowInvalid:
+            self._set_aside(reading.find_broken(first, {}, first_only=True), first, line)
+            raise
+        found = {name: known.get(name, sniffed.schema.field(name).type) for name in self.names}
+        numbers = [n for n, k in found.items() if n not in known and (k == pa.int64() or k == pa.float64())]
+        if numbers:
+            texts = reading.sniff(first, dict.fromkeys(numbers, pa.string()), skip_broken=self.broken.set_aside)
+            found |= {name: pa.string() for name in numbers if _is_code(texts.column(name))}
+        return pa.schema(list(found.items()))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-        self._text.close()
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, block by block."""
+        reading = self._reading(self.names)
+        types = {field.name: field.type for field in schema}
+        for line, block in self._data():
+            try:
+                table = reading.read(block, types)
+            except pa.ArrowInvalid:
+                broken = reading.find_broken(block, types, first_only=not self.broken.set_aside)
+                self._set_aside(broken, block, line)
+                table = reading.read(reading.without(block, broken), types)
+            yield from table.cast(schema).to_batches()
 
-    def _check_quotes(self) -> None:
-        if self._text.unclosed is not None:
-            raise _open_quote(self._file.path, self._text.unclosed)
+    def _data(self) -> Iterator[tuple[int, bytes]]:
+        """Yield blocks behind the header, each with its line."""
+        skip = self._behind_header
+        for block in self.blocks:
+            self._refuse_open(block)
+            if len(block.text) > skip:
+                yield block.line + count_lines(block.text[:skip]), block.text[skip:]
+            skip = 0
+
+    def _refuse_open(self, block: TextBlock) -> None:
+        place = None if block.is_whole else self.text.open_quote(block.text)
+        if place is not None:
+            line = block.line + count_lines(block.text[:place])
+            raise IngestError(
+                f"{self.path.name!r}, line {line}: a quote opens here and is never closed.",
+                hint='Nothing was committed. Close the quote; inside a quoted cell, write a quote as "".',
+                code="broken-row",
+                path=str(self.path),
+                line=line,
+                column=None,
+            )
+
+    def _reading(self, names: Sequence[str]) -> CsvReading:
+        return CsvReading(
+            names=names, text=self.text, null_tokens=self.null_tokens, true_tokens=self._true, false_tokens=self._false
+        )
+
+    def _set_aside(self, broken: Sequence[Broken], block: bytes, line: int) -> None:
+        counted, at = 0, line
+        for each in broken:
+            at += count_lines(block[counted : each.start])
+            counted = each.start
+            text = block[each.start : each.end].decode(errors="replace").rstrip("\r\n")
+            self.broken.take(BrokenRow(file=self.path.name, line=at, column=each.column, reason=each.reason, text=text))
 
 
-def _is_code(column: pa.StringArray) -> bool:
+def _is_code(column: pa.ChunkedArray) -> bool:
     found = column.drop_null()
     if pc.any(pc.match_substring_regex(found, _LEADING_ZERO)).as_py():
         return True
@@ -200,7 +228,7 @@ def _is_code(column: pa.StringArray) -> bool:
     )
 
 
-def _fits(column: pa.StringArray) -> bool:
+def _fits(column: pa.ChunkedArray) -> bool:
     try:
         column.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -208,64 +236,21 @@ def _fits(column: pa.StringArray) -> bool:
     return True
 
 
-def _refuse_other_encodings(path: Path, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
-    for field in schema:
-        if pa.types.is_binary(field.type) and not pa.types.is_binary(wanted.get(field.name, pa.null())):
-            raise _not_utf8(path, f"column {field.name!r}")
+def _tokens(option: str, tokens: object) -> list[str]:
+    if not isinstance(tokens, list | tuple | set | frozenset) or not all(isinstance(each, str) for each in tokens):
+        raise UsageError(f"{option}= is a list of texts.", hint=f'Write {option}=["", "NA"].')
+    return list(tokens)
 
 
-def _not_utf8(path: Path, what: str) -> IngestError:
-    return IngestError(f"{path.name!r}: {what} is not UTF-8 text.", hint="Convert the file to UTF-8.", path=str(path))
+def _one_byte(option: str, text: object, *, optional: bool) -> bytes | None:
+    if optional and text is None:
+        return None
+    if isinstance(text, str) and len(text) == 1 and text.isascii() and text not in "\r\n\0":
+        return text.encode()
+    raise UsageError(f"{option}={text!r} is not one ASCII character.", hint=f'Write {option}=";", or "\\t" for a tab.')
 
 
-def _open_quote(path: Path, line: int) -> IngestError:
-    return IngestError(
-        f"{path.name!r}, line {line}: a quote opens here and is never closed.",
-        hint='Nothing was committed. Close the quote; inside a quoted cell, write a quote as "".',
-        code="broken-row",
-        path=str(path),
-        line=line,
-        column=None,
-    )
-
-
-def _refuse(file: _CsvFile, text: CsvText, columns: Sequence[str], error: BaseException) -> Never:
-    """Say which file, line and column a fault is in, as far as the reader told."""
-    opened = text.opened
-    text.close()
-    said = " ".join(str(error).split())
-    if opened is not None and (text.ended or "straddling" in said):
-        raise _open_quote(file.path, opened) from error
-    raise _explained(file, columns, said, error) from error
-
-
-def _explained(file: _CsvFile, columns: Sequence[str], said: str, error: BaseException) -> FoldstoreError:
-    path = file.path
-    if isinstance(error, UnicodeDecodeError):
-        return _not_utf8(path, "the header")
-    if "Empty CSV" in said:
-        return IngestError(
-            f"{path.name!r} is empty.", hint="A CSV file begins with a line of column names.", path=str(path)
-        )
-    if isinstance(error, pa.ArrowNotImplementedError):
-        kind = UsageError if file.declared else IngestError
-        return kind(
-            f"{path.name!r}: {said}.",
-            hint="A cell of text cannot hold this type: append a table instead.",
-            path=str(path),
-        )
-    row, column = _ROW.search(said), _COLUMN.search(said)
-    if row is None and column is None:
-        return IngestError(f"{path.name!r}: {said[:200]}.", hint="Check that this is a CSV file.", path=str(path))
-    position = int(column.group(1)) if column else None
-    name = columns[position] if position is not None and position < len(columns) else None
-    where = (f", line {row.group(1)}" if row else "") + (f", column {name!r}" if name else "")
-    reason = said.rpartition("Row #")[2].partition(": ")[2] if row else said
-    return IngestError(
-        f"{path.name!r}{where}: {reason[:200]}.",
-        hint="Nothing was committed. Mend the row, or declare the column's type with types={...}.",
-        code="broken-row",
-        path=str(path),
-        line=int(row.group(1)) if row else None,
-        column=name,
-    )
+def _column_names(columns: object) -> list[str]:
+    if not isinstance(columns, list | tuple) or not columns or not all(isinstance(each, str) for each in columns):
+        raise UsageError("columns= is a list of names.", hint='Write columns=["id", "name"] for a file without header.')
+    return list(columns)

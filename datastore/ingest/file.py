@@ -1,16 +1,52 @@
-"""Files as sources: Parquet, Arrow IPC (Feather) and CSV, told apart by their ending."""
+"""Files as sources: Parquet, Arrow IPC (Feather), CSV and JSON lines, told apart by their ending."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from foldstore.datastore.fragment_writer import ROWS_PER_BATCH
+from foldstore.datastore.ingest.arrow_file import UNREADABLE, open_arrow, unreadable
 from foldstore.datastore.ingest.batch_source import BatchSource
+from foldstore.datastore.ingest.broken_rows import read_policy
 from foldstore.datastore.ingest.csv_file import CSV_OPTIONS, open_csv
+from foldstore.datastore.ingest.file_kind import ENDINGS, check_first_bytes, kind_of
+from foldstore.datastore.ingest.folder import names_many, open_files
+from foldstore.datastore.ingest.json_lines import JSON_OPTIONS, open_json_lines
+from foldstore.datastore.ingest.parquet_file import open_parquet
+from foldstore.datastore.ingest.soundness import checked
 from foldstore.errors import IngestError, UsageError, did_you_mean
+
+_OPTIONS: Final[Mapping[str, Sequence[str]]] = {"csv": CSV_OPTIONS, "json lines": JSON_OPTIONS}
+_SAID: Final = {"csv": "CSV files", "json lines": "JSON lines"}
+
+
+def open_path(path: Path, target: pa.Schema | None, **options: Any) -> BatchSource:
+    """Open a file, or the files of a folder or pattern as one source."""
+    _check_path(path)
+    if "on_broken_row" in options or "quarantine_to" in options:
+        # One for all files: their broken rows are counted together.
+        options["on_broken_row"] = read_policy(
+            options.get("on_broken_row", "error"), options.pop("quarantine_to", None)
+        )
+    if names_many(path):
+        return open_files(path, target, partial(open_file, **options))
+    return open_file(path, target, **options)
+
+
+def _check_path(path: Path) -> None:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # too long a name, a zero byte, a folder that may not be entered
+        raise IngestError(
+            f"{str(path)[:200]!r} cannot be opened: {getattr(error, 'strerror', None) or error}.",
+            hint="Check the path.",
+            code="file-not-found",
+        ) from error
 
 
 def open_file(path: Path, target: pa.Schema | None, **options: Any) -> BatchSource:
@@ -21,29 +57,44 @@ def open_file(path: Path, target: pa.Schema | None, **options: Any) -> BatchSour
     IngestError
         When it is missing, is not a file, or is not what its ending says.
     UsageError
-        When its ending is not known.
+        When its ending is not known, or an option is not one of its format.
     """
     check_readable(path)
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
+    kind = kind_of(path)
+    if kind is None:
         raise UsageError(
             f"{path.name!r}: the ending {path.suffix!r} is not a known format.",
-            hint=f"Known are {', '.join(sorted(_OPENERS))}.",
+            hint=f"Known are {', '.join(ENDINGS)}.",
             path=str(path),
         )
-    if opener is not open_csv and options:
-        raise UsageError(f"{', '.join(sorted(options))}: only CSV files are read with options.", path=str(path))
-    for name in options:
-        if name not in CSV_OPTIONS:
-            raise UsageError(f"There is no option {name!r} for CSV files.", hint=did_you_mean(name, CSV_OPTIONS))
+    _check_options(path, kind, options)
     try:
-        return opener(path, target, **options)
-    except (pa.ArrowException, OSError) as error:
+        found = check_first_bytes(path, kind)
+        if kind == "csv":
+            return open_csv(path, target, **options)
+        if kind == "json lines":
+            return open_json_lines(path, target, **options)
+        # The readers of text make their arrays themselves; these come as they are.
+        return checked(open_parquet(path) if kind == "parquet" else open_arrow(path, stream="stream" in (found or "")))
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
+def _check_options(path: Path, kind: str, options: Mapping[str, Any]) -> None:
+    if options and kind not in _OPTIONS:
+        raise UsageError(
+            f"{', '.join(sorted(options))}: only CSV files and JSON lines are read with options.", path=str(path)
+        )
+    for name in options:
+        if name not in _OPTIONS[kind]:
+            raise UsageError(f"There is no option {name!r} for {_SAID[kind]}.", hint=did_you_mean(name, _OPTIONS[kind]))
+
+
 def check_readable(path: Path) -> None:
-    """Refuse what is not a regular file (a pipe would block for ever)."""
+    """Refuse what is not a regular file (a pipe would block for ever); folders and patterns are looked at later."""
+    _check_path(path)
+    if names_many(path):
+        return
     if not path.exists():
         close = [p.name for p in sorted(path.parent.glob("*")) if p.suffix == path.suffix][:5] if path.suffix else []
         raise IngestError(
@@ -54,50 +105,3 @@ def check_readable(path: Path) -> None:
         )
     if not path.is_file():
         raise IngestError(f"{str(path)!r} is not a file.", hint="Name one file.", path=str(path))
-
-
-def unreadable(path: Path, error: BaseException) -> IngestError:
-    """Build the error for a file that is not what its ending says."""
-    return IngestError(
-        f"{str(path)!r} cannot be read: {' '.join(str(error).split())}.",
-        hint="Nothing was committed. Check that the file is whole and of the format that its ending says.",
-        path=str(path),
-    )
-
-
-def _open_parquet(path: Path, _target: pa.Schema | None) -> BatchSource:
-    file = pq.ParquetFile(path)
-    return BatchSource(
-        schema=file.schema_arrow,
-        batches=_guarded(path, file.iter_batches(ROWS_PER_BATCH)),
-        description={"file": path.name, "format": "parquet"},
-        num_rows=file.metadata.num_rows,
-    )
-
-
-def _open_ipc(path: Path, _target: pa.Schema | None) -> BatchSource:
-    reader = pa.ipc.open_file(pa.OSFile(str(path)))
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for index in range(reader.num_record_batches):
-            yield reader.get_batch(index)
-
-    return BatchSource(
-        schema=reader.schema, batches=_guarded(path, batches()), description={"file": path.name, "format": "arrow"}
-    )
-
-
-def _guarded(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from batches
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
-
-
-_OPENERS: Final[dict[str, Callable[..., BatchSource]]] = {
-    ".parquet": _open_parquet,
-    ".csv": open_csv,
-    ".arrow": _open_ipc,
-    ".feather": _open_ipc,
-    ".ipc": _open_ipc,
-}

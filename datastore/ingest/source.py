@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from foldstore.datastore.ingest.batch_source import BatchSource
-from foldstore.datastore.ingest.file import open_file
+from foldstore.datastore.ingest.file import open_path
 from foldstore.datastore.ingest.python_values import to_array
+from foldstore.datastore.ingest.soundness import checked
 from foldstore.errors import FoldstoreError, IngestError, SchemaMismatchError, UsageError
 
 
@@ -20,13 +20,15 @@ def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> B
     Parameters
     ----------
     data : object
-        A path of a Parquet, CSV, Arrow or Feather file; anything with ``__arrow_c_stream__`` or
+        A path of a Parquet, CSV, JSON lines, Arrow or Feather file, of a folder of such, or a pattern such as
+        ``data/*.parquet``; anything with ``__arrow_c_stream__`` or
         ``__arrow_c_array__`` (pyarrow, polars, pandas, DuckDB relations); a dict of lists; an iterable of
         record batches.
     target : pyarrow.Schema, optional
         The columns that the dataset has: untyped files are read as these types.
     **options
-        Passed to the reader of the file's format; see `foldstore.datastore.ingest.csv_file`.
+        Passed to the reader of the file's format; see `foldstore.datastore.ingest.csv_file`
+        and `foldstore.datastore.ingest.json_lines`.
 
     Raises
     ------
@@ -36,12 +38,10 @@ def open_source(data: Any, target: pa.Schema | None = None, **options: Any) -> B
         When a file is missing or cannot be read.
     """
     if isinstance(data, str | Path):
-        source = open_file(Path(data), target, **options)
-        # The CSV reader has made its arrays itself, of text that it has checked.
-        return source if source.description.get("format") == "csv" else _validated(source)
+        return open_path(Path(data), target, **options)
     if options:
         raise UsageError(f"{', '.join(sorted(options))}: these say how to read a file, and this is not a path.")
-    return _validated(_open_object(data, target))
+    return checked(_open_object(data, target))
 
 
 def key_table(data: Any, columns: pa.Schema, key: Sequence[str]) -> pa.Table:
@@ -79,25 +79,6 @@ def _open_object(data: Any, target: pa.Schema | None) -> BatchSource:
         f"{type(data).__name__!r} cannot be ingested.",
         hint="Give a path, an Arrow, polars or pandas table, a dict of lists, or an iterable of record batches.",
     )
-
-
-def _validated(source: BatchSource) -> BatchSource:
-    """Check every batch once, whatever made it: invalid text or offsets would break each reader later."""
-    return replace(source, batches=_valid_batches(source.batches))
-
-
-def _valid_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            try:
-                column.validate(full=True)
-            except pa.ArrowException as error:
-                raise IngestError(
-                    f"Column {name!r} holds what is not {column.type}: {error}.",
-                    hint="Nothing was committed. Mend the data where it is made.",
-                    column=name,
-                ) from error
-        yield batch
 
 
 def _refuse_objects(data: Any) -> None:
