@@ -75,13 +75,17 @@ class DatasetWriting:
         Parameters
         ----------
         data : object
-            A path, anything that speaks Arrow, a dict of lists, or an iterable of record batches.
+            A path (Parquet, CSV, JSON lines, Arrow, Feather), a folder or pattern (``"data/2013-*.parquet"``)
+            of such files, anything that speaks Arrow, a dict of lists, or an iterable of record batches.
         order_by : sequence of str
             Sort the rows by these columns first. Row order can give an outcome away.
         evolve : bool
             Add columns that are new, and read as null those that the data comes without.
         **words
-            ``message=``, ``author=``, ``properties=``, ``idempotency_key=``, ``progress=``, and how to read a file.
+            ``message=``, ``author=``, ``properties=``, ``idempotency_key=``, ``progress=``; and how to read text:
+            ``types={"zip": "string"}``, ``encoding="cp1252"``, ``on_broken_row="quarantine"``, ``quarantine_to=path``;
+            of CSV also ``null_tokens=["", "NA"]``, ``true_tokens=``, ``false_tokens=``, ``delimiter=";"``,
+            ``quote=``, ``columns=[...]`` for a file without a header.
 
         Raises
         ------

@@ -158,7 +158,7 @@ class _CsvFile:
         try:
             sniffed = reading.sniff(first, known, skip_broken=self.broken.set_aside)
         except pa.ArrowInvalid:
-            self._set_aside(reading.find_broken(first, {}, first_only=True), first, line)
+            self._set_aside(reading.find_broken(first, known, first_only=True), first, line)
             raise
         found = {name: known.get(name, sniffed.schema.field(name).type) for name in self.names}
         numbers = [n for n, k in found.items() if n not in known and (k == pa.int64() or k == pa.float64())]

@@ -23,6 +23,7 @@ from foldstore.cli.output import (
     show_bytes,
     statistics_row,
 )
+from foldstore.cli.reading import fitting, read_options, say_broken, show_reading
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] 
 
 def ingest(
     dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV, Arrow or Feather files; a version each.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Parquet, CSV, JSON lines, Arrow or Feather files: a version each. A folder, or a pattern in quotes "
+            "('2013-*.csv'), is one version of all its files."
+        ),
+    ],
     store: StoreOption = _HERE,
     create: Annotated[bool, typer.Option("--create", help="Make the dataset when it is not there.")] = False,
     key: Annotated[str, typer.Option(help="Key columns, separated by commas (with --create).")] = "",
@@ -61,30 +68,56 @@ def ingest(
     derive: Annotated[list[str] | None, typer.Option(help="NAME=EXPRESSION, repeatable (with --create).")] = None,
     order_by: Annotated[str, typer.Option(help="Sort rows by these columns, separated by commas.")] = "",
     null_token: Annotated[list[str] | None, typer.Option(help="CSV cells that mean null; repeatable.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="COLUMN=TYPE for text files, repeatable: zip=string.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between CSV cells; found unless given. tab for a tab.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text; UTF-8 or by its mark unless given.")] = None,
+    columns: Annotated[str, typer.Option(help="Names for CSV without a header, separated by commas.")] = "",
+    on_broken_row: Annotated[str | None, typer.Option(help="error (nothing is committed) or quarantine.")] = None,
+    quarantine_to: Annotated[Path | None, typer.Option(help="A new file for the rows that are set aside.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how files would be read; commit nothing.")] = False,
     message: Annotated[str, typer.Option("--message", "-m", help="Kept with each version.")] = "",
+    output: FormatOption = Format.TABLE,
 ) -> None:
-    """Commit files as versions, one each, in the order given.
+    """Commit files as versions, one each, in the order given; or show with --dry-run how they would be read.
 
     Example: foldstore ingest planes planes.csv --create --key tailnum
     """
     import foldstore
 
+    options = read_options(
+        null_token=null_token,
+        types=types,
+        delimiter=delimiter,
+        encoding=encoding,
+        columns=columns,
+        on_broken_row=on_broken_row,
+        quarantine_to=quarantine_to,
+    )
     with foldstore.connect(store, create=False) as opened:
-        _check_files(files, null_token, open_first=create)
+        _check_files(files, options, open_first=create and not dry_run)
+        if dry_run:
+            _show_readings(opened, dataset, files, options, output)
+            return
         target = _find_or_create(opened, dataset, create=create, key=key, event_time=event_time, derive=derive or [])
         failed = False
         for file in files:
             started = time.perf_counter()
-            options = _read_options(file, null_token)
             with progress(f"Committing {file.name}") as update, _taken_back(opened, target, created=create):
                 version = target.append(
-                    file, order_by=_split(order_by), message=message or file.name, progress=update, **options
+                    file,
+                    order_by=_split(order_by),
+                    message=message or file.name,
+                    progress=update,
+                    **fitting(file, options),
                 )
             spent = time.perf_counter() - started
             say(
                 f"Committed {version.address} ({version.record.rows_added:,} rows, "
                 f"{show_bytes(version.record.bytes_added)}, {spent:.2f} s): {version.status}"
             )
+            say_broken(version, quarantine_to)
             if version.report is not None and not version.report.passed:
                 say(version.report.to_text())
                 failed = True
@@ -103,19 +136,28 @@ def _taken_back(store: "Store", dataset: "Dataset", *, created: bool) -> "Iterat
         raise
 
 
-def _read_options(file: Path, null_token: list[str] | None) -> dict[str, Any]:
-    return {"null_tokens": null_token} if null_token and file.suffix.lower() == ".csv" else {}
+def _show_readings(store: "Store", name: str, files: list[Path], options: dict[str, Any], output: Format) -> None:
+    """Show how files would be read: as the dataset's types where it is there and has versions."""
+    from foldstore.datastore.ingest.source import open_source
+
+    versions = store.dataset(name).versions() if name in {each.name for each in store.datasets()} else []
+    target = versions[-1].arrow_schema if versions else None
+    for file in files:
+        source = open_source(file, target, **fitting(file, options))
+        show_reading(file, source.description, [(f.name, str(f.type)) for f in source.schema], output)
 
 
-def _check_files(files: list[Path], null_token: list[str] | None, *, open_first: bool) -> None:
+def _check_files(files: list[Path], options: dict[str, Any], *, open_first: bool) -> None:
     """Refuse files that are not there before anything is made; a new dataset waits until its first file opens."""
     from foldstore.datastore.ingest.file import check_readable
     from foldstore.datastore.ingest.source import open_source
 
+    if len(files) > 1 and "quarantine_to" in options:
+        raise UsageError("--quarantine-to goes with one file, folder or pattern.", hint="Ingest them one by one.")
     for file in files:
         check_readable(file)
     if open_first:
-        open_source(files[0], None, **_read_options(files[0], null_token))
+        open_source(files[0], None, **fitting(files[0], options))
 
 
 def _find_or_create(
