@@ -81,6 +81,7 @@ PRECISE_CODES = {
     "not-wider": (errors.SchemaMismatchError, "A new type does not hold every value of the old one."),
     "rows-sealed": (errors.RefusedError, "Rows belong to a test pool and stay as they were sealed."),
     "version-quarantined": (errors.RefusedError, "A version that did not pass its gate gets no branch, alias or tag."),
+    "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),

@@ -16,6 +16,7 @@
     ├── UnreadableError            data that cannot be read: file, row, object (exit 3)
     │   ├── IngestError            an input file or stream
     │   └── CorruptObjectError     bytes of ours that do not match their checksum
+    ├── ExportError                a file that cannot be written (exit 3)
     ├── StoreError                 the store cannot be opened or reached (exit 3)
     │   └── StoreFormatError       written by a newer Foldstore
     ├── ConflictError              another writer won (exit 3); `retry` says whether trying again helps
@@ -144,6 +145,13 @@ class CorruptObjectError(UnreadableError):
     """A file of the store whose bytes are not the ones that were written."""
 
     code = "corrupt-object"
+
+
+class ExportError(FoldstoreError):
+    """A file that cannot be written."""
+
+    code = "export-failed"
+    exit_code = 3
 
 
 class StoreError(FoldstoreError):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -245,6 +246,29 @@ class Version(Consumed):
     def scan(self) -> "pl.LazyFrame":
         """Return a polars LazyFrame that reads what it needs when it is collected."""
         return self.view().scan()
+
+    def export(self, path: str | Path, *, columns: Sequence[str] | None = None, **how: Any) -> list[Path]:
+        """Write the rows to a file: Parquet, CSV, JSON lines or Arrow by its ending.
+
+        The file appears when it is whole; see `foldstore.datastore.export.file.write_file`.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            The file.
+        columns : sequence of str, optional
+            Which columns, in which order; all unless given.
+        **how
+            ``format=, overwrite=, rows_per_file=, progress=``.
+
+        Raises
+        ------
+        UsageError
+            When a column or a value has no form in the format; the column is named.
+        AlreadyExistsError
+            When there is such a file and `overwrite` is not set.
+        """
+        return self.view().export(path, columns=columns, **how)
 
     def profile(self, *, rows: str = "all", progress: Progress | None = None) -> VersionProfile:
         """Return the statistics of the rows; only files that no profile has read before are read.

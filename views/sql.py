@@ -1,11 +1,13 @@
 """SQL over versions and views: names are resolved by the store, rows stream out of the engine."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
+from foldstore.datastore.export.file import write_file
 from foldstore.errors import InvalidNameError, InvalidQueryError, NotFoundError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
 from foldstore.views.source import Source
@@ -91,6 +93,10 @@ class SqlResult:
     def to_reader(self) -> pa.RecordBatchReader:
         """Return the rows as a reader, for whatever takes an Arrow stream."""
         return self._run().to_reader()
+
+    def export(self, path: str | Path, **how: Any) -> list[Path]:
+        """Write the rows to a file: ``format=, overwrite=, rows_per_file=, progress=`` as in `View.export`."""
+        return write_file(self.arrow_schema, self.to_batches(), path, **how)
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as a table."""

@@ -4,12 +4,14 @@ A view stores nothing. Its steps run in the order in which they were written, ba
 such as `View.to_arrow` asks for rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.export.file import write_file
 from foldstore.errors import FoldstoreError, UsageError
 from foldstore.names import check_name
 from foldstore.views.display import MAX_ROWS, html_table, shorten
@@ -164,6 +166,22 @@ class View:
         from foldstore.views import frames
 
         return frames.scan(self.arrow_schema, self._read)
+
+    def export(self, path: "str | Path", *, columns: Sequence[str] | None = None, **how: Any) -> list[Path]:
+        """Write the rows to a file; see `foldstore.datastore.export.file.write_file`.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Parquet, CSV, JSON lines or Arrow by its ending.
+        columns : sequence of str, optional
+            Which columns, in which order; all unless given.
+        **how
+            ``format=, overwrite=, rows_per_file=, progress=``.
+        """
+        view = self if columns is None else self.select(*columns)
+        total = None if any(isinstance(step, Where) for step in self._steps) else self.count()
+        return write_file(view.arrow_schema, view.to_batches(), path, num_rows=total, **how)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_reader().__arrow_c_stream__(requested_schema)

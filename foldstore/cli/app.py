@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 import foldstore
-from foldstore.cli import changes, datasets, judgement, lineage, pools, queries, refs, schemas, serving, splits, story
+from foldstore.cli import (
+    changes,
+    datasets,
+    export,
+    judgement,
+    lineage,
+    pools,
+    queries,
+    refs,
+    schemas,
+    serving,
+    splits,
+    story,
+)
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 
@@ -47,6 +60,7 @@ refs.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)
+export.register(app)
 splits.register(app)
 lineage.register(app)
 pools.register(app)
