@@ -32,7 +32,10 @@ def open_path(path: Path, target: pa.Schema | None, **options: Any) -> BatchSour
             options.get("on_broken_row", "error"), options.pop("quarantine_to", None)
         )
     if names_many(path):
-        return open_files(path, target, partial(open_file, **options))
+        try:
+            return open_files(path, target, partial(open_file, **options))
+        except OSError as error:  # a folder that may not be entered
+            raise unreadable(path, error) from error
     return open_file(path, target, **options)
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.datastore.ingest.csv_file import open_csv
+from foldstore.datastore.ingest.file import open_path
 from foldstore.datastore.ingest.type_name import type_named
-from foldstore.errors import AlreadyExistsError, IngestError, SchemaMismatchError, UsageError
+from foldstore.errors import AlreadyExistsError, FoldstoreError, IngestError, SchemaMismatchError, UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,6 +178,29 @@ def test_good_and_broken_rows_are_all_of_them(tmp_path_factory, rows):
     assert [row["text"] for row in broken] == [line for line in lines if line and line not in good]
     text = (folder / "r.csv").read_text().splitlines()
     assert all(text[row["line"] - 1] == row["text"].split("\n")[0] for row in broken)
+
+
+BYTES = st.lists(
+    st.sampled_from([bytes([b]) for b in b'",;\n\r|{}[]:01.-ab\\\x00\xff\xc3 '] + [b"a,b\n", b'{"a":', b"1\n"])
+)
+WANTED = st.sampled_from(
+    [None, pa.int8(), pa.decimal128(5, 2), pa.float16(), pa.timestamp("us", "UTC"), pa.time64("us")]
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@given(content=BYTES, wanted=WANTED, policy=st.sampled_from(["error", "quarantine"]))
+def test_any_bytes_are_rows_or_an_error_of_ours(tmp_path_factory, ending, content, wanted, policy):
+    path = tmp_path_factory.getbasetemp() / f"any.{ending}"
+    path.write_bytes(b"".join(content))
+    target = pa.schema([("a", wanted)]) if wanted is not None else None
+    try:
+        source = open_path(path, target, on_broken_row=policy)
+        for batch in source.batches:
+            batch.validate(full=True)
+            assert batch.schema == source.schema
+    except FoldstoreError as error:
+        assert error.hint  # noqa: PT017  # an error is one of two good outcomes
 
 
 @pytest.mark.parametrize(
