@@ -16,6 +16,9 @@ from foldstore.datastore.plain_text import from_text
 from foldstore.errors import IngestError, UsageError
 
 _COLUMN: Final = re.compile(r"In CSV column #(\d+)")
+_ROW: Final = re.compile(r"Row #(\d+): ")
+# So few rows are read again for each that is broken; more are halved.
+_FEW: Final = 256
 # Pieces that Arrow parses side by side.
 _PIECE_BYTES: Final = 2 << 20
 
@@ -121,25 +124,29 @@ class CsvReading:
     def _failing(
         self, block: bytes, spans: Sequence[tuple[int, int]], types: Mapping[str, pa.DataType]
     ) -> Iterator[Broken]:
-        """Halve what cannot be read until single rows are left, from the first to the last."""
-        waiting = [spans] if spans else []
+        """Halve what cannot be read until few rows are left, then take out the row that Arrow names; in order."""
+        waiting: list[Sequence[tuple[int, int]] | Broken] = [spans]
         while waiting:
             part = waiting.pop()
+            if isinstance(part, Broken):
+                yield part
+                continue
             try:
                 self.read(join_rows(block, part), types)
             except pa.ArrowInvalid as error:
-                if len(part) == 1:
-                    yield self._explained(part[0], error)
+                named = _ROW.search(str(error)) if len(part) <= _FEW else None
+                place = int(named.group(1)) - 1 if named else 0
+                if named or len(part) == 1:
+                    waiting += [part[place + 1 :], self._explained(part[place], error), part[:place]]
                 else:
-                    middle = len(part) // 2
-                    waiting += [part[middle:], part[:middle]]
+                    waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
 
     def _explained(self, span: tuple[int, int], error: BaseException) -> Broken:
         said = " ".join(str(error).split())
         column = _COLUMN.search(said)
         name = self.names[int(column.group(1))] if column else None
         reason = said.partition(": ")[2] if column else said
-        return Broken(*span, name, reason.removeprefix("Row #1: ")[:200])
+        return Broken(*span, name, _ROW.sub("", reason, count=1)[:200])
 
     def _count_cells(self, block: bytes) -> list[tuple[int, str]]:
         """Return which rows have too few or too many cells."""
