@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -31,18 +30,18 @@ from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
+from foldstore.version_forms import VersionForms
 from foldstore.views.display import html_table
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(Consumed):
+class Version(VersionForms, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -80,9 +79,6 @@ class Version(Consumed):
         first = list(islice(self._reader().batches(names), 1))
         head = pa.Table.from_batches(first, pa.schema([self.arrow_schema.field(n) for n in names])).slice(0, 10)
         return html_table(head, f"{self.address} · {self.num_rows:,} rows · {self.status}")
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.view().__arrow_c_stream__(requested_schema)
 
     @property
     def address(self) -> str:
@@ -226,49 +222,6 @@ class Version(Consumed):
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""
         return self._reader().column_sizes(columns)
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return the rows as an Arrow stream."""
-        return self.view().to_reader()
-
-    def to_polars(self) -> "pl.DataFrame":
-        """Return a polars DataFrame."""
-        return self.view().to_polars()
-
-    def to_pandas(self) -> Any:
-        """Return a pandas DataFrame (the extra ``foldstore[pandas]``)."""
-        return self.view().to_pandas()
-
-    def to_numpy(self) -> "dict[str, np.ndarray[Any, Any]]":
-        """Return a numpy array for each column."""
-        return self.view().to_numpy()
-
-    def scan(self) -> "pl.LazyFrame":
-        """Return a polars LazyFrame that reads what it needs when it is collected."""
-        return self.view().scan()
-
-    def export(self, path: str | Path, *, columns: Sequence[str] | None = None, **how: Any) -> list[Path]:
-        """Write the rows to a file: Parquet, CSV, JSON lines or Arrow by its ending.
-
-        The file appears when it is whole; see `foldstore.datastore.export.file.write_file`.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-            The file.
-        columns : sequence of str, optional
-            Which columns, in which order; all unless given.
-        **how
-            ``format=, overwrite=, rows_per_file=, progress=``.
-
-        Raises
-        ------
-        UsageError
-            When a column or a value has no form in the format; the column is named.
-        AlreadyExistsError
-            When there is such a file and `overwrite` is not set.
-        """
-        return self.view().export(path, columns=columns, **how)
 
     def profile(self, *, rows: str = "all", progress: Progress | None = None) -> VersionProfile:
         """Return the statistics of the rows; only files that no profile has read before are read.
