@@ -7,6 +7,7 @@ place, fsync of the folder. Names come from ids and content hashes of ours, neve
 import os
 import shutil
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,12 @@ class Files(Protocol):
 
     def create(self, path: Path) -> "HashingFile":
         """Create a new file for writing."""
+
+    def create_log(self, path: Path) -> "LogFile":
+        """Create a new file that grows while it is in use."""
+
+    def open_log(self, path: Path) -> "LogFile":
+        """Open such a file again, to cut its end off."""
 
     def link(self, source: Path, target: Path) -> bool:
         """Give a finished file its final name; False when that name exists already."""
@@ -79,6 +86,35 @@ class HashingFile:
         self._file.close()
 
 
+class LogFile:
+    """A file that grows at its end, piece by piece, each brought to the disk before the next."""
+
+    def __init__(self, path: Path, mode: str = "xb") -> None:
+        self.path = path
+        self._file = FileIO(path, mode)
+
+    def write(self, data: bytes) -> None:
+        """Put bytes at the end."""
+        view = memoryview(data)
+        done = 0
+        while done < len(view):  # an unbuffered write may take fewer bytes than it was given
+            done += self._file.write(view[done:]) or 0
+
+    def sync(self) -> None:
+        """Bring the bytes to the disk."""
+        os.fsync(self._file.fileno())
+
+    def truncate(self, size: int) -> None:
+        """Cut off what is behind a place, durably; the next bytes go there."""
+        self._file.truncate(size)
+        self._file.seek(size)
+        self.sync()
+
+    def close(self) -> None:
+        """Close without any promise about bytes that were not synced."""
+        self._file.close()
+
+
 def hash_file(path: Path) -> str:
     """Return the content address of a file's bytes."""
     return HASH_PREFIX + blake3.blake3().update_mmap(path).hexdigest()
@@ -100,6 +136,14 @@ class LocalFiles:
     def create(self, path: Path) -> HashingFile:
         """Create a new file for writing."""
         return HashingFile(path)
+
+    def create_log(self, path: Path) -> LogFile:
+        """Create a new file that grows while it is in use."""
+        return LogFile(path)
+
+    def open_log(self, path: Path) -> LogFile:
+        """Open such a file again, to cut its end off."""
+        return LogFile(path, "r+b")
 
     def link(self, source: Path, target: Path) -> bool:
         """Give a finished file its final name; False when that name exists already."""

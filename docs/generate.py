@@ -139,6 +139,16 @@ PRECISE_CODES = {
         errors.UsageError,
         "Retention gave the version up before somebody registered as its consumer.",
     ),
+    "stream-busy": (errors.ConflictError, "Another writer has the stream open."),
+    "stream-full": (errors.StoreError, "More rows wait to become versions than a stream allows; none was taken."),
+    "stream-late": (errors.StoreError, "A flush took longer than it was given; the rows are safe in the stream's log."),
+    "stream-stalled": (
+        errors.StoreError,
+        "A stream cannot cut versions; what it acknowledged is safe in its log.",
+    ),
+    "stream-broken": (errors.StoreError, "A stream's log must be opened again before it takes more rows."),
+    "stream-damaged": (errors.CorruptObjectError, "Rows that a stream acknowledged are damaged or missing."),
+    "stream-closed": (errors.UsageError, "A stream was used after it was closed."),
     "too-many-entities": (
         errors.UsageError,
         "A lookup over HTTP asks for more entities than the server takes at once.",

@@ -17,6 +17,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.description import Described
 from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
+from foldstore.stream import StreamWriter, stream_options
 from foldstore.types import format_time, parse_time
 from foldstore.validation.check import validate
 from foldstore.validation.gate import SchemaGate
@@ -149,6 +150,16 @@ class Dataset(DatasetRefs, DatasetWriting, Described):
     def versions(self) -> list[Version]:
         """List all versions, oldest first, the quarantined ones included."""
         return [self._to_version(v) for v in self._storage.catalog.list_versions(self._record.id)]
+
+    def stream(self, name: str = "main", **options: Any) -> StreamWriter:
+        """Open a writer that cuts endless rows into versions; see `StreamOptions` for what can be said.
+
+        Raises
+        ------
+        ConflictError
+            With code ``stream-busy`` when another writer has a stream of that name.
+        """
+        return StreamWriter(self._storage, self._record, self._gate, self._author, stream_options(name, options))
 
     def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:
         """Judge data before it is committed; nothing is written.

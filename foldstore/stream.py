@@ -1,0 +1,247 @@
+"""The handle of a stream: endless rows into versions of a dataset."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.gate import PublishGate
+from foldstore.datastore.storage import Storage
+from foldstore.datastore.stream.columns import StreamColumns
+from foldstore.datastore.stream.cut import Cutter
+from foldstore.datastore.stream.limits import Durability, check_limits
+from foldstore.datastore.stream.log import open_log
+from foldstore.datastore.stream.writer import RowStream, StreamStatus
+from foldstore.errors import FoldstoreError, UsageError, did_you_mean
+from foldstore.names import check_name
+from foldstore.version import Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How a stream behaves; see `Dataset.stream`, which takes the same words.
+
+    Attributes
+    ----------
+    name : str
+        One writer at a time has a name. A writer that follows another of the same name recovers what that one left.
+    every_rows : int
+        A version is cut when at least so many rows are there; a write is never torn.
+    every_seconds : float or None
+        Or when its first row has waited so long.
+    keep_age : str, timedelta or None
+        Rows that are older leave the newest version, in whole fragments, when a version is cut: ``"7d"``.
+    keep_bytes : str, int or None
+        The oldest rows leave it when its files are larger: ``"1GB"``.
+    max_pending_rows : int or None
+        How many rows may be in the log and in no version; four versions' worth unless given.
+    durability : {'segment', 'version'}
+        Whether `write` returns when the rows are on the disk, or when they are in a version.
+    message : str
+        Kept with each version.
+    on_cut : callable or None
+        Told each version, in the thread that cuts.
+    monotonic : callable
+        The clock of cuts by time.
+    """
+
+    name: str = "main"
+    every_rows: int = 100_000
+    every_seconds: float | None = 60.0
+    keep_age: str | timedelta | None = None
+    keep_bytes: str | int | None = None
+    max_pending_rows: int | None = None
+    durability: Durability = "segment"
+    message: str = ""
+    on_cut: Callable[[Version], None] | None = None
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def stream_options(name: str, options: Mapping[str, Any]) -> StreamOptions:
+    """Read the words of `Dataset.stream`.
+
+    Raises
+    ------
+    UsageError
+        When one of them is unknown.
+    """
+    known = [field.name for field in fields(StreamOptions)]
+    for word in options:
+        if word not in known:
+            raise UsageError(f"A stream has no option {word!r}.", hint=did_you_mean(word, known), option=word)
+    return StreamOptions(name=name, **options)
+
+
+class StreamWriter:
+    """Takes rows without end and cuts versions of them; `Dataset.stream` opens one.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> clicks = store.create_dataset("clicks")
+    >>> with clicks.stream(every_rows=1_000) as stream:
+    ...     stream.write({"page": ["home", "help"], "ms": [12, 40]})
+    ...     stream.write([{"page": "home", "ms": 9}])
+    >>> clicks.latest
+    <Version clicks@1: 3 rows, published>
+    """
+
+    def __init__(
+        self, storage: Storage, dataset: DatasetRecord, gate: PublishGate, author: str, options: StreamOptions
+    ) -> None:
+        self._storage = storage
+        self._dataset = dataset
+        self.name = check_name(options.name, "stream")
+        limits = check_limits(
+            every_rows=options.every_rows,
+            every_seconds=options.every_seconds,
+            max_pending_rows=options.max_pending_rows,
+            keep_age=options.keep_age,
+            keep_bytes=options.keep_bytes,
+            durability=options.durability,
+        )
+        cutter = Cutter(
+            storage=storage,
+            dataset=dataset,
+            gate=gate,
+            limits=limits,
+            name=self.name,
+            author=author,
+            message=options.message,
+        )
+        log = open_log(storage, dataset.id, self.name)
+        try:
+            self._columns = StreamColumns(storage, dataset, log.recovered_schema)
+        except BaseException:
+            log.close()
+            raise
+        self._told = options.on_cut
+        self._rows = RowStream(
+            log,
+            cutter.cut,
+            limits,
+            on_cut=self._tell if options.on_cut else None,
+            on_step=storage.on_step,
+            monotonic=options.monotonic,
+        )
+
+    def __repr__(self) -> str:
+        state = self.status()
+        return (
+            f"<StreamWriter {self.name!r} into {self._dataset.name!r}: {state.rows:,} rows, "
+            f"{state.pending_rows:,} pending>"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except Exception:
+            if error is None:  # the block's own error is the one to show; the log keeps the rows
+                raise
+
+    @property
+    def quarantined(self) -> int:
+        """How many of the versions that this writer cut a gate refused."""
+        return self.status().quarantined
+
+    @property
+    def last_version(self) -> Version | None:
+        """The newest version that this writer cut."""
+        return Version(self._storage, self._dataset, self._rows.last) if self._rows.last else None
+
+    def write(self, rows: Any, *, block: bool = True, timeout: float | None = None) -> None:
+        """Take rows, all or none; when this returns they survive a crash and a loss of power.
+
+        Parameters
+        ----------
+        rows : object
+            A dict of lists, a list of dicts, or anything that speaks Arrow. What a dict in a list lacks is null.
+        block : bool
+            Whether to wait for room when `max_pending_rows` are pending.
+        timeout : float, optional
+            For how many seconds at most.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When the columns are not those of the stream, or values do not fit them.
+        StoreError
+            With code ``stream-full`` when there is no room, ``stream-stalled`` when versions cannot be cut any more,
+            ``store-unavailable`` when the disk does not take the rows. None was taken then, unless the fact ``logged``
+            is true, as it can be with ``durability="version"``.
+        """
+        before = self._columns.schema
+        try:
+            table = self._columns.fit(rows)
+            if before is not None and before != self._columns.schema:
+                self._rows.seal()  # the rows of one version have one arrow schema
+            self._rows.write(table, block=block, timeout=timeout)
+        except FoldstoreError as error:
+            if not error.facts.get("logged"):  # rows that were not taken decide nothing
+                self._columns.schema = before
+            raise
+
+    def flush(self, timeout: float | None = None) -> Version | None:
+        """Cut a version of what is pending; it is there, durably, when this returns.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            For how many seconds at most to wait.
+
+        Returns
+        -------
+        Version or None
+            The newest version that this writer has cut.
+
+        Raises
+        ------
+        StoreError
+            With code ``stream-stalled`` when it cannot be committed, ``stream-late`` when it takes too long. The rows
+            stay in the log.
+        """
+        self._rows.flush(timeout)
+        return self.last_version
+
+    def cut_when_due(self) -> None:
+        """Cut a version when `every_seconds` have passed; the writer's own thread asks by itself."""
+        self._rows.cut_when_due()
+
+    def take_failed(self) -> pa.Table:
+        """Take out of the log the rows of a version that cannot be committed, and go on without them.
+
+        Raises
+        ------
+        UsageError
+            When every version could be cut so far.
+        """
+        return self._rows.take_failed()
+
+    def status(self) -> StreamStatus:
+        """Say how many rows are pending and for how long, and what was cut."""
+        return self._rows.status()
+
+    def close(self) -> None:
+        """Cut what is pending and let go of the name.
+
+        Raises
+        ------
+        StoreError
+            With code ``stream-stalled`` when it cannot be committed: the next writer of that name recovers it.
+        """
+        self._rows.close()
+
+    def _tell(self, version: VersionRecord) -> None:
+        if self._told is not None:
+            self._told(Version(self._storage, self._dataset, version))
