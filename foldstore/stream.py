@@ -151,6 +151,11 @@ class StreamWriter:
                 raise
 
     @property
+    def arrow_schema(self) -> pa.Schema | None:
+        """The columns that every write brings; None until the first write decides them."""
+        return self._columns.schema
+
+    @property
     def quarantined(self) -> int:
         """How many of the versions that this writer cut a gate refused."""
         return self.status().quarantined

@@ -100,6 +100,8 @@ class StreamLog:
             last = self._recover()
             self.recovered_rows = sum(segment.num_rows for segment in self.waiting)
             self._open = self._start(last)
+            if last is not None and not last.num_rows:
+                files.remove(last.path)  # the next one says all that it said
         except OSError as error:
             raise _unwritable(error) from error
 

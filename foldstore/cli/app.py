@@ -21,6 +21,7 @@ from foldstore.cli import (
     serving,
     splits,
     story,
+    streams,
 )
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
@@ -57,6 +58,7 @@ def root(
 datasets.register(app)
 changes.register(app)
 refs.register(app)
+streams.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)
