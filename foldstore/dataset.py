@@ -159,7 +159,9 @@ class Dataset(DatasetRefs, DatasetWriting, Described):
         ConflictError
             With code ``stream-busy`` when another writer has a stream of that name.
         """
-        return StreamWriter(self._storage, self._record, self._gate, self._author, stream_options(name, options))
+        return StreamWriter(
+            self._storage, self._record, self._gate, self._author, stream_options(name, options), branch=self._branch
+        )
 
     def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:
         """Judge data before it is committed; nothing is written.

@@ -18,7 +18,7 @@ from foldstore.datastore.stream.limits import Durability, check_limits
 from foldstore.datastore.stream.log import open_log
 from foldstore.datastore.stream.writer import RowStream, StreamStatus
 from foldstore.errors import FoldstoreError, UsageError, did_you_mean
-from foldstore.names import check_name
+from foldstore.names import MAIN_BRANCH, check_name
 from foldstore.version import Version
 
 
@@ -93,7 +93,14 @@ class StreamWriter:
     """
 
     def __init__(
-        self, storage: Storage, dataset: DatasetRecord, gate: PublishGate, author: str, options: StreamOptions
+        self,
+        storage: Storage,
+        dataset: DatasetRecord,
+        gate: PublishGate,
+        author: str,
+        options: StreamOptions,
+        *,
+        branch: str = MAIN_BRANCH,
     ) -> None:
         self._storage = storage
         self._dataset = dataset
@@ -112,12 +119,13 @@ class StreamWriter:
             gate=gate,
             limits=limits,
             name=self.name,
+            branch=branch,
             author=author,
             message=options.message,
         )
-        log = open_log(storage, dataset.id, self.name)
+        log = open_log(storage, dataset.id, branch, self.name)
         try:
-            self._columns = StreamColumns(storage, dataset, log.recovered_schema)
+            self._columns = StreamColumns(storage, dataset, branch, log.recovered_schema)
         except BaseException:
             log.close()
             raise

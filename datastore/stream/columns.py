@@ -28,10 +28,10 @@ class StreamColumns:
         The columns; None before the first write to a dataset without versions.
     """
 
-    def __init__(self, storage: Storage, dataset: DatasetRecord, recovered: pa.Schema | None) -> None:
+    def __init__(self, storage: Storage, dataset: DatasetRecord, branch: str, recovered: pa.Schema | None) -> None:
         self._storage = storage
         self._dataset = dataset
-        self._head = load_head(storage, dataset)
+        self._head = load_head(storage, dataset, branch)
         self.schema = recovered
         if self._head.schema is not None:
             derived = expressions_of(self._head.schema)

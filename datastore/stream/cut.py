@@ -38,8 +38,8 @@ class Cutter:
 
     Attributes
     ----------
-    name : str
-        The stream.
+    name, branch : str
+        The stream, and what it writes to.
     author, message : str
         Kept with each version.
     """
@@ -49,6 +49,7 @@ class Cutter:
     gate: PublishGate
     limits: StreamLimits
     name: str
+    branch: str
     author: str
     message: str = ""
 
@@ -63,6 +64,7 @@ class Cutter:
         }
         options = CommitOptions(
             author=self.author,
+            branch=self.branch,
             message=self.message,
             properties={PROPERTY: told},
             idempotency_key=f"stream:{segment.header.log}:{segment.header.number}",

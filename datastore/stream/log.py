@@ -31,12 +31,12 @@ _LOCK: Final = "lock"
 _SUFFIX: Final = ".segment"
 
 
-def stream_folder(root: Path, dataset_id: str, name: str) -> Path:
+def stream_folder(root: Path, dataset_id: str, branch: str, name: str) -> Path:
     """Return the folder of a stream: named by a hash, never by what a user wrote."""
-    return root / _EPHEMERAL / content_hash(f"{dataset_id}\0{name}".encode()).removeprefix(HASH_PREFIX)[:32]
+    return root / _EPHEMERAL / content_hash(f"{dataset_id}\0{branch}\0{name}".encode()).removeprefix(HASH_PREFIX)[:32]
 
 
-def open_log(storage: Storage, dataset_id: str, name: str) -> "StreamLog":
+def open_log(storage: Storage, dataset_id: str, branch: str, name: str) -> "StreamLog":
     """Open the log of a stream, alone, and find what an earlier writer left.
 
     Raises
@@ -46,7 +46,7 @@ def open_log(storage: Storage, dataset_id: str, name: str) -> "StreamLog":
     CorruptObjectError
         When rows that were acknowledged are damaged.
     """
-    folder = stream_folder(storage.root, dataset_id, name)
+    folder = stream_folder(storage.root, dataset_id, branch, name)
     files = storage.objects.files
     try:
         files.make_folder(folder)
