@@ -99,9 +99,7 @@ class StreamLog:
         try:
             last = self._recover()
             self.recovered_rows = sum(segment.num_rows for segment in self.waiting)
-            self._open = self._start(last)
-            if last is not None and not last.num_rows:
-                files.remove(last.path)  # the next one says all that it said
+            self._open = self._start(last) if last is None or last.num_rows else self._resume(last)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -226,18 +224,19 @@ class StreamLog:
             if segment.num_rows:
                 self.waiting.append(segment)
                 self.recovered_schema = read_schema(segment)
-            elif path != paths[-1]:
-                self._files.remove(path)
         if found is not None and found.path.stat().st_size > found.end:
-            self._cut_off(found)
+            self._resume(found).file.close()
         return found
 
-    def _cut_off(self, segment: Segment) -> None:
+    def _resume(self, segment: Segment) -> _Growing:
+        """Open a segment again, without a write that was cut off behind its end."""
         file = self._files.open_log(segment.path)
         try:
             file.truncate(segment.end)
-        finally:
+        except BaseException:
             file.close()
+            raise
+        return _Growing(file, segment.header, segment.end, segment.num_rows, segment.num_frames)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:012}{_SUFFIX}"
