@@ -160,7 +160,7 @@ def mortal(tmp_path_factory):
         assert store.verify().passed
 
 
-@settings(max_examples=20)
+@settings(max_examples=60)
 @given(acts=st.lists(ACTS, max_size=10))
 def test_any_sequence_of_writes_flushes_and_crashes_keeps_exactly_the_acknowledged_rows(acts, mortal):
     store, storage, death = mortal
@@ -455,7 +455,7 @@ def test_a_quarantined_cut_keeps_its_rows_and_the_stream_goes_on(ticks):
 
 
 def test_a_callback_that_fails_is_told_and_loses_nothing(ticks):
-    with ticks.stream(on_cut=lambda _version: 1 / 0) as stream:
+    with ticks.stream(every_rows=1, on_cut=lambda _version: 1 / 0) as stream:
         stream.write({"n": [1]})
         while stream.status().failure is None:  # it is called behind the commit
             time.sleep(0.01)
