@@ -132,8 +132,7 @@ class StreamWriter:
         self._told = options.on_cut
         self._rows = RowStream(
             log,
-            cutter.cut,
-            limits,
+            cutter,
             on_cut=self._tell if options.on_cut else None,
             on_step=storage.on_step,
             monotonic=options.monotonic,

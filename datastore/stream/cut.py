@@ -5,6 +5,7 @@ the removal of the segment commits nothing twice.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -14,16 +15,18 @@ import numpy as np
 from foldstore.datastore.append import Append
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.seals import list_seals
-from foldstore.datastore.commit import CommitOptions, Transaction, commit_steps
-from foldstore.datastore.draft import Draft
+from foldstore.datastore.commit import CommitOptions, Transaction, commit_steps, load_head
+from foldstore.datastore.draft import Draft, Head
 from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.seal_guard import sealed_places
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.stream.limits import StreamLimits
+from foldstore.datastore.stream.merge import FRAGMENTS, MergeRun, find_run
 from foldstore.datastore.stream.segment import Segment, read_batches, read_schema
 from foldstore.datastore.stream.window import Window, count_old, count_over, window_from_dict
+from foldstore.errors import FoldstoreError
 from foldstore.types import Operation
 
 PROPERTY: Final = "stream"
@@ -75,6 +78,26 @@ class Cutter:
         step = Slide(Append(source), self.limits, told)
         return commit_steps(self.storage, self.dataset, [step], options=options, gate=self.gate)
 
+    def merge(self) -> None:
+        """Merge small fragments when there are enough; what stands in the way is for the next time."""
+        with suppress(FoldstoreError):
+            self._merge()
+
+    def _merge(self) -> None:
+        head = load_head(self.storage, self.dataset, self.branch)
+        if len(head.fragments) < FRAGMENTS:
+            return
+        window = _load_window(self.storage, head)
+        sizes = _sizes(self.storage, head.fragments)
+        times = window.times([each.id for each in head.fragments])
+        count, limit = find_run(sizes, times, age=self.limits.keep_age, most=self.limits.keep_bytes)
+        if not count:
+            return
+        told: dict[str, Any] = {"name": self.name, "merged": count}
+        step = MergeRun([each.id for each in head.fragments[-count:]], limit, window, told)
+        options = CommitOptions(author=self.author, branch=self.branch, properties={PROPERTY: told})
+        commit_steps(self.storage, self.dataset, [step], options=options, gate=self.gate)
+
 
 class Slide:
     """The step that puts rows behind the others and lets the oldest go.
@@ -104,7 +127,7 @@ class Slide:
         now = transaction.storage.clock()
         leaving = self._find_leaving(before, transaction, now)
         if self._limits.keep_age is not None:
-            window = _load_window(transaction)
+            window = _load_window(transaction.storage, transaction.head)
             ids = [each.id for each in after.fragments]
             self._told["window"] = window.advance(ids, now, self._limits.keep_age).to_dict()
         return trim(after, leaving, transaction)
@@ -112,10 +135,10 @@ class Slide:
     def _find_leaving(self, before: tuple[Fragment, ...], transaction: Transaction, now: datetime) -> set[int]:
         count = 0
         if self._limits.keep_age is not None:
-            times = _load_window(transaction).times([each.id for each in before])
+            times = _load_window(transaction.storage, transaction.head).times([each.id for each in before])
             count = count_old(times, now - self._limits.keep_age)
         if self._limits.keep_bytes is not None:
-            sizes = _sizes(before, transaction)
+            sizes = _sizes(transaction.storage, before)
             # What this cut brings stays in any case, and takes its room.
             room = max(self._limits.keep_bytes - transaction.bytes_added, 0)
             count = max(count, count_over(sizes, room))
@@ -135,14 +158,14 @@ def _sealed_fragments(transaction: Transaction) -> set[int]:
     return {int(each) for each in np.unique(places >> np.uint64(_POSITION_BITS))}
 
 
-def _sizes(fragments: tuple[Fragment, ...], transaction: Transaction) -> list[int]:
+def _sizes(storage: Storage, fragments: tuple[Fragment, ...]) -> list[int]:
     ids = sorted({group.object_id for each in fragments for group in each.groups})
-    known = transaction.storage.catalog.read_objects(ids)
+    known = storage.catalog.read_objects(ids)
     return [sum(known[group.object_id].num_bytes for group in each.groups) for each in fragments]
 
 
-def _load_window(transaction: Transaction) -> Window:
-    version = transaction.head.version
+def _load_window(storage: Storage, head: Head) -> Window:
+    version = head.version
     for _ in range(_LOOK_BACK):
         if version is None:
             break
@@ -150,5 +173,5 @@ def _load_window(transaction: Transaction) -> Window:
         if isinstance(told, Mapping) and "window" in told:
             return window_from_dict(told["window"])
         parent = version.parent_id
-        version = transaction.storage.catalog.find_version_by_id(parent) if parent else None
+        version = storage.catalog.find_version_by_id(parent) if parent else None
     return Window()

@@ -53,6 +53,10 @@ class Window:
         outside = len(list(takewhile(lambda mark: mark.time < now - keep, marks)))
         return Window(tuple(marks[max(outside - 1, 0) :]), seen)
 
+    def cover(self, fragment_ids: Sequence[int]) -> "Window":
+        """Return the window with fragments that were there when its last mark was made, under new ids."""
+        return Window(self.marks, max([self.next_id, *(each + 1 for each in fragment_ids)]))
+
     def times(self, fragment_ids: Sequence[int]) -> list[datetime | None]:
         """Return when each fragment of a version was there at the latest known time; None when that is not known."""
         found: list[datetime | None] = [self._time_of(each) for each in fragment_ids]

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from foldstore.datastore.catalog.records import VersionRecord
-from foldstore.datastore.stream.limits import StreamLimits
+from foldstore.datastore.stream.cut import Cutter
 from foldstore.datastore.stream.log import StreamLog
 from foldstore.datastore.stream.segment import Segment, read_batches
 from foldstore.errors import ConflictError, FoldstoreError, StoreError, UsageError
@@ -68,8 +68,8 @@ class RowStream:
     ----------
     log : StreamLog
         Where rows go first; closed with the stream.
-    cut : callable
-        Makes a version of a segment, once.
+    cutter : Cutter
+        Makes a version of a segment, once, and keeps the versions tidy.
     on_cut : callable
         Told each version, in the thread that made it.
     on_step : callable
@@ -83,25 +83,24 @@ class RowStream:
     def __init__(
         self,
         log: StreamLog,
-        cut: Callable[[Segment], VersionRecord],
-        limits: StreamLimits,
+        cutter: Cutter,
         *,
         on_cut: Told | None,
         on_step: Callable[[str], None],
         monotonic: Callable[[], float],
         background: bool = True,
     ) -> None:
-        self.limits = limits
+        self.limits = cutter.limits
         self._log = log
-        self._cut = cut
+        self._cut = cutter.cut
+        self._merge = cutter.merge
         self._on_cut = on_cut
         self._on_step = on_step
         self._monotonic = monotonic
         self._changed = threading.Condition()
         self._failure: Exception | None = None
         self._failed: Segment | None = None  # what it was about, when that is still to be committed
-        self._closing = False
-        self._closed = False
+        self._busy = self._closing = self._closed = False
         self._last: VersionRecord | None = None
         self._committed_rows = self._versions = self._quarantined = 0
         now = monotonic()
@@ -170,7 +169,7 @@ class RowStream:
         if self._thread is None:
             self._drain()
         with self._changed:
-            if not self._changed.wait_for(lambda: self._failure or not self._log.waiting, timeout):
+            if not self._changed.wait_for(lambda: self._failure or not (self._log.waiting or self._busy), timeout):
                 raise _late(self._pending())
             self._raise_failure(logged=True)
 
@@ -228,6 +227,7 @@ class RowStream:
         StoreError
             When a last version could not be cut; the stream is closed all the same.
         """
+        self._check_thread()
         if self._closed:
             return
         try:
@@ -249,7 +249,7 @@ class RowStream:
                 self._wait_for_work()
                 if self._closing:
                     return
-                segment = self._log.waiting[0]
+                segment, self._busy = self._log.waiting[0], True
             self._commit(segment)
 
     def _wait_for_work(self) -> None:
@@ -286,7 +286,12 @@ class RowStream:
             self._failure = failure
             self._failed = segment if failure is not None and version is None else None
             self._changed.notify_all()
-        if version is not None and dropped and self._on_cut is not None:
+        if failure is None:
+            self._noting_failure(self._merge)
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+        if version is not None and dropped:
             self._noting_failure(lambda: self._tell(version))
 
     def _tell(self, version: VersionRecord) -> None:
@@ -360,6 +365,14 @@ class RowStream:
     def _check_open(self) -> None:
         if self._closing or self._closed:
             raise UsageError("The stream is closed.", hint="dataset.stream() opens it again.", code="stream-closed")
+        self._check_thread()
+
+    def _check_thread(self) -> None:
+        if threading.current_thread() is self._thread:
+            raise UsageError(
+                "on_cut runs in the thread that cuts versions, which cannot wait for itself.",
+                hint="Write, flush and close from another thread.",
+            )
 
     def _raise_failure(self, *, logged: bool = False) -> None:
         error = self._failure

@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foldstore
+from foldstore.datastore.commit import load_head
 from foldstore.datastore.files import LocalFiles, LogFile
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.storage import open_storage
 from foldstore.datastore.stream.cut import Cutter
 from foldstore.datastore.stream.limits import check_limits, parse_age, parse_size
 from foldstore.datastore.stream.log import open_log, stream_folder
+from foldstore.datastore.stream.merge import find_run
 from foldstore.datastore.stream.window import Window, count_old, count_over, window_from_dict
 from foldstore.datastore.stream.writer import RowStream
 from foldstore.errors import ConflictError, CorruptObjectError, SchemaMismatchError, StoreError, UsageError
@@ -30,6 +32,7 @@ VICTIM = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
+from foldstore.datastore.commit import load_head
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.storage import open_storage
 from foldstore.stream import StreamOptions, StreamWriter
@@ -57,6 +60,13 @@ LIMITS = {"every_rows": 3, "every_seconds": None, "max_pending_rows": None, "kee
 
 def rows_of(dataset):
     return dataset.latest.to_arrow()["n"].to_pylist()
+
+
+def wait_for_failure(stream):
+    until = time.monotonic() + 60
+    while stream.status().failure is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def segments_of(folder):
@@ -121,9 +131,7 @@ def _row_stream(storage, dataset, **more):
     cutter = Cutter(
         storage=storage, dataset=dataset, gate=OpenGate(), limits=limits, name="main", branch="main", author="tester"
     )
-    return RowStream(
-        log, cutter.cut, limits, on_cut=None, on_step=storage.on_step, monotonic=lambda: 0.0, background=False
-    )
+    return RowStream(log, cutter, on_cut=None, on_step=storage.on_step, monotonic=lambda: 0.0, background=False)
 
 
 class Killed(BaseException):
@@ -457,14 +465,22 @@ def test_a_quarantined_cut_keeps_its_rows_and_the_stream_goes_on(ticks):
 def test_a_callback_that_fails_is_told_and_loses_nothing(ticks):
     with ticks.stream(every_rows=1, on_cut=lambda _version: 1 / 0) as stream:
         stream.write({"n": [1]})
-        while stream.status().failure is None:  # it is called behind the commit
-            time.sleep(0.01)
+        wait_for_failure(stream)  # it is called behind the commit
         with pytest.raises(StoreError, match="ZeroDivisionError"):
             stream.write({"n": [2]})
         with pytest.raises(UsageError):
             stream.take_failed()
         stream._told = lambda _version: None
     assert set(rows_of(ticks)) == {1}
+
+
+def test_a_callback_cannot_wait_for_the_thread_that_calls_it(ticks):
+    stream = ticks.stream(every_rows=1, on_cut=lambda _version: stream.flush())
+    stream.write({"n": [1]})
+    wait_for_failure(stream)
+    assert "cannot wait for itself" in stream.status().failure
+    stream.close()
+    assert rows_of(ticks) == [1]
 
 
 class Clock:
@@ -533,6 +549,40 @@ def test_a_compacted_fragment_is_as_old_as_the_one_behind_it():
     assert window.times([compacted, 1]) == [start + hour, start + hour]
     assert count_over([5, 5, 5], 10) == 1
     assert count_over([5], 0) == 1
+
+
+def test_small_fragments_are_merged_as_they_pile_up(store, ticks):
+    clock = Clock()
+    with _on_clock(store, ticks, clock, every_rows=1, keep_age="1d") as stream:
+        for n in range(70):
+            stream.write({"n": [n]})
+            stream.flush()
+            clock.now += timedelta(seconds=1)
+        assert rows_of(ticks) == list(range(70))
+        head = load_head(store._storage, ticks.record)
+        assert len(head.fragments) < 32
+        merged = [version for version in ticks.versions() if version.record.operation == "compact"]
+        assert [version.num_rows for version in merged] == [32, 63]
+        clock.now += timedelta(days=1) - timedelta(seconds=60)
+        stream.write({"n": [70]})
+        stream.flush()
+        # The last cut of the first merged fragment came 38 seconds before the end: no row leaves too early.
+        assert rows_of(ticks)[-1] == 70
+        assert set(range(10, 71)) <= set(rows_of(ticks))
+        clock.now += timedelta(hours=23)
+        stream.write({"n": [71]})
+    assert rows_of(ticks) == [70, 71]
+    assert store.verify().passed
+
+
+def test_rows_of_different_parts_of_a_window_do_not_come_together():
+    start, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+    times = [start] * 40 + [start + timedelta(hours=2)] * 40
+    assert find_run([10] * 80, times, age=day, most=None) == (40, 512 << 10)
+    assert find_run([10] * 80, times, age=None, most=None) == (80, 512 << 10)
+    assert find_run([10] * 80, times, age=day, most=1_000) == (0, 0)
+    assert find_run([10] * 40 + [1 << 20] * 31, [None] * 71, age=None, most=None) == (71, 8 << 20)
+    assert find_run([10] * 31, [None] * 31, age=None, most=None) == (0, 0)
 
 
 def test_ages_sizes_and_limits_are_read_as_people_write_them(ticks):
