@@ -18,9 +18,12 @@ from foldstore.datastore.manifest import fragment_to_dict
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import CorruptObjectError, StoreError
 from foldstore.names import MAIN_BRANCH
+from foldstore.types import Status
 
 _FORMAT: Final = 1
 _COMMITS: Final = "commits"
+# What an object that lacks these keys of its version means.
+_VERSION_DEFAULTS: Final = {"merge_parent_id": None, "branch": MAIN_BRANCH, "expired_at": None}
 
 
 def record_commits(storage: Storage) -> None:
@@ -73,21 +76,32 @@ def commit_object_path(storage: Storage, version: VersionRecord) -> Path:
 def check_commit_object(storage: Storage, version: VersionRecord) -> None:
     """Compare a commit object with the catalog.
 
+    One of an older format lacks keys that came later: it agrees when the catalog has their defaults.
+
     Raises
     ------
     CorruptObjectError
         When it is missing or says something else.
     """
     try:
-        kept = json.loads(commit_object_path(storage, version).read_bytes())
-    except (OSError, ValueError) as error:
+        kept = _with_defaults(json.loads(commit_object_path(storage, version).read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CorruptObjectError(
             f"The commit object of version {version.number} is missing or damaged.", version=version.id
         ) from error
-    if kept != json.loads(canonical_json(_describe(storage, version))):
+    if kept != _with_defaults(json.loads(canonical_json(_describe(storage, version)))):
         raise CorruptObjectError(
             f"The commit object of version {version.number} says something else than the catalog.", version=version.id
         )
+
+
+def _with_defaults(body: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what a commit object may lack, and leave out what may change after the commit."""
+    version = {**_VERSION_DEFAULTS, **body["version"]}
+    if version["status"] == Status.DEPRECATED:
+        version["status"] = str(Status.PUBLISHED)  # what it was when it was committed
+    dataset = {key: value for key, value in body["dataset"].items() if key != "key_policy"}
+    return {"deletions": {}, **body, "version": version, "dataset": dataset}
 
 
 def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
