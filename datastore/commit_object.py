@@ -49,12 +49,13 @@ def rewrite_commit_object(storage: Storage, version: VersionRecord) -> None:
 
 
 def _write(storage: Storage, version: VersionRecord, target: Path, *, over: bool) -> None:
+    text = canonical_json(_describe(storage, version)) + "\n"
     files = storage.objects.files
     files.make_folder(target.parent)
     staging = storage.objects.stage(new_id())
     try:
         file = files.create(staging / target.name)
-        file.write((canonical_json(_describe(storage, version)) + "\n").encode())
+        file.write(text.encode())
         file.finish()
         (files.replace if over else files.link)(file.path, target)
         files.sync_folders([target.parent])

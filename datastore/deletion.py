@@ -57,6 +57,23 @@ def decode_deletion(name: str, encoded: bytes, num_rows: int) -> Mask:
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=num_rows, bitorder="little").view(np.bool_)
 
 
+def count_deleted(name: str, encoded: bytes) -> int:
+    """Return how many rows a bitmap names, whatever the fragment, after checking it against its own name.
+
+    Raises
+    ------
+    CorruptObjectError
+        When it is not the one that its name says.
+    """
+    try:
+        bits = zlib.decompress(encoded)
+    except zlib.error as error:
+        raise CorruptObjectError(f"Bitmap {name} of deleted rows is damaged.", deletion=name) from error
+    if content_hash(bits) != name:
+        raise CorruptObjectError(f"Bitmap {name} of deleted rows does not match its name.", deletion=name)
+    return int(np.count_nonzero(np.unpackbits(np.frombuffer(bits, np.uint8))))
+
+
 class DeletionCache:
     """Reads the bitmaps of fragments; keeps those that were used last, and those that wait for their commit."""
 

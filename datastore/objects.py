@@ -38,7 +38,14 @@ class OpenObject:
     def zones(self) -> pa.Table:
         """What is known of each column chunk; see `foldstore.datastore.zones`."""
         if self._zones is None:
-            self._zones = read_zones(self.record.zones)
+            try:
+                self._zones = read_zones(self.record.zones)
+            except (pa.ArrowException, OSError) as error:  # what zstd cannot unpack is an OSError
+                raise CorruptObjectError(
+                    f"What the catalog says of object {self.record.id} is damaged.",
+                    hint="`foldstore verify --repair` measures the object again.",
+                    object=self.record.id,
+                ) from error
         return self._zones
 
     def verify(self, batch: int, columns: Sequence[int]) -> None:

@@ -21,7 +21,8 @@ from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input, note_view, unrecorded
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
-from foldstore.datastore.verify import Verification, verify_storage
+from foldstore.datastore.verify.run import VerifyOptions, verify_storage
+from foldstore.datastore.verify.verification import Verification
 from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
@@ -416,9 +417,41 @@ class Store:
         register_own(self._storage, [base.version_id, *read], PROPERTY, version.address, self._author)
         return read_training_set(version)
 
-    def verify(self, progress: Progress | None = None) -> Verification:
-        """Read every object and journal and compare them with their hashes; changes nothing."""
-        return verify_storage(self._storage, progress)
+    def verify(
+        self,
+        progress: Progress | None = None,
+        *,
+        objects: bool | float = True,
+        repair: bool = False,
+        repair_from: str | Path | None = None,
+    ) -> Verification:
+        """Compare everything that is kept with what was written; changes nothing unless asked to repair.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told the bytes read and the bytes in all.
+        objects : bool or float
+            Whether objects are read: all of them, none (presence and size alone), or this share, drawn anew.
+        repair : bool
+            Do what cannot lose anything: write commit objects anew from a whole catalog, clear what dead commits
+            staged, measure objects again whose bytes are proven by their hash.
+        repair_from : str or pathlib.Path, optional
+            Repair, and take damaged objects from this backup when they have the right hash there.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"]})
+        >>> store.verify().whole
+        ('cities@1',)
+        """
+        source = Path(repair_from) if repair_from is not None else None
+        options = VerifyOptions(
+            objects=objects, repair=repair or source is not None, repair_from=source, actor=self._author
+        )
+        return verify_storage(self._storage, progress, options)
 
     def _source_by_id(self, source_id: str) -> Version | SplitPart:
         """Return the version, or the part of a split of it, that a saved view is pinned to."""

@@ -1,0 +1,1 @@
+"""Verification: everything that a store keeps against what was written, what is damaged by it, and safe repairs."""
