@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import blake3
 
 from foldstore.datastore.canonical import HASH_PREFIX
+from foldstore.errors import refuse_writing
 
 
 class Files(Protocol):
@@ -173,3 +174,34 @@ class LocalFiles:
     def remove_tree(self, folder: Path) -> None:
         """Remove a staging folder; what cannot be removed is left for later, it is never read."""
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class ReadOnlyFiles:
+    """A file system that refuses to be changed: whatever would write says so in words, before it has done a thing."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Refuse, unless the folder is there."""
+        if not folder.is_dir():
+            raise refuse_writing()
+
+    def create(self, path: Path) -> HashingFile:  # noqa: ARG002  # the names are those of `Files`
+        """Refuse."""
+        raise refuse_writing()
+
+    def link(self, source: Path, target: Path) -> bool:  # noqa: ARG002  # see above
+        """Refuse."""
+        raise refuse_writing()
+
+    def replace(self, source: Path, target: Path) -> None:  # noqa: ARG002  # see above
+        """Refuse."""
+        raise refuse_writing()
+
+    def remove(self, path: Path) -> None:  # noqa: ARG002  # see above
+        """Refuse."""
+        raise refuse_writing()
+
+    def sync_folders(self, folders: Iterable[Path]) -> None:
+        """Do nothing: nothing was written."""
+
+    def remove_tree(self, folder: Path) -> None:
+        """Do nothing: there is no staging folder of ours."""

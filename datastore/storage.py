@@ -12,7 +12,7 @@ from foldstore.datastore.catalog.connection import sqlite_url
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.deletion import DeletionCache
 from foldstore.datastore.engine import Engine
-from foldstore.datastore.files import LocalFiles
+from foldstore.datastore.files import LocalFiles, ReadOnlyFiles
 from foldstore.datastore.objects import ObjectArea
 from foldstore.datastore.page_cache import PageCache
 from foldstore.errors import StoreError, StoreFormatError
@@ -74,6 +74,7 @@ def open_storage(
     engine: Engine | None = None,
     clock: Clock = utc_now,
     guard: "ReadGuard | None" = None,
+    read_only: bool = False,
 ) -> Storage:
     """Open the store in a folder.
 
@@ -89,6 +90,8 @@ def open_storage(
         Says what of a version may be read.
     create : bool
         Make an empty store when there is none; a folder with other things in it is refused.
+    read_only : bool
+        Write nothing, and refuse every change; the folder may be one that nobody can write to.
 
     Raises
     ------
@@ -100,13 +103,13 @@ def open_storage(
     try:
         known = _read_identity(root)
         if known is None:
-            _check_room(root, create=create)
+            _check_room(root, create=create and not read_only)
             known = _make_identity(root, files)
     except OSError as error:
         raise StoreError(
             f"No store can be made or read in {root}: {error.strerror}.", hint="Choose another folder."
         ) from error
-    catalog = Catalog(catalog_url or sqlite_url(root / CATALOG_FILE))
+    catalog = Catalog(catalog_url or sqlite_url(root / CATALOG_FILE), read_only=read_only)
     if catalog.ensure_fact("id", known) != known:
         catalog.close()
         raise StoreError(
@@ -116,7 +119,7 @@ def open_storage(
     return Storage(
         root=root,
         catalog=catalog,
-        objects=ObjectArea(root, files),
+        objects=ObjectArea(root, ReadOnlyFiles() if read_only else files),
         journal=Journal(catalog),
         pages=PageCache(catalog),
         deletions=DeletionCache(catalog),

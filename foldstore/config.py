@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         What SQL may use, such as ``2GB``; half of the machine's memory unless set.
     sql_threads : int or None
         How many threads a query may use.
+    read_only : bool
+        Whether stores are opened to be read only.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOLDSTORE_", extra="forbid", toml_file=_FILES)
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
     catalog_url: SecretStr | None = None
     sql_memory_limit: str | None = Field(default=None, pattern=_MEMORY)
     sql_threads: int | None = Field(default=None, ge=1, le=1024)
+    read_only: bool = False
 
     @classmethod
     def settings_customise_sources(

@@ -195,6 +195,13 @@ class ValidationFailedError(FoldstoreError):
     exit_code = 1
 
 
+def refuse_writing() -> RefusedError:
+    """Build the error for a change of a store that was opened to be read."""
+    return RefusedError(
+        "The store was opened to be read only.", hint="Open it without read_only to change it.", code="read-only"
+    )
+
+
 def did_you_mean(wrong: object, available: Iterable[str], *, limit: int = 12) -> str:
     """Say what exists, and which of it was probably meant.
 

@@ -48,6 +48,7 @@ def connect(
     author: str | None = None,
     catalog_url: str | None = None,
     clock: Clock = utc_now,
+    read_only: bool | None = None,
 ) -> "Store":
     """Open a store; an empty one is made where there is none.
 
@@ -63,6 +64,9 @@ def connect(
         A PostgreSQL URL, for a catalog that several machines share.
     clock : callable
         What time it is; for tests.
+    read_only : bool, optional
+        Refuse every change and write nothing, so that a folder can be read which nobody may write to;
+        ``FOLDSTORE_READ_ONLY`` or the configuration file else.
 
     Raises
     ------
@@ -83,15 +87,18 @@ def connect(
             f"{str(uri)[:80]!r} is not a folder.",
             hint="Stores live in folders; catalog_url= names a PostgreSQL catalog.",
         )
-    settings = load_settings(author=author, catalog_url=catalog_url)
+    settings = load_settings(author=author, catalog_url=catalog_url, read_only=read_only)
     engine = Engine(memory_limit=settings.sql_memory_limit, threads=settings.sql_threads)
     url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
     try:
-        storage = open_storage(Path(uri), catalog_url=url, create=create, engine=engine, clock=clock)
+        storage = open_storage(
+            Path(uri), catalog_url=url, create=create, engine=engine, clock=clock, read_only=settings.read_only
+        )
     except BaseException:
         engine.close()
         raise
-    recover_seals(storage)
+    if not settings.read_only:
+        recover_seals(storage)
     return Store(storage, _author(settings))
 
 

@@ -11,7 +11,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.connection import begin_write, open_database
 from foldstore.datastore.catalog.decoding import to_dataset, to_object, to_ref, to_version
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
-from foldstore.errors import AlreadyExistsError, ConflictError, CorruptObjectError, StoreError
+from foldstore.errors import AlreadyExistsError, ConflictError, CorruptObjectError, StoreError, refuse_writing
 from foldstore.names import MAIN_BRANCH
 
 # SQLite allows 32,766 bound values in a statement; lookups by many ids go in runs of this size.
@@ -25,10 +25,13 @@ class Catalog:
     ----------
     url : str
         An SQLAlchemy URL of a SQLite file or a PostgreSQL database.
+    read_only : bool
+        Whether writing is refused.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_database(url)
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._engine = open_database(url, read_only=read_only)
+        self.read_only = read_only
         self._closed = False
 
     @property
@@ -61,7 +64,11 @@ class Catalog:
         ------
         StoreError
             When the database cannot be written, or the store is closed.
+        RefusedError
+            When the store was opened to be read.
         """
+        if self.read_only:
+            raise refuse_writing()
         with self._translated("write"), begin_write(self._engine) as connection:
             yield connection
 

@@ -3,10 +3,12 @@
 SQLite runs in WAL mode with synchronous=FULL: a commit that returned is on disk.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -19,13 +21,15 @@ _LOCK_WAIT_SECONDS: Final = 60
 _MIGRATION_LOCK: Final = 7_063_211_904
 
 
-def open_database(url: str) -> sa.Engine:
+def open_database(url: str, *, read_only: bool = False) -> sa.Engine:
     """Open the catalog's database and bring it to this code's format.
 
     Parameters
     ----------
     url : str
         An SQLAlchemy URL; `sqlite_url` makes the one of a file.
+    read_only : bool
+        Whether nothing is written, not even beside a SQLite file; an older format is then refused.
 
     Raises
     ------
@@ -34,16 +38,17 @@ def open_database(url: str) -> sa.Engine:
     StoreFormatError
         When a newer Foldstore wrote it.
     """
-    engine = _create_engine(url)
+    engine = _create_engine(url, read_only=read_only)
     try:
-        _migrate(engine)
+        _migrate(engine, read_only=read_only)
     except BaseException as error:
         engine.dispose()
         if not isinstance(error, sa.exc.DBAPIError):
             raise
         raise StoreError(
             f"The catalog cannot be opened: {str(error.orig).strip()}.",
-            hint="Check that the folder or server exists, is a Foldstore catalog, and may be written.",
+            hint="Check that the folder or server exists, is a Foldstore catalog, and may be written; "
+            "read_only=True opens what may only be read.",
             catalog=sa.engine.make_url(url).render_as_string(hide_password=True),
         ) from error
     return engine
@@ -54,14 +59,16 @@ def sqlite_url(path: Path) -> str:
     return str(sa.URL.create("sqlite", database=str(path)))
 
 
-def _create_engine(url: str) -> sa.Engine:
+def _create_engine(url: str, *, read_only: bool) -> sa.Engine:
     try:
         parsed = sa.engine.make_url(url)
     except sa.exc.ArgumentError as error:
         raise StoreError("The catalog's address is not a database URL.", hint="Write postgresql+psycopg://…") from error
     if parsed.get_backend_name() == "sqlite":
+        if read_only:
+            parsed = _read_only_url(Path(parsed.database or ""))
         engine = sa.create_engine(parsed, connect_args={"timeout": _LOCK_WAIT_SECONDS, "check_same_thread": False})
-        sa.event.listen(engine, "connect", _set_pragmas)
+        sa.event.listen(engine, "connect", _set_read_only if read_only else _set_pragmas)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() != "postgresql":
@@ -69,6 +76,29 @@ def _create_engine(url: str) -> sa.Engine:
             f"A catalog cannot lie in {parsed.get_backend_name()}.", hint="Use postgresql+psycopg://… or the default."
         )
     return sa.create_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+
+def _read_only_url(path: Path) -> sa.URL:
+    """Return the URL of a file that is not written, nor anything beside it.
+
+    A log beside the file holds commits that the file lacks: then SQLite must read both, and cannot where it may
+    not make its index of the log. Without one, and where nobody can write, the file is as it stays.
+    """
+    if not path.is_file():
+        raise StoreError(f"There is no catalog {path.name} in {path.parent}.", hint="Restore it, or rebuild it.")
+    log = path.with_name(f"{path.name}-wal")
+    still = not (log.is_file() and log.stat().st_size) and not os.access(path.parent, os.W_OK)
+    name = quote(str(path), safe="/")
+    return sa.URL.create(
+        "sqlite", database=f"file:{name}", query={"mode": "ro", "uri": "true", **({"immutable": "1"} if still else {})}
+    )
+
+
+def _set_read_only(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -92,7 +122,7 @@ def begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _migrate(engine: sa.Engine, *, read_only: bool) -> None:
     with engine.connect() as connection:
         found = _read_revision(connection)
     if found == REVISION:
@@ -103,6 +133,12 @@ def _migrate(engine: sa.Engine) -> None:
             hint="Install a newer Foldstore: pip install --upgrade foldstore.",
             found=found,
             known=REVISION,
+        )
+    if read_only:
+        raise StoreError(
+            f"This store's catalog has format {found}; to be read it has to become {REVISION}.",
+            hint="Open it once for writing, on a copy when the folder is read-only.",
+            code="read-only",
         )
     _upgrade(engine)
 

@@ -34,7 +34,7 @@ def write_derived(catalog: Catalog, kind: str, encoded: Mapping[str, bytes]) -> 
         {"object_id": object_id, "kind": kind, "encoded": blake3(value).digest() + value}
         for object_id, value in encoded.items()
     ]
-    if not rows:
+    if not rows or catalog.read_only:  # it is computed again when it is asked for again
         return
     with catalog.write() as connection:
         of_these = sa.delete(t.derived).where(t.derived.c.kind == kind)

@@ -13,7 +13,7 @@ from foldstore.datastore.verify.object_check import check_object
 from foldstore.datastore.verify.repair import repair_faults
 from foldstore.datastore.verify.strays import find_unreferenced
 from foldstore.datastore.verify.verification import Fault, Unreferenced, Verification
-from foldstore.errors import UsageError
+from foldstore.errors import UsageError, refuse_writing
 from foldstore.types import Progress
 
 
@@ -59,6 +59,8 @@ def verify_storage(
         Told the bytes read and the bytes in all.
     """
     options = options or VerifyOptions()
+    if options.repair and storage.catalog.read_only:
+        raise refuse_writing()
     found = Findings()
     catalog_check.check_database(storage, found)
     catalog_check.read_versions(storage, found)
