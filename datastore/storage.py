@@ -148,13 +148,18 @@ def _read_identity(root: Path) -> str | None:
     return str(kept.get("id"))
 
 
+def identity_text(store_id: str) -> str:
+    """Return what the file says that makes a folder a store."""
+    return json.dumps({"format": _FORMAT, "id": store_id})
+
+
 def _make_identity(root: Path, files: LocalFiles) -> str:
     """Write the file that makes a folder a store; of two openers at once, both read what the first wrote."""
     files.make_folder(root / "objects")
     staging = root / "staging" / new_id()
     files.make_folder(staging)
     file = files.create(staging / IDENTITY_FILE)
-    file.write(json.dumps({"format": _FORMAT, "id": new_id()}).encode())
+    file.write(identity_text(new_id()).encode())
     file.finish()
     files.link(file.path, root / IDENTITY_FILE)
     files.sync_folders([root])

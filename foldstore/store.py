@@ -13,6 +13,7 @@ from foldstore.config import Settings, load_settings
 from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset
 from foldstore.datastore.arrow_schema import check_columns
+from foldstore.datastore.backup import Backup, BackupOptions, back_up
 from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
@@ -459,6 +460,46 @@ class Store:
             objects=objects, repair=repair or source is not None, repair_from=source, actor=self._author
         )
         return verify_storage(self._storage, progress, options)
+
+    def backup(
+        self,
+        target: str | Path,
+        progress: Progress | None = None,
+        *,
+        include_sealed: bool = True,
+        check: bool = True,
+        keep: int = 10,
+    ) -> Backup:
+        """Back the store up into a folder, as it is at one moment; writers go on meanwhile.
+
+        Parameters
+        ----------
+        target : str or pathlib.Path
+            A new or empty folder, or that of an earlier backup: then only what is new is copied.
+        progress : callable, optional
+            Told the bytes looked at and the bytes in all.
+        include_sealed : bool
+            Copy sealed cells, too: a matter for the steward, for whoever has the backup has them.
+        check : bool
+            Read what is in the folder already, and replace what is damaged there.
+        keep : int
+            How many generations of the catalog are kept.
+
+        Raises
+        ------
+        StoreError
+            When the folder holds other things, or the backup of another store.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"]})
+        >>> store.backup(folder.parent / "backup").objects
+        1
+        """
+        options = BackupOptions(include_sealed=include_sealed, check=check, keep=keep)
+        return back_up(self._storage, Path(target), options, progress)
 
     def _source_by_id(self, source_id: str) -> Version | SplitPart:
         """Return the version, or the part of a split of it, that a saved view is pinned to."""

@@ -24,6 +24,8 @@ class Findings:
 
     Attributes
     ----------
+    expired : set of str
+        The ids of versions that gave their rows up.
     addresses : dict
         The address of each version by its id.
     page_rows : dict
@@ -37,6 +39,7 @@ class Findings:
     faults: list[Fault] = field(default_factory=list)
     datasets: dict[str, DatasetRecord] = field(default_factory=dict)
     versions: list[VersionRecord] = field(default_factory=list)
+    expired: set[str] = field(default_factory=set)
     addresses: dict[str, str] = field(default_factory=dict)
     page_rows: dict[str, int] = field(default_factory=dict)
     bad_pages: set[str] = field(default_factory=set)
@@ -94,6 +97,8 @@ def read_versions(storage: Storage, found: Findings) -> None:
             name = dataset_record.name if dataset_record else version.record.dataset_id
             found.addresses[version.key] = f"{name}@{version.record.number}"
             found.versions.append(version.record)
+            if version.record.expired_at is not None:
+                found.expired.add(version.key)
 
 
 def check_pages(storage: Storage, found: Findings) -> None:
@@ -183,8 +188,9 @@ def _check_rows(storage: Storage, found: Findings, version: VersionRecord) -> bo
 
 def _check_recorded(storage: Storage, found: Findings, version: VersionRecord) -> None:
     kind = Kind.CORRUPT if commit_object_path(storage, version).is_file() else Kind.MISSING
-    if kind is Kind.MISSING and not version.recorded:
-        return  # a crash was faster; the next commit writes it
+    expired = version.expired_at is not None or version.parent_id in found.expired
+    if not version.recorded and (kind is Kind.MISSING or expired):
+        return  # a crash was faster, or retention changed what it has to say; the next commit writes it
     before = len(found.faults)
     with found.guard("commit object", found.addresses[version.id], kind):
         check_commit_object(storage, version)
