@@ -101,7 +101,7 @@ def open_storage(
     root = root.absolute()
     files = LocalFiles()
     try:
-        known = _read_identity(root)
+        known = read_identity(root)
         if known is None:
             _check_room(root, create=create and not read_only)
             known = _make_identity(root, files)
@@ -134,7 +134,16 @@ def is_store(root: Path) -> bool:
     return (root / IDENTITY_FILE).is_file()
 
 
-def _read_identity(root: Path) -> str | None:
+def read_identity(root: Path) -> str | None:
+    """Return the id of the store in a folder; None when the folder holds none.
+
+    Raises
+    ------
+    StoreError
+        When the file that says so is damaged.
+    StoreFormatError
+        When a newer Foldstore wrote it.
+    """
     try:
         kept = json.loads((root / IDENTITY_FILE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -164,7 +173,7 @@ def _make_identity(root: Path, files: LocalFiles) -> str:
     files.link(file.path, root / IDENTITY_FILE)
     files.sync_folders([root])
     files.remove_tree(staging)
-    identity = _read_identity(root)
+    identity = read_identity(root)
     assert identity is not None  # noqa: S101  # it was written a moment ago
     return identity
 
