@@ -59,8 +59,8 @@ class Restored:
 
 
 def restore_backup(
-    backup: Path,
-    target: Path,
+    backup: str | Path,
+    target: str | Path,
     *,
     catalog_url: str | None = None,
     generation: int | None = None,
@@ -70,9 +70,9 @@ def restore_backup(
 
     Parameters
     ----------
-    backup : pathlib.Path
+    backup : str or pathlib.Path
         The backup's folder.
-    target : pathlib.Path
+    target : str or pathlib.Path
         A new or an empty folder.
     catalog_url : str, optional
         An empty PostgreSQL database for the catalog; ``catalog.db`` in the folder unless given.
@@ -88,9 +88,9 @@ def restore_backup(
     NotFoundError
         When there is no such generation.
     """
-    folder = BackupFolder(backup)
+    folder = BackupFolder(Path(backup))
     store_id, chosen = _choose(folder, generation)
-    root = target.absolute()
+    root = Path(target).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise StoreError(f"{root} is not empty.", hint="Restore into a new or an empty folder.", path=str(root))
     try:

@@ -84,6 +84,8 @@ PRECISE_CODES = {
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
+    "read-only": (errors.RefusedError, "The store was opened to be read only; `StoreError`: and has an older format."),
+    "sealed-area": (errors.RefusedError, "A store with sealed cells gets no new catalog without consent."),
     "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),
     "invalid-view": (errors.UsageError, "A view's specification is not one, or is for another version."),
     "missing-extra": (errors.UsageError, "An optional package is not installed."),
@@ -208,7 +210,7 @@ _EXIT_CODES = """\
 | 1 | checks ran and failed: data that a schema refuses, a model that a pool refuses, damage that `verify` found |
 | 2 | the request was wrong: an option, a name, a query, something that does not exist |
 | 3 | could not decide: a file, a store or a database cannot be read; another writer won |
-| 4 | refused by policy: a pool that is spent or too small, rows of another pool, a sealed file of another user |
+| 4 | refused by policy: a pool that is spent or too small, rows of another pool, sealed files, a read-only store |
 | 70 | a fault of Foldstore's own; `FOLDSTORE_DEBUG=1` shows the traceback |
 | 130 | interrupted |
 

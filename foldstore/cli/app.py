@@ -12,6 +12,7 @@ from foldstore.cli import (
     changes,
     datasets,
     export,
+    care,
     judgement,
     lineage,
     pools,
@@ -59,6 +60,7 @@ datasets.register(app)
 changes.register(app)
 refs.register(app)
 streams.register(app)
+care.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)

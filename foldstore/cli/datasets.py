@@ -1,4 +1,4 @@
-"""The verbs on stores and datasets: init, ingest, ls, show, log, verify."""
+"""The verbs on stores and datasets: init, ingest, ls, show, log."""
 
 import time
 from contextlib import contextmanager
@@ -11,13 +11,10 @@ from foldstore.cli.output import (
     STATISTICS,
     Format,
     FormatOption,
-    ReportFormat,
-    ReportFormatOption,
     StoreOption,
     print_json,
     print_mapping,
     print_rows,
-    printable,
     progress,
     say,
     show_bytes,
@@ -37,7 +34,7 @@ _HERE = Path()
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (init, ingest, ls, show, log, verify):
+    for verb in (init, ingest, ls, show, log):
         app.command()(verb)
 
 
@@ -287,22 +284,3 @@ def log(
                 )
             )
         print_rows(columns, rows, output)
-
-
-def verify(store: StoreOption = _HERE, output: ReportFormatOption = ReportFormat.TABLE) -> None:
-    """Read every object and compare it with its hash; exit 1 when something is damaged."""
-    import foldstore
-
-    with foldstore.connect(store, create=False) as opened, progress("Verifying", unit="bytes") as update:
-        found = opened.verify(update)
-    if output is ReportFormat.JSON:
-        print_json(found.to_dict())
-    else:
-        for fault in found.faults:
-            typer.echo(printable(f"{fault.what} {fault.name}: {fault.message}"))
-        say(
-            f"{found.objects:,} objects ({show_bytes(found.num_bytes)}), {found.versions:,} versions, "
-            f"{found.journals:,} journals: {'all as written' if found.passed else f'{len(found.faults)} damaged'}."
-        )
-    if not found.passed:
-        raise typer.Exit(1)
