@@ -1,4 +1,4 @@
-"""The verbs that look after a store: verify, doctor, backup, restore."""
+"""The verbs that look after a store: verify, doctor, backup, restore-backup."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +27,7 @@ _HERE = Path()
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (verify, doctor, backup, restore):
+    for verb in (verify, doctor, backup, restore_backup):
         app.command()(verb)
 
 
@@ -167,7 +167,7 @@ def backup(
         raise typer.Exit(1)
 
 
-def restore(
+def restore_backup(
     source: Annotated[Path, typer.Argument(help="The backup's folder.", metavar="BACKUP")],
     target: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
     catalog_url: Annotated[
@@ -178,12 +178,12 @@ def restore(
 ) -> None:
     """Make a store out of a backup, and verify it; exit 1 when something is missing or damaged.
 
-    Example: foldstore restore /backups/mine restored_store
+    Example: foldstore restore-backup /backups/mine restored_store
     """
-    from foldstore.datastore.restore import restore_backup
+    from foldstore.datastore import restore
 
     with progress("Restoring", unit="bytes") as update:
-        made = restore_backup(source, target, catalog_url=catalog_url, generation=generation, progress=update)
+        made = restore.restore_backup(source, target, catalog_url=catalog_url, generation=generation, progress=update)
     if output is ReportFormat.JSON:
         print_json(made.to_dict())
     else:

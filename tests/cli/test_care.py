@@ -55,14 +55,14 @@ def test_a_backup_repairs_and_restores(command, made, tmp_path):
     assert "Repaired: copied from backup" in out
     second = json.loads(command("backup", tmp_path / "backup", "-s", made, "-o", "json")[1])
     assert (second["generation"], second["copied"]) == (2, 0)
-    code, out, err = command("restore", tmp_path / "backup", tmp_path / "again")
+    code, out, err = command("restore-backup", tmp_path / "backup", tmp_path / "again")
     assert code == 0
     assert "Restored generation 2" in err
-    assert command("restore", tmp_path / "backup", tmp_path / "again")[0] == 3
-    assert command("restore", tmp_path / "backup", tmp_path / "more", "--generation", "9")[0] == 2
-    assert json.loads(command("restore", tmp_path / "backup", tmp_path / "old", "--generation", 1, "-o", "json")[1])[
-        "passed"
-    ]
+    assert command("restore-backup", tmp_path / "backup", tmp_path / "again")[0] == 3
+    assert command("restore-backup", tmp_path / "backup", tmp_path / "more", "--generation", "9")[0] == 2
+    assert json.loads(
+        command("restore-backup", tmp_path / "backup", tmp_path / "old", "--generation", 1, "-o", "json")[1]
+    )["passed"]
 
 
 def test_the_doctor_prints_a_line_each_and_rebuilds(command, made, tmp_path):
