@@ -188,6 +188,14 @@ class ReadOnlyFiles:
         """Refuse."""
         raise refuse_writing()
 
+    def create_log(self, path: Path) -> LogFile:  # noqa: ARG002  # see above
+        """Refuse."""
+        raise refuse_writing()
+
+    def open_log(self, path: Path) -> LogFile:  # noqa: ARG002  # see above
+        """Refuse."""
+        raise refuse_writing()
+
     def link(self, source: Path, target: Path) -> bool:  # noqa: ARG002  # see above
         """Refuse."""
         raise refuse_writing()

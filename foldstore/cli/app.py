@@ -9,10 +9,10 @@ import typer
 
 import foldstore
 from foldstore.cli import (
+    care,
     changes,
     datasets,
     export,
-    care,
     judgement,
     lineage,
     pools,
