@@ -44,7 +44,28 @@ def _fill(store: foldstore.Store) -> dict[str, object]:
     orders.latest.split("halves", train=0.5, test=0.5, seed=3)
     things = store.create_dataset("things")
     things.append({"x": [1.5, None, float("nan")], "s": ["a", "", None]})
+    _change(store)
     return {version.address: _digest(version) for each in store.datasets() for version in each.versions()}
+
+
+def _change(store: foldstore.Store) -> None:
+    """Write what the second format brought: every kind of commit, refs, runs, pins."""
+    changes = store.create_dataset("changes", key=["id"])
+    changes.append({"id": list(range(20)), "x": [n / 2 for n in range(20)], "name": [f"n{n}" for n in range(20)]})
+    changes.delete("id % 5 = 0")
+    changes.upsert({"id": [1, 50], "x": [0.5, None], "name": ["one", "fifty"]})
+    changes.rename_columns({"name": "called"})
+    changes.add_columns(pa.table({"id": [50], "city": ["Oslo"]}))
+    changes.compact()
+    changes.tag("paper", 3)
+    changes.set_alias("champion", 2)
+    work = changes.create_branch("work", 3)
+    work.delete("id = 1")
+    changes.drop_columns(["city"])
+    changes.version(2).pin("report", reason="the figures of the report")
+    with store.run("clean", params={"limit": 3}):
+        store.version("changes@champion").to_arrow()
+        changes.restore("paper")
 
 
 def _columns(start: int, end: int) -> dict[str, pa.Array]:
