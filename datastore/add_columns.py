@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import AlreadyExistsError, ConflictError, UsageError
 from foldstore.types import Operation
+
+# What a file of new columns was computed from.
+Place: TypeAlias = tuple[int, tuple[ColumnGroup, ...]]
 
 
 class AddColumns:
@@ -33,7 +36,7 @@ class AddColumns:
         self._expressions = expressions
         self._fresh: pa.Schema | None = None
         self._for_schema: str | None = None
-        self._groups: dict[int, ColumnGroup] = {}
+        self._groups: dict[Place, ColumnGroup] = {}
 
     def apply(self, draft: Draft, transaction: Transaction) -> Draft:
         """Write the columns of the fragments that have none yet.
@@ -55,14 +58,14 @@ class AddColumns:
         fresh, next_field = add_fields(known, new, draft.next_field, self._expressions)
         self._for_schema, self._fresh = draft.schema_id, fresh
         self._write(draft, transaction, derivation, fresh)
-        added = {each.id: with_group(each, self._groups[each.id]) for each in draft.fragments}
+        added = {each.id: with_group(each, self._groups[place_of(each)]) for each in draft.fragments}
         return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
 
     def _write(self, draft: Draft, transaction: Transaction, derivation: Derivation, fresh: pa.Schema) -> None:
         whole = draft.reader(transaction.storage, transaction.dataset.name).with_deleted()
         plain = whole.arrow_schema
         inputs = pa.schema([plain.field(name) for name in derivation.inputs(plain)])
-        waiting = [fragment for fragment in whole.fragments if fragment.id not in self._groups]
+        waiting = [fragment for fragment in whole.fragments if place_of(fragment) not in self._groups]
         engine = transaction.storage.engine
 
         def compute(rows: FragmentReader) -> Iterator[pa.RecordBatch]:
@@ -75,19 +78,24 @@ class AddColumns:
 
 def write_groups(
     transaction: Transaction, parts: Iterator[tuple[Fragment, Iterator[pa.RecordBatch]]], fresh: pa.Schema
-) -> dict[int, ColumnGroup]:
-    """Write and publish a file of new columns for each of some fragments; return them by fragment id."""
+) -> dict[Place, ColumnGroup]:
+    """Write and publish a file of new columns for each of some fragments; return them by fragment and files."""
     files, progress = transaction.storage.objects.files, transaction.options.progress
     staged = {}
     done = 0
     for fragment, batches in parts:
-        staged[fragment.id] = write_column_group(files, transaction.new_path(), fresh, batches)
+        staged[place_of(fragment)] = write_column_group(files, transaction.new_path(), fresh, batches)
         done += fragment.num_rows
         if progress:
             progress(done, None)
     transaction.publish_files(list(staged.values()))
     ids = field_ids(fresh)
-    return {fragment_id: ColumnGroup(item.record.id, ids) for fragment_id, item in staged.items()}
+    return {place: ColumnGroup(item.record.id, ids) for place, item in staged.items()}
+
+
+def place_of(fragment: Fragment) -> Place:
+    """Return a fragment's id and files: a seal or an erasure puts other files in their place."""
+    return fragment.id, fragment.groups
 
 
 def with_group(fragment: Fragment, group: ColumnGroup) -> Fragment:

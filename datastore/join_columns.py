@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from foldstore.datastore.add_columns import add_fields, with_group, write_groups
+from foldstore.datastore.add_columns import Place, add_fields, place_of, with_group, write_groups
 from foldstore.datastore.arrow_schema import storage_type
 from foldstore.datastore.commit import Transaction
 from foldstore.datastore.draft import Draft
@@ -34,7 +34,7 @@ class JoinColumns:
     def __init__(self, table: pa.Table) -> None:
         self._table = table
         self._for_schema: str | None = None
-        self._groups: dict[int, ColumnGroup] = {}
+        self._groups: dict[Place, ColumnGroup] = {}
 
     def apply(self, draft: Draft, transaction: Transaction) -> Draft:
         """Write the columns of the fragments that have none yet.
@@ -61,12 +61,12 @@ class JoinColumns:
         plain = pa.schema([pa.field(field.name, storage_type(field.type)) for field in new])
         fresh, next_field = add_fields(known, plain, draft.next_field)
         values = pa.table([_plain(self._table, field) for field in fresh], schema=fresh)
-        waiting = [fragment for fragment in reader.fragments if fragment.id not in self._groups]
+        waiting = [fragment for fragment in reader.fragments if place_of(fragment) not in self._groups]
         matched = _match(reader.with_deleted().restricted([replace(each, deleted=None) for each in waiting]), keys)
         _refuse_unknown(keys, matched, name, complete=len(waiting) == len(reader.fragments))
         parts = ((each, _cells(values, matched, each, reader)) for each in waiting)
         self._groups |= write_groups(transaction, parts, fresh)
-        added = {each.id: with_group(each, self._groups[each.id]) for each in draft.fragments}
+        added = {each.id: with_group(each, self._groups[place_of(each)]) for each in draft.fragments}
         return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
 
 

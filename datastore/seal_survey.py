@@ -25,6 +25,8 @@ from foldstore.errors import UsageError, column_not_found
 Mask: TypeAlias = NDArray[np.bool_]
 # Which rows: a mask by fragment id, or row ids (fragment id << 32 | position in the fragment).
 Rows: TypeAlias = Mapping[int, Mask] | NDArray[np.integer[Any]]
+# A fragment, and a schema that lists it.
+Listed: TypeAlias = tuple[pa.Schema, Fragment]
 
 _POSITION_BITS = 32
 
@@ -110,25 +112,27 @@ def survey_rows(storage: Storage, dataset: DatasetRecord, rows: Rows, columns: S
         When no version has a column.
     """
     pages = {h: decode_page(h, encoded) for h, encoded in seals.list_pages(storage.catalog, dataset.id)}
-    listed = list(_list_fragments(storage, dataset, pages))
+    listed = list(list_fragments(storage, dataset, pages))
     names = dict.fromkeys(name for schema, _ in listed for name in schema.names)
     for name in columns:
         if name not in names:
             raise column_not_found(name, names, where=repr(dataset.name))
     masks = read_masks(rows, {fragment.id: fragment.num_rows for _, fragment in listed})
-    if dataset.key:
-        masks = _add_equal_keys(storage, dataset, listed, masks)
-    else:
-        masks = _add_equal_content(storage, dataset, listed, masks)
-    masks = _add_equal_ids(storage, dataset, listed, masks)
-    masks = _add_equal_files(listed, masks)
+    masks = with_copies(storage, dataset, listed, masks)
     return Survey(pages=tuple(pages.values()), masks=masks, places=tuple(_find_places(listed, masks, set(columns))))
 
 
-_Listed: TypeAlias = tuple[pa.Schema, Fragment]
+def with_copies(
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[Listed], masks: Mapping[int, Mask]
+) -> dict[int, Mask]:
+    """Return masks of rows with those of their copies in other fragments."""
+    same = _add_equal_keys if dataset.key else _add_equal_content
+    masks = same(storage, dataset, listed, masks)
+    masks = _add_equal_ids(storage, dataset, listed, masks)
+    return _add_equal_files(listed, masks)
 
 
-def _list_fragments(storage: Storage, dataset: DatasetRecord, pages: Mapping[str, Page]) -> Iterator[_Listed]:
+def list_fragments(storage: Storage, dataset: DatasetRecord, pages: Mapping[str, Page]) -> Iterator[Listed]:
     """Yield each fragment under each schema that lists it; field ids mean something in one schema only."""
     schemas: dict[str, pa.Schema] = {}
     seen: set[tuple[str, int, tuple[ColumnGroup, ...]]] = set()
@@ -164,7 +168,7 @@ def _from_ids(ids: NDArray[Any], lengths: Mapping[int, int]) -> dict[int, Mask]:
 
 
 def _add_equal_keys(
-    storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[Listed], masks: Mapping[int, Mask]
 ) -> dict[int, Mask]:
     """Add the rows of other fragments that have the key of a sealed row: they are that row."""
     if not masks:
@@ -187,7 +191,7 @@ def _add_equal_keys(
 
 
 def _add_equal_content(
-    storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[Listed], masks: Mapping[int, Mask]
 ) -> dict[int, Mask]:
     """Add the rows of other fragments that equal a sealed row in every column that all fragments have.
 
@@ -236,7 +240,7 @@ def _hash_keys(table: pa.Table) -> NDArray[np.uint64]:
 
 
 def _add_equal_ids(
-    storage: Storage, dataset: DatasetRecord, listed: Sequence[_Listed], masks: Mapping[int, Mask]
+    storage: Storage, dataset: DatasetRecord, listed: Sequence[Listed], masks: Mapping[int, Mask]
 ) -> dict[int, Mask]:
     """Add the rows of other fragments that have the row id of a sealed row: a compaction moved or left them."""
     once = {fragment.id: (schema, fragment) for schema, fragment in reversed(listed)}
@@ -251,7 +255,7 @@ def _add_equal_ids(
     return {i: mask | masks.get(i, False) for i, mask in found.items() if mask.any()}
 
 
-def _add_equal_files(listed: Sequence[_Listed], masks: Mapping[int, Mask]) -> dict[int, Mask]:
+def _add_equal_files(listed: Sequence[Listed], masks: Mapping[int, Mask]) -> dict[int, Mask]:
     """Add the rows of fragments whose first file is that of a sealed row's fragment: the data was appended twice."""
     first = {fragment.id: fragment.groups[0].object_id for _, fragment in listed}
     merged: dict[str, Mask] = {}
@@ -261,7 +265,7 @@ def _add_equal_files(listed: Sequence[_Listed], masks: Mapping[int, Mask]) -> di
     return {fragment_id: merged[object_id] for fragment_id, object_id in first.items() if object_id in merged}
 
 
-def _find_places(listed: Sequence[_Listed], masks: Mapping[int, Mask], columns: set[str]) -> list[Place]:
+def _find_places(listed: Sequence[Listed], masks: Mapping[int, Mask], columns: set[str]) -> list[Place]:
     found: dict[tuple[int, str], dict[int, str]] = {}
     for schema, fragment in listed:
         if fragment.id not in masks:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.datastore.canonical import canonical_json, content_hash
-from foldstore.datastore.catalog import commits, seals
+from foldstore.datastore.catalog import commits, page_switch, seals
 from foldstore.datastore.catalog.records import DatasetRecord, PageRecord, PendingSeal, SealRecord
 from foldstore.datastore.commit_object import rewrite_commit_object
 from foldstore.datastore.manifest import Fragment, Page, encode_page, fragment_to_dict
@@ -69,8 +69,8 @@ class SealOptions:
     actor: str
     companions: Mapping[str, pa.Table] = field(default_factory=dict)
     accept_shared: bool = False
-    redact: seals.Redaction = keep_document
-    redact_schema: seals.Redaction = keep_document
+    redact: page_switch.Redaction = keep_document
+    redact_schema: page_switch.Redaction = keep_document
     prepare: Callable[[Survey], None] = accept_survey
 
 
@@ -292,15 +292,18 @@ def _replace_groups(fragment: Fragment, successors: Mapping[tuple[int, str], str
 def _undo(storage: Storage, seal_id: str) -> None:
     storage.objects.unstage(seal_id)
     staged = seals.abandon_seal(storage.catalog, seal_id)
-    seals.remove_unknown(storage.catalog, staged, storage.objects.remove)
+    page_switch.remove_unknown(storage.catalog, staged, storage.objects.remove)
     remove_sealed(storage, seal_id)
 
 
 def _finish(storage: Storage, seal: SealRecord) -> SealRecord:
     # Staging folders that a kill left behind may hold the cells as well.
-    for transaction_id in (seal.id, *seals.list_dead_transactions(storage.catalog, seal.dataset_id, _now(storage))):
+    for transaction_id in (
+        seal.id,
+        *page_switch.list_dead_transactions(storage.catalog, seal.dataset_id, _now(storage)),
+    ):
         storage.objects.unstage(transaction_id)
-    seals.remove_unknown(storage.catalog, seal.pending.objects, storage.objects.remove)
+    page_switch.remove_unknown(storage.catalog, seal.pending.objects, storage.objects.remove)
     storage.on_step("seal-removed")
     for version_id in seal.pending.versions:
         version = storage.catalog.find_version_by_id(version_id)
@@ -308,7 +311,7 @@ def _finish(storage: Storage, seal: SealRecord) -> SealRecord:
             rewrite_commit_object(storage, version)
     storage.on_step("seal-recorded")
     seals.clear_pending(storage.catalog, seal.id)
-    if not seals.scrub(storage.catalog):
+    if not page_switch.scrub(storage.catalog):
         return replace(seal, pending=PendingSeal())
     storage.on_step("seal-scrubbed")
     seals.finish_seal(storage.catalog, seal.id)

@@ -3,26 +3,30 @@
 `flip_seal` is the one moment: before it every version shows the cells, after it none does.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
-from foldstore.datastore.catalog.commits import insert_pages
-from foldstore.datastore.catalog.decoding import to_document, to_seal
+from foldstore.datastore.catalog.decoding import to_seal
 from foldstore.datastore.catalog.journal import Journal
+from foldstore.datastore.catalog.page_switch import (
+    Redaction,
+    abandoned_objects,
+    drop_objects,
+    pages_of,
+    redact_documents,
+    switch_pages,
+    versions_of,
+)
 from foldstore.datastore.catalog.records import PageRecord, PendingSeal, SealRecord
 from foldstore.errors import ConflictError
 
-# What a seal does to a stored document: the document in, the document without sealed values out.
-Redaction = Callable[[dict[str, Any]], dict[str, Any]]
-
 _IN_RUN: Final = 5_000
-_SCRUB_WAIT_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ def list_version_pages(catalog: Catalog, version_id: str) -> list[tuple[str, byt
 
 def list_pages(catalog: Catalog, dataset_id: str) -> list[tuple[str, bytes]]:
     """Return hash and encoded bytes of each page of any version of a dataset, once."""
-    query = sa.select(t.page.c.hash, t.page.c.encoded).where(t.page.c.hash.in_(_pages_of(dataset_id)))
+    query = sa.select(t.page.c.hash, t.page.c.encoded).where(t.page.c.hash.in_(pages_of(dataset_id)))
     with catalog.read() as connection:
         return [(row.hash, row.encoded) for row in connection.execute(query.order_by(t.page.c.hash))]
 
@@ -137,14 +141,14 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
     """
     dataset_id = change.seal.dataset_id
     with catalog.write() as connection:
-        present = {row.page_hash for row in connection.execute(_pages_of(dataset_id))}
+        present = {row.page_hash for row in connection.execute(pages_of(dataset_id))}
         if not present <= change.seen_pages:
             raise ConflictError("The dataset grew while its cells were sealed.", retry=True, hint="Try again.")
-        versions = _switch_pages(connection, dataset_id, change.new_pages)
-        gone = _drop_objects(connection, change.old_objects)
-        gone |= _drop_objects(connection, _abandoned_objects(connection, dataset_id, change.now))
-        _redact(connection, "report", _versions_of(dataset_id), change.redact)
-        _redact(
+        versions = switch_pages(connection, dataset_id, change.new_pages)
+        gone = drop_objects(connection, change.old_objects)
+        gone |= drop_objects(connection, abandoned_objects(connection, dataset_id, change.now))
+        redact_documents(connection, "report", versions_of(dataset_id), change.redact)
+        redact_documents(
             connection, "schema", sa.select(t.dataset.c.name).where(t.dataset.c.id == dataset_id), change.redact_schema
         )
         pending = PendingSeal(objects=tuple(sorted(gone)), versions=tuple(sorted(versions)))
@@ -164,27 +168,10 @@ def abandon_seal(catalog: Catalog, seal_id: str) -> list[str]:
         staged = t.stored_object.c.state == "staged"
         query = sa.select(t.stored_object.c.id).where(t.stored_object.c.transaction_id == seal_id, staged)
         found = {row.id for row in connection.execute(query)}
-        gone = _drop_objects(connection, found)
+        gone = drop_objects(connection, found)
         connection.execute(sa.delete(t.seal).where(t.seal.c.id == seal_id, t.seal.c.state == "open"))
         connection.execute(sa.update(t.transaction).where(t.transaction.c.id == seal_id).values(state="aborted"))
     return sorted(gone)
-
-
-def list_dead_transactions(catalog: Catalog, dataset_id: str, now: str) -> list[str]:
-    """List the transactions of a dataset that failed, or were silent for longer than their lease."""
-    with catalog.read() as connection:
-        return [row.id for row in connection.execute(_dead_transactions(dataset_id, now))]
-
-
-def remove_unknown(catalog: Catalog, object_ids: Sequence[str], remove: Callable[[list[str]], None]) -> None:
-    """Remove files that the catalog does not know, while nobody can make it know them again."""
-    with catalog.write() as connection:
-        known: set[str] = set()
-        for start in range(0, len(object_ids), _IN_RUN):
-            run = object_ids[start : start + _IN_RUN]
-            rows = connection.execute(sa.select(t.stored_object.c.id).where(t.stored_object.c.id.in_(run)))
-            known.update(row.id for row in rows)
-        remove([object_id for object_id in object_ids if object_id not in known])
 
 
 def clear_pending(catalog: Catalog, seal_id: str) -> None:
@@ -195,34 +182,6 @@ def clear_pending(catalog: Catalog, seal_id: str) -> None:
 def finish_seal(catalog: Catalog, seal_id: str) -> None:
     """Say that nothing is left to do."""
     _update(catalog, seal_id, state="sealed")
-
-
-def scrub(catalog: Catalog) -> bool:
-    """Remove what deleted rows left in the database's files; False when other connections are in the way.
-
-    SQLite keeps deleted rows in free space and in its log until they are written over.
-    """
-    with catalog.read() as connection:
-        engine = connection.engine
-    if engine.dialect.name != "sqlite":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text("VACUUM FULL object, page, page_object, derived, document, seal"))
-        return True
-    raw = engine.raw_connection()
-    try:
-        cursor = raw.cursor()
-        waits = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-        cursor.execute(f"PRAGMA busy_timeout={_SCRUB_WAIT_MS}")
-        try:
-            cursor.execute("VACUUM")
-            return bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
-        except engine.dialect.dbapi.OperationalError:  # type: ignore[union-attr]  # an engine has its driver loaded
-            return False
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout={waits}")
-            cursor.close()
-    finally:
-        raw.close()
 
 
 def _update(catalog: Catalog, seal_id: str, **values: str) -> None:
@@ -241,79 +200,3 @@ def _seal_row(seal: SealRecord) -> dict[str, Any]:
         "pending": canonical_json(asdict(seal.pending)),
         "created_at": seal.created_at,
     }
-
-
-def _versions_of(dataset_id: str) -> sa.Select[Any]:
-    return sa.select(t.version.c.id).where(t.version.c.dataset_id == dataset_id)
-
-
-def _pages_of(dataset_id: str) -> sa.Select[Any]:
-    inside = t.version_page.c.version_id.in_(_versions_of(dataset_id))
-    return sa.select(t.version_page.c.page_hash).distinct().where(inside)
-
-
-def _switch_pages(connection: sa.Connection, dataset_id: str, new_pages: Mapping[str, PageRecord]) -> set[str]:
-    insert_pages(connection, list(new_pages.values()))
-    inside = t.version_page.c.version_id.in_(_versions_of(dataset_id))
-    versions: set[str] = set()
-    for old, page in new_pages.items():
-        here = sa.and_(inside, t.version_page.c.page_hash == old)
-        versions.update(
-            row.version_id for row in connection.execute(sa.select(t.version_page.c.version_id).where(here))
-        )
-        connection.execute(sa.update(t.version_page).where(here).values(page_hash=page.hash))
-        if connection.execute(sa.select(t.version_page.c.version_id).where(t.version_page.c.page_hash == old)).first():
-            continue  # another dataset lists the same fragments
-        connection.execute(sa.delete(t.page_object).where(t.page_object.c.page_hash == old))
-        connection.execute(sa.delete(t.page_deletion).where(t.page_deletion.c.page_hash == old))
-        connection.execute(sa.delete(t.page).where(t.page.c.hash == old))
-    live = {object_id for page in new_pages.values() for object_id in page.objects}
-    staged = sa.update(t.stored_object).where(t.stored_object.c.state == "staged")
-    for run in _runs(sorted(live)):
-        connection.execute(staged.where(t.stored_object.c.id.in_(run)).values(state="live"))
-    return versions
-
-
-def _drop_objects(connection: sa.Connection, object_ids: Iterable[str]) -> set[str]:
-    """Forget the objects among these that no page names, and what was derived from them; return which."""
-    gone: set[str] = set()
-    for run in _runs(sorted(object_ids)):
-        query = sa.select(t.page_object.c.object_id).where(t.page_object.c.object_id.in_(run))
-        named = {row.object_id for row in connection.execute(query)}
-        free = [object_id for object_id in run if object_id not in named]
-        connection.execute(sa.delete(t.derived).where(t.derived.c.object_id.in_(free)))
-        connection.execute(sa.delete(t.stored_object).where(t.stored_object.c.id.in_(free)))
-        gone.update(free)
-    return gone
-
-
-def _dead_transactions(dataset_id: str, now: str) -> sa.Select[Any]:
-    dead = sa.or_(
-        t.transaction.c.state == "aborted", sa.and_(t.transaction.c.state == "open", t.transaction.c.lease_until < now)
-    )
-    return sa.select(t.transaction.c.id).where(t.transaction.c.dataset_id == dataset_id, dead)
-
-
-def _abandoned_objects(connection: sa.Connection, dataset_id: str, now: str) -> set[str]:
-    """Return what commits of the dataset that failed left behind: it may hold the same cells."""
-    query = sa.select(t.stored_object.c.id).where(
-        t.stored_object.c.state == "staged", t.stored_object.c.transaction_id.in_(_dead_transactions(dataset_id, now))
-    )
-    return {row.id for row in connection.execute(query)}
-
-
-def _redact(connection: sa.Connection, kind: str, names: sa.Select[Any], redact: Redaction) -> None:
-    """Write documents anew without sealed values, under new hashes: sealing alone may change a document."""
-    query = sa.select(t.document).where(t.document.c.kind == kind, t.document.c.name.in_(names))
-    for row in connection.execute(query).all():
-        document = to_document(row)
-        text = canonical_json(redact(document.body))
-        if text == row.body:
-            continue
-        same = (t.document.c.kind == kind, t.document.c.name == row.name, t.document.c.version == row.version)
-        values = {"body": text, "hash": content_hash(text.encode())}
-        connection.execute(sa.update(t.document).where(*same).values(**values))
-
-
-def _runs(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _IN_RUN] for start in range(0, len(ids), _IN_RUN)]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foldstore
-from foldstore.datastore.catalog import seals
+from foldstore.datastore.catalog import page_switch, seals
 from foldstore.datastore.seal_rewrite import take_nulls
 from foldstore.datastore.sealing import SealOptions, open_companion, open_sealed, seal_cells
 from foldstore.datastore.storage import open_storage
@@ -432,7 +432,7 @@ def test_what_a_killed_append_left_in_staging_is_removed_with_the_cells(folder, 
 
 
 def test_a_seal_waits_for_nobody_and_the_next_open_cleans_what_a_reader_kept(folder, storage, monkeypatch):
-    monkeypatch.setattr(seals, "_SCRUB_WAIT_MS", 50)
+    monkeypatch.setattr(page_switch, "_SCRUB_WAIT_MS", 50)
     reader = open_storage(folder)
     with reader.catalog.read() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM object").all()
