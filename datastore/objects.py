@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from foldstore.datastore.canonical import HASH_PREFIX, is_content_hash
 from foldstore.datastore.catalog.records import ObjectRecord
 from foldstore.datastore.column_group import StagedFile, map_batches
 from foldstore.datastore.files import Files, hash_file
-from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.manifest import Deleted, Fragment
 from foldstore.datastore.zones import checksum_chunk, read_zones
 from foldstore.errors import CorruptObjectError, FoldstoreError
 
@@ -100,7 +101,8 @@ class ObjectArea:
         self.root = root
         self.files = files
         self._open: dict[str, OpenObject] = {}
-        self._successors: dict[tuple[int, str], str] = {}
+        self._successors: dict[tuple[int, str], _Successor] = {}
+        self._hidden: list[Mapping[tuple[int, str | None], Deleted]] = []
         self._lock = Lock()
 
     def stage(self, transaction_id: str) -> Path:
@@ -145,17 +147,27 @@ class ObjectArea:
         """How many files were taken out of fragments since the store was opened; `current` follows them."""
         return len(self._successors)
 
-    def retire(self, successors: Mapping[tuple[int, str], str], gone: Iterable[str]) -> None:
-        """Forget files that are going away, and what stands in their place by fragment id and file."""
+    def retire(
+        self,
+        successors: Mapping[tuple[int, str], str],
+        gone: Iterable[str],
+        hidden: Mapping[tuple[int, str | None], Deleted] = MappingProxyType({}),
+    ) -> None:
+        """Forget files that are going away, and what stands in their place by fragment id and file.
+
+        `hidden` says which bitmap of deleted rows goes with the new files, by fragment id and the bitmap before.
+        """
         with self._lock:
-            self._successors = {**self._successors, **successors}
+            self._hidden.append(hidden)
+            turn = len(self._hidden) - 1
+            self._successors = {**self._successors, **{old: (new, turn) for old, new in successors.items()}}
             for object_id in gone:
                 self._open.pop(object_id, None)
 
     def current(self, fragments: tuple[Fragment, ...]) -> tuple[Fragment, ...]:
-        """Return fragments as they are stored now: those that were read before a seal name files that are gone."""
+        """Return fragments as they are stored now: those read before a seal name files that are gone."""
         known = self._successors
-        return tuple(_follow(fragment, known) for fragment in fragments) if known else fragments
+        return tuple(_follow(fragment, known, self._hidden) for fragment in fragments) if known else fragments
 
     def remove(self, object_ids: Iterable[str]) -> None:
         """Remove files from the disk at once, durably."""
@@ -170,11 +182,23 @@ class ObjectArea:
             self._open.clear()
 
 
-def _follow(fragment: Fragment, successors: Mapping[tuple[int, str], str]) -> Fragment:
-    groups = []
+# What stands in the place of a file, and which retirement put it there.
+_Successor: TypeAlias = tuple[str, int]
+
+
+def _follow(
+    fragment: Fragment,
+    successors: Mapping[tuple[int, str], _Successor],
+    hidden: Sequence[Mapping[tuple[int, str | None], Deleted]],
+) -> Fragment:
+    groups, turns = [], set[int]()
     for group in fragment.groups:
         object_id = group.object_id
-        while (fragment.id, object_id) in successors:  # sealed more than once
-            object_id = successors[fragment.id, object_id]
+        while (fragment.id, object_id) in successors:  # taken out more than once
+            object_id, turn = successors[fragment.id, object_id]
+            turns.add(turn)
         groups.append(replace(group, object_id=object_id))
-    return replace(fragment, groups=tuple(groups))
+    deleted = fragment.deleted
+    for turn in sorted(turns):
+        deleted = hidden[turn].get((fragment.id, deleted.hash if deleted else None), deleted)
+    return replace(fragment, groups=tuple(groups), deleted=deleted)

@@ -1,6 +1,7 @@
 """Manifest pages in memory: they never change, so each is fetched and decoded once per process."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 from typing import Final
 
@@ -28,20 +29,27 @@ class PageCache:
         CorruptObjectError
             When a page is missing or damaged, or they list other rows than the version counts.
         """
-        hashes = self._catalog.list_page_hashes(version.id)
+        pages = self._read(version.id)
+        if pages is None or _count(pages) != version.num_rows:
+            # An erasure may have switched the pages meanwhile, and lowered the count.
+            now = self._catalog.find_version_by_id(version.id) or version
+            pages = self._read(version.id)
+            if pages is None or _count(pages) != now.num_rows:
+                raise CorruptObjectError(
+                    f"Version {version.number} lists other rows than it counts.",
+                    hint="The catalog was damaged; restore it from a backup.",
+                    version=version.id,
+                )
+        return pages
+
+    def _read(self, version_id: str) -> tuple[Page, ...] | None:
+        hashes = self._catalog.list_page_hashes(version_id)
         with self._lock:
             found = {name: self._pages[name] for name in hashes if name in self._pages}
         missing = [name for name in hashes if name not in found]
         found |= {name: decode_page(name, encoded) for name, encoded in self._catalog.read_pages(missing).items()}
-        pages = tuple(found[name] for name in hashes if name in found)
-        if len(pages) < len(hashes) or sum(f.live_rows for page in pages for f in page.fragments) != version.num_rows:
-            raise CorruptObjectError(
-                f"Version {version.number} lists other rows than it counts.",
-                hint="The catalog was damaged; restore it from a backup.",
-                version=version.id,
-            )
         self._keep(found)
-        return pages
+        return tuple(found[name] for name in hashes) if len(found) == len(set(hashes)) else None
 
     def fragments(self, version: VersionRecord) -> tuple[Fragment, ...]:
         """Return all fragments of a version, in order."""
@@ -54,3 +62,7 @@ class PageCache:
                 self._pages.move_to_end(name)
             while len(self._pages) > _MOST_PAGES:
                 self._pages.popitem(last=False)
+
+
+def _count(pages: Sequence[Page]) -> int:
+    return sum(fragment.live_rows for page in pages for fragment in page.fragments)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from foldstore.dataset_erasure import DatasetErasure
 from foldstore.dataset_refs import DatasetRefs
 from foldstore.dataset_writing import DatasetWriting
 from foldstore.datastore.append import complete_table
@@ -28,7 +29,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset(DatasetRefs, DatasetWriting, Described):
+class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, Described):
     """A named line of versions with an optional key and event time.
 
     Examples

@@ -285,17 +285,7 @@ class Features:
 
     def forget_copies(self, dataset: str) -> None:
         """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
-        for address in self._materialized.list_names():
-            made = [
-                document
-                for document in self._materialized.list_versions(address)
-                if dataset in {parse_address(name).name for name in document.body["inputs"]}
-            ]
-            for file in {file for document in made for file in document.body["files"].values()}:
-                self._storage.objects.files.remove(self._storage.root / _FOLDER / file)
-            if made:
-                body: dict[str, Any] = {"files": {}, "inputs": []}
-                self._materialized.put(address, body, author=self._author, message="sealed", created_at=self._now())
+        forget_copies(self._storage, dataset, author=self._author, why="sealed")
         self._drop_loaded()
 
     def _drop_loaded(self) -> None:
@@ -381,6 +371,25 @@ class Features:
 
     def _now(self) -> str:
         return format_time(self._storage.clock())
+
+
+def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> list[str]:
+    """Remove what was laid out for lookups from a dataset; return the services that must be materialized anew."""
+    materialized = Registry(storage.catalog, _ONLINE)
+    forgotten = []
+    for address in materialized.list_names():
+        made = [
+            document
+            for document in materialized.list_versions(address)
+            if dataset in {parse_address(name).name for name in document.body["inputs"]}
+        ]
+        for file in {file for document in made for file in document.body["files"].values()}:
+            storage.objects.files.remove(storage.root / _FOLDER / file)
+        if made:
+            body: dict[str, Any] = {"files": {}, "inputs": []}
+            materialized.put(address, body, author=author, message=why, created_at=format_time(storage.clock()))
+            forgotten.append(address)
+    return forgotten
 
 
 def _given(like: TrainingSet | None) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input, note_view, unrecorded
 from foldstore.datastore.sealing import recover_seals
@@ -100,6 +101,8 @@ def connect(
         raise
     if not settings.read_only:
         recover_seals(storage)
+    recover_seals(storage)
+    recover_erasures(storage)
     return Store(storage, _author(settings))
 
 

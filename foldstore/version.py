@@ -123,7 +123,8 @@ class Version(VersionForms, Consumed):
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        return self._record.num_rows
+        # Rows may have been erased since the version was opened.
+        return self._reader().num_rows if self._storage.objects.num_retired else self._record.num_rows
 
     @property
     def arrow_schema(self) -> pa.Schema:

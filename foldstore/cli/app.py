@@ -12,6 +12,7 @@ from foldstore.cli import (
     care,
     changes,
     datasets,
+    erasure,
     export,
     judgement,
     lineage,
@@ -68,6 +69,7 @@ export.register(app)
 splits.register(app)
 lineage.register(app)
 pools.register(app)
+erasure.register(app)
 serving.register(app)
 story.register(app)
 
