@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-FILES = ("start", "read", "write", "query", "judgement", "learning", "serve", "demo")
+FILES = ("start", "read", "write", "query", "judgement", "learning", "serve", "cold", "demo")
 
 
 def main(names):

@@ -4,7 +4,7 @@ Written once, then only ever mapped into memory, so a read copies nothing. Slots
 are null hold NaN: numpy can then use the mapped buffer as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,15 @@ class ColumnGroupWriter:
         self._file.close()
 
 
+def to_buffer(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Buffer:
+    """Return the bytes that a `ColumnGroupWriter` writes of record batches."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema, options=_UNCOMPRESSED) as writer:
+        for batch in batches:
+            writer.write_batch(fill_null_floats(batch))
+    return sink.getvalue()
+
+
 def map_batches(path: Path, num_bytes: int, object_id: str) -> list[pa.RecordBatch]:
     """Map a column-group file into memory; the batches share its pages and hold no file descriptor.
 
@@ -102,14 +111,32 @@ def map_batches(path: Path, num_bytes: int, object_id: str) -> list[pa.RecordBat
         mapped = pa.memory_map(str(path))
         buffer = mapped.read_buffer()
         mapped.close()  # the buffer keeps the mapping; closing frees the descriptor
+    except OSError as error:
+        raise _unreadable(object_id, error) from error
+    return open_batches(buffer, object_id)
+
+
+def open_batches(buffer: pa.Buffer, object_id: str) -> list[pa.RecordBatch]:
+    """Open the bytes of a column-group file; the batches share them.
+
+    Raises
+    ------
+    CorruptObjectError
+        When they are not Arrow.
+    """
+    try:
         reader = pa.ipc.open_file(buffer)
         return [reader.get_batch(i) for i in range(reader.num_record_batches)]
     except Exception as error:  # damaged metadata can fail in any way: as Arrow, as text, as a number
-        raise CorruptObjectError(
-            f"Object {object_id} is not readable as Arrow: {error}.",
-            hint="Restore it from a backup; `foldstore verify` lists every such file.",
-            object=object_id,
-        ) from error
+        raise _unreadable(object_id, error) from error
+
+
+def _unreadable(object_id: str, error: Exception) -> CorruptObjectError:
+    return CorruptObjectError(
+        f"Object {object_id} is not readable as Arrow: {error}.",
+        hint="Restore it from a backup; `foldstore verify` lists every such file.",
+        object=object_id,
+    )
 
 
 def fill_null_floats(batch: pa.RecordBatch) -> pa.RecordBatch:

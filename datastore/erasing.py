@@ -20,6 +20,7 @@ from foldstore.datastore.column_group import StagedFile
 from foldstore.datastore.commit_object import rewrite_commit_object
 from foldstore.datastore.deletion import encode_deletion
 from foldstore.datastore.erase_survey import ErasureSurvey, RowsToErase, erased_values, survey_erasure
+from foldstore.datastore.freezing import FOLDER as FREEZING
 from foldstore.datastore.manifest import Bounds, ColumnGroup, Deleted, Fragment, encode_page, name_page
 from foldstore.datastore.seal_area import lock_sealed_area
 from foldstore.datastore.seal_rewrite import rewrite_files
@@ -336,6 +337,7 @@ def _finish(storage: Storage, pending: PendingErasure) -> bool:
     # Staging folders that a kill left behind may hold the rows as well.
     for left in (pending.id, *page_switch.list_dead_transactions(storage.catalog, pending.dataset_id, _now(storage))):
         storage.objects.unstage(left)
+    storage.objects.unstage(FREEZING)
     page_switch.remove_unknown(storage.catalog, pending.objects, storage.objects.remove)
     storage.on_step("erase-removed")
     for version_id in pending.versions:

@@ -1,6 +1,7 @@
 """The object area: immutable files under content addresses, staged, published, mapped and verified.
 
-``objects/<2 hex>/<address>.arrow`` is what readers map; ``staging/<transaction>/`` is never read.
+``objects/<2 hex>/<address>.arrow`` is what readers map, ``<address>.parquet`` the same in the cold tier;
+``staging/<transaction>/`` is never read.
 Mappings stay open as long as the store: opening one anew costs page faults on every read.
 """
 
@@ -10,11 +11,13 @@ from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
 from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 import pyarrow as pa
 
 from foldstore.datastore.canonical import HASH_PREFIX, is_content_hash
 from foldstore.datastore.catalog.records import ObjectRecord
+from foldstore.datastore.cold_file import read_cold
 from foldstore.datastore.column_group import StagedFile, map_batches
 from foldstore.datastore.files import Files, hash_file
 from foldstore.datastore.manifest import Deleted, Fragment
@@ -101,6 +104,7 @@ class ObjectArea:
         self.root = root
         self.files = files
         self._open: dict[str, OpenObject] = {}
+        self._decoded: WeakValueDictionary[str, OpenObject] = WeakValueDictionary()
         self._successors: dict[tuple[int, str], _Successor] = {}
         self._hidden: list[Mapping[tuple[int, str | None], Deleted]] = []
         self._lock = Lock()
@@ -133,14 +137,27 @@ class ObjectArea:
         shard = object_id[len(HASH_PREFIX) :][:2]
         return self.root / _OBJECTS / shard / f"{object_id}.arrow"
 
+    def cold_path_of(self, object_id: str) -> Path:
+        """Return where the Parquet form of an object lies."""
+        return self.path_of(object_id).with_suffix(".parquet")
+
     def open(self, record: ObjectRecord) -> OpenObject:
-        """Map an object, once."""
+        """Map an object, once; one of the cold tier is decoded into memory, which lasts as long as it is used."""
         with self._lock:
-            found = self._open.get(record.id)
-            if found is None:
+            found = self._open.get(record.id) or self._decoded.get(record.id)
+            if found is None and record.cold_hash is not None:
+                found = OpenObject(record, read_cold(self.cold_path_of(record.id), record))
+                self._decoded[record.id] = found
+            elif found is None:
                 found = OpenObject(record, map_batches(self.path_of(record.id), record.num_bytes, record.id))
                 self._open[record.id] = found
             return found
+
+    def forget(self, object_id: str) -> None:
+        """Let go of an object that lies elsewhere now; whoever reads it keeps it."""
+        with self._lock:
+            self._open.pop(object_id, None)
+            self._decoded.pop(object_id, None)
 
     @property
     def num_retired(self) -> int:
@@ -163,6 +180,7 @@ class ObjectArea:
             self._successors = {**self._successors, **{old: (new, turn) for old, new in successors.items()}}
             for object_id in gone:
                 self._open.pop(object_id, None)
+                self._decoded.pop(object_id, None)
 
     def current(self, fragments: tuple[Fragment, ...]) -> tuple[Fragment, ...]:
         """Return fragments as they are stored now: those read before a seal name files that are gone."""
@@ -171,7 +189,8 @@ class ObjectArea:
 
     def remove(self, object_ids: Iterable[str]) -> None:
         """Remove files from the disk at once, durably."""
-        paths = [self.path_of(object_id) for object_id in object_ids]
+        ids = list(object_ids)
+        paths = [*map(self.path_of, ids), *map(self.cold_path_of, ids)]
         for path in paths:
             self.files.remove(path)
         self.files.sync_folders({path.parent for path in paths if path.parent.is_dir()})
@@ -180,6 +199,7 @@ class ObjectArea:
         """Forget every mapping; tables that were handed out keep theirs."""
         with self._lock:
             self._open.clear()
+            self._decoded.clear()
 
 
 # What stands in the place of a file, and which retirement put it there.

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.datastore.arrow_schema import field_ids, narrower_types, plain_schema
+from foldstore.datastore.catalog.records import ObjectRecord
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.manifest import ROW_ID_FIELD, Bounds, ColumnGroup, Fragment
 from foldstore.datastore.objects import OpenObject
@@ -73,6 +74,13 @@ class FragmentReader:
     def num_bytes(self) -> int:
         """The size of the files behind the rows."""
         return sum(opened.record.num_bytes for opened in self._open_all().values())
+
+    @property
+    def cold_bytes(self) -> int:
+        """How many bytes are decoded into memory when the files are read: those that lie in the cold tier."""
+        ids = list(dict.fromkeys(group.object_id for f in self.fragments for group in f.groups))
+        records = self._storage.catalog.read_objects(ids).values()
+        return sum(record.num_bytes for record in records if record.cold_hash is not None)
 
     @property
     def stored_names(self) -> list[str]:
@@ -253,8 +261,18 @@ class FragmentReader:
                         hint="Open the version anew: another process may have sealed cells of it meanwhile.",
                         object=object_id,
                     )
-                self._opened[object_id] = self._storage.objects.open(records[object_id])
+                self._opened[object_id] = self._open_one(records[object_id])
         return self._opened
+
+    def _open_one(self, record: ObjectRecord) -> OpenObject:
+        try:
+            return self._storage.objects.open(record)
+        except CorruptObjectError:
+            # It may have been moved to the cold tier, or back, since the catalog was asked.
+            now = self._storage.catalog.read_objects([record.id]).get(record.id, record)
+            if now == record:
+                raise
+            return self._storage.objects.open(now)
 
     def _fragment_batches(
         self, fragment: Fragment, schema: pa.Schema, opened: Mapping[str, OpenObject]

@@ -49,7 +49,7 @@ def lock_sealed_area(storage: Storage) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConflictError(
-                "Another process is sealing cells of this store.", retry=True, hint="Try again in a while."
+                "Another process is sealing or erasing in this store.", retry=True, hint="Try again in a while."
             ) from error
         yield
     finally:

@@ -17,6 +17,7 @@ from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import commits, page_switch, seals
 from foldstore.datastore.catalog.records import DatasetRecord, PageRecord, PendingSeal, SealRecord
 from foldstore.datastore.commit_object import rewrite_commit_object
+from foldstore.datastore.freezing import FOLDER as FREEZING
 from foldstore.datastore.manifest import Fragment, Page, encode_page, fragment_to_dict
 from foldstore.datastore.seal_area import (
     has_sealed_area,
@@ -303,6 +304,7 @@ def _finish(storage: Storage, seal: SealRecord) -> SealRecord:
         *page_switch.list_dead_transactions(storage.catalog, seal.dataset_id, _now(storage)),
     ):
         storage.objects.unstage(transaction_id)
+    storage.objects.unstage(FREEZING)
     page_switch.remove_unknown(storage.catalog, seal.pending.objects, storage.objects.remove)
     storage.on_step("seal-removed")
     for version_id in seal.pending.versions:

@@ -35,6 +35,7 @@ _BEYOND: Final = (
         "commits under way",
         "What they had written before they met the erasure is garbage on disk until gc() removes it.",
     ),
+    ("open streams", "Rows that wait in a stream are in no version yet; erase again when they are committed."),
     ("messages and names", "What people wrote in messages, properties, predicates and logs is left as it is."),
 )
 

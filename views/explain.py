@@ -88,8 +88,11 @@ def explain_steps(source: Source, steps: Sequence[Step], columns: Sequence[str],
     rows = source.num_rows
     sizes = source.column_sizes(columns)
     widths: dict[str, float | None] = {name: sizes[name] / rows if rows else 0.0 for name in columns}
-    detail = f"{source.num_rows:,} rows, {len(columns)} of {len(source.arrow_schema.names)} columns, memory-mapped"
-    parts = [Part("source", detail, 0)]
+    # A source without files has no tier.
+    decoded = int(getattr(source, "cold_bytes", 0))
+    how = "decoded from the cold tier" if decoded else "memory-mapped"
+    detail = f"{source.num_rows:,} rows, {len(columns)} of {len(source.arrow_schema.names)} columns, {how}"
+    parts = [Part("source", detail, decoded)]
     for written, step in zip(steps, used, strict=True):
         if isinstance(step, Where):
             copied = _sized([widths[name] for name in widths if name in step.arrow_schema.names], rows)
@@ -126,7 +129,8 @@ def _type_width(kind: pa.DataType) -> float | None:
 def _cost(part: Part) -> str:
     if part.copied_bytes is None:
         return "copies; how much depends on the values"
-    verb = "copies the rows that pass: at most" if part.name == "where" else "computes"
+    verbs = {"where": "copies the rows that pass: at most", "source": "decodes"}
+    verb = verbs.get(part.name, "computes")
     return "zero-copy" if part.zero_copy else f"{verb} {format_bytes(part.copied_bytes)}"
 
 

@@ -49,7 +49,13 @@ def to_version(row: sa.Row[Any]) -> VersionRecord:
 def to_object(row: sa.Row[Any]) -> ObjectRecord:
     """Read a row of `object`."""
     return ObjectRecord(
-        id=row.id, kind=row.kind, num_bytes=row.num_bytes, num_rows=row.num_rows, zones=bytes(row.zones)
+        id=row.id,
+        kind=row.kind,
+        num_bytes=row.num_bytes,
+        num_rows=row.num_rows,
+        zones=bytes(row.zones),
+        cold_bytes=row.cold_bytes,
+        cold_hash=row.cold_hash,
     )
 
 

@@ -50,13 +50,23 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRecord:
-    """An immutable file of the object area."""
+    """An immutable file of the object area.
+
+    Attributes
+    ----------
+    num_bytes : int
+        Its size as Arrow.
+    cold_bytes, cold_hash : int and str, or None
+        The size and the hash of its Parquet file, when it lies in the cold tier instead.
+    """
 
     id: str
     kind: str
     num_bytes: int
     num_rows: int
     zones: bytes = field(repr=False)
+    cold_bytes: int | None = None
+    cold_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

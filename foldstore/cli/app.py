@@ -24,6 +24,7 @@ from foldstore.cli import (
     splits,
     story,
     streams,
+    tiers,
 )
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
@@ -70,6 +71,7 @@ splits.register(app)
 lineage.register(app)
 pools.register(app)
 erasure.register(app)
+tiers.register(app)
 serving.register(app)
 story.register(app)
 
