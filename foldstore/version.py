@@ -13,7 +13,6 @@ from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.catalog.seals import list_seals
-from foldstore.datastore.freezing import Tiering, freeze_versions, thaw_versions
 from foldstore.datastore.ingest.source import key_table
 from foldstore.datastore.key_search import read_keys
 from foldstore.datastore.manifest import Fragment
@@ -32,6 +31,7 @@ from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
 from foldstore.version_forms import VersionForms
+from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
 from foldstore.views.view import View
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(VersionForms, Consumed):
+class Version(VersionForms, VersionTiers, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -220,38 +220,6 @@ class Version(VersionForms, Consumed):
     def row_ids(self) -> "np.ndarray[Any, np.dtype[np.uint64]]":
         """Return the id of each row, in order: it stays the same in every version that has the row."""
         return self._reader().row_ids()
-
-    @property
-    def cold_bytes(self) -> int:
-        """How many bytes reading decodes into memory, for files that lie in the cold tier; 0 when none does."""
-        return self._reader().cold_bytes
-
-    def freeze(self, *, force: bool = False, progress: Progress | None = None) -> Tiering:
-        """Move the files that only this version needs into the cold tier: Parquet, smaller, and slower to read.
-
-        Its address gives the same bytes as before. A file moves when it is proven that it comes back unchanged.
-
-        Parameters
-        ----------
-        force : bool
-            Move files that other versions need, too.
-        progress : callable, optional
-            Told the files done and the files in all.
-
-        Examples
-        --------
-        >>> import foldstore
-        >>> version = foldstore.connect(folder).create_dataset("n").append({"n": list(range(100_000))})
-        >>> version.freeze().objects, version.cold_bytes > 800_000, version.to_arrow().num_rows
-        (1, True, 100000)
-        >>> version.thaw().objects, version.cold_bytes
-        (1, 0)
-        """
-        return freeze_versions(self._storage, {self.version_id}, force=force, progress=progress)
-
-    def thaw(self, *, progress: Progress | None = None) -> Tiering:
-        """Bring the version's files back from the cold tier, under the names that they had."""
-        return thaw_versions(self._storage, {self.version_id}, progress=progress)
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""

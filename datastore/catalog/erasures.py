@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
-from foldstore.datastore.catalog.commits import insert_deletions
+from foldstore.datastore.catalog.deletions import insert_deletions
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.page_switch import (
     Redaction,
