@@ -240,13 +240,13 @@ class _Work:
         return count, lost
 
     def _copy_object(self, record: ObjectRecord) -> bool:
-        if record.id in self._whole:
+        if record.stored_hash in self._whole:
             return True  # seen by an attempt before this one
-        source = self._storage.objects.path_of(record.id)
-        kept = KeptFile(path="", hash=record.id, num_bytes=record.num_bytes)
-        if not self._copy(kept, source, self._folder.object_path(record.id)):
+        source = self._storage.objects.stored_path(record)
+        kept = KeptFile(path="", hash=record.stored_hash, num_bytes=record.stored_bytes)
+        if not self._copy(kept, source, self._folder.object_path(record.id, cold=record.is_cold)):
             return False
-        self._whole.add(record.id)
+        self._whole.add(record.stored_hash)
         return True
 
     def _copy(self, file: KeptFile, source: Path, target: Path) -> bool:

@@ -173,11 +173,13 @@ class BackupFolder:
         area = "sealed" if file.is_sealed else "files"
         return self.root / area / file.hash[len(HASH_PREFIX) :][:2] / file.hash
 
-    def object_path(self, object_id: str) -> Path:
-        """Return where an object lies in the backup."""
+    def object_path(self, object_id: str, *, cold: bool = False) -> Path:
+        """Return where an object lies in the backup, in the form of the cold tier if asked for."""
         if not is_content_hash(object_id):
             raise StoreError(f"{object_id!r} names no object.", hint="The catalog is damaged: `foldstore verify`.")
-        return self.root / "objects" / object_id[len(HASH_PREFIX) :][:2] / f"{object_id}.arrow"
+        return (
+            self.root / "objects" / object_id[len(HASH_PREFIX) :][:2] / f"{object_id}.{'parquet' if cold else 'arrow'}"
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

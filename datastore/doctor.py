@@ -256,12 +256,12 @@ def _check_objects(root: Path, catalog: Catalog) -> Check:
         if row.record is None or looked == _MOST_LOOKED_AT:
             break
         looked += 1
-        path = root / "objects" / row.key[3:5] / f"{row.key}.arrow"
+        path = root / "objects" / row.key[3:5] / f"{row.key}.{'parquet' if row.record.is_cold else 'arrow'}"
         try:
             found = path.stat()
         except FileNotFoundError:
             return _fail("objects", f"Object {row.key} is missing.", "Say what else is: foldstore verify.")
-        if found.st_size != row.record.num_bytes:
+        if found.st_size != row.record.stored_bytes:
             return _fail("objects", f"Object {row.key} has another size.", "Say what else has: foldstore verify.")
         loose += bool(found.st_mode & 0o222)
     if loose:

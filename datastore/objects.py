@@ -137,6 +137,10 @@ class ObjectArea:
         shard = object_id[len(HASH_PREFIX) :][:2]
         return self.root / _OBJECTS / shard / f"{object_id}.arrow"
 
+    def stored_path(self, record: ObjectRecord) -> Path:
+        """Return where an object lies now: in the object area's own form, or in the cold tier's."""
+        return self.cold_path_of(record.id) if record.is_cold else self.path_of(record.id)
+
     def cold_path_of(self, object_id: str) -> Path:
         """Return where the Parquet form of an object lies."""
         return self.path_of(object_id).with_suffix(".parquet")

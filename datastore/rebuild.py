@@ -12,14 +12,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from foldstore.datastore.canonical import is_content_hash
+from foldstore.datastore.canonical import content_hash, is_content_hash
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import sqlite_url
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.rebuilding import Rebuilder
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, VersionRecord
 from foldstore.datastore.catalog.snapshot import refuse_used
-from foldstore.datastore.column_group import KIND, map_batches
+from foldstore.datastore.cold_file import decode_cold
+from foldstore.datastore.column_group import KIND, map_batches, open_batches
 from foldstore.datastore.commit_file import Commit, CommitFile, list_commit_files, read_commit
 from foldstore.datastore.files import LocalFiles, hash_file
 from foldstore.datastore.objects import ObjectArea
@@ -265,6 +266,8 @@ class _Work:
         if not is_content_hash(object_id):
             return lost
         path = self._objects.path_of(object_id)
+        if not path.exists() and self._objects.cold_path_of(object_id).exists():
+            return self._measure_cold(object_id, lost)
         try:
             size = path.stat().st_size
             whole = hash_file(path) == object_id
@@ -278,6 +281,23 @@ class _Work:
             self._progress(self._report.num_bytes, None)
         batches = map_batches(path, size, object_id)
         return ObjectRecord(id=object_id, kind=KIND, num_bytes=size, num_rows=num_rows, zones=measure_zones(batches))
+
+    def _measure_cold(self, object_id: str, lost: ObjectRecord) -> ObjectRecord:
+        path = self._objects.cold_path_of(object_id)
+        try:
+            decoded = decode_cold(path, object_id)
+        except CorruptObjectError:
+            decoded = None
+        if decoded is None or content_hash(decoded.to_pybytes()) != object_id:
+            self._report.damaged.append(object_id)
+            return lost
+        return replace(
+            lost,
+            num_bytes=decoded.size,
+            zones=measure_zones(open_batches(decoded, object_id)),
+            cold_bytes=path.stat().st_size,
+            cold_hash=hash_file(path),
+        )
 
     def _add_version(self, dataset: DatasetRecord, commit: Commit, added: dict[str, VersionRecord]) -> bool:
         version = commit.version

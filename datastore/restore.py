@@ -171,9 +171,11 @@ class _Work:
         try:
             total, done = inspection.sum_object_bytes(catalog), 0
             for row in inspection.iter_object_rows(catalog):
-                source = self._folder.object_path(row.key)
+                cold = row.record is not None and row.record.is_cold
+                source = self._folder.object_path(row.key, cold=cold)
                 target = self._root / source.relative_to(self._folder.root)
-                size = self._place(source, target, row.key, staging)
+                digest = row.record.stored_hash if row.record is not None else row.key
+                size = self._place(source, target, digest, staging)
                 if size is None:
                     missing.append(row.key)
                     continue

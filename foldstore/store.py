@@ -2,7 +2,6 @@
 
 import getpass
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,6 @@ from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.erasing import recover_erasures
-from foldstore.datastore.freezing import Tiering, choose_versions, freeze_versions, thaw_versions
 from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input, note_view, unrecorded
 from foldstore.datastore.sealing import recover_seals
@@ -36,8 +34,9 @@ from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
 from foldstore.run import OpenRun, Readers, Runs
 from foldstore.split import Split, SplitPart
+from foldstore.store_tiers import StoreTiers
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
-from foldstore.types import Clock, Progress, format_time, parse_time, utc_now
+from foldstore.types import Clock, Progress, format_time, utc_now
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
 from foldstore.views.view import View
@@ -103,8 +102,7 @@ def connect(
         raise
     if not settings.read_only:
         recover_seals(storage)
-    recover_seals(storage)
-    recover_erasures(storage)
+        recover_erasures(storage)
     return Store(storage, _author(settings))
 
 
@@ -117,7 +115,7 @@ def _author(settings: Settings) -> str:
         return "unknown"
 
 
-class Store:
+class Store(StoreTiers):
     """One catalog and one object area; `connect` opens it.
 
     Examples
@@ -505,38 +503,6 @@ class Store:
         """
         options = BackupOptions(include_sealed=include_sealed, check=check, keep=keep)
         return back_up(self._storage, Path(target), options, progress)
-    def freeze(
-        address: str,
-        older_than: str | datetime | None = None,
-        keep: int = 1,
-        force: bool = False,
-    ) -> Tiering:
-        """Move files of old versions into the cold tier: Parquet, smaller, and slower to read.
-        address : str
-            A version (``flights@3``), or a dataset: its versions that no branch, alias or tag points at.
-        older_than : str or datetime.datetime, optional
-            Of a dataset, only the versions that were committed before.
-            Of a dataset, leave so many of the newest versions out.
-        force : bool
-            Move files that other versions need, too.
-            Told the files done and the files in all.
-        versions = self._versions_at(address, older_than=older_than, keep=keep)
-        return freeze_versions(self._storage, versions, force=force, progress=progress)
-    def thaw(self, address: str, *, progress: Progress | None = None) -> Tiering:
-        """Bring the files of a version, or of all versions of a dataset, back from the cold tier."""
-        return thaw_versions(self._storage, self._versions_at(address, older_than=None, keep=-1), progress=progress)
-    def _versions_at(self, address: str, *, older_than: str | datetime | None, keep: int) -> set[str]:
-        parsed = _without_split(parse_address(address))
-        dataset = self.dataset(parsed.name)
-        if "@" in address:
-            return {dataset.version(parsed.ref).version_id}
-        if keep < 0:
-            return {version.version_id for version in dataset.versions()}
-        before = None if older_than is None else format_time(_instant(older_than))
-        return {each.id for each in choose_versions(self._storage, dataset.record, older_than=before, keep=keep)}
-    def verify(self, progress: Progress | None = None) -> Verification:
-        """Read every object and journal and compare them with their hashes; changes nothing."""
-        return verify_storage(self._storage, progress)
 
     def _source_by_id(self, source_id: str) -> Version | SplitPart:
         """Return the version, or the part of a split of it, that a saved view is pinned to."""
@@ -555,13 +521,6 @@ class Store:
     def _not_found(self, name: str) -> NotFoundError:
         names = [dataset.name for dataset in self._storage.catalog.list_datasets()] + self.views()
         return NotFoundError(f"There is no dataset or view {name!r}.", hint=did_you_mean(name, names), name=name)
-
-
-def _instant(moment: str | datetime) -> datetime:
-    try:
-        return parse_time(moment) if isinstance(moment, str) else moment
-    except ValueError as error:
-        raise UsageError(f"{str(moment)[:60]!r} is not a time.", hint="Write '2026-01-31T00:00:00Z'.") from error
 
 
 def _without_split(address: Address) -> Address:

@@ -68,6 +68,21 @@ class ObjectRecord:
     cold_bytes: int | None = None
     cold_hash: str | None = None
 
+    @property
+    def is_cold(self) -> bool:
+        """Whether it lies in the cold tier."""
+        return self.cold_hash is not None
+
+    @property
+    def stored_hash(self) -> str:
+        """The content address of the file that lies on the disk: its own, or that of its Parquet form."""
+        return self.cold_hash or self.id
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of the file that lies on the disk."""
+        return self.num_bytes if self.cold_bytes is None else self.cold_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRecord:

@@ -6,6 +6,7 @@ from typing import Final
 from foldstore.datastore.catalog.records import ObjectRecord
 from foldstore.datastore.column_group import map_batches
 from foldstore.datastore.files import hash_file
+from foldstore.datastore.freezing import check_cold
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.verify.verification import Fault, Kind
@@ -24,6 +25,8 @@ def check_object(storage: Storage, record: ObjectRecord, *, read: bool = True) -
     read : bool
         Whether its bytes are read; its presence and size alone are looked at else.
     """
+    if record.cold_hash is not None:
+        return _check_cold(storage, record)
     path = storage.objects.path_of(record.id)
     try:
         size = path.stat().st_size
@@ -37,6 +40,14 @@ def check_object(storage: Storage, record: ObjectRecord, *, read: bool = True) -
         return _diagnose(record, path)
     if not agrees(record, path):
         return _fault(record, Kind.INCONSISTENT, f"What the catalog says of object {record.id} is damaged.")
+    return None
+
+
+def _check_cold(storage: Storage, record: ObjectRecord) -> Fault | None:
+    try:
+        check_cold(storage, record)
+    except CorruptObjectError as error:
+        return _fault(record, Kind.CORRUPT, error.message)
     return None
 
 

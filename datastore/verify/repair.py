@@ -87,7 +87,7 @@ def _measure_again(storage: Storage, record: ObjectRecord) -> str | None:
 
 def _fetch(storage: Storage, record: ObjectRecord, source: Path) -> bool:
     """Take an object from another folder; only bytes with the right hash are taken."""
-    target = storage.objects.path_of(record.id)
+    target = storage.objects.stored_path(record)
     copy = source / target.relative_to(storage.root)
     if not copy.is_file():
         return False
@@ -98,7 +98,7 @@ def _fetch(storage: Storage, record: ObjectRecord, source: Path) -> bool:
         with copy.open("rb") as bytes_:
             while piece := bytes_.read(_PIECE):
                 file.write(piece)
-        if file.finish() != record.id:
+        if file.finish() != record.stored_hash:
             return False
         files.make_folder(target.parent)
         files.replace(file.path, target)

@@ -55,9 +55,9 @@ def _idle_objects(storage: Storage) -> Iterator[Unreferenced]:
     for idle in inspection.iter_idle_objects(storage.catalog):
         if idle.transaction == "open" and (idle.lease_until or "") >= now:
             continue  # a commit is at work
-        path = storage.objects.path_of(idle.id)
-        if path.is_file():
-            yield _item(storage, "object", path, num_rows=idle.num_rows, known=True)
+        for path in (storage.objects.path_of(idle.id), storage.objects.cold_path_of(idle.id)):
+            if path.is_file():
+                yield _item(storage, "object", path, num_rows=idle.num_rows, known=True)
 
 
 def _unknown_objects(storage: Storage) -> Iterator[Unreferenced]:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 import foldstore
 from foldstore.datastore.cold_file import decode_cold, write_cold
 from foldstore.datastore.column_group import open_batches, to_buffer
+from foldstore.datastore.rebuild import rebuild_catalog
+from foldstore.datastore.restore import restore_backup
 from foldstore.errors import CorruptObjectError, UsageError
 
 FREEZE_STEPS = ["freeze-written", "freeze-linked", "freeze-flipped", "freeze-removed"]
@@ -307,3 +309,24 @@ def test_cold_files_are_read_only(folder, trips):
     trips.version(1).freeze()
     (file,) = (folder / "objects").rglob("*.parquet")
     assert oct(file.stat().st_mode & 0o777) == "0o444"
+
+
+def test_frozen_versions_are_backed_up_restored_and_found_by_a_rebuild(tmp_path):
+    with foldstore.connect(tmp_path / "store") as store:
+        dataset = store.create_dataset("d", key=["id"])
+        dataset.append({"id": [1, 2], "x": [1.5, None]})
+        dataset.overwrite({"id": [3], "x": [2.5]})
+        before = {version.number: version.to_arrow().to_pylist() for version in dataset.versions()}
+        assert store.freeze("d@1").objects == 1
+        store.backup(tmp_path / "backup")
+        assert store.verify().passed
+    restore_backup(tmp_path / "backup", tmp_path / "again")
+    (tmp_path / "store" / "catalog.db").unlink()
+    rebuild_catalog(tmp_path / "store")
+    for folder in ("again", "store"):
+        with foldstore.connect(tmp_path / folder) as store:
+            versions = store.dataset("d").versions()
+            assert {version.number: version.to_arrow().to_pylist() for version in versions} == before
+            assert store.verify().passed
+            assert store.thaw("d@1").objects == 1
+            assert store.verify().passed
