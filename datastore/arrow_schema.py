@@ -194,6 +194,18 @@ def widen_field(field: pa.Field, wider: pa.DataType) -> pa.Field:
     return pa.field(field.name, wider, nullable=True, metadata={**field.metadata, _NARROWER: remembered})
 
 
+def stored_field(
+    field: pa.Field, field_id: int, *, expression: str | None = None, narrower: Sequence[str] = ()
+) -> pa.Field:
+    """Return a field as it is stored: with its id, its expression and the types that it had before it was widened."""
+    metadata = {_FIELD_ID: str(field_id).encode()}
+    if expression is not None:
+        metadata[_EXPRESSION] = expression.encode()
+    if narrower:
+        metadata[_NARROWER] = json.dumps(list(narrower)).encode()
+    return pa.field(field.name, field.type, nullable=True, metadata=metadata)
+
+
 def without_expression(field: pa.Field) -> pa.Field:
     """Return a stored field that is not computed any more: what it holds stays, new rows bring it."""
     kept = {key: value for key, value in field.metadata.items() if key != _EXPRESSION}

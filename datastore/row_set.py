@@ -85,14 +85,11 @@ class RowSet:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order."""
         for part in self.parts:
-            mask, start = self._mask(part), 0
-            for batch in self._read_whole(part).batches(columns):
-                here = mask[start : start + batch.num_rows]
-                start += batch.num_rows
-                if here.all():
-                    yield batch
-                elif here.any():
-                    yield batch.filter(pa.array(here))
+            mask = self._mask(part)
+            if mask.all():
+                yield from self._read_whole(part).batches(columns)
+            else:
+                yield from self._read_whole(part).batches_at(np.flatnonzero(mask), columns)
 
     def to_table(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pa.Table:
         """Return the first rows as a table, all unless limited."""
@@ -122,13 +119,7 @@ class RowSet:
         return table.take(pa.array(back))
 
     def _gather(self, part: Part, places: Places, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        positions = np.flatnonzero(self._mask(part))[places]
-        start = 0
-        for batch in self._read_whole(part).batches(columns):
-            first, last = np.searchsorted(positions, [start, start + batch.num_rows])
-            if first < last:
-                yield batch.take(pa.array(positions[first:last] - start))
-            start += batch.num_rows
+        return self._read_whole(part).batches_at(np.flatnonzero(self._mask(part))[places], columns)
 
     def _mask(self, part: Part) -> Mask:
         return self.reader.live(part.fragment) if part.chosen is None else part.chosen

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from foldstore.dataset_erasure import DatasetErasure
+from foldstore.dataset_history import DatasetHistory
 from foldstore.dataset_refs import DatasetRefs
 from foldstore.dataset_writing import DatasetWriting
 from foldstore.datastore.append import complete_table
@@ -30,6 +31,7 @@ from foldstore.version import Version
 
 
 class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, Described):
+class Dataset(DatasetRefs, DatasetWriting, DatasetHistory, Described):
     """A named line of versions with an optional key and event time.
 
     Examples

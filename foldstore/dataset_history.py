@@ -1,0 +1,97 @@
+"""What a dataset's handle does with its history: the difference of two versions, and merges."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
+
+from foldstore.dataset_writing import CommitWords
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.commit import CommitOptions
+from foldstore.datastore.diff import VersionDiff, diff_versions
+from foldstore.datastore.gate import PublishGate
+from foldstore.datastore.merge import merge_version
+from foldstore.datastore.storage import Storage
+
+if TYPE_CHECKING:
+    from foldstore.version import Version
+
+
+class DatasetHistory:
+    """Compares versions, and brings the work of branches together."""
+
+    _storage: Storage
+    _record: DatasetRecord
+    _branch: str
+    _gate: PublishGate
+
+    def diff(self, before: "Version | int | str", after: "Version | int | str | None" = None) -> VersionDiff:
+        """Compare two versions: columns, and rows added, removed and changed.
+
+        Rows are told apart by the key where there is one, else by row id. What the versions share is not read.
+
+        Parameters
+        ----------
+        before, after : Version, int or str
+            A version, its number, or the name of a branch, alias or tag; `after` is the newest one unless given.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> people = foldstore.connect(folder).create_dataset("people", key=["id"])
+        >>> first = people.append({"id": [1, 2, 3], "age": [34, 51, 7]})
+        >>> second = people.upsert({"id": [3, 4], "age": [8, 60]})
+        >>> found = people.diff(first, second)
+        >>> found.summary()["rows"]
+        {'added': 1, 'removed': 0, 'changed': 1, 'unchanged': 2}
+        >>> found.rows_changed().to_pylist()
+        [{'key': {'id': 3}, 'columns': ['age'], 'before': {'age': 7}, 'after': {'age': 8}}]
+        """
+        old, new = self._version_record(before), self._version_record(after)
+        return diff_versions(self._storage, self._record, old, new)
+
+    def merge(
+        self, theirs: "Version | int | str", *, prefer: str | None = None, **words: Unpack[CommitWords]
+    ) -> "Version":
+        """Commit what another branch did since both were one; the handle's own branch moves.
+
+        Rows and columns that one side has changed are taken from it. When that branch has nothing new, nothing is
+        committed and the newest version is returned.
+
+        Parameters
+        ----------
+        theirs : Version, int or str
+            The name of the branch, or a version of it.
+        prefer : {'ours', 'theirs'}, optional
+            Whose side wins where both changed the same row or column; that is an error unless given.
+        **words
+            ``message=``, ``author=``, ``properties=``, ``idempotency_key=`` and ``progress=``.
+
+        Raises
+        ------
+        ConflictError
+            With code ``merge-conflict``: its facts list what both sides changed.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> people = foldstore.connect(folder).create_dataset("people", key=["id"])
+        >>> first = people.append({"id": [1, 2], "age": [34, 51]})
+        >>> cleaning = people.create_branch("cleaning", first)
+        >>> _ = cleaning.delete("age > 50")
+        >>> _ = people.append({"id": [3], "age": [7]})
+        >>> people.merge("cleaning").to_arrow().to_pydict()
+        {'id': [1, 3], 'age': [34, 7]}
+        """
+        record = self._version_record(theirs)
+        name = theirs if isinstance(theirs, str) else f"version {record.number}"
+        options = self._options(words, message=f"Merge {name}")
+        merged = merge_version(self._storage, self._record, record, prefer=prefer, options=options, gate=self._gate)
+        return self._to_version(merged)
+
+    def _version_record(self, version: "Version | int | str | None") -> VersionRecord:
+        raise NotImplementedError
+
+    def _options(self, words: Mapping[str, Any], *, message: str = "") -> CommitOptions:
+        raise NotImplementedError
+
+    def _to_version(self, record: VersionRecord) -> "Version":
+        raise NotImplementedError
