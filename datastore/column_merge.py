@@ -29,7 +29,7 @@ class MergedColumns:
     theirs : mapping of int to int
         The field ids of their columns in the merge.
     added : mapping of str to str
-        Columns that only one side knows, and which.
+        Columns that only one side has, and which.
     retyped : mapping of str to frozenset of int
         Field ids that have another type in the merge than on a side.
     nobody : int
@@ -80,7 +80,17 @@ class MergedColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnSide:
-    """The columns of one side: their schema, and their field ids by those of the base."""
+    """The columns of one side.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Which they are.
+    next_field : int
+        The next free field id.
+    of_base : mapping of int to int
+        Their field ids by those of the base.
+    """
 
     schema: pa.Schema
     next_field: int
@@ -153,7 +163,7 @@ class _ColumnMerge:
             if ours.said != base.said:
                 self._conflicts.add_column(ConflictKind.COLUMN_DROPPED, ours.field.name, dropped_by=THEIRS)
             if ours.said != base.said and self._conflicts.prefer != THEIRS:
-                self._entries.append(_Entry(our_id, ours, name_before=base.field.name))
+                self._entries.append(_Entry(our_id, ours, side=OURS))
             return
         theirs = self._theirs[their_id]
         settled = _merge_one(base, ours, theirs, self._conflicts)
@@ -176,7 +186,7 @@ class _ColumnMerge:
         if self._conflicts.prefer == THEIRS:
             merged_id = self._new_id()
             self._translated[self._their_ids[base_id]] = merged_id
-            self._entries.append(_Entry(merged_id, theirs, name_before=base.field.name))
+            self._entries.append(_Entry(merged_id, theirs, side=THEIRS))
 
     def _add(self, their_id: int) -> None:
         """Add a column that is new on their side; when ours has added the very same, it is that one."""
