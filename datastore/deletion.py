@@ -5,7 +5,7 @@ bitmap that they had, or none.
 """
 
 import zlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import Final, TypeAlias
@@ -81,6 +81,7 @@ class DeletionCache:
         self._catalog = catalog
         self._used: OrderedDict[str, bytes] = OrderedDict()
         self._waiting: dict[str, DeletionRecord] = {}
+        self._wanted: Counter[str] = Counter()
         self._lock = Lock()
 
     def keep(self, gone: Mask) -> Deleted | None:
@@ -90,6 +91,7 @@ class DeletionCache:
         record = encode_deletion(gone)
         with self._lock:
             self._waiting[record.hash] = record
+            self._wanted[record.hash] += 1
         return Deleted(record.hash, record.num_deleted)
 
     def waiting(self, names: Iterable[str]) -> list[DeletionRecord]:
@@ -98,10 +100,16 @@ class DeletionCache:
             return [self._waiting[name] for name in names if name in self._waiting]
 
     def forget(self, names: Iterable[str]) -> None:
-        """Say that a commit which named these bitmaps has ended; others still find them in the catalog."""
+        """Say that a commit which named these bitmaps has ended; others still find them in the catalog.
+
+        A bitmap that somebody else has named as well goes on waiting.
+        """
         with self._lock:
             for name in names:
-                self._waiting.pop(name, None)
+                self._wanted[name] -= 1
+                if self._wanted[name] <= 0:
+                    self._waiting.pop(name, None)
+                    del self._wanted[name]
 
     def load(self, fragments: Sequence[Fragment]) -> None:
         """Fetch the bitmaps of many fragments at once."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.seals import list_page_uses, list_pages, list_seals
+from foldstore.datastore.deletion import Mask
 from foldstore.datastore.key_policy import find_duplicates
 from foldstore.datastore.manifest import Fragment, decode_page
 from foldstore.datastore.reader import FragmentReader
@@ -56,7 +57,7 @@ def refuse_sealed_rows(storage: Storage, dataset: DatasetRecord, places: NDArray
 
 
 def refuse_sealed_keys(storage: Storage, dataset: DatasetRecord, added: FragmentReader) -> None:
-    """Refuse new rows that have the key of a sealed row.
+    """Refuse new rows that have the key of a sealed row; the sealed rows themselves may come from another branch.
 
     Raises
     ------
@@ -68,15 +69,40 @@ def refuse_sealed_keys(storage: Storage, dataset: DatasetRecord, added: Fragment
     sealed = sealed_places(storage, dataset)
     if not len(sealed):
         return
+    added, own = _without_sealed(storage, added, sealed)
+    try:
+        _refuse_copies(storage, dataset, added, sealed)
+    finally:
+        storage.deletions.forget(own)
+
+
+def _refuse_copies(storage: Storage, dataset: DatasetRecord, added: FragmentReader, sealed: NDArray[np.uint64]) -> None:
     for schema_id, fragments in _fragments_with(storage, dataset, sealed).items():
         schema = decode_schema(storage.catalog.read_arrow_schema(schema_id))
         if not all(name in schema.names for name in dataset.key):
             continue
         before = FragmentReader(storage, fragments, schema, dataset.name)
         error = find_duplicates(dataset, added, before, hint=_HINT)
-        storage.deletions.forget({each.deleted.hash for each in fragments if each.deleted})
+        storage.deletions.forget([each.deleted.hash for each in fragments if each.deleted])
         if error is not None:
             raise error
+
+
+def _without_sealed(
+    storage: Storage, added: FragmentReader, sealed: NDArray[np.uint64]
+) -> tuple[FragmentReader, list[str]]:
+    """Return rows without those that are sealed in their very place, and the names of the bitmaps made for it."""
+    ids = {int(each) for each in np.unique(sealed >> np.uint64(_POSITION_BITS))}
+    if not any(fragment.id in ids for fragment in added.fragments):
+        return added, []
+    fragments, own = [], []
+    for fragment in added.fragments:
+        if fragment.id in ids:
+            gone = storage.deletions.keep(~added.live(fragment) | _positions(fragment, sealed))
+            own += [gone.hash] if gone is not None else []
+            fragment = replace(fragment, deleted=gone)  # noqa: PLW2901  # the same one with fewer rows
+        fragments.append(fragment)
+    return added.restricted([fragment for fragment in fragments if fragment.live_rows]), own
 
 
 def _fragments_with(
@@ -94,7 +120,12 @@ def _fragments_with(
 
 
 def _only(storage: Storage, fragment: Fragment, sealed: NDArray[np.uint64]) -> Fragment:
+    return replace(fragment, deleted=storage.deletions.keep(~_positions(fragment, sealed)))
+
+
+def _positions(fragment: Fragment, sealed: NDArray[np.uint64]) -> Mask:
+    """Return which rows of a fragment's files are sealed."""
     here = sealed[(sealed >> np.uint64(_POSITION_BITS)) == fragment.id]
-    others = np.ones(fragment.num_rows, np.bool_)
-    others[(here & np.uint64(2**_POSITION_BITS - 1)).astype(np.int64)] = False
-    return replace(fragment, deleted=storage.deletions.keep(others))
+    found = np.zeros(fragment.num_rows, np.bool_)
+    found[(here & np.uint64(2**_POSITION_BITS - 1)).astype(np.int64)] = True
+    return found
