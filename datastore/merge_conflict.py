@@ -101,8 +101,8 @@ class Conflicts:
     def _hint(self) -> str:
         if self.prefer is None:
             return (
-                "Nothing was committed. prefer='ours' or prefer='theirs' settles them, or change one side until both "
-                "agree, and merge again."
+                "Nothing was committed. prefer='ours' or prefer='theirs' (--prefer) settles them; or change one side "
+                "until both agree, and merge again."
             )
         return "Nothing was committed. Preferring a side does not settle these: rename, drop or widen on one side."
 

@@ -83,6 +83,8 @@ PRECISE_CODES = {
     "version-quarantined": (errors.RefusedError, "A version that did not pass its gate gets no branch, alias or tag."),
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
+    "merge-conflict": (errors.ConflictError, "Both sides of a merge did something to the same row or column."),
+    "version-expired": (errors.UsageError, "A version's rows were given up by retention."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "read-only": (errors.RefusedError, "The store was opened to be read only; `StoreError`: and has an older format."),
     "sealed-area": (errors.RefusedError, "A store with sealed cells gets no new catalog without consent."),

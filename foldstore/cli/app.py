@@ -14,6 +14,7 @@ from foldstore.cli import (
     datasets,
     erasure,
     export,
+    history,
     judgement,
     lineage,
     pools,
@@ -63,6 +64,7 @@ changes.register(app)
 refs.register(app)
 streams.register(app)
 care.register(app)
+history.register(app)
 schemas.register(app)
 judgement.register(app)
 queries.register(app)
