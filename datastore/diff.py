@@ -202,12 +202,12 @@ def diff_versions(storage: Storage, dataset: DatasetRecord, before: VersionRecor
     Fragments that both list are not read; without a key, and where no compaction has moved rows, no file is. With
     one, the key's columns of rows that only one side has are read, and of pairs all columns, a bounded part at once.
     """
-    old, new = open_version(storage, dataset, before), open_version(storage, dataset, after)
+    old, new = _open_guarded(storage, dataset, before), _open_guarded(storage, dataset, after)
     columns = _MatchedColumns.of(match_columns(storage, (before, old), (after, new)), old, new)
     changes = find_row_changes(old, new)
     removed, added = changes.removed, changes.added
     changed = [*_rows_in_place(columns, old, new), RowPairs(*changes.moved, columns.doubtful)]
-    if dataset.key and removed.num_rows and added.num_rows and all(n in old.arrow_schema.names for n in dataset.key):
+    if dataset.key and removed.num_rows and added.num_rows and _have(dataset.key, old, new):
         compared = tuple(pair for pair in columns.compared if pair[0] not in dataset.key)
         pairs = pair_by_key(dataset.key, removed, added, compared)
         removed, added = removed.without(pairs.before_places), added.without(pairs.after_places)
@@ -228,6 +228,15 @@ def diff_versions(storage: Storage, dataset: DatasetRecord, before: VersionRecor
         removed=removed,
         changed=found,
     )
+
+
+def _open_guarded(storage: Storage, dataset: DatasetRecord, version: VersionRecord) -> FragmentReader:
+    rows = open_version(storage, dataset, version)
+    return rows if storage.guard is None else storage.guard.permit(dataset, version, rows)
+
+
+def _have(key: Sequence[str], *readers: FragmentReader) -> bool:
+    return all(name in reader.arrow_schema.names for reader in readers for name in key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class RowChanges:
 
 
 def open_version(storage: Storage, dataset: DatasetRecord, version: VersionRecord) -> FragmentReader:
-    """Return the reader of a version's rows."""
+    """Return the reader of all rows of a version, whatever a guard would say: for commits."""
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
     where = f"{dataset.name}@{version.number}"
     return FragmentReader(storage, storage.pages.fragments(version), schema, where)

@@ -84,7 +84,6 @@ PRECISE_CODES = {
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "merge-conflict": (errors.ConflictError, "Both sides of a merge did something to the same row or column."),
-    "version-expired": (errors.UsageError, "A version's rows were given up by retention."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "read-only": (errors.RefusedError, "The store was opened to be read only; `StoreError`: and has an older format."),
     "sealed-area": (errors.RefusedError, "A store with sealed cells gets no new catalog without consent."),
@@ -141,7 +140,7 @@ PRECISE_CODES = {
     "run-over": (errors.UsageError, "A run's handle was used outside its block."),
     "version-expired": (
         errors.UsageError,
-        "Retention gave the version up before somebody registered as its consumer.",
+        "Retention gave the rows of a version up that a merge, or somebody who depends on it, needs.",
     ),
     "stream-busy": (errors.ConflictError, "Another writer has the stream open."),
     "stream-full": (errors.StoreError, "More rows wait to become versions than a stream allows; none was taken."),

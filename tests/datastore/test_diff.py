@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from foldstore.datastore import row_pairs
 from foldstore.datastore.objects import ObjectArea, OpenObject
 from foldstore.datastore.row_pairs import differing
+from foldstore.datastore.storage import open_storage
 from foldstore.errors import ColumnNotFoundError, NotFoundError, UsageError
+from foldstore.store import Store
 
 NAN = float("nan")
 
@@ -206,6 +208,21 @@ class TestColumns:
             people.diff(1, loose.latest)
         with pytest.raises(ColumnNotFoundError):
             people.diff(1, 2).rows_added(["agee"])
+
+
+class _HidesAge:
+    def permit(self, dataset, version, rows):  # noqa: ARG002  # it answers alike for all
+        return rows.without_columns({"age"})
+
+
+def test_a_diff_shows_nothing_that_a_guard_hides(folder, people):
+    people.upsert({"id": [1, 2], "age": [0, 0], "name": ["n1", "other"]})
+    with Store(open_storage(folder, guard=_HidesAge()), "guest") as store:
+        found = store.dataset("people").diff(3, 4)
+        assert (found.num_changed, found.changed_columns) == (1, {"name": 1})
+        assert "age" not in str(found.rows_changed().schema)
+        with pytest.raises(ColumnNotFoundError):
+            found.rows_removed(["age"])
 
 
 VALUES = st.one_of(

@@ -63,7 +63,7 @@ def test_a_merge_deletes_no_row_that_was_sealed_since(folder, trips):
         dataset = store.dataset("trips")
         with pytest.raises(RefusedError, match="delete by this merge") as caught:
             dataset.merge("side")
-        assert caught.value.code == "sealed"
+        assert caught.value.code == "rows-sealed"
         assert _hidden(dataset.latest) == {3, 15}
 
 
