@@ -81,8 +81,7 @@ class RowPairs:
 def pair_by_key(key: Sequence[str], before: RowSet, after: RowSet, columns: Sequence[tuple[str, str]] = ()) -> RowPairs:
     """Find the rows of two sets that have one key, in the order of the first."""
     old, new = _hash_keys(key, before), _hash_keys(key, after)
-    shared = np.intersect1d(old.hashes, new.hashes)
-    first, second = _align(old.among(shared), new.among(shared))
+    first, second = _align(old.among(new.hashes), new.among(old.hashes))
     same = tuple((name, name) for name in key)
     pairs = RowPairs(before, after, first, second, same)
     unlike = np.asarray(pairs.find_changes().any(axis=1))
@@ -100,15 +99,24 @@ class _Hashes:
     places: Places
 
     def among(self, wanted: NDArray[np.uint64]) -> "_Hashes":
-        kept = np.isin(self.hashes, wanted)
+        """Return those that others, ascending, have too."""
+        if not len(wanted):
+            return _Hashes(self.hashes[:0], self.places[:0])
+        found = np.minimum(np.searchsorted(wanted, self.hashes), len(wanted) - 1)
+        kept = wanted[found] == self.hashes
         return _Hashes(self.hashes[kept], self.places[kept])
 
     @property
-    def ranks(self) -> NDArray[np.int64]:
-        """Whether a row is the first, second ... of its hash."""
+    def runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where each run of one hash begins, and how long it is."""
         starts = np.flatnonzero(np.diff(self.hashes, prepend=self.hashes[:1] + np.uint64(1)))
-        lengths = np.diff(starts, append=len(self.hashes))
-        return np.arange(len(self.hashes)) - np.repeat(starts, lengths)
+        return starts, np.diff(starts, append=len(self.hashes))
+
+    def first_of_each(self, counts: NDArray[np.int64]) -> Places:
+        """Return the places of the first rows of each run, so many as counted."""
+        starts, lengths = self.runs
+        ranks = np.arange(len(self.hashes)) - np.repeat(starts, lengths)
+        return self.places[ranks < np.repeat(counts, lengths)]
 
 
 def _hash_keys(key: Sequence[str], rows: RowSet) -> _Hashes:
@@ -128,10 +136,8 @@ def _hash_keys(key: Sequence[str], rows: RowSet) -> _Hashes:
 
 def _align(old: _Hashes, new: _Hashes) -> tuple[Places, Places]:
     """Pair the n-th row of a hash with the n-th; both sides have the same hashes."""
-    _, ours = np.unique(old.hashes, return_inverse=True)
-    _, theirs = np.unique(new.hashes, return_inverse=True)
-    fewest = np.minimum(np.bincount(ours), np.bincount(theirs)) if len(ours) else np.empty(0, np.int64)
-    return old.places[old.ranks < fewest[ours]], new.places[new.ranks < fewest[theirs]]
+    fewest = np.minimum(old.runs[1], new.runs[1])
+    return old.first_of_each(fewest), new.first_of_each(fewest)
 
 
 def _pair_one_by_one(pairs: RowPairs, old: _Hashes, new: _Hashes, unlike: Mask) -> RowPairs:
