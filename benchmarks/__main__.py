@@ -5,8 +5,7 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-FILES = ("start", "read", "write", "query", "judgement", "learning", "serve", "cold", "demo")
-FILES = ("start", "read", "write", "compare", "query", "judgement", "learning", "serve", "demo")
+FILES = ("start", "read", "write", "compare", "query", "judgement", "learning", "serve", "cold", "demo")
 
 
 def main(names):

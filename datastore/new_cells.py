@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from foldstore.datastore.add_columns import with_group, write_groups
+from foldstore.datastore.add_columns import place_of, with_group, write_groups
 from foldstore.datastore.arrow_schema import expressions_of, plain_schema
 from foldstore.datastore.column_merge import THEIRS, MergedColumns
 from foldstore.datastore.commit import Transaction
@@ -90,7 +90,7 @@ class NewCells:
         chosen = {fragment.id for fragment in fragments}
         parts = ((each, compute(whole.restricted([each]))) for each in whole.fragments if each.id in chosen)
         groups = write_groups(self.transaction, parts, fresh)
-        return draft.with_changed({each.id: with_group(each, groups[each.id]) for each in fragments})
+        return draft.with_changed({each.id: with_group(each, groups[place_of(each)]) for each in fragments})
 
     def _carry(self, draft: Draft, names: Sequence[str], fragments: Sequence[Fragment], side: FragmentReader) -> Draft:
         ids = {side.field_id(name) for name in names}
@@ -101,7 +101,7 @@ class NewCells:
         met = [each for each in fragments if (partners[each.id] >= 0).any()]
         parts = ((each, _cells(reader, each, source, partners[each.id], fresh)) for each in met)
         groups = write_groups(self.transaction, parts, fresh)
-        return draft.with_changed({each.id: with_group(each, groups[each.id]) for each in met})
+        return draft.with_changed({each.id: with_group(each, groups[place_of(each)]) for each in met})
 
 
 def _find_partners(reader: FragmentReader, fragment: Fragment, source: RowSet, key: Sequence[str]) -> Places:

@@ -30,8 +30,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, Described):
-class Dataset(DatasetRefs, DatasetWriting, DatasetHistory, Described):
+class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Described):
     """A named line of versions with an optional key and event time.
 
     Examples
