@@ -3,12 +3,13 @@
 A commit is visible when, and only when, the transaction of `flip` has committed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import tables as t
@@ -25,11 +26,13 @@ from foldstore.datastore.catalog.records import (
     VersionRecord,
 )
 from foldstore.datastore.catalog.registry import Registry
-from foldstore.errors import ConflictError
+from foldstore.errors import ConflictError, StoreError
 from foldstore.types import Clock, Status, format_time
 
 # How long a silent transaction keeps its staged files from being collected.
 LEASE: Final = timedelta(hours=1)
+# Ids bound in one statement; SQLite allows 32,766 values.
+_IN_RUN: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,29 +71,70 @@ def begin(catalog: Catalog, transaction_id: str, dataset_id: str, base_version_i
         )
 
 
+def renew(catalog: Catalog, transaction_id: str, clock: Clock) -> None:
+    """Keep what a transaction has written for another hour; a clock that went back does not shorten the lease.
+
+    Raises
+    ------
+    StoreError
+        With code ``lease-lost``, when the collector has given the transaction up.
+    """
+    until = format_time(clock() + LEASE)
+    with catalog.write() as connection:
+        known = _lock_transaction(connection, transaction_id)
+        mine = t.transaction.c.id == transaction_id
+        connection.execute(sa.update(t.transaction).where(mine).values(lease_until=max(known, until)))
+
+
 def stage_objects(
     catalog: Catalog, transaction_id: str, dataset_id: str, objects: Sequence[ObjectRecord], num_fragments: int
 ) -> tuple[int, int]:
     """Register the files of a transaction before they get their names, and reserve fragment ids.
 
+    Files that the catalog knows are shared; one that waits for its removal stays.
+
     Returns
     -------
     (int, int)
         The bytes that are new to the store, and the first reserved fragment id.
+
+    Raises
+    ------
+    StoreError
+        With code ``lease-lost``, when the collector has given the transaction up.
     """
     with catalog.write() as connection:
-        known = _known_objects(connection, [item.id for item in objects])
-        fresh = {item.id: item for item in objects if item.id not in known}
-        if fresh:
-            rows = [{**asdict(item), "state": "staged", "transaction_id": transaction_id} for item in fresh.values()]
-            connection.execute(sa.insert(t.stored_object), rows)
         first = connection.execute(
             sa.update(t.dataset)
             .where(t.dataset.c.id == dataset_id)
             .values(next_fragment=t.dataset.c.next_fragment + num_fragments)
             .returning(t.dataset.c.next_fragment)
         ).scalar_one()
-    return sum(item.num_bytes for item in fresh.values()), int(first) - num_fragments
+        _lock_transaction(connection, transaction_id)
+        wanted = {item.id: item for item in objects}
+        fresh = _register(connection, transaction_id, wanted)
+        _hold(connection, transaction_id, wanted)
+    return sum(wanted[object_id].num_bytes for object_id in fresh), int(first) - num_fragments
+
+
+def share_objects(catalog: Catalog, transaction_id: str, object_ids: Iterable[str]) -> None:
+    """Keep files of versions that are there for a transaction that will list them anew.
+
+    Raises
+    ------
+    ConflictError
+        When some were collected meanwhile.
+    """
+    wanted = sorted(set(object_ids))
+    with catalog.write() as connection:
+        _lock_transaction(connection, transaction_id)
+        if len(_keep_objects(connection, wanted)) < len(wanted):
+            raise ConflictError(
+                "Some of the files were collected meanwhile.",
+                retry=True,
+                hint="Do the same again, from other versions.",
+            )
+        _hold(connection, transaction_id, wanted)
 
 
 def flip(catalog: Catalog, journal: Journal, change: Flip) -> VersionRecord:
@@ -100,8 +144,11 @@ def flip(catalog: Catalog, journal: Journal, change: Flip) -> VersionRecord:
     ------
     ConflictError
         When the branch moved since it was read; nothing was changed.
+    StoreError
+        With code ``lease-lost``, when the collector has given the transaction up.
     """
     with catalog.write() as connection:
+        _refuse_lost_lease(connection, change)
         _refuse_sealed(connection, change)
         _refuse_other_basis(connection, change.basis)
         number = connection.execute(
@@ -133,6 +180,9 @@ def abort(catalog: Catalog, transaction_id: str) -> None:
             .where(t.transaction.c.id == transaction_id, t.transaction.c.state == "open")
             .values(state="aborted")
         )
+        connection.execute(
+            sa.delete(t.transaction_object).where(t.transaction_object.c.transaction_id == transaction_id)
+        )
 
 
 def discard_empty(catalog: Catalog, dataset_id: str) -> bool:
@@ -141,6 +191,8 @@ def discard_empty(catalog: Catalog, dataset_id: str) -> bool:
         versions = sa.select(t.version.c.id).where(t.version.c.dataset_id == dataset_id).limit(1)
         if connection.execute(versions).first() is not None:
             return False
+        open_here = sa.select(t.transaction.c.id).where(t.transaction.c.dataset_id == dataset_id)
+        connection.execute(sa.delete(t.transaction_object).where(t.transaction_object.c.transaction_id.in_(open_here)))
         for table, column in ((t.transaction, "dataset_id"), (t.ref, "dataset_id"), (t.dataset, "id")):
             connection.execute(sa.delete(table).where(table.c[column] == dataset_id))
     return True
@@ -164,6 +216,96 @@ def mark_recorded(catalog: Catalog, version_ids: Iterable[str]) -> None:
     """Say that the commit objects of these versions are on disk."""
     with catalog.write() as connection:
         connection.execute(sa.update(t.version).where(t.version.c.id.in_(list(version_ids))).values(recorded=True))
+
+
+def _refuse_lost_lease(connection: sa.Connection, change: Flip) -> None:
+    """Refuse to commit what the collector may have taken files of; let go of what the transaction held.
+
+    The dataset's row is locked first: where databases lock rows, the collector then removes no page meanwhile.
+    """
+    version = change.version
+    locked = sa.select(t.dataset.c.id).where(t.dataset.c.id == version.dataset_id).with_for_update()
+    connection.execute(locked)
+    _lock_transaction(connection, version.transaction_id)
+    settle_objects(connection, version.transaction_id, (i for page in change.new_pages for i in page.objects))
+
+
+def settle_objects(connection: sa.Connection, transaction_id: str, object_ids: Iterable[str]) -> None:
+    """Keep the files that a version lists from now on, inside the transaction that makes it visible."""
+    _keep_objects(connection, sorted(set(object_ids)))
+    held = t.transaction_object.c.transaction_id == transaction_id
+    connection.execute(sa.delete(t.transaction_object).where(held))
+
+
+def _lock_transaction(connection: sa.Connection, transaction_id: str) -> str:
+    """Return until when an open transaction holds its files, and keep the collector from giving it up."""
+    query = sa.select(t.transaction.c.lease_until).where(
+        t.transaction.c.id == transaction_id, t.transaction.c.state == "open"
+    )
+    until = connection.execute(query.with_for_update()).scalar()
+    if until is None:
+        raise StoreError(
+            "The transaction was silent for longer than its lease, and its files were given up.",
+            hint="Nothing was committed and nothing is lost: do the same again.",
+            code="lease-lost",
+            transaction=transaction_id,
+            retry=True,
+        )
+    return str(until)
+
+
+def _register(connection: sa.Connection, transaction_id: str, objects: Mapping[str, ObjectRecord]) -> set[str]:
+    """Insert the files that the catalog does not know, keep those that it does; return the new ones."""
+    fresh: set[str] = set()
+    missing = _unknown(connection, sorted(objects))
+    insert = _insert_new(connection, t.stored_object)
+    while missing:
+        for object_id in missing:
+            row = {**asdict(objects[object_id]), "state": "staged", "transaction_id": transaction_id}
+            if connection.execute(insert, row).rowcount:
+                fresh.add(object_id)
+        # Another writer registered the others at the same moment: they are kept like any that were known.
+        missing = _unknown(connection, [each for each in missing if each not in fresh])
+    return fresh
+
+
+def _unknown(connection: sa.Connection, object_ids: Sequence[str]) -> list[str]:
+    known = _keep_objects(connection, object_ids)
+    return [object_id for object_id in object_ids if object_id not in known]
+
+
+def _keep_objects(connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
+    """Take back that some files are to be removed, and return which of them the catalog knows.
+
+    Where databases lock rows, the lock decides between this and the sweep: whoever has it second sees what the
+    other did. The order of the ids keeps two transactions from waiting for each other.
+    """
+    known: set[str] = set()
+    for start in range(0, len(object_ids), _IN_RUN):
+        run = object_ids[start : start + _IN_RUN]
+        query = sa.select(t.stored_object.c.id, t.stored_object.c.condemned_at)
+        locked = query.where(t.stored_object.c.id.in_(run)).order_by(t.stored_object.c.id).with_for_update()
+        rows = connection.execute(locked).all()
+        known.update(row.id for row in rows)
+        condemned = [row.id for row in rows if row.condemned_at is not None]
+        if condemned:
+            kept = sa.update(t.stored_object).where(t.stored_object.c.id.in_(condemned))
+            connection.execute(kept.values(condemned_at=None))
+    return known
+
+
+def _hold(connection: sa.Connection, transaction_id: str, object_ids: Iterable[str]) -> None:
+    """Note that a transaction needs some files."""
+    insert = _insert_new(connection, t.transaction_object)
+    rows = [{"transaction_id": transaction_id, "object_id": object_id} for object_id in sorted(set(object_ids))]
+    if rows:
+        connection.execute(insert, rows)
+
+
+def _insert_new(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an insert that leaves rows alone which are there already."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _refuse_sealed(connection: sa.Connection, change: Flip) -> None:

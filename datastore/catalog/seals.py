@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.commits import settle_objects
 from foldstore.datastore.catalog.decoding import to_seal
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.page_switch import (
@@ -144,6 +145,7 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
         present = {row.page_hash for row in connection.execute(pages_of(dataset_id))}
         if not present <= change.seen_pages:
             raise ConflictError("The dataset grew while its cells were sealed.", retry=True, hint="Try again.")
+        settle_objects(connection, change.seal.id, (i for page in change.new_pages.values() for i in page.objects))
         versions = switch_pages(connection, dataset_id, change.new_pages)
         gone = drop_objects(connection, change.old_objects)
         gone |= drop_objects(connection, abandoned_objects(connection, dataset_id, change.now))
