@@ -27,10 +27,14 @@ _VERSION_DEFAULTS: Final = {"merge_parent_id": None, "branch": MAIN_BRANCH, "exp
 
 
 def record_commits(storage: Storage) -> None:
-    """Write the commit objects of versions that a crash left without one, and say so in the catalog."""
+    """Write the commit objects that are missing or say something else than the catalog, and say so there."""
     pending = list_unrecorded(storage.catalog)
     for version in pending:
-        write_commit_object(storage, version)
+        target = commit_object_path(storage, version)
+        if not target.is_file():
+            _write(storage, version, target, over=False)
+        elif _read(target) != _as_kept(storage, version):  # its status changed, or rows of its parent expired
+            rewrite_commit_object(storage, version)
     if pending:
         mark_recorded(storage.catalog, [version.id for version in pending])
 
@@ -84,16 +88,26 @@ def check_commit_object(storage: Storage, version: VersionRecord) -> None:
     CorruptObjectError
         When it is missing or says something else.
     """
-    try:
-        kept = _with_defaults(json.loads(commit_object_path(storage, version).read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    kept = _read(commit_object_path(storage, version))
+    if kept is None:
         raise CorruptObjectError(
             f"The commit object of version {version.number} is missing or damaged.", version=version.id
-        ) from error
-    if kept != _with_defaults(json.loads(canonical_json(_describe(storage, version)))):
+        )
+    if kept != _as_kept(storage, version):
         raise CorruptObjectError(
             f"The commit object of version {version.number} says something else than the catalog.", version=version.id
         )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return _with_defaults(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _as_kept(storage: Storage, version: VersionRecord) -> Any:
+    return _with_defaults(json.loads(canonical_json(_describe(storage, version))))
 
 
 def _with_defaults(body: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +124,8 @@ def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
     dataset = catalog.find_dataset_by_id(version.dataset_id)
     assert dataset is not None  # noqa: S101  # versions refer to their dataset
     known = set(catalog.list_page_hashes(version.parent_id)) if version.parent_id else set()
-    pages = storage.pages.read(version)
+    # A version that gave its rows up names no page; its children then name all of theirs.
+    pages = storage.pages.read(version) if version.expired_at is None else ()
     fresh = [page for page in pages if page.hash not in known]
     bitmaps = sorted({each.deleted.hash for page in fresh for each in page.fragments if each.deleted})
     described = {
@@ -121,6 +136,8 @@ def _describe(storage: Storage, version: VersionRecord) -> dict[str, Any]:
         "pages": [page.hash for page in pages],
         "new_pages": {page.hash: [fragment_to_dict(fragment) for fragment in page.fragments] for page in fresh},
     }
+    if version.expired_at is not None:
+        described["expired_at"] = version.expired_at
     if bitmaps:
         encoded = read_deletions(catalog, bitmaps)
         described["deletions"] = {name: base64.b64encode(each).decode() for name, each in encoded.items()}

@@ -119,6 +119,10 @@ class ObjectArea:
         """Remove the staging folder of a transaction."""
         self.files.remove_tree(self.root / _STAGING / transaction_id)
 
+    def has_staging(self, transaction_id: str) -> bool:
+        """Say whether the staging folder of a transaction is there."""
+        return (self.root / _STAGING / transaction_id).is_dir()
+
     def publish(self, staged: Sequence[StagedFile]) -> None:
         """Give staged files their names, durably; bytes that are there already are shared."""
         folders = []

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Final
 
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.holders import refuse_expired
 from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.manifest import Fragment, Page, decode_page
 from foldstore.errors import CorruptObjectError
@@ -26,15 +27,20 @@ class PageCache:
 
         Raises
         ------
+        NotFoundError
+            With code ``version-expired``, when retention gave the version's rows up.
         CorruptObjectError
             When a page is missing or damaged, or they list other rows than the version counts.
         """
         pages = self._read(version.id)
+        if not pages:
+            refuse_expired(self._catalog, version.id)
         if pages is None or _count(pages) != version.num_rows:
             # An erasure may have switched the pages meanwhile, and lowered the count.
             now = self._catalog.find_version_by_id(version.id) or version
             pages = self._read(version.id)
             if pages is None or _count(pages) != now.num_rows:
+                refuse_expired(self._catalog, version.id)  # the record may have been read before the version expired
                 raise CorruptObjectError(
                     f"Version {version.number} lists other rows than it counts.",
                     hint="The catalog was damaged; restore it from a backup.",

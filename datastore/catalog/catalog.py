@@ -236,8 +236,9 @@ class Catalog:
         return found
 
     def list_object_ids(self) -> list[str]:
-        """List the ids of every live object."""
-        query = sa.select(t.stored_object.c.id).where(t.stored_object.c.state == "live").order_by(t.stored_object.c.id)
+        """List the ids of every live object; the files of condemned ones may be gone already."""
+        live = (t.stored_object.c.state == "live", t.stored_object.c.condemned_at.is_(None))
+        query = sa.select(t.stored_object.c.id).where(*live).order_by(t.stored_object.c.id)
         with self.read() as connection:
             return [row.id for row in connection.execute(query)]
 

@@ -1,0 +1,113 @@
+"""Roots: the versions that must keep their rows whatever retention says, and why.
+
+Heads of branches, aliases and tags; pins and consumers; leases of readers; what transactions under way build on;
+what saved views, pools, splits, training sets, materialized features and feature services are pinned to. What a
+document may mean is kept: too much is kept rather than too little.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from foldstore.datastore.catalog import tables as t
+from foldstore.errors import InvalidNameError
+from foldstore.names import parse_address
+
+# Addresses with a number inside other text, such as the SQL of a feature view.
+_NUMBERED: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}@[1-9][0-9]{0,17}", re.ASCII)
+
+
+def find_roots(connection: sa.Connection, lapsed: Collection[str] = ()) -> dict[str, str]:
+    """Return the versions that must stay, each with one reason.
+
+    Parameters
+    ----------
+    lapsed : collection of str
+        Leases of readers that no longer count.
+    """
+    found: dict[str, str] = {}
+    for version_id, why in (*_named(connection), *_held(connection, lapsed), *_documented(connection)):
+        found.setdefault(version_id, why)
+    addresses = dict(_addressed(connection))
+    for address, version_id in _resolve(connection, addresses):
+        found.setdefault(version_id, addresses[address])
+    return found
+
+
+def _named(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    rows = connection.execute(sa.select(t.ref).where(t.ref.c.version_id.is_not(None)))
+    yield from ((row.version_id, f"{row.kind} {row.name}") for row in rows)
+    yield from ((row.version_id, f"{row.kind} {row.name}") for row in connection.execute(sa.select(t.consumer)))
+
+
+def _held(connection: sa.Connection, lapsed: Collection[str]) -> Iterator[tuple[str, str]]:
+    for row in connection.execute(sa.select(t.lease)):
+        if row.id not in lapsed:
+            yield row.version_id, f"lease of {row.holder}"
+    under_way = sa.select(t.transaction).where(
+        t.transaction.c.state == "open", t.transaction.c.base_version_id.is_not(None)
+    )
+    for row in connection.execute(under_way):
+        yield row.base_version_id, "a commit under way"
+
+
+def _documented(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    """Yield the versions that documents name by id."""
+    query = sa.select(t.document.c.kind, t.document.c.name, t.document.c.body)
+    for row in connection.execute(query.where(t.document.c.kind.in_(["view", "pool"]))):
+        body = json.loads(row.body)
+        sources = body.get("sources", []) if row.kind == "view" else [body]
+        for source in sources:
+            yield str(source.get("version_id", "")).partition("#")[0], f"{row.kind} {row.name}"
+
+
+def _addressed(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    """Yield the addresses that documents and training sets are pinned to."""
+    kinds = ["online", "feature_service"]
+    query = sa.select(t.document.c.kind, t.document.c.name, t.document.c.body).where(t.document.c.kind.in_(kinds))
+    for row in connection.execute(_newest(query, "online")):
+        for address in _NUMBERED.findall(row.body):
+            yield address, f"{row.kind} {row.name}"
+    # A split's document says in its message on which version it was last looked at; its body may be large.
+    splits = sa.select(t.document.c.name, t.document.c.message).where(t.document.c.kind == "split")
+    for row in connection.execute(_newest(splits, "split")):
+        yield row.message, f"split {row.name}"
+    made = sa.select(t.version.c.properties).where(
+        t.version.c.expired_at.is_(None), t.version.c.properties.like('%"training_set":%')
+    )
+    for row in connection.execute(made):
+        described = json.loads(row.properties).get("training_set")
+        for address in _NUMBERED.findall(json.dumps(described)):
+            yield address, "a training set"
+
+
+def _newest(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
+    """Leave out all but the newest documents of a kind."""
+    later = t.document.alias()
+    newer = sa.select(sa.literal(1)).where(
+        later.c.kind == t.document.c.kind, later.c.name == t.document.c.name, later.c.version > t.document.c.version
+    )
+    return query.where(sa.or_(t.document.c.kind != kind, ~sa.exists(newer)))
+
+
+def _resolve(connection: sa.Connection, addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the versions behind addresses with a number; whatever has a name is a root by its ref."""
+    wanted: dict[tuple[str, int], list[str]] = {}
+    for address in addresses:
+        try:
+            parsed = parse_address(address)
+        except InvalidNameError:
+            continue
+        if parsed.ref.isdigit():
+            wanted.setdefault((parsed.name, int(parsed.ref)), []).append(address)
+    query = (
+        sa.select(t.dataset.c.name, t.version.c.number, t.version.c.id)
+        .join(t.version, t.version.c.dataset_id == t.dataset.c.id)
+        .where(t.dataset.c.name.in_(sorted({name for name, _ in wanted})))
+    )
+    for row in connection.execute(query):
+        for address in wanted.get((row.name, row.number), ()):
+            yield address, row.id
