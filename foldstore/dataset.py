@@ -12,6 +12,7 @@ from foldstore.dataset_writing import DatasetWriting
 from foldstore.datastore.append import complete_table
 from foldstore.datastore.arrow_schema import plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.catalog.statuses import find_published
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.lineage.recording import note_input, resolve_in_run
@@ -21,6 +22,7 @@ from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_
 from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
 from foldstore.stream import StreamWriter, stream_options
 from foldstore.types import format_time, parse_time
+from foldstore.upkeep import DatasetUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.gate import SchemaGate
 from foldstore.validation.report import Report
@@ -30,7 +32,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Described):
+class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, DatasetUpkeep, Described):
     """A named line of versions with an optional key and event time.
 
     Examples
@@ -226,6 +228,8 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Descr
         if address.ref.isdigit():
             return catalog.find_version(self._record.id, int(address.ref))
         ref = catalog.find_ref(self._record.id, self._branch if address.ref == LATEST else address.ref)
+        if address.ref == LATEST and ref and ref.version_id:
+            return find_published(catalog, ref.version_id)
         return catalog.find_version_by_id(ref.version_id) if ref and ref.version_id else None
 
     def _say_what_exists(self, address: Address) -> str:
@@ -234,5 +238,7 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Descr
             return f"{self.name!r} has no version yet: append some rows."
         if address.ref.isdigit():
             return f"Versions run from 1 to {numbers[-1]}."
+        if address.ref == LATEST:
+            return f"No published version is left on the branch; versions run from 1 to {numbers[-1]}."
         refs = [ref.name for ref in self._storage.catalog.list_refs(self._record.id)]
         return did_you_mean(address.ref, [*refs, LATEST])

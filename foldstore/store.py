@@ -37,6 +37,7 @@ from foldstore.split import Split, SplitPart
 from foldstore.store_tiers import StoreTiers
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.types import Clock, Progress, format_time, utc_now
+from foldstore.upkeep import StoreUpkeep
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
 from foldstore.views.view import View
@@ -115,7 +116,7 @@ def _author(settings: Settings) -> str:
         return "unknown"
 
 
-class Store(StoreTiers):
+class Store(StoreTiers, StoreUpkeep):
     """One catalog and one object area; `connect` opens it.
 
     Examples

@@ -24,6 +24,7 @@ from foldstore.errors import UsageError
 from foldstore.profile import VersionProfile
 from foldstore.split import Base, Split, adopt_split, make_split, open_split
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
+from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.drift import DriftResult
 from foldstore.validation.fragments import FragmentSubject
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(VersionForms, VersionTiers, Consumed):
+class Version(VersionForms, VersionTiers, VersionUpkeep, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples

@@ -1,0 +1,349 @@
+"""What a person does to keep a store in order: hold versions, deprecate them, retain, collect, account."""
+
+import getpass
+import os
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from foldstore.config import load_settings
+from foldstore.datastore.catalog import holders, statuses
+from foldstore.datastore.catalog.expiry import POLICY
+from foldstore.datastore.catalog.holders import ConsumerRecord, LeaseRecord
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.catalog.usage import DatasetUsage, StoreUsage, measure_dataset, measure_store
+from foldstore.datastore.collection import GRACE, GcReport, collect
+from foldstore.datastore.commit_object import record_commits
+from foldstore.datastore.retention import RetentionPolicy, parse_span
+from foldstore.datastore.storage import Storage, new_id
+from foldstore.errors import UsageError
+from foldstore.names import check_name, parse_address
+from foldstore.types import Progress, Status, format_time, parse_time
+
+_LONGEST_TEXT = 10_000
+
+
+class Lease:
+    """Keeps a version's rows for a reader, until a time; `Version.lease` gives it.
+
+    Attributes
+    ----------
+    record : LeaseRecord
+        Whose it is, and until when.
+    """
+
+    def __init__(self, storage: Storage, record: LeaseRecord, length: timedelta) -> None:
+        self._storage = storage
+        self._length = length
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<Lease of {self.record.holder!r} until {self.record.lease_until}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def renew(self) -> None:
+        """Hold the version as long again, from now on.
+
+        Raises
+        ------
+        NotFoundError
+            With code ``version-expired``, when the lease had run out and the version is gone.
+        """
+        until = self._storage.clock() + self._length
+        text = holders.renew_lease(self._storage.catalog, self.record, until)
+        self.record = _with_end(self.record, text)
+
+    def release(self) -> None:
+        """Let go of the version."""
+        holders.release_lease(self._storage.catalog, self.record.id)
+
+
+class VersionUpkeep:
+    """What holds a version and where it stands; a part of `foldstore.version.Version`."""
+
+    _storage: Storage
+    _record: VersionRecord
+
+    def lease(self, *, hours: float = 1, holder: str | None = None) -> Lease:
+        """Keep the rows for a reader, whatever retention says; a context manager.
+
+        Parameters
+        ----------
+        hours : float
+            For how long, unless it is renewed.
+        holder : str, optional
+            Who reads; the process unless given.
+
+        Raises
+        ------
+        NotFoundError
+            With code ``version-expired``, when the rows are gone.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> version = store.create_dataset("n").append({"id": [1, 2]})
+        >>> with version.lease(hours=12, holder="nightly report"):
+        ...     [lease.holder for lease in store.leases()]
+        ['nightly report']
+        >>> store.leases()
+        []
+        """
+        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours <= 24 * 366:
+            raise UsageError(f"hours={ascii(hours)[:40]} is not a time to read.", hint="Write 12, or 0.5.")
+        length = timedelta(hours=hours)
+        now = self._storage.clock()
+        record = LeaseRecord(
+            id=new_id(),
+            version_id=self._record.id,
+            holder=_check_text("holder", holder or f"process {os.getpid()} on {socket.gethostname()}"),
+            lease_until=format_time(now + length),
+            created_at=format_time(now),
+        )
+        holders.take_lease(self._storage.catalog, record)
+        return Lease(self._storage, record, length)
+
+    def pin(self, name: str, reason: str = "", *, author: str | None = None) -> None:
+        """Keep the rows until the pin is taken out.
+
+        Raises
+        ------
+        AlreadyExistsError
+            When the version has a pin of that name.
+        NotFoundError
+            With code ``version-expired``, when the rows are gone.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> version = store.create_dataset("n").append({"id": [1, 2]})
+        >>> version.pin("audit-2013", "asked for by the auditors")
+        >>> [(pin.name, pin.reason) for pin in version.pins()]
+        [('audit-2013', 'asked for by the auditors')]
+        >>> version.unpin("audit-2013")
+        """
+        pin = ConsumerRecord(
+            version_id=self._record.id,
+            kind=holders.PIN,
+            name=check_name(name, "pin"),
+            reason=_check_text("reason", reason),
+            author=_who(author),
+            created_at=format_time(self._storage.clock()),
+        )
+        holders.add_pin(self._storage.catalog, pin)
+
+    def unpin(self, name: str) -> None:
+        """Take a pin out.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of that name.
+        """
+        holders.remove_pin(self._storage.catalog, self._record.id, name)
+
+    def pins(self) -> list[ConsumerRecord]:
+        """List the pins by name."""
+        return holders.list_pins(self._storage.catalog, self._record.id)
+
+    def deprecate(self, reason: str, *, replacement: str | None = None, author: str | None = None) -> None:
+        """Say that the version should not be used any more: `latest` is then the newest published one before it.
+
+        It stays readable by its number.
+
+        Parameters
+        ----------
+        reason : str
+            Why; readers see it.
+        replacement : str, optional
+            The address of what to use in its place.
+
+        Raises
+        ------
+        UsageError
+            With code ``invalid-status``, when the version is not published.
+        """
+        if not reason:
+            raise UsageError("A version is deprecated for a reason.", hint="Say why in a sentence.")
+        if replacement is not None:
+            parse_address(replacement)
+        self._move(Status.DEPRECATED, reason, replacement, author)
+
+    def undeprecate(self, reason: str = "", *, author: str | None = None) -> None:
+        """Publish a deprecated version again.
+
+        Raises
+        ------
+        UsageError
+            With code ``invalid-status``, when the version is not deprecated.
+        """
+        self._move(Status.PUBLISHED, reason, None, author)
+
+    @property
+    def deprecation(self) -> statuses.StatusMove | None:
+        """Why the version is deprecated, since when, by whom, and what replaces it; None when it is not."""
+        if self._record.status is not Status.DEPRECATED:
+            return None
+        return statuses.find_last_move(self._storage.journal, self._record)
+
+    def _move(self, to: Status, reason: str, replacement: str | None, author: str | None) -> None:
+        move = statuses.StatusMove(
+            to=to,
+            reason=_check_text("reason", reason),
+            replacement=replacement,
+            actor=_who(author),
+            created_at=format_time(self._storage.clock()),
+        )
+        # The handle may be older than the last move.
+        known = self._storage.catalog.find_version_by_id(self._record.id) or self._record
+        self._record = statuses.move_status(self._storage.catalog, self._storage.journal, known, move)
+        record_commits(self._storage)
+
+
+class DatasetUpkeep:
+    """What is kept of a dataset and what it takes; a part of `foldstore.dataset.Dataset`."""
+
+    _storage: Storage
+    _record: DatasetRecord
+
+    def set_retention(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_days: str | float | None = None,
+        quarantined_days: str | float | None = None,
+        max_bytes: int | None = None,
+        author: str | None = None,
+        message: str = "",
+    ) -> RetentionPolicy:
+        """Say which versions the collector keeps; without any rule it keeps all that a branch, alias or tag reaches.
+
+        A version that no rule keeps expires with the next run of `Store.gc`. Heads of branches, aliases, tags, pins,
+        leases, and what views, pools, splits and training sets are pinned to stay in any case.
+
+        Parameters
+        ----------
+        keep_last : int, optional
+            This many versions of each branch.
+        keep_days : float or str, optional
+            Versions that are younger: ``30``, ``"12h"``.
+        quarantined_days : float or str, optional
+            Quarantined versions that are younger; all of them unless given.
+        max_bytes : int, optional
+            A ceiling: the oldest versions expire until the rest fits.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> readings = store.create_dataset("readings")
+        >>> readings.set_retention(keep_last=10, keep_days="30d").to_dict()
+        {'keep_last': 10, 'keep_days': 30.0}
+        """
+        policy = RetentionPolicy(
+            keep_last=keep_last,
+            keep_days=_in_days(keep_days),
+            quarantined_days=_in_days(quarantined_days),
+            max_bytes=max_bytes,
+        )
+        now = format_time(self._storage.clock())
+        Registry(self._storage.catalog, POLICY).put(
+            self._record.name, policy.to_dict(), author=_who(author), message=message, created_at=now
+        )
+        return policy
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """What the collector keeps; a policy without rules keeps all that a branch, alias or tag reaches."""
+        document = Registry(self._storage.catalog, POLICY).find(self._record.name)
+        return RetentionPolicy.from_dict(document.body) if document else RetentionPolicy()
+
+    def usage(self) -> DatasetUsage:
+        """Return how many bytes the dataset, its versions and its branches take, shared and of their own."""
+        return measure_dataset(self._storage.catalog, self._record)
+
+
+class StoreUpkeep:
+    """What a store takes, who holds what, and its collection; a part of `foldstore.store.Store`."""
+
+    _storage: Storage
+    _author: str
+
+    def gc(
+        self, *, dry_run: bool = True, grace: str | float | timedelta = GRACE, progress: Progress | None = None
+    ) -> GcReport:
+        """Let versions expire by their datasets' retention, and remove the files that nothing needs.
+
+        A file is removed by the run after the one that found it useless, and not before the grace is over.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Say what would be done, and change nothing.
+        grace : str, float or timedelta
+            How long something must have been on its way out: ``"1d"``, a number of days.
+        progress : callable, optional
+            Told the objects removed and the objects in all.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> n = store.create_dataset("n")
+        >>> _ = n.append({"id": [1]}), n.append({"id": [2]})
+        >>> _ = n.set_retention(keep_last=1)
+        >>> [each.address for each in store.gc().expired]
+        ['n@1']
+        """
+        return collect(self._storage, dry_run=dry_run, grace=grace, actor=self._author, progress=progress)
+
+    def usage(self) -> StoreUsage:
+        """Return how many bytes the store takes, dataset by dataset, and what of it is garbage."""
+        return measure_store(self._storage.catalog)
+
+    def leases(self) -> Sequence[LeaseRecord]:
+        """List the leases of readers, those that end first before the others."""
+        return holders.list_leases(self._storage.catalog)
+
+
+def _who(author: str | None) -> str:
+    found = author or load_settings().author
+    try:
+        return _check_text("author", found or getpass.getuser())
+    except OSError:  # a container's user without a name
+        return "unknown"
+
+
+def _in_days(value: Any) -> float | None:
+    return None if value is None else parse_span(value) / timedelta(days=1)
+
+
+def _with_end(record: LeaseRecord, text: str) -> LeaseRecord:
+    return LeaseRecord(
+        id=record.id,
+        version_id=record.version_id,
+        holder=record.holder,
+        lease_until=format_time(parse_time(text)),
+        created_at=record.created_at,
+    )
+
+
+def _check_text(name: str, value: object) -> str:
+    try:
+        if isinstance(value, str) and "\0" not in value and len(value.encode()) <= _LONGEST_TEXT:
+            return value
+    except UnicodeEncodeError:  # a lone surrogate
+        pass
+    raise UsageError(f"{name} is not a text of at most {_LONGEST_TEXT} bytes.", hint="Give a str.", name=name)
