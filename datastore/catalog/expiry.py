@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.decoding import to_version
-from foldstore.datastore.catalog.garbage import STREAM, Moment, find_lapsed, is_confirmed, read_notes, runs
+from foldstore.datastore.catalog.garbage import STREAM, Moment, find_lapsed, is_confirmed, list_lost, read_notes, runs
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.roots import find_roots
@@ -132,7 +132,7 @@ def look(connection: sa.Connection, moment: Moment) -> Outlook:
     notes = read_notes(connection)
     lapsed = find_lapsed(connection, moment)
     over = [each for each in lapsed if is_confirmed(notes, each, moment)]
-    roots = find_roots(connection, over)
+    roots = find_roots(connection, {*over, *list_lost(connection, moment)})
     return Outlook(moment=moment, roots=roots, notes=notes, lapsed=tuple(lapsed), over=tuple(over))
 
 

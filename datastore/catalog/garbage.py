@@ -115,7 +115,7 @@ def give_up_lost(connection: sa.Connection, moment: Moment) -> int:
     """
     is_open = t.transaction.c.state == "open"
     latest = format_time(moment.now + LEASE)
-    ahead = sa.update(t.transaction).where(is_open, t.transaction.c.lease_until > latest)
+    ahead = sa.update(t.transaction).where(t.transaction.c.lease_until > latest)
     connection.execute(ahead.values(lease_until=latest))
     lost = sa.update(t.transaction).where(is_open, t.transaction.c.lease_until < moment.text)
     count = connection.execute(lost.values(state="aborted")).rowcount

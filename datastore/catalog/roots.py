@@ -26,7 +26,7 @@ def find_roots(connection: sa.Connection, lapsed: Collection[str] = ()) -> dict[
     Parameters
     ----------
     lapsed : collection of str
-        Leases of readers that no longer count.
+        Leases of readers, and transactions, that no longer count.
     """
     found: dict[str, str] = {}
     for version_id, why in (*_named(connection), *_held(connection, lapsed), *_documented(connection)):
@@ -51,6 +51,8 @@ def _held(connection: sa.Connection, lapsed: Collection[str]) -> Iterator[tuple[
         t.transaction.c.state == "open", t.transaction.c.base_version_id.is_not(None)
     )
     for row in connection.execute(under_way):
+        if row.id in lapsed:
+            continue
         yield row.base_version_id, "a commit under way"
 
 
