@@ -152,6 +152,11 @@ PRECISE_CODES = {
     "stream-broken": (errors.StoreError, "A stream's log must be opened again before it takes more rows."),
     "stream-damaged": (errors.CorruptObjectError, "Rows that a stream acknowledged are damaged or missing."),
     "stream-closed": (errors.UsageError, "A stream was used after it was closed."),
+        errors.NotFoundError,
+        "Retention gave the version's rows up; for whoever registers as its consumer, a `UsageError`.",
+    "lease-lost": (
+        "A commit was silent for longer than its lease and was given up; doing it again helps.",
+    "invalid-status": (errors.UsageError, "A version's status cannot be moved to that one."),
     "too-many-entities": (
         errors.UsageError,
         "A lookup over HTTP asks for more entities than the server takes at once.",

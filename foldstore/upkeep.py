@@ -1,29 +1,31 @@
 """What a person does to keep a store in order: hold versions, deprecate them, retain, collect, account."""
 
-import getpass
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from foldstore.config import load_settings
 from foldstore.datastore.catalog import holders, statuses
 from foldstore.datastore.catalog.expiry import POLICY
-from foldstore.datastore.catalog.holders import ConsumerRecord, LeaseRecord
-from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.catalog.holders import LeaseRecord
+from foldstore.datastore.catalog.records import ConsumerRecord, DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.catalog.runs import list_consumers, remove_consumer
 from foldstore.datastore.catalog.usage import DatasetUsage, StoreUsage, measure_dataset, measure_store
 from foldstore.datastore.collection import GRACE, GcReport, collect
 from foldstore.datastore.commit_object import record_commits
+from foldstore.datastore.free_text import check_text
 from foldstore.datastore.retention import RetentionPolicy, parse_span
 from foldstore.datastore.storage import Storage, new_id
-from foldstore.errors import UsageError
-from foldstore.names import check_name, parse_address
-from foldstore.types import Progress, Status, format_time, parse_time
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.names import parse_address
+from foldstore.types import Progress, Status, format_time
 
-_LONGEST_TEXT = 10_000
+_LONGEST_TEXT = 2_000
+_PIN = "pin"
 
 
 class Lease:
@@ -61,7 +63,7 @@ class Lease:
         """
         until = self._storage.clock() + self._length
         text = holders.renew_lease(self._storage.catalog, self.record, until)
-        self.record = _with_end(self.record, text)
+        self.record = replace(self.record, lease_until=text)
 
     def release(self) -> None:
         """Let go of the version."""
@@ -73,6 +75,7 @@ class VersionUpkeep:
 
     _storage: Storage
     _record: VersionRecord
+    _author: str
 
     def lease(self, *, hours: float = 1, holder: str | None = None) -> Lease:
         """Keep the rows for a reader, whatever retention says; a context manager.
@@ -107,42 +110,14 @@ class VersionUpkeep:
         record = LeaseRecord(
             id=new_id(),
             version_id=self._record.id,
-            holder=_check_text("holder", holder or f"process {os.getpid()} on {socket.gethostname()}"),
+            holder=check_text(
+                holder or f"process {os.getpid()} on {socket.gethostname()}", "The holder", 200, line=True
+            ),
             lease_until=format_time(now + length),
             created_at=format_time(now),
         )
         holders.take_lease(self._storage.catalog, record)
         return Lease(self._storage, record, length)
-
-    def pin(self, name: str, reason: str = "", *, author: str | None = None) -> None:
-        """Keep the rows until the pin is taken out.
-
-        Raises
-        ------
-        AlreadyExistsError
-            When the version has a pin of that name.
-        NotFoundError
-            With code ``version-expired``, when the rows are gone.
-
-        Examples
-        --------
-        >>> import foldstore
-        >>> store = foldstore.connect(folder)
-        >>> version = store.create_dataset("n").append({"id": [1, 2]})
-        >>> version.pin("audit-2013", "asked for by the auditors")
-        >>> [(pin.name, pin.reason) for pin in version.pins()]
-        [('audit-2013', 'asked for by the auditors')]
-        >>> version.unpin("audit-2013")
-        """
-        pin = ConsumerRecord(
-            version_id=self._record.id,
-            kind=holders.PIN,
-            name=check_name(name, "pin"),
-            reason=_check_text("reason", reason),
-            author=_who(author),
-            created_at=format_time(self._storage.clock()),
-        )
-        holders.add_pin(self._storage.catalog, pin)
 
     def unpin(self, name: str) -> None:
         """Take a pin out.
@@ -151,12 +126,24 @@ class VersionUpkeep:
         ------
         NotFoundError
             When there is none of that name.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> version = store.create_dataset("n").append({"id": [1, 2]})
+        >>> _ = version.pin("audit-2013", "asked for by the auditors")
+        >>> [(pin.name, pin.reason) for pin in version.pins()]
+        [('audit-2013', 'asked for by the auditors')]
+        >>> version.unpin("audit-2013")
         """
-        holders.remove_pin(self._storage.catalog, self._record.id, name)
+        if not remove_consumer(self._storage.catalog, self._record.id, _PIN, str(name)):
+            names = [pin.name for pin in self.pins()]
+            raise NotFoundError(f"The version has no pin {name!r}.", hint=did_you_mean(name, names), name=str(name))
 
     def pins(self) -> list[ConsumerRecord]:
-        """List the pins by name."""
-        return holders.list_pins(self._storage.catalog, self._record.id)
+        """List the pins by name; `pin` adds one."""
+        return list_consumers(self._storage.catalog, versions=[self._record.id], kind=_PIN)
 
     def deprecate(self, reason: str, *, replacement: str | None = None, author: str | None = None) -> None:
         """Say that the version should not be used any more: `latest` is then the newest published one before it.
@@ -201,9 +188,9 @@ class VersionUpkeep:
     def _move(self, to: Status, reason: str, replacement: str | None, author: str | None) -> None:
         move = statuses.StatusMove(
             to=to,
-            reason=_check_text("reason", reason),
+            reason=check_text(reason, "The reason", _LONGEST_TEXT),
             replacement=replacement,
-            actor=_who(author),
+            actor=author or self._author,
             created_at=format_time(self._storage.clock()),
         )
         # The handle may be older than the last move.
@@ -217,6 +204,7 @@ class DatasetUpkeep:
 
     _storage: Storage
     _record: DatasetRecord
+    _author: str
 
     def set_retention(
         self,
@@ -260,7 +248,7 @@ class DatasetUpkeep:
         )
         now = format_time(self._storage.clock())
         Registry(self._storage.catalog, POLICY).put(
-            self._record.name, policy.to_dict(), author=_who(author), message=message, created_at=now
+            self._record.name, policy.to_dict(), author=author or self._author, message=message, created_at=now
         )
         return policy
 
@@ -318,32 +306,5 @@ class StoreUpkeep:
         return holders.list_leases(self._storage.catalog)
 
 
-def _who(author: str | None) -> str:
-    found = author or load_settings().author
-    try:
-        return _check_text("author", found or getpass.getuser())
-    except OSError:  # a container's user without a name
-        return "unknown"
-
-
 def _in_days(value: Any) -> float | None:
     return None if value is None else parse_span(value) / timedelta(days=1)
-
-
-def _with_end(record: LeaseRecord, text: str) -> LeaseRecord:
-    return LeaseRecord(
-        id=record.id,
-        version_id=record.version_id,
-        holder=record.holder,
-        lease_until=format_time(parse_time(text)),
-        created_at=record.created_at,
-    )
-
-
-def _check_text(name: str, value: object) -> str:
-    try:
-        if isinstance(value, str) and "\0" not in value and len(value.encode()) <= _LONGEST_TEXT:
-            return value
-    except UnicodeEncodeError:  # a lone surrogate
-        pass
-    raise UsageError(f"{name} is not a text of at most {_LONGEST_TEXT} bytes.", hint="Give a str.", name=name)

@@ -1,20 +1,17 @@
-"""Who holds a version, so that its rows stay: leases of readers, for a while, and pins, until they are taken out."""
+"""Who reads a version, so that its rows stay: leases, for a while. Pins and consumers are in `runs`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final
 
 import sqlalchemy as sa
 
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.expiry import find_reason
-from foldstore.errors import AlreadyExistsError, NotFoundError, did_you_mean
+from foldstore.errors import NotFoundError
 from foldstore.types import format_time
-
-PIN: Final = "pin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +22,6 @@ class LeaseRecord:
     version_id: str
     holder: str
     lease_until: str
-    created_at: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerRecord:
-    """Whoever depends on a version; a person's pin has the kind ``pin``."""
-
-    version_id: str
-    kind: str
-    name: str
-    reason: str
-    author: str
     created_at: str
 
 
@@ -125,48 +110,3 @@ def list_leases(catalog: Catalog) -> list[LeaseRecord]:
     query = sa.select(t.lease).order_by(t.lease.c.lease_until, t.lease.c.id)
     with catalog.read() as connection:
         return [LeaseRecord(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001
-
-
-def add_pin(catalog: Catalog, pin: ConsumerRecord) -> None:
-    """Keep a version until the pin is taken out.
-
-    Raises
-    ------
-    AlreadyExistsError
-        When the version has a pin of that name.
-    NotFoundError
-        When its rows are gone already.
-    """
-    try:
-        with holding(catalog, pin.version_id) as connection:
-            connection.execute(sa.insert(t.consumer).values(**asdict(pin)))
-    except sa.exc.IntegrityError as error:
-        raise AlreadyExistsError(
-            f"The version has a pin {pin.name!r} already.",
-            hint="Choose another name, or unpin it first.",
-            name=pin.name,
-        ) from error
-
-
-def remove_pin(catalog: Catalog, version_id: str, name: str) -> None:
-    """Take a pin out.
-
-    Raises
-    ------
-    NotFoundError
-        When there is none of that name.
-    """
-    this = (t.consumer.c.version_id == version_id, t.consumer.c.kind == PIN, t.consumer.c.name == name)
-    with catalog.write() as connection:
-        removed = connection.execute(sa.delete(t.consumer).where(*this)).rowcount
-    if not removed:
-        names = [pin.name for pin in list_pins(catalog, version_id)]
-        raise NotFoundError(f"The version has no pin {name!r}.", hint=did_you_mean(name, names), name=name)
-
-
-def list_pins(catalog: Catalog, version_id: str) -> list[ConsumerRecord]:
-    """List the pins of a version by name."""
-    query = sa.select(t.consumer).where(t.consumer.c.version_id == version_id, t.consumer.c.kind == PIN)
-    with catalog.read() as connection:
-        rows = connection.execute(query.order_by(t.consumer.c.name))
-        return [ConsumerRecord(**row._mapping) for row in rows]  # noqa: SLF001

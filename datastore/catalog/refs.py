@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog, move_ref
+from foldstore.datastore.catalog.holders import holding
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import RefRecord, VersionRecord
 from foldstore.errors import AlreadyExistsError, ConflictError
@@ -23,7 +24,7 @@ def create_ref(
     """
     ref = RefRecord(name=name, kind=kind, version_id=version.id, generation=0)
     try:
-        with catalog.write() as connection:
+        with holding(catalog, version.id) as connection:
             connection.execute(
                 sa.insert(t.ref).values(
                     dataset_id=version.dataset_id, name=name, kind=kind, version_id=version.id, generation=0
@@ -49,7 +50,7 @@ def move_alias(
     ConflictError
         When somebody moved it since it was read.
     """
-    with catalog.write() as connection:
+    with holding(catalog, version.id) as connection:
         move_ref(connection, version.dataset_id, ref, version.id)
         _log(connection, journal, version.dataset_id, ref, before=ref.version_id, to=version, author=author, now=now)
 

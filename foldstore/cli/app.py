@@ -26,6 +26,7 @@ from foldstore.cli import (
     story,
     streams,
     tiers,
+    upkeep,
 )
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
@@ -74,6 +75,7 @@ lineage.register(app)
 pools.register(app)
 erasure.register(app)
 tiers.register(app)
+upkeep.register(app)
 serving.register(app)
 story.register(app)
 

@@ -22,7 +22,9 @@ from foldstore.datastore.append import Append
 from foldstore.datastore.catalog import commits, expiry, garbage, holders
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.garbage import Moment
+from foldstore.datastore.catalog.records import ConsumerRecord
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.catalog.runs import add_consumers, remove_consumer
 from foldstore.datastore.collection import collect
 from foldstore.datastore.column_group import ColumnGroupWriter
 from foldstore.datastore.commit import CommitOptions, begin
@@ -483,6 +485,7 @@ class TestRaces:
 
 VICTIM = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from foldstore.datastore.collection import collect
 from foldstore.datastore.storage import open_storage
@@ -640,10 +643,8 @@ class Machine(RuleBasedStateMachine):
                     )
                 )
 
-        pin = holders.ConsumerRecord(
-            version_id=version.id, kind="pin", name=name, reason="", author="t", created_at="2026"
-        )
-        if not self._hold(version, tag if kind == "tag" else lambda: holders.add_pin(self.storage.catalog, pin)):
+        pin = ConsumerRecord(version_id=version.id, kind="pin", name=name, reason="", author="t", created_at="2026")
+        if not self._hold(version, tag if kind == "tag" else lambda: add_consumers(self.storage.catalog, [pin])):
             return multiple()
         self.kept[name] = version.id
         return name, kind
@@ -653,7 +654,7 @@ class Machine(RuleBasedStateMachine):
         name, kind = tag
         version_id = self.kept.pop(name)
         if kind == "pin":
-            holders.remove_pin(self.storage.catalog, version_id, name)
+            assert remove_consumer(self.storage.catalog, version_id, "pin", name)
             return
         with self.storage.catalog.write() as connection:
             connection.execute(sa.delete(t.ref).where(t.ref.c.name == name))
@@ -712,8 +713,9 @@ class Machine(RuleBasedStateMachine):
         if self.storage.catalog.find_version_by_id(version.id).expired_at is None:
             act()
             return True
-        with pytest.raises(NotFoundError, match="expired on"):
+        with pytest.raises(foldstore.FoldstoreError) as caught:
             act()
+        assert caught.value.code == "version-expired"
         return False
 
 
