@@ -8,7 +8,7 @@ document may mean is kept: too much is kept rather than too little.
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -70,29 +70,32 @@ def _addressed(connection: sa.Connection) -> Iterator[tuple[str, str]]:
     """Yield the addresses that documents and training sets are pinned to."""
     kinds = ["online", "feature_service"]
     query = sa.select(t.document.c.kind, t.document.c.name, t.document.c.body).where(t.document.c.kind.in_(kinds))
-    for row in connection.execute(_newest(query, "online")):
+    # A service stays what it is in every version; files for lookups are replaced by those of the newest.
+    for row in connection.execute(query.where(sa.or_(t.document.c.kind != "online", ~_has_newer()))):
         for address in _NUMBERED.findall(row.body):
             yield address, f"{row.kind} {row.name}"
-    # A split's document says in its message on which version it was last looked at; its body may be large.
+    # A split's document says in its message on which version it was made, or last looked at; its body may be large.
     splits = sa.select(t.document.c.name, t.document.c.message).where(t.document.c.kind == "split")
-    for row in connection.execute(_newest(splits, "split")):
-        yield row.message, f"split {row.name}"
+    made_or_newest = sa.or_(t.document.c.version == 1, ~_has_newer())
+    for name, address in connection.execute(splits.where(made_or_newest)):
+        yield address, f"split {name}"
     made = sa.select(t.version.c.properties).where(
         t.version.c.expired_at.is_(None), t.version.c.properties.like('%"training_set":%')
     )
-    for row in connection.execute(made):
-        described = json.loads(row.properties).get("training_set")
+    for (properties,) in connection.execute(made):
+        described = json.loads(properties).get("training_set")
         for address in _NUMBERED.findall(json.dumps(described)):
             yield address, "a training set"
 
 
-def _newest(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
-    """Leave out all but the newest documents of a kind."""
+def _has_newer() -> sa.ColumnElement[bool]:
+    """Say that a document has a newer version."""
     later = t.document.alias()
-    newer = sa.select(sa.literal(1)).where(
-        later.c.kind == t.document.c.kind, later.c.name == t.document.c.name, later.c.version > t.document.c.version
+    return sa.exists(
+        sa.select(sa.literal(1)).where(
+            later.c.kind == t.document.c.kind, later.c.name == t.document.c.name, later.c.version > t.document.c.version
+        )
     )
-    return query.where(sa.or_(t.document.c.kind != kind, ~sa.exists(newer)))
 
 
 def _resolve(connection: sa.Connection, addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
