@@ -134,8 +134,10 @@ def fitted_batches(
     judged = transaction.judged or fit.replaces
     plan, source = _plan(engine, transaction.dataset, draft, source, judged=judged, aside=aside, evolve=fit.evolve)
     check_order(fit.order_by, plan.written)
-    batches = _complete(engine, plan, source)
-    return plan, sort_batches(batches, plan.written, fit.order_by) if fit.order_by else batches
+    batches = transaction.heartbeat.through(_complete(engine, plan, source))
+    if fit.order_by:
+        batches = transaction.heartbeat.through(sort_batches(batches, plan.written, fit.order_by))
+    return plan, batches
 
 
 def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource) -> pa.Table:

@@ -25,6 +25,7 @@ from foldstore.datastore.conflict import lost_to
 from foldstore.datastore.draft import Draft, Head, Step
 from foldstore.datastore.fragment_writer import StagedFragment
 from foldstore.datastore.gate import Candidate, Decision, PublishGate
+from foldstore.datastore.heartbeat import Heartbeat
 from foldstore.datastore.key_policy import check_keys
 from foldstore.datastore.manifest import ColumnGroup, Fragment, encode_page, replace_in_pages
 from foldstore.datastore.reader import FragmentReader
@@ -155,6 +156,7 @@ class Transaction:
         base = self.head.version.id if self.head.version else None
         commits.begin(self.storage.catalog, self.id, self.dataset.id, base, self.storage.clock)
         self.folder: Path = self.storage.objects.stage(self.id)
+        self.heartbeat = Heartbeat.of_transaction(self.storage, self.id)
         self.storage.on_step("begun")
         return self
 
@@ -211,6 +213,7 @@ class Transaction:
 
     def publish_files(self, staged: Sequence[StagedFile], num_fragments: int = 0) -> int:
         """Register and name finished files; return the first of the fragment ids that were reserved for them."""
+        self.heartbeat.beat()
         self.storage.on_step("staged")
         records = [item.record for item in staged]
         new_bytes, first = commits.stage_objects(self.storage.catalog, self.id, self.dataset.id, records, num_fragments)
@@ -277,6 +280,7 @@ class Transaction:
             raise lost_to(self.storage, self.dataset, self.operation, before, self.head, why=error.message) from error
 
     def _judge(self) -> Decision:
+        self.heartbeat.beat()
         if self.operation in _NEUTRAL:
             return Decision(Status.PUBLISHED, self.basis)
         new = self._new_rows()

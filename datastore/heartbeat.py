@@ -1,11 +1,14 @@
 """The heartbeat of long work: its lease is renewed as it goes on, and not more often than is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from foldstore.datastore.catalog import commits
 from foldstore.datastore.storage import Storage
 from foldstore.types import Clock
+
+T = TypeVar("T")
 
 
 class Heartbeat:
@@ -31,6 +34,12 @@ class Heartbeat:
     def of_transaction(cls, storage: Storage, transaction_id: str) -> "Heartbeat":
         """Return the heartbeat of a commit under way."""
         return cls(storage.clock, commits.LEASE, lambda: commits.renew(storage.catalog, transaction_id, storage.clock))
+
+    def through(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, with a beat before each."""
+        for item in items:
+            self.beat()
+            yield item
 
     def beat(self) -> None:
         """Say that the work goes on.

@@ -240,6 +240,21 @@ class TestCollect:
         assert collect(storage, dry_run=False, grace="0").lost_transactions == 0
         assert _read(storage, transaction.commit()) == [1]
 
+    def test_a_long_append_keeps_its_lease_by_itself(self, storage):
+        import pyarrow as pa
+
+        dataset = _make_dataset(storage)
+
+        def batches():
+            for n in range(8):
+                storage.clock.move(minutes=40)
+                assert collect(storage, dry_run=False, grace="0").lost_transactions == 0
+                yield pa.record_batch({"id": [n]})
+
+        with begin(storage, dataset, CommitOptions(author="writer"), OpenGate()) as transaction:
+            transaction.add(Append(open_source(batches())))
+            assert _read(storage, transaction.commit()) == list(range(8))
+
     def test_the_staging_folder_of_a_dead_writer_goes_and_unknown_files_stay(self, storage, folder):
         dataset = _make_dataset(storage)
         transaction = _transaction(storage, dataset, [1])  # and then its process dies
@@ -742,4 +757,4 @@ def test_nothing_that_is_needed_goes_and_nothing_else_stays(tmp_path, monkeypatc
     opened.close()
     monkeypatch.setattr(Machine, "template", str(template))
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # thousands of steps, and no power is lost in this test
-    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=15, stateful_step_count=50, deadline=None))
