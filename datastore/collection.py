@@ -305,7 +305,7 @@ def _forecast(storage: Storage, moment: Moment) -> GcReport:
             if plan.going or plan.waiting:
                 done = expiry.Expiry(partings=plan.going, freed=expiry.forecast(connection, ids))
                 found.append(_describe(dataset, [done], plan))
-        together = expiry.forecast(connection, going)
+        together = expiry.forecast(connection, going, held=False)
         unneeded = garbage.list_unneeded(connection)
         lost = garbage.list_lost(connection, moment)
         finished = garbage.list_finished(connection, moment)

@@ -15,7 +15,16 @@ import sqlalchemy as sa
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.decoding import to_version
-from foldstore.datastore.catalog.garbage import STREAM, Moment, find_lapsed, is_confirmed, list_lost, read_notes, runs
+from foldstore.datastore.catalog.garbage import (
+    STREAM,
+    Moment,
+    find_held,
+    find_lapsed,
+    is_confirmed,
+    list_lost,
+    read_notes,
+    runs,
+)
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.roots import find_roots
@@ -176,11 +185,20 @@ def find_reason(catalog: Catalog, version_id: str) -> str | None:
     return None
 
 
-def forecast(connection: sa.Connection, version_ids: Sequence[str]) -> Freed:
-    """Say what would go with some versions; nothing is locked or changed."""
+def forecast(connection: sa.Connection, version_ids: Sequence[str], *, held: bool = True) -> Freed:
+    """Say what would go with some versions; nothing is locked or changed.
+
+    Parameters
+    ----------
+    held : bool
+        Whether objects count that commits under way hold.
+    """
     pages = _only_of(connection, t.version_page.c.version_id, t.version_page.c.page_hash, version_ids)
     deletions = _only_of(connection, t.page_deletion.c.page_hash, t.page_deletion.c.deletion_hash, pages)
     objects = _only_of(connection, t.page_object.c.page_hash, t.page_object.c.object_id, pages)
+    if not held:
+        kept = find_held(connection, objects)
+        objects = [each for each in objects if each not in kept]
     return Freed(
         pages=len(pages),
         deletions=len(deletions),

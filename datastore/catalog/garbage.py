@@ -144,6 +144,18 @@ def list_unneeded(connection: sa.Connection) -> list[Unneeded]:
     return [Unneeded(row.id, row.num_bytes, row.condemned_at) for row in connection.execute(query)]
 
 
+def find_held(connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
+    """Return those of some objects that transactions under way hold."""
+    found: set[str] = set()
+    for run in runs(object_ids):
+        query = sa.select(t.transaction_object.c.object_id).where(
+            t.transaction_object.c.object_id.in_(run),
+            t.transaction_object.c.transaction_id.in_(_open_transactions()),
+        )
+        found.update(row.object_id for row in connection.execute(query))
+    return found
+
+
 def absolve(connection: sa.Connection) -> int:
     """Take back that objects are condemned which something needs again."""
     needed = sa.update(t.stored_object).where(t.stored_object.c.condemned_at.is_not(None), ~_is_unneeded())
