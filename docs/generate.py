@@ -139,8 +139,8 @@ PRECISE_CODES = {
     "run-in-run": (errors.UsageError, "A run is begun inside another of the same store: runs are not nested."),
     "run-over": (errors.UsageError, "A run's handle was used outside its block."),
     "version-expired": (
-        errors.UsageError,
-        "Retention gave the rows of a version up that a merge, or somebody who depends on it, needs.",
+        errors.NotFoundError,
+        "Retention gave the version's rows up; for whoever needs them for a merge or registers, a `UsageError`.",
     ),
     "stream-busy": (errors.ConflictError, "Another writer has the stream open."),
     "stream-full": (errors.StoreError, "More rows wait to become versions than a stream allows; none was taken."),
@@ -152,10 +152,10 @@ PRECISE_CODES = {
     "stream-broken": (errors.StoreError, "A stream's log must be opened again before it takes more rows."),
     "stream-damaged": (errors.CorruptObjectError, "Rows that a stream acknowledged are damaged or missing."),
     "stream-closed": (errors.UsageError, "A stream was used after it was closed."),
-        errors.NotFoundError,
-        "Retention gave the version's rows up; for whoever registers as its consumer, a `UsageError`.",
     "lease-lost": (
+        errors.StoreError,
         "A commit was silent for longer than its lease and was given up; doing it again helps.",
+    ),
     "invalid-status": (errors.UsageError, "A version's status cannot be moved to that one."),
     "too-many-entities": (
         errors.UsageError,
