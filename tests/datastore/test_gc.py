@@ -43,7 +43,7 @@ from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import new_id, open_storage
-from foldstore.datastore.verify import verify_storage
+from foldstore.datastore.verify.run import verify_storage
 from foldstore.errors import NotFoundError, StoreError
 
 POSTGRES = os.environ.get("FOLDSTORE_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
