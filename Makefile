@@ -5,10 +5,10 @@ READY := .venv/.ready
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench docs clean
+.PHONY: help setup demo test check format bench bench-peers docs clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment
 
@@ -40,8 +40,17 @@ format: $(READY) ## put the code in order
 bench: $(READY) ## figures, as ratios measured in one run
 	$(BIN)/python -m benchmarks
 
+bench-peers: .venv-peers/.ready ## the figures of storage beside other formats, in an environment of their own
+	.venv-peers/bin/python -m benchmarks read write
+
+.venv-peers/.ready: pyproject.toml constraints.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --group peers --editable .
+	touch $@
+
 docs: $(READY) ## write the generated pages anew (CLI reference, README output)
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)

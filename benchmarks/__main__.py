@@ -1,11 +1,18 @@
 """Print every figure, or those of the files named: `python -m benchmarks read query`."""
 
+import json
 import sys
+import time
+from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 
 from benchmarks.measure import machine
 
-FILES = ("start", "read", "write", "compare", "query", "judgement", "learning", "serve", "cold", "demo")
+FILES = (
+    "start", "read", "write", "history", "compare", "ingest", "query", "judgement", "learning", "serve", "cold", "demo",
+)  # fmt: skip
+RESULTS = Path(__file__).parent / "results"
 
 
 def main(names):
@@ -13,10 +20,15 @@ def main(names):
     if unknown:
         sys.exit(f"There is no benchmark {min(unknown)!r}; there are {', '.join(FILES)}.")
     print(machine(), flush=True)
-    for name in names or FILES:
-        print(f"\n{name}", flush=True)
-        for row in import_module(f"benchmarks.{name}").rows():
-            print(f"  {row}", flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / time.strftime("%Y%m%dT%H%M%SZ.jsonl", time.gmtime())).open("w") as kept:
+        kept.write(json.dumps({"machine": machine()}) + "\n")
+        for name in names or FILES:
+            print(f"\n{name}", flush=True)
+            for row in import_module(f"benchmarks.{name}").rows():
+                print(f"  {row}", flush=True)
+                kept.write(json.dumps({"file": name, **asdict(row), "ratio": row.ratio}) + "\n")
+                kept.flush()
 
 
 if __name__ == "__main__":

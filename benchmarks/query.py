@@ -6,15 +6,15 @@ from pathlib import Path
 import duckdb
 
 import foldstore
+from benchmarks.events import events
 from benchmarks.measure import Row, interleave
-from benchmarks.read import _events
 
 QUERY = "SELECT t0, avg(f0) AS mean, count(*) AS n FROM {name} WHERE n1 > 1000 GROUP BY t0 ORDER BY t0"
 
 
 def rows():
     with tempfile.TemporaryDirectory() as folder, foldstore.connect(Path(folder) / "store") as store:
-        table = _events(2_000_000, 0)
+        table = events(2_000_000, 0)
         store.create_dataset("events").append(table)
         store.create_dataset("small").append(table.slice(0, 1000))
         with duckdb.connect() as connection:
