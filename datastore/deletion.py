@@ -36,7 +36,7 @@ def encode_deletion(gone: Mask) -> DeletionRecord:
     """
     bits = np.packbits(gone, bitorder="little").tobytes()
     return DeletionRecord(
-        hash=content_hash(bits), encoded=zlib.compress(bits, 6), num_deleted=int(np.count_nonzero(gone))
+        hash=content_hash(bits), encoded=zlib.compress(bits, 1), num_deleted=int(np.count_nonzero(gone))
     )
 
 

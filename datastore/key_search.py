@@ -1,11 +1,12 @@
 """Finding rows by key: which rows of a version have one of some keys.
 
-Rows are compared by a 64-bit hash first and by value where hashes meet. Fragments whose bounds say that no wanted
-key can lie in them are not read.
+A key of one whole number is looked for as it is; others are compared by a 64-bit hash first and by value where hashes
+meet. Fragments whose bounds say that no wanted key can lie in them are not read.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.number_search import NumberSearch, whole_numbers
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.hashing import Hashes, hash_rows
 from foldstore.errors import DuplicateKeyError, UsageError, column_not_found
@@ -40,6 +42,33 @@ class Found:
     wanted: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """The hashes of wanted keys in ascending order, and which key has each; `twins` when two share one."""
+
+    hashes: Hashes
+    order: NDArray[np.int64]
+    filter: NDArray[np.bool_]
+    twins: bool
+
+    @classmethod
+    def of(cls, keys: pa.Table) -> "_Hashed":
+        hashes = hash_rows(keys.columns)
+        order = np.argsort(hashes, kind="stable")
+        ascending = hashes[order]
+        likely = np.zeros(1 << _FILTER_BITS, np.bool_)
+        likely[ascending >> np.uint64(64 - _FILTER_BITS)] = True
+        return cls(ascending, order, likely, bool((ascending[1:] == ascending[:-1]).any()))
+
+    def match(self, hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows that share a hash with a wanted key, and which."""
+        rows = np.flatnonzero(self.filter[hashes >> np.uint64(64 - _FILTER_BITS)])
+        places = np.searchsorted(self.hashes, hashes[rows])
+        places[places == len(self.hashes)] = 0
+        met = self.hashes[places] == hashes[rows]
+        return rows[met], self.order[places[met]]
+
+
 class KeySet:
     """Keys to look for.
 
@@ -54,12 +83,12 @@ class KeySet:
     def __init__(self, key: Sequence[str], rows: pa.Table) -> None:
         self.key = tuple(key)
         self.rows = pa.table([_comparable(rows.column(name)) for name in key], names=list(key))
-        hashes = hash_rows(self.rows.columns) if self.rows.num_rows else np.empty(0, np.uint64)
-        self._order = np.argsort(hashes, kind="stable")
-        self._hashes: Hashes = hashes[self._order]
-        self._filter = np.zeros(1 << _FILTER_BITS, np.bool_)
-        self._filter[self._hashes >> np.uint64(64 - _FILTER_BITS)] = True
-        self._twins = bool((self._hashes[1:] == self._hashes[:-1]).any())
+        numbers = whole_numbers(self.rows.column(0)) if len(self.key) == 1 else None
+        self._numbers = None if numbers is None else NumberSearch.of(numbers)
+
+    @cached_property
+    def _hashed(self) -> "_Hashed":
+        return _Hashed.of(self.rows)
 
     @property
     def num_rows(self) -> int:
@@ -71,11 +100,14 @@ class KeySet:
         if not self.num_rows:
             return
         ranges = {reader.field_id(name): self._range(name) for name in self.key}
-        for fragment in reader.fragments:
-            if all(_may_hold(fragment, field_id, ends) for field_id, ends in ranges.items()):
-                found = self._search(reader, fragment)
-                if len(found.positions):
-                    yield found
+        likely = [f for f in reader.fragments if all(_may_hold(f, i, ends) for i, ends in ranges.items())]
+        # Deleted rows are searched too: to look up whether the few that are found are there is less than to leave
+        # the many that are not out of a copy.
+        files = reader.with_deleted(likely).opened()
+        for fragment, whole in zip(likely, files.fragments, strict=True):
+            found = self._search(reader, files.restricted([whole]), fragment)
+            if len(found.positions):
+                yield found
 
     def refuse_ambiguous(self, name: str) -> None:
         """Refuse keys that occur twice among the wanted ones, or that say nothing about which row is meant.
@@ -118,28 +150,27 @@ class KeySet:
         ends = pc.min_max(values)
         return ends["min"].as_py(), ends["max"].as_py()
 
-    def _search(self, reader: FragmentReader, fragment: Fragment) -> Found:
-        live = np.flatnonzero(reader.live(fragment)) if fragment.deleted else None
-        positions, wanted, start = [], [], 0
-        for batch in reader.restricted([fragment]).batches(self.key):
+    def _search(self, reader: FragmentReader, files: FragmentReader, fragment: Fragment) -> Found:
+        positions, wanted, start = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+        for batch in files.batches(self.key):
             rows, keys = self._match([_comparable(column) for column in batch.columns])
             positions.append(rows + start)
             wanted.append(keys)
             start += batch.num_rows
-        here = np.concatenate([np.empty(0, np.int64), *positions])
-        return Found(fragment, here if live is None else live[here], np.concatenate([np.empty(0, np.int64), *wanted]))
+        here, which = np.concatenate(positions), np.concatenate(wanted)
+        if fragment.deleted and len(here):
+            live = reader.live(fragment)[here]
+            here, which = here[live], which[live]
+        return Found(fragment, here, which)
 
     def _match(self, columns: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows of a batch that have a wanted key, and which."""
-        hashes = hash_rows(columns)
-        rows = np.flatnonzero(self._filter[hashes >> np.uint64(64 - _FILTER_BITS)])
-        places = np.searchsorted(self._hashes, hashes[rows])
-        places[places == len(self._hashes)] = 0
-        met = self._hashes[places] == hashes[rows]
-        rows, places = rows[met], places[met]
-        if self._twins:
+        values = whole_numbers(columns[0]) if self._numbers is not None else None
+        if self._numbers is not None and values is not None:
+            return self._numbers.match(values)
+        rows, wanted = self._hashed.match(hash_rows(columns))
+        if self._hashed.twins:
             return self._match_by_value(columns, rows)
-        wanted = self._order[places]
         same = np.ones(len(rows), np.bool_)
         for column, mine in zip(columns, self.rows.columns, strict=True):
             same &= _equal(column.take(pa.array(rows)), mine.take(pa.array(wanted)).combine_chunks())

@@ -131,9 +131,15 @@ class FragmentReader:
                 yield self._one_batch(fragment, schema, opened, index, batch.num_rows).take(rows)
             start, place = start + batch.num_rows, end
 
-    def with_deleted(self) -> "FragmentReader":
-        """Return a reader of all rows of the files, those that were deleted too."""
-        return self.restricted([replace(fragment, deleted=None) for fragment in self.fragments])
+    def with_deleted(self, fragments: Sequence[Fragment] | None = None) -> "FragmentReader":
+        """Return a reader of all rows of the files (of some fragments), those that were deleted too."""
+        kept = self.fragments if fragments is None else fragments
+        return self.restricted([replace(fragment, deleted=None) for fragment in kept])
+
+    def opened(self) -> "FragmentReader":
+        """Map every file now, after one question to the catalog; readers of parts that are made then ask no more."""
+        self._open_all()
+        return self
 
     def live(self, fragment: Fragment) -> NDArray[np.bool_]:
         """Return which rows of a fragment's files are there to read."""
@@ -180,7 +186,13 @@ class FragmentReader:
 
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
-        return FragmentReader(self._storage, fragments, self.stored_schema, self.where)
+        part = FragmentReader(self._storage, fragments, self.stored_schema, self.where)
+        known = self._opened if self.fragments else {}
+        needed = {group.object_id for fragment in fragments for group in fragment.groups} if known else set()
+        if needed and needed <= known.keys():
+            part._opened = {object_id: known[object_id] for object_id in needed}
+            part._retired = self._retired
+        return part
 
     def without_columns(self, hidden: Collection[str]) -> "FragmentReader":
         """Return a reader that does not have some columns, for a guard that hides them."""

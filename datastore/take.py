@@ -110,12 +110,13 @@ def _gather(
 ) -> pa.Table:
     """Copy rows out of the record batches that hold them, and put them in the order asked for."""
     schema = reader.project(columns)
+    files = reader.with_deleted([fragment for fragment, _, _ in places]).opened()
     parts: list[pa.RecordBatch] = []
     order = []
     for fragment, asked, positions in places:
         # Ascending: each batch is touched once.
         by_place = np.argsort(positions, kind="stable")
-        parts += reader.restricted([_whole(fragment)]).batches_at(positions[by_place], columns)
+        parts += files.restricted([_whole(fragment)]).batches_at(positions[by_place], columns)
         order.append(asked[by_place])
     gathered = pa.Table.from_batches(parts, schema)
     back = np.argsort(np.concatenate([np.empty(0, np.int64), *order]), kind="stable")
