@@ -5,7 +5,6 @@ by whoever opened it. Text reaches DuckDB only after its syntax tree has been ju
 """
 
 import functools
-import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foldstore.datastore.comparison import filter_compared, keep_held, read_comparisons
 from foldstore.datastore.engine_errors import (
     cut,
     does_not_parse,
@@ -36,9 +36,11 @@ from foldstore.datastore.expression import (
     check_text,
     classify_functions,
     columns_used,
+    read_tree,
     single_item,
 )
 from foldstore.datastore.feed import Feed, narrow, recut
+from foldstore.datastore.parsed import ParsedExpressions
 from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
 from foldstore.errors import (
     FoldstoreError,
@@ -96,6 +98,7 @@ class Engine:
         self, *, memory_limit: str | None = None, threads: int | None = None, temp_directory: Path | None = None
     ) -> None:
         self._lock = threading.Lock()
+        self._parsed = ParsedExpressions()
         self._database: duckdb.DuckDBPyConnection | None = _open(memory_limit, threads, temp_directory)
 
     def close(self) -> None:
@@ -103,7 +106,7 @@ class Engine:
         with self._lock:
             if self._database is not None:
                 self._database.close()
-                self._database = None
+                self._database, self._parsed = None, ParsedExpressions()
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +151,9 @@ class Engine:
             When it names a column that is not there.
         """
         check_text(text, where=where)
+        return self._parsed.find(text, schema) or self._parsed.keep(schema, self._parse(text, schema, where))
+
+    def _parse(self, text: str, schema: pa.Schema, where: str) -> Expression:
         with self._borrowed() as connection:
             tree = _expression_tree(connection, text, where)
             columns = columns_used(tree, schema, _function_kinds(), where=where)
@@ -163,7 +169,7 @@ class Engine:
                 )
             except _ENGINE_ERRORS as error:
                 raise expression_failed(error, text, where) from error
-        return Expression(text, sql, columns, result)
+        return Expression(text, sql, columns, result, *read_comparisons(tree, schema))
 
     def parse_predicate(self, text: str, schema: pa.Schema, *, where: str = "the predicate") -> Expression:
         """Check an expression that must be true, false or null for each row; see `parse_expression`."""
@@ -225,6 +231,9 @@ class Engine:
         keep: Sequence[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Keep the rows for which the predicate holds; a batch that keeps all of them passes uncopied."""
+        if predicate.is_simple:
+            yield from filter_compared(predicate.comparisons, batches, keep)
+            return
         waiting: deque[pa.RecordBatch] = deque()
 
         def remember() -> Iterator[pa.RecordBatch]:
@@ -233,12 +242,7 @@ class Engine:
                 yield batch
 
         for held in self.mask(predicate, schema, remember()):
-            batch = waiting.popleft()
-            kept = held.true_count
-            if kept == batch.num_rows:
-                yield batch
-            elif kept:
-                yield batch.filter(held)
+            yield from keep_held(waiting.popleft(), held)
 
     def filter_table(self, table: pa.Table, predicate: Expression) -> pa.Table:
         """Keep the rows of a table for which the predicate holds, batch by batch, in order."""
@@ -520,15 +524,7 @@ def _relation(
 
 def _trees(connection: duckdb.DuckDBPyConnection, *texts: str) -> list[Mapping[str, Any]]:
     (row,) = connection.execute(f"SELECT {', '.join(['json_serialize_sql(?)'] * len(texts))}", list(texts)).fetchall()
-    return [_read_tree(written) for written in row]
-
-
-def _read_tree(written: str) -> Mapping[str, Any]:
-    try:
-        tree: Mapping[str, Any] = json.loads(written)
-    except RecursionError:
-        return {"error": True, "error_message": "it is nested too deeply"}
-    return tree if tree.get("error") or "statements" in tree else {"statements": []}
+    return [read_tree(written) for written in row]
 
 
 def _expression_tree(connection: duckdb.DuckDBPyConnection, text: str, where: str) -> Mapping[str, Any]:

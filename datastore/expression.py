@@ -5,6 +5,7 @@ chance, no settings, no files; and what it makes of a row has a bound (`foldstor
 This module judges trees only; `foldstore.datastore.engine` parses and runs.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from foldstore.datastore.comparison import Comparison
 from foldstore.datastore.growth import check_growth, growth
 from foldstore.errors import ColumnNotFoundError, InvalidExpressionError, column_not_found, did_you_mean
 
@@ -43,12 +45,18 @@ class Expression:
     type : pyarrow.DataType
         What it gives, as DuckDB hands it over: a HUGEINT comes as decimal128(38, 0), an INTERVAL as
         month_day_nano_interval.
+    comparisons : tuple of Comparison
+        Comparisons of a column with a constant that must all be true for the expression to be.
+    is_simple : bool
+        Whether these are the whole of it.
     """
 
     text: str
     sql: str
     columns: tuple[str, ...]
     type: pa.DataType
+    comparisons: tuple[Comparison, ...] = ()
+    is_simple: bool = False
 
 
 def _words(text: str) -> frozenset[str]:
@@ -147,6 +155,15 @@ def check_text(text: object, *, where: str) -> str:
 
 def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_tree(written: str) -> Mapping[str, Any]:
+    """Read a syntax tree that DuckDB wrote as JSON."""
+    try:
+        tree: Mapping[str, Any] = json.loads(written)
+    except RecursionError:
+        return {"error": True, "error_message": "it is nested too deeply"}
+    return tree if tree.get("error") or "statements" in tree else {"statements": []}
 
 
 def single_item(tree: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -6,15 +6,17 @@ judging; every read path of the layers above goes through it.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.arrow_schema import field_ids, narrower_types, plain_schema
 from foldstore.datastore.catalog.records import ObjectRecord
+from foldstore.datastore.comparison import Comparison
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.manifest import ROW_ID_FIELD, Bounds, ColumnGroup, Fragment
 from foldstore.datastore.objects import OpenObject
@@ -102,15 +104,21 @@ class FragmentReader:
         """
         return pa.Table.from_batches(self.batches(columns), self.project(columns))
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the mapped record batches one by one; each is verified when it is reached."""
+    def batches(
+        self, columns: Sequence[str] | None = None, comparisons: Sequence[Comparison] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the mapped record batches one by one; each is verified when it is reached.
+
+        Those in which, by the zones of their files, no row meets all of some comparisons are left out.
+        """
         schema = self.project(columns)
         fragments = self.fragments
         opened = self._open_all()
         self._storage.deletions.load(fragments)
         for fragment in fragments:
-            batches = self._fragment_batches(fragment, schema, opened)
-            yield from batches if fragment.deleted is None else self._live_batches(fragment, batches)
+            likely = self._likely(fragment, comparisons) if comparisons else None
+            batches = self._fragment_batches(fragment, schema, opened, likely)
+            yield from self._live_batches(fragment, batches)
 
     def batches_at(
         self, positions: NDArray[np.int64], columns: Sequence[str] | None = None
@@ -176,13 +184,29 @@ class FragmentReader:
         parts = [_verified((opened, place[1]), index, field).to_numpy() for index in range(len(opened.batches))]
         return np.concatenate([np.empty(0, np.uint64), *parts])
 
-    def _live_batches(self, fragment: Fragment, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        live = self.live(fragment)
-        start = 0
-        for batch in batches:
-            here = live[start : start + batch.num_rows]
-            start += batch.num_rows
-            yield from _keep(batch, here)
+    def _live_batches(
+        self, fragment: Fragment, batches: Iterator[tuple[int, pa.RecordBatch]]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what is left of batches, each of which comes with the position of its first row."""
+        live = self.live(fragment) if fragment.deleted is not None else None
+        for start, batch in batches:
+            if live is None:
+                yield batch
+            else:
+                yield from _keep(batch, live[start : start + batch.num_rows])
+
+    def _likely(self, fragment: Fragment, comparisons: Sequence[Comparison]) -> list[bool] | None:
+        """Return which record batches of a fragment may hold a row that meets all comparisons; None for each."""
+        places = {field_id: (group, n) for group in fragment.groups for n, field_id in enumerate(group.fields)}
+        masks = []
+        for comparison in comparisons:
+            group, position = places.get(self._ids[comparison.column], (None, 0))
+            opened = self.open_group(group.object_id) if group is not None else None
+            # To read the zones of a file of one batch takes longer than to look at its rows.
+            if opened is not None and len(opened.batches) > 1:
+                zones = opened.zones.column(str(position)).combine_chunks()
+                masks.append(comparison.may_hold(zones.field("min"), zones.field("max"), zones.field("nan")))
+        return reduce(pc.and_, masks).to_pylist() if masks else None
 
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
@@ -287,11 +311,18 @@ class FragmentReader:
             return self._storage.objects.open(now)
 
     def _fragment_batches(
-        self, fragment: Fragment, schema: pa.Schema, opened: Mapping[str, OpenObject]
-    ) -> Iterator[pa.RecordBatch]:
+        self,
+        fragment: Fragment,
+        schema: pa.Schema,
+        opened: Mapping[str, OpenObject],
+        likely: Sequence[bool] | None = None,
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
         lead = opened[fragment.groups[0].object_id]
+        start = 0
         for index, batch in enumerate(lead.batches):
-            yield self._one_batch(fragment, schema, opened, index, batch.num_rows)
+            if likely is None or likely[index]:
+                yield start, self._one_batch(fragment, schema, opened, index, batch.num_rows)
+            start += batch.num_rows
 
     def _one_batch(
         self,

@@ -16,6 +16,7 @@ from foldstore.errors import FoldstoreError, UsageError
 from foldstore.names import check_name
 from foldstore.views.display import MAX_ROWS, html_table, shorten
 from foldstore.views.explain import Explanation, explain_steps
+from foldstore.views.pruning import read_batches
 from foldstore.views.source import Source, ViewStore
 from foldstore.views.specification import hash_spec, read_steps, write_spec
 from foldstore.views.steps import (
@@ -268,8 +269,10 @@ class View:
         """Run steps over the source, reading only what they and the caller need."""
         used, columns = prune(steps, wanted, self._source.arrow_schema)
         schema = pa.schema([self._source.arrow_schema.field(name) for name in columns])
-        batches = self._source.to_batches(columns)
-        if searched is not None:
+        if searched is None:
+            batches = read_batches(self._source, columns, used)
+        else:
+            batches = self._source.to_batches(columns)
             batches = run_steps(self._engine, [make_limit(searched, schema)], schema, batches)
         return run_steps(self._engine, used, schema, batches)
 
