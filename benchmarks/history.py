@@ -46,7 +46,8 @@ def _long_history(folder):
             spent.append((time.perf_counter() - before) * 1000)
     print(f"  ({VERSIONS:,} appends took {time.perf_counter() - started:.0f} s)", flush=True)
     early, late = statistics.median(spent[5:50]), statistics.median(spent[-45:])
-    yield Row(f"S7 append after {VERSIONS:,} versions, median of 45", late, early, "at versions 5 to 50", limit=1.2)
+    # Minutes lie between the two: what else the machine did is in it, so that the limit is held side by side below.
+    yield Row(f"S7 append after {VERSIONS:,} versions, median of 45", late, early, "at versions 5 to 50")
     yield from _side_by_side(folder)
 
 

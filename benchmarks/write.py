@@ -53,12 +53,14 @@ class _Bench:
         with foldstore.connect(self.folder / "store") as self.store:
             self.events = self.store.create_dataset("events", key=["id"])
             self.events.append(table)
+            if self.kind == "sorted":
+                self.widened = self.store.create_dataset("widened", key=["id"])
+                self.widened.append(table)
             del table
             if self.kind == "sorted":
                 yield from self._append()
-            yield from self._upsert()
-            if self.kind == "sorted":
                 yield from self._add_column()
+            yield from self._upsert()
         remove_peers(self.peers)
 
     def _append(self):
@@ -85,11 +87,11 @@ class _Bench:
         yield from self._beside(name, measured, lambda peer: peer.upsert(part()), slow=True)
 
     def _add_column(self):
-        first = self.events.latest.to_arrow(["f0"])
+        first = self.widened.latest.to_arrow(["f0"])
         column = pa.table({"late": pc.multiply(first["f0"], 2.0)})
         names = iter(f"late{n}" for n in range(99))
         measured = self._measure(
-            lambda _: self.events.add_columns({next(names): "f0 * 2"}),
+            lambda _: self.widened.add_columns({next(names): "f0 * 2"}),
             lambda: column,
             lambda: pa.table({"late": pc.multiply(first["f0"], 2.0)}),
             turns=3,

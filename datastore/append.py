@@ -118,7 +118,7 @@ def write_rows(transaction: Transaction, draft: Draft, source: BatchSource, fit:
     storage, progress = transaction.storage, transaction.options.progress
     plan, batches = fitted_batches(transaction, draft, source, fit)
     counted = (lambda done, _all: progress(done, source.num_rows)) if progress else None
-    staged = write_fragments(storage.objects.files, transaction.new_folder(), plan.written, batches, counted)
+    staged = write_fragments(storage.objects.files, transaction.new_path, plan.written, batches, counted)
     fragments = transaction.publish_fragments(staged, plan.written)
     # Whatever replaces all rows has the columns that it brings; a gate is shown those that are missing.
     schema = plan.written if fit.replaces and not transaction.judged else plan.schema

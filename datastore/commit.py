@@ -204,13 +204,6 @@ class Transaction:
         self._files += 1
         return self.folder / f"{self._files}.arrow"
 
-    def new_folder(self) -> Path:
-        """Return a new folder inside the staging folder."""
-        self._files += 1
-        folder = self.folder / str(self._files)
-        self.storage.objects.files.make_folder(folder)
-        return folder
-
     def publish_files(self, staged: Sequence[StagedFile], num_fragments: int = 0) -> int:
         """Register and name finished files; return the first of the fragment ids that were reserved for them."""
         self.heartbeat.beat()
@@ -256,7 +249,7 @@ class Transaction:
                 continue
             self._committed = True
             self.storage.on_step("flipped")
-            write_commit_object(self.storage, version)
+            write_commit_object(self.storage, version, self.folder)
             self.storage.on_step("recorded")
             return version
         raise ConflictError(

@@ -39,11 +39,14 @@ def record_commits(storage: Storage) -> None:
         mark_recorded(storage.catalog, [version.id for version in pending])
 
 
-def write_commit_object(storage: Storage, version: VersionRecord) -> Path:
-    """Write the commit object of a version, durably; one that is there already is left alone."""
+def write_commit_object(storage: Storage, version: VersionRecord, folder: Path | None = None) -> Path:
+    """Write the commit object of a version, durably; one that is there already is left alone.
+
+    It is staged in a folder of its own, or in one that the caller will remove.
+    """
     target = commit_object_path(storage, version)
     if not target.is_file():
-        _write(storage, version, target, over=False)
+        _write(storage, version, target, folder=folder)
     return target
 
 
@@ -52,11 +55,13 @@ def rewrite_commit_object(storage: Storage, version: VersionRecord) -> None:
     _write(storage, version, commit_object_path(storage, version), over=True)
 
 
-def _write(storage: Storage, version: VersionRecord, target: Path, *, over: bool) -> None:
+def _write(
+    storage: Storage, version: VersionRecord, target: Path, *, over: bool = False, folder: Path | None = None
+) -> None:
     text = canonical_json(_describe(storage, version)) + "\n"
     files = storage.objects.files
     files.make_folder(target.parent)
-    staging = storage.objects.stage(new_id())
+    staging = folder or storage.objects.stage(new_id())
     try:
         file = files.create(staging / target.name)
         file.write(text.encode())
@@ -70,7 +75,8 @@ def _write(storage: Storage, version: VersionRecord, target: Path, *, over: bool
             version=version.id,
         ) from error
     finally:
-        files.remove_tree(staging)
+        if folder is None:
+            files.remove_tree(staging)
 
 
 def commit_object_path(storage: Storage, version: VersionRecord) -> Path:

@@ -144,7 +144,7 @@ def _rewrite(draft: Draft, transaction: Transaction, run: Sequence[Fragment]) ->
     written = pa.schema([field for field in schema if field.name in stored])
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=written) for batch in reader.batches(stored))
     files = transaction.storage.objects.files
-    staged = write_fragments(files, transaction.new_folder(), written, batches, transaction.options.progress)
+    staged = write_fragments(files, transaction.new_path, written, batches, transaction.options.progress)
     ids = reader.row_ids()
     start, carried = 0, []
     for item in staged:

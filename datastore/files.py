@@ -20,8 +20,11 @@ from foldstore.errors import refuse_writing
 class Files(Protocol):
     """What the store asks of a file system."""
 
-    def make_folder(self, folder: Path) -> None:
-        """Make a folder and its parents, durably."""
+    def make_folder(self, *folders: Path) -> None:
+        """Make folders and their parents, durably."""
+
+    def make_staging(self, folder: Path) -> None:
+        """Make a folder and its parents for files that nobody looks for after a crash: its name need not last."""
 
     def create(self, path: Path) -> "HashingFile":
         """Create a new file for writing."""
@@ -124,15 +127,22 @@ def hash_file(path: Path) -> str:
 class LocalFiles:
     """The local file system, with every fsync that the promise needs."""
 
-    def make_folder(self, folder: Path) -> None:
-        """Make a folder and its parents, durably."""
+    def make_folder(self, *folders: Path) -> None:
+        """Make folders and their parents, durably."""
         missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
+        for each in folders:
+            folder = each
+            while not folder.is_dir() and folder not in missing:
+                missing.append(folder)
+                folder = folder.parent
+        missing.sort(key=lambda folder: len(folder.parts), reverse=True)
         for new in reversed(missing):
             new.mkdir(exist_ok=True)
-            self.sync_folders([new.parent])
+        self.sync_folders([new.parent for new in missing])
+
+    def make_staging(self, folder: Path) -> None:
+        """Make a folder and its parents for files that nobody looks for after a crash: its name need not last."""
+        folder.mkdir(parents=True, exist_ok=True)
 
     def create(self, path: Path) -> HashingFile:
         """Create a new file for writing."""

@@ -1,6 +1,6 @@
 """Cuts a stream of batches into fragments of even record batches, written to a staging folder."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,9 +26,13 @@ class StagedFragment:
 
 
 def write_fragments(
-    files: Files, folder: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], progress: Progress | None = None
+    files: Files,
+    new_path: Callable[[], Path],
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    progress: Progress | None = None,
 ) -> list[StagedFragment]:
-    """Write batches as fragments of at most about 128 MB.
+    """Write batches as fragments of at most about 128 MB, each to a new path.
 
     Memory holds one record batch at a time, or one fragment when a column is a dictionary: a file has
     one dictionary per column, so those of the fragment's batches are unified first.
@@ -43,8 +47,7 @@ def write_fragments(
     written: list[StagedFragment] = []
     rows = 0
     for run in _cut_fragments(even_batches(counted)):
-        path = folder / f"{len(written)}.arrow"
-        staged = _write_file(files, path, schema, _unify(run, schema) if unify else run)
+        staged = _write_file(files, new_path(), schema, _unify(run, schema) if unify else run)
         written.append(StagedFragment(staged.record.num_rows, (staged,)))
         rows += staged.record.num_rows
         if progress:

@@ -112,7 +112,7 @@ class ObjectArea:
     def stage(self, transaction_id: str) -> Path:
         """Make the staging folder of a transaction."""
         folder = self.root / _STAGING / transaction_id
-        self.files.make_folder(folder)
+        self.files.make_staging(folder)
         return folder
 
     def unstage(self, transaction_id: str) -> None:
@@ -125,13 +125,12 @@ class ObjectArea:
 
     def publish(self, staged: Sequence[StagedFile]) -> None:
         """Give staged files their names, durably; bytes that are there already are shared."""
-        folders = []
-        for item in staged:
-            target = self.path_of(item.record.id)
-            self.files.make_folder(target.parent)
+        targets = [self.path_of(item.record.id) for item in staged]
+        folders = {target.parent for target in targets}
+        self.files.make_folder(*folders)
+        for item, target in zip(staged, targets, strict=True):
             if not self.files.link(item.path, target) and hash_file(target) != item.record.id:
                 self.files.replace(item.path, target)  # what was there was damaged: these are the right bytes
-            folders.append(target.parent)
         self.files.sync_folders(folders)
 
     def path_of(self, object_id: str) -> Path:

@@ -111,7 +111,7 @@ def _compare(draft: Draft, transaction: Transaction, source: BatchSource) -> _Co
             missing[found.fragment.id] = np.setdiff1d(missing[found.fragment.id], found.positions, assume_unique=True)
     kept = _filtered(aside, ~same)
     progress = transaction.options.progress
-    staged = write_fragments(storage.objects.files, transaction.new_folder(), plan.written, kept, progress)
+    staged = write_fragments(storage.objects.files, transaction.new_path, plan.written, kept, progress)
     fragments = transaction.publish_fragments(staged, plan.written)
     written = WrittenRows(draft.schema_id, plan.schema, plan.next_field, fragments)
     compared = _Compared(written, len(content), int(same.sum()))

@@ -15,6 +15,7 @@ import xxhash
 # Longer bounds would make the table large; a chunk without bounds is simply never pruned.
 _LONGEST_BOUND_BYTES = 64
 _ROWS = "rows"
+_MOST_PLAIN_ROWS = 16
 
 
 def measure_zones(batches: Sequence[pa.RecordBatch]) -> bytes:
@@ -31,7 +32,9 @@ def measure_zones(batches: Sequence[pa.RecordBatch]) -> bytes:
         columns[str(position)] = _measure_column(field.type, chunks)
     table = pa.table(columns)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    # A compressed buffer has a head of its own, and takes far longer to open: of few rows it is the larger one.
+    compression = "zstd" if len(batches) > _MOST_PLAIN_ROWS else None
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
 
@@ -141,11 +144,21 @@ def _bounds(chunk: pa.Array) -> tuple[pa.Scalar | None, pa.Scalar | None]:
     values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
     if not _has_order(values.type) or not len(chunk):
         return None, None
-    ends = pc.min_max(values)  # skips nulls and NaN
-    low, high = ends["min"], ends["max"]
+    low, high = _ends(values)
     if not low.is_valid or (low.type in (pa.string(), pa.large_string()) and _is_long(low, high)):
         return None, None
     return low, high
+
+
+def _ends(values: pa.Array) -> tuple[pa.Scalar, pa.Scalar]:
+    """Return the smallest and the largest value; nulls and NaN are no values."""
+    if not values.null_count and (pa.types.is_integer(values.type) or pa.types.is_float64(values.type)):
+        numbers = values.to_numpy()  # ten times as fast, and NaN where there is one
+        low, high = numbers.min(), numbers.max()
+        if low == low:  # noqa: PLR0124  # NaN is not
+            return pa.scalar(low, values.type), pa.scalar(high, values.type)
+    ends = pc.min_max(values)
+    return ends["min"], ends["max"]
 
 
 def _is_long(low: pa.Scalar, high: pa.Scalar) -> bool:

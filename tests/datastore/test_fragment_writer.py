@@ -1,6 +1,7 @@
 """Fragments: batches are cut by rows and by bytes, and every row that comes is written."""
 
 from itertools import pairwise
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -68,7 +69,7 @@ def test_whole_batches_pass_through_uncopied(small):
 
 def test_fragments_hold_the_rows_in_order(small, tmp_path):
     batches = [batch_of(range(part, part + 50)) for part in range(0, 500, 50)]
-    staged = write_fragments(LocalFiles(), tmp_path, batches[0].schema, batches)
+    staged = write_fragments(LocalFiles(), lambda: tmp_path / uuid4().hex, batches[0].schema, batches)
     assert len(staged) > 10
     assert sum(item.num_rows for item in staged) == 500
     found = [n for item in staged for n in pa.ipc.open_file(str(item.files[0].path)).read_all()["n"].to_pylist()]
@@ -78,7 +79,7 @@ def test_fragments_hold_the_rows_in_order(small, tmp_path):
 def test_rows_that_are_lost_on_the_way_are_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(fragment_writer, "_join", lambda parts: iter(parts[:1]))
     with pytest.raises(CorruptObjectError, match="20 rows came and 10 were written") as caught:
-        write_fragments(LocalFiles(), tmp_path, batch_of([1]).schema, [batch_of([1] * 10)] * 2)
+        write_fragments(LocalFiles(), lambda: tmp_path / uuid4().hex, batch_of([1]).schema, [batch_of([1] * 10)] * 2)
     assert caught.value.facts == {"came": 20, "written": 10}
 
 
@@ -90,5 +91,5 @@ def test_dictionaries_that_have_no_room_together_are_refused_by_name(tmp_path):
         for p in "ab"
     ]
     with pytest.raises(SchemaMismatchError, match="'d'") as caught:
-        write_fragments(LocalFiles(), tmp_path, parts[0].schema, parts)
+        write_fragments(LocalFiles(), lambda: tmp_path / uuid4().hex, parts[0].schema, parts)
     assert isinstance(caught.value, FoldstoreError)
