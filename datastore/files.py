@@ -189,10 +189,14 @@ class LocalFiles:
 class ReadOnlyFiles:
     """A file system that refuses to be changed: whatever would write says so in words, before it has done a thing."""
 
-    def make_folder(self, folder: Path) -> None:
-        """Refuse, unless the folder is there."""
-        if not folder.is_dir():
+    def make_folder(self, *folders: Path) -> None:
+        """Refuse, unless the folders are there."""
+        if not all(folder.is_dir() for folder in folders):
             raise refuse_writing()
+
+    def make_staging(self, folder: Path) -> None:  # noqa: ARG002  # see below
+        """Refuse."""
+        raise refuse_writing()
 
     def create(self, path: Path) -> HashingFile:  # noqa: ARG002  # the names are those of `Files`
         """Refuse."""

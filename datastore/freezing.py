@@ -25,7 +25,7 @@ from foldstore.datastore.files import hash_file
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.seal_area import lock_sealed_area
 from foldstore.datastore.storage import Storage
-from foldstore.datastore.zones import checksum_chunk, measure_zones
+from foldstore.datastore.zones import checksum_chunk, measure_zones, read_zones
 from foldstore.errors import CorruptObjectError
 from foldstore.types import Progress
 
@@ -123,7 +123,8 @@ def check_cold(storage: Storage, record: ObjectRecord) -> None:
     decoded = read_cold_buffer(path, record)
     if hash_file(path) != record.cold_hash or _address(decoded) != record.id:
         raise CorruptObjectError(f"The cold file of object {record.id} is damaged.", object=record.id)
-    if measure_zones(open_batches(decoded, record.id)) != record.zones:
+    measured = measure_zones(open_batches(decoded, record.id))
+    if not read_zones(measured).equals(read_zones(record.zones)):
         raise CorruptObjectError(f"What the catalog says of object {record.id} is damaged.", object=record.id)
 
 
