@@ -33,7 +33,7 @@ def record_commits(storage: Storage) -> None:
         target = commit_object_path(storage, version)
         if not target.is_file():
             _write(storage, version, target, over=False)
-        elif _read(target) != _as_kept(storage, version):  # its status changed, or rows of its parent expired
+        elif _read(target) != _as_kept(storage, version):  # its rows expired, or those of its parent
             rewrite_commit_object(storage, version)
     if pending:
         mark_recorded(storage.catalog, [version.id for version in pending])

@@ -16,7 +16,6 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.catalog.runs import list_consumers, remove_consumer
 from foldstore.datastore.catalog.usage import DatasetUsage, StoreUsage, measure_dataset, measure_store
 from foldstore.datastore.collection import GRACE, GcReport, collect
-from foldstore.datastore.commit_object import record_commits
 from foldstore.datastore.free_text import check_text
 from foldstore.datastore.retention import RetentionPolicy, parse_span
 from foldstore.datastore.storage import Storage, new_id
@@ -196,7 +195,6 @@ class VersionUpkeep:
         # The handle may be older than the last move.
         known = self._storage.catalog.find_version_by_id(self._record.id) or self._record
         self._record = statuses.move_status(self._storage.catalog, self._storage.journal, known, move)
-        record_commits(self._storage)
 
 
 class DatasetUpkeep:

@@ -38,7 +38,7 @@ class StatusMove:
 
 
 def move_status(catalog: Catalog, journal: Journal, version: VersionRecord, move: StatusMove) -> VersionRecord:
-    """Move the status of a version; its commit object is to be written anew.
+    """Move the status of a version; its commit object says what it was when it was committed.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def move_status(catalog: Catalog, journal: Journal, version: VersionRecord, move
             "reason": move.reason, "replacement": move.replacement}  # fmt: skip
     this = (t.version.c.id == version.id, t.version.c.status == version.status)
     with catalog.write() as connection:
-        moved = connection.execute(sa.update(t.version).where(*this).values(status=move.to, recorded=False))
+        moved = connection.execute(sa.update(t.version).where(*this).values(status=move.to))
         if moved.rowcount != 1:
             raise ConflictError(
                 f"The status of version {version.number} was moved meanwhile.", retry=True, hint="Look at it again."
