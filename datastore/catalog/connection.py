@@ -4,6 +4,8 @@ SQLite runs in WAL mode with synchronous=FULL: a commit that returned is on disk
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from foldstore.errors import StoreError, StoreFormatError
 # The revision that this code reads and writes; a test holds it equal to the newest migration.
 REVISION: Final = "0002"
 _LOCK_WAIT_SECONDS: Final = 60
+_WAL_WAIT_SECONDS: Final = 10
 # An arbitrary constant that all openers share, so that one of them migrates (PostgreSQL only).
 _MIGRATION_LOCK: Final = 7_063_211_904
 
@@ -104,9 +107,24 @@ def _set_read_only(connection: Any, _record: object) -> None:
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event says when a transaction starts
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _set_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _set_wal(cursor: Any) -> None:
+    """Switch to write-ahead logging; of two openers of a new file at once SQLite fails one without waiting."""
+    until = time.monotonic() + _WAL_WAIT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
