@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,23 +17,15 @@ from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import open_storage
 from foldstore.errors import ConflictError, DuplicateKeyError
+from tests import killing
 
 STEPS = ["begun", "staged", "registered", "linked", "judged", "flipped", "recorded"]
 WRITER = """
-import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
 from foldstore.datastore.append import Append
 from foldstore.datastore.commit import CommitOptions, commit_steps
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
-from foldstore.datastore.storage import open_storage
 
-def stop(step):
-    if step == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
 dataset = storage.catalog.find_dataset("numbers")
 steps = [Append(open_source({"id": [3, 4]}))]
 commit_steps(storage, dataset, steps, options=CommitOptions(author="victim"), gate=OpenGate())
@@ -58,11 +47,7 @@ def numbers(store):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_commit_killed_at_any_step_is_wholly_there_or_wholly_absent(folder, store, numbers, step):
-    done = subprocess.run(
-        [sys.executable, "-c", WRITER, str(folder), step], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert "acknowledged" not in done.stdout
+    killing.assert_killed(killing.run(WRITER, folder, step))
     visible = step in ("flipped", "recorded")
     assert numbers.latest.to_arrow()["id"].to_pylist() == ([1, 2, 3, 4] if visible else [1, 2])
     assert store.verify().passed
@@ -74,8 +59,8 @@ def test_a_commit_killed_at_any_step_is_wholly_there_or_wholly_absent(folder, st
 
 
 def test_a_commit_that_nobody_kills_is_acknowledged(folder, store, numbers):
-    done = subprocess.run([sys.executable, "-c", WRITER, str(folder), "-"], capture_output=True, text=True, check=True)
-    assert done.stdout == "acknowledged\n"
+    done = killing.run(WRITER, folder, "-")
+    assert (done.returncode, done.stdout) == (0, "acknowledged\n"), done.stderr
     assert numbers.latest.num_rows == 4
 
 

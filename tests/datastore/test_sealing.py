@@ -1,10 +1,7 @@
 """Law 5: sealed cells are nowhere in the store but in its sealed area, and a crash cannot change that."""
 
 import os
-import signal
 import struct
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 
@@ -21,6 +18,7 @@ from foldstore.datastore.sealing import SealOptions, open_companion, open_sealed
 from foldstore.datastore.storage import open_storage
 from foldstore.errors import ConflictError, CorruptObjectError, NotFoundError, RefusedError, UsageError
 from foldstore.store import Store
+from tests import killing
 
 STEPS = [
     "seal-begun",
@@ -33,18 +31,9 @@ STEPS = [
 ]
 SECRET = 0x1EA1ED0000000000
 SEALER = """
-import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
 import numpy as np
 from foldstore.datastore.sealing import SealOptions, seal_cells
-from foldstore.datastore.storage import open_storage
 
-def stop(step):
-    if step == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
 dataset = storage.catalog.find_dataset("trips")
 rows = {1: np.arange(100) >= 50}
 seal_cells(storage, dataset, rows, ["label", "hint", "word", "real"], options=SealOptions(actor="victim"))
@@ -208,10 +197,7 @@ def test_handles_that_were_opened_before_see_nulls_too(folder, trips):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_seal_killed_at_any_step_is_whole_or_absent(folder, store, trips, step):
-    done = subprocess.run(
-        [sys.executable, "-c", SEALER, str(folder), step], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killing.assert_killed(killing.run(SEALER, folder, step))
     sealed = STEPS.index(step) >= STEPS.index("seal-flipped")
     for opened in (Store(open_storage(folder), "reader"), foldstore.connect(folder)):  # only the second one recovers
         with opened:
@@ -233,8 +219,8 @@ def test_a_seal_killed_at_any_step_is_whole_or_absent(folder, store, trips, step
 
 
 def test_a_seal_that_nobody_kills_is_acknowledged(folder, trips):
-    done = subprocess.run([sys.executable, "-c", SEALER, str(folder), "-"], capture_output=True, text=True, check=True)
-    assert done.stdout == "sealed\n"
+    done = killing.run(SEALER, folder, "-")
+    assert (done.returncode, done.stdout) == (0, "sealed\n"), done.stderr
 
 
 def test_a_seal_that_fails_leaves_the_store_as_it_was(folder, store, storage, monkeypatch):

@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 
@@ -37,6 +34,7 @@ from foldstore.validation.pools.pool import (
     pool_status,
     seal_pool,
 )
+from tests import killing
 
 ROWS = 2_000
 GENERATOR = np.random.default_rng(1)
@@ -46,19 +44,10 @@ NEW = np.where(GENERATOR.random(ROWS) < 0.02, ~LABELS, LABELS)
 PLAN = plan_pool("n - o > 0 +/- 0.08 /\\ d < 0.6 +/- 0.1", reliability=0.95, steps=8, reuse="max_passes:2")
 SIZE = 1_500
 EVALUATOR = """
-import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
 import pyarrow as pa
-from foldstore.datastore.storage import open_storage
 from foldstore.validation.pools.pool import evaluate, get_pool
 
-def stop(step):
-    if step == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-storage = replace(open_storage(Path(sys.argv[1])), on_step=stop)
-table = pa.ipc.open_file(sys.argv[3]).read_all()
+table = pa.ipc.open_file(predictions).read_all()
 print(evaluate(storage, get_pool(storage, "late"), table).passed)
 """
 
@@ -214,11 +203,7 @@ def test_a_crash_costs_the_charge_and_the_same_predictions_get_their_answer(fold
     table = pa.table(_predict())
     with pa.ipc.new_file(str(path), table.schema) as writer:
         writer.write_table(table)
-    done = subprocess.run(
-        [sys.executable, "-c", EVALUATOR, str(folder), step, str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert done.stdout == ""
+    killing.assert_killed(killing.run(EVALUATOR, folder, step, predictions=str(path)))
     status = pool_status(storage, pool)
     assert (status.steps_used, status.pending) == (1, 0 if step == "pool-answered" else 1)
     verdict = evaluate(storage, pool, table)
