@@ -36,6 +36,8 @@ def record_commits(storage: Storage) -> None:
         elif _read(target) != _as_kept(storage, version):  # its rows expired, or those of its parent
             rewrite_commit_object(storage, version)
     if pending:
+        # One that was there may have been named by a process that died before the name was on disk.
+        storage.objects.files.sync_folders({commit_object_path(storage, version).parent for version in pending})
         mark_recorded(storage.catalog, [version.id for version in pending])
 
 

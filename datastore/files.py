@@ -125,24 +125,47 @@ def hash_file(path: Path) -> str:
 
 
 class LocalFiles:
-    """The local file system, with every fsync that the promise needs."""
+    """The local file system, with every fsync that the promise needs.
+
+    Parameters
+    ----------
+    root : pathlib.Path, optional
+        The store's folder: the folders in it are brought to disk even when they are there already.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        # Folders whose names are on disk for certain, since we made them so.
+        self._durable: set[Path] = set()
 
     def make_folder(self, *folders: Path) -> None:
-        """Make folders and their parents, durably."""
-        missing = []
+        """Make folders and their parents, durably.
+
+        One that is there may have been made by a process that died before it was on disk, so its name is brought to
+        disk once by each process that relies on it.
+        """
+        unsure: set[Path] = set()
         for each in folders:
             folder = each
-            while not folder.is_dir() and folder not in missing:
-                missing.append(folder)
+            while folder not in unsure and (not folder.is_dir() or self._is_unsure(folder)):
+                unsure.add(folder)
                 folder = folder.parent
-        missing.sort(key=lambda folder: len(folder.parts), reverse=True)
-        for new in reversed(missing):
-            new.mkdir(exist_ok=True)
-        self.sync_folders([new.parent for new in missing])
+        for folder in sorted(unsure, key=lambda each: len(each.parts)):
+            self._make_one(folder)
+        self.sync_folders({folder.parent for folder in unsure})
+        self._durable |= unsure
 
     def make_staging(self, folder: Path) -> None:
         """Make a folder and its parents for files that nobody looks for after a crash: its name need not last."""
-        folder.mkdir(parents=True, exist_ok=True)
+        missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+        for each in reversed(missing):
+            self._make_one(each)
+
+    def _is_unsure(self, folder: Path) -> bool:
+        return self._root is not None and self._root in folder.parents and folder not in self._durable
+
+    def _make_one(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
 
     def create(self, path: Path) -> HashingFile:
         """Create a new file for writing."""
@@ -184,6 +207,8 @@ class LocalFiles:
     def remove_tree(self, folder: Path) -> None:
         """Remove a staging folder; what cannot be removed is left for later, it is never read."""
         shutil.rmtree(folder, ignore_errors=True)
+        removed = [each for each in self._durable.copy() if folder in (each, *each.parents)]  # others may add meanwhile
+        self._durable.difference_update(removed)
 
 
 class ReadOnlyFiles:

@@ -99,7 +99,7 @@ def open_storage(
         When there is no store, or the folder cannot hold one.
     """
     root = root.absolute()
-    files = LocalFiles()
+    files = LocalFiles(root)
     try:
         known = read_identity(root)
         if known is None:

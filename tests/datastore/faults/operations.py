@@ -11,7 +11,11 @@ NAME = "numbers"
 
 def rows(ids, first=10):
     """Return rows of the dataset."""
-    return {"id": list(ids), "x": [each * first for each in ids], "t": [f"t{each}" if each % 2 else None for each in ids]}
+    return {
+        "id": list(ids),
+        "x": [each * first for each in ids],
+        "t": [f"t{each}" if each % 2 else None for each in ids],
+    }
 
 
 def prepare(folder, **how):
@@ -77,7 +81,9 @@ def assert_sound(folder, expected, **how):
             assert found[number].equals(table), f"version {number} reads otherwise than it was committed"
         assert store.verify().faults == ()
         columns = dataset.latest.arrow_schema.names
-        after = dataset.append({name: values for name, values in rows([900, 901]).items() if name in columns}, evolve=True)
+        after = dataset.append(
+            {name: values for name, values in rows([900, 901]).items() if name in columns}, evolve=True
+        )
         assert after.num_rows == expected[max(expected)].num_rows + 2
         assert len(list((folder / "commits").rglob("*.json"))) == len(expected) + 1
         assert store.verify().faults == ()
