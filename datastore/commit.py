@@ -117,7 +117,10 @@ def commit_steps(
 
 def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate: PublishGate) -> "Transaction":
     """Start a commit on a branch, after making good what an earlier crash left undone."""
-    record_commits(storage)
+    try:
+        record_commits(storage)
+    except OSError as error:
+        raise _unwritten(error) from error
     return Transaction(storage, dataset, options, gate)
 
 
@@ -155,7 +158,11 @@ class Transaction:
     def __enter__(self) -> Self:
         base = self.head.version.id if self.head.version else None
         commits.begin(self.storage.catalog, self.id, self.dataset.id, base, self.storage.clock)
-        self.folder: Path = self.storage.objects.stage(self.id)
+        try:
+            self.folder: Path = self.storage.objects.stage(self.id)
+        except OSError as error:
+            self._give_up()
+            raise _unwritten(error) from error
         self.heartbeat = Heartbeat.of_transaction(self.storage, self.id)
         self.storage.on_step("begun")
         return self
@@ -163,17 +170,17 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.storage.deletions.forget(self.draft.bitmaps)
+        self._give_up()
+        if isinstance(error, OSError) and not isinstance(error, FoldstoreError):
+            raise _unwritten(error) from error
+
+    def _give_up(self) -> None:
+        """Remove what was staged; a transaction that has committed stays so."""
         self.storage.objects.unstage(self.id)
-        self.storage.deletions.forget({each.deleted.hash for each in self.draft.fragments if each.deleted})
         if not self._committed:
             with suppress(Exception):  # the transaction's own error is the one to show
                 commits.abort(self.storage.catalog, self.id)
-        if isinstance(error, OSError) and not isinstance(error, FoldstoreError):
-            raise StoreError(
-                f"The store could not be written: {error.strerror or error}.",
-                hint="Nothing was committed. Check free space and permissions.",
-                path=error.filename,
-            ) from error
 
     @property
     def judged(self) -> bool:
@@ -192,8 +199,13 @@ class Transaction:
 
     def add(self, step: Step) -> None:
         """Do one more step."""
-        self.draft = step.apply(self.draft, self)
+        self._take(step.apply(self.draft, self))
         self._steps.append(step)
+
+    def _take(self, draft: Draft) -> None:
+        """Go on with a draft; bitmaps that it does not name any more are not kept for it."""
+        self.storage.deletions.forget(self.draft.bitmaps - draft.bitmaps)
+        self.draft = draft
 
     def note(self, name: str, value: Any) -> None:
         """Keep a fact about what was done among the version's properties."""
@@ -265,10 +277,10 @@ class Transaction:
         moved = self.head.ref != before.ref
         if moved and not all(step.replays for step in self._steps):
             raise lost_to(self.storage, self.dataset, self.operation, before, self.head)
-        self.draft = self.head.draft
+        self._take(self.head.draft)
         try:
             for step in self._steps:
-                self.draft = step.apply(self.draft, self)
+                self._take(step.apply(self.draft, self))
         except ConflictError as error:
             raise lost_to(self.storage, self.dataset, self.operation, before, self.head, why=error.message) from error
 
@@ -354,17 +366,44 @@ class Transaction:
             return commits.flip(self.storage.catalog, self.storage.journal, request)
         except ConflictError:
             raise
-        except Exception:
-            # The database may have committed before the error reached us, or another writer with the same
-            # idempotency key was first: ask by our own ids, assume nothing.
-            done = commits.find_committed(self.storage.catalog, self.id) or self._find_same()
+        except Exception as error:
+            done = self._find_done(error)
             if done is None:
                 raise
             return done
 
+    def _find_done(self, error: Exception) -> VersionRecord | None:
+        """Return what was committed in spite of an error: our own version, or that of our idempotency key.
+
+        The database may have committed before the error reached us: it is asked, nothing is assumed.
+        """
+        try:
+            # A flip that a server is still at holds the transaction's row: giving it up waits for that, after
+            # which the answer stands. SQLite lives in this process, and has ended when it has raised.
+            if self.storage.catalog.dialect != "sqlite":
+                commits.abort(self.storage.catalog, self.id)
+            return commits.find_committed(self.storage.catalog, self.id) or self._find_same()
+        except Exception as unknown:
+            raise StoreError(
+                f"It is not known whether the {self.operation} on {self.dataset.name!r} was committed: the catalog "
+                f"failed ({error}) and cannot be asked.",
+                hint="No file was removed. Look at versions() when it can be reached again; with an idempotency_key, "
+                "doing the same again is safe.",
+                code="commit-unknown",
+                transaction=self.id,
+            ) from unknown
+
     def _find_same(self) -> VersionRecord | None:
         key = self.options.idempotency_key
         return self.storage.catalog.find_version_by_idempotency_key(self.dataset.id, key) if key else None
+
+
+def _unwritten(error: OSError) -> StoreError:
+    return StoreError(
+        f"The store could not be written: {error.strerror or error}.",
+        hint="Nothing was committed. Check free space and permissions.",
+        path=error.filename,
+    )
 
 
 def _refuse_lost_columns(dataset: DatasetRecord, head: Head, draft: Draft) -> None:

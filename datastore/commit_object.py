@@ -6,6 +6,8 @@ is the truth) and before the commit is acknowledged; a crash in between is made 
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -32,9 +34,9 @@ def record_commits(storage: Storage) -> None:
     for version in pending:
         target = commit_object_path(storage, version)
         if not target.is_file():
-            _write(storage, version, target, over=False)
+            _write(storage, version, target)
         elif _read(target) != _as_kept(storage, version):  # its rows expired, or those of its parent
-            rewrite_commit_object(storage, version)
+            _write(storage, version, target, over=True)
     if pending:
         # One that was there may have been named by a process that died before the name was on disk.
         storage.objects.files.sync_folders({commit_object_path(storage, version).parent for version in pending})
@@ -48,37 +50,47 @@ def write_commit_object(storage: Storage, version: VersionRecord, folder: Path |
     """
     target = commit_object_path(storage, version)
     if not target.is_file():
-        _write(storage, version, target, folder=folder)
+        with _committed(version):
+            _write(storage, version, target, folder=folder)
     return target
 
 
 def rewrite_commit_object(storage: Storage, version: VersionRecord) -> None:
     """Write the commit object of a version anew, in place of one that names files which are gone."""
-    _write(storage, version, commit_object_path(storage, version), over=True)
+    with _committed(version):
+        _write(storage, version, commit_object_path(storage, version), over=True)
 
 
-def _write(
-    storage: Storage, version: VersionRecord, target: Path, *, over: bool = False, folder: Path | None = None
-) -> None:
-    text = canonical_json(_describe(storage, version)) + "\n"
-    files = storage.objects.files
-    files.make_folder(target.parent)
-    staging = folder or storage.objects.stage(new_id())
+@contextmanager
+def _committed(version: VersionRecord) -> Iterator[None]:
+    """Say of an error of the disk that the version is there all the same."""
     try:
-        file = files.create(staging / target.name)
-        file.write(text.encode())
-        file.finish()
-        (files.replace if over else files.link)(file.path, target)
-        files.sync_folders([target.parent])
+        yield
     except OSError as error:
         raise StoreError(
             f"Version {version.number} is committed, but its commit object could not be written: {error.strerror}.",
             hint="Free some space; the next commit writes it.",
             version=version.id,
         ) from error
+
+
+def _write(
+    storage: Storage, version: VersionRecord, target: Path, *, over: bool = False, folder: Path | None = None
+) -> None:
+    name, text = new_id(), canonical_json(_describe(storage, version)) + "\n"
+    files = storage.objects.files
+    files.make_folder(target.parent)
+    try:
+        staging = folder or storage.objects.stage(name)
+        file = files.create(staging / target.name)
+        with closing(file):
+            file.write(text.encode())
+            file.finish()
+        (files.replace if over else files.link)(file.path, target)
+        files.sync_folders([target.parent])
     finally:
         if folder is None:
-            files.remove_tree(staging)
+            storage.objects.unstage(name)
 
 
 def commit_object_path(storage: Storage, version: VersionRecord) -> Path:

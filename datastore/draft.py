@@ -69,6 +69,11 @@ class Draft:
         """The identity of the columns."""
         return encode_schema(self.schema)[0] if self.schema is not None else None
 
+    @property
+    def bitmaps(self) -> set[str]:
+        """The bitmaps of deleted rows that it names."""
+        return {fragment.deleted.hash for fragment in self.fragments if fragment.deleted is not None}
+
     def known_schema(self, name: str) -> pa.Schema:
         """Return the columns of a dataset that must have some.
 

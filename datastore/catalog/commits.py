@@ -16,6 +16,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog, move_ref
 from foldstore.datastore.catalog.decoding import to_version
 from foldstore.datastore.catalog.deletions import insert_deletions
+from foldstore.datastore.catalog.inserting import insert_missing
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import (
     Basis,
@@ -338,9 +339,7 @@ def _known_objects(connection: sa.Connection, object_ids: Sequence[str]) -> set[
 
 
 def _insert_version(connection: sa.Connection, change: Flip, version: VersionRecord) -> None:
-    known_schema = sa.select(t.arrow_schema.c.id).where(t.arrow_schema.c.id == version.arrow_schema_id)
-    if connection.execute(known_schema).first() is None:
-        connection.execute(sa.insert(t.arrow_schema).values(id=version.arrow_schema_id, encoded=change.encoded_schema))
+    insert_missing(connection, t.arrow_schema, [{"id": version.arrow_schema_id, "encoded": change.encoded_schema}])
     values = asdict(version)
     values["properties"] = canonical_json(values["properties"])
     connection.execute(sa.insert(t.version).values(**values))
@@ -353,17 +352,11 @@ def _insert_version(connection: sa.Connection, change: Flip, version: VersionRec
 
 def insert_pages(connection: sa.Connection, pages: Sequence[PageRecord]) -> None:
     """Add manifest pages inside an open write transaction; those that are there stay."""
-    new = [page.hash for page in pages]
-    known = {row.hash for row in connection.execute(sa.select(t.page.c.hash).where(t.page.c.hash.in_(new)))}
-    fresh = list({page.hash: page for page in pages if page.hash not in known}.values())
-    if fresh:
-        connection.execute(sa.insert(t.page), [_page_row(page) for page in fresh])
-        links = [{"page_hash": page.hash, "object_id": i} for page in fresh for i in page.objects]
-        if links:
-            connection.execute(sa.insert(t.page_object), links)
-        bitmaps = [{"page_hash": page.hash, "deletion_hash": name} for page in fresh for name in page.deletions]
-        if bitmaps:
-            connection.execute(sa.insert(t.page_deletion), bitmaps)
+    insert_missing(connection, t.page, [_page_row(page) for page in pages])
+    links = [{"page_hash": page.hash, "object_id": name} for page in pages for name in page.objects]
+    insert_missing(connection, t.page_object, links)
+    bitmaps = [{"page_hash": page.hash, "deletion_hash": name} for page in pages for name in page.deletions]
+    insert_missing(connection, t.page_deletion, bitmaps)
 
 
 def _page_row(page: PageRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.inserting import insert_missing
 from foldstore.datastore.catalog.records import DeletionRecord
 
 # Bound values in one statement; SQLite allows 32,766.
@@ -29,8 +30,4 @@ def read_deletions(catalog: Catalog, hashes: Sequence[str]) -> dict[str, bytes]:
 
 def insert_deletions(connection: sa.Connection, deletions: Sequence[DeletionRecord]) -> None:
     """Add bitmaps of deleted rows inside an open write transaction; those that are there stay."""
-    new = [each.hash for each in deletions]
-    known = {row.hash for row in connection.execute(sa.select(t.deletion.c.hash).where(t.deletion.c.hash.in_(new)))}
-    fresh = [asdict(each) for each in deletions if each.hash not in known]
-    if fresh:
-        connection.execute(sa.insert(t.deletion), fresh)
+    insert_missing(connection, t.deletion, [asdict(each) for each in deletions])

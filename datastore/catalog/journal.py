@@ -42,8 +42,10 @@ class Journal:
     ) -> Entry:
         """Add an entry inside an open write transaction.
 
-        Two writers that append at once cannot both get a position: the primary key refuses the second.
+        Of two writers that append to a stream at once, the second waits until the first has committed.
         """
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(stream, 0))))
         last = connection.execute(
             sa.select(t.journal.c.position, t.journal.c.hash)
             .where(t.journal.c.stream == stream)

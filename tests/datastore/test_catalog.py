@@ -1,6 +1,5 @@
 """The catalog's conformance suite, run on SQLite and, where there is one, on PostgreSQL."""
 
-import os
 import sqlite3
 import threading
 import uuid
@@ -22,34 +21,7 @@ from foldstore.errors import (
     StoreFormatError,
     UsageError,
 )
-
-POSTGRES = os.environ.get("FOLDSTORE_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
-
-
-def _postgres_url():
-    """Make an empty schema on the PostgreSQL server, or skip where there is none."""
-    import sqlalchemy as sa
-
-    name = f"foldstore_{uuid.uuid4().hex}"
-    try:
-        engine = sa.create_engine(POSTGRES, connect_args={"connect_timeout": 3})
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"CREATE SCHEMA {name}"))
-        engine.dispose()
-    except (sa.exc.DBAPIError, ImportError) as error:
-        if os.environ.get("FOLDSTORE_REQUIRE_SERVICES"):
-            raise
-        pytest.skip(f"no PostgreSQL server: {error}")
-    return f"{POSTGRES}?options=-csearch_path%3D{name}", name
-
-
-def _drop(name):
-    import sqlalchemy as sa
-
-    engine = sa.create_engine(POSTGRES)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP SCHEMA {name} CASCADE"))
-    engine.dispose()
+from tests import postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,9 +29,8 @@ def url(request, tmp_path):
     if request.param == "sqlite":
         yield sqlite_url(tmp_path / "catalog.db")
         return
-    found, name = _postgres_url()
-    yield found
-    _drop(name)
+    with postgres.empty_catalog() as found:
+        yield found
 
 
 @pytest.fixture

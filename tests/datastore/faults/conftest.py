@@ -8,7 +8,6 @@ import pytest
 
 from tests.datastore.faults.operations import copy_store, prepare, read_all
 
-
 # Faults are simulated: no test here depends on what a disk does at an fsync, so memory serves, and is faster.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # a folder of its own is made there
 

@@ -3,8 +3,10 @@
 import shutil
 
 import foldstore
+from foldstore.datastore.catalog.commits import LEASE
 from foldstore.datastore.storage import open_storage
 from foldstore.store import Store
+from foldstore.types import utc_now
 
 NAME = "numbers"
 
@@ -19,12 +21,13 @@ def rows(ids, first=10):
 
 
 def prepare(folder, **how):
-    """Make the store: a keyed dataset of three fragments, one of them with a deleted row."""
+    """Make the store: a keyed dataset of three fragments, one of them with a deleted row, and a branch to merge."""
     with foldstore.connect(folder, author="setup", **how) as store:
         dataset = store.create_dataset(NAME, key=["id"])
         dataset.append(rows([1, 2, 3]))
         dataset.append(rows([4, 5, 6]))
         dataset.append(rows([7, 8]))
+        dataset.create_branch("side").upsert(rows([1, 600], first=5))
         dataset.delete("id = 5")
 
 
@@ -37,6 +40,8 @@ def _transact(dataset, **words):
     return change.version
 
 
+# The number of the version that comes next.
+NEXT = 6
 # Each makes one version. Keys that they bring are apart, but for those that an upsert replaces.
 OPERATIONS = {
     "append": lambda dataset, **words: dataset.append(rows([100, 101]), **words),
@@ -48,10 +53,11 @@ OPERATIONS = {
     "overwrite": lambda dataset, **words: dataset.overwrite(rows([1, 500]), **words),
     "restore": lambda dataset, **words: dataset.restore(2, **words),
     "compact": lambda dataset, **words: dataset.compact(**words),
+    "merge": lambda dataset, **words: dataset.merge("side", **words),
     "transaction": _transact,
 }
-# Those that write files; the others change the catalog alone.
-WRITING = ("append", "upsert", "sync", "add_columns", "overwrite", "compact", "transaction")
+# One of each nature: those that write files, one that changes the catalog alone, and one of several steps.
+CORE = ("append", "upsert", "delete", "add_columns", "overwrite", "compact", "merge", "transaction")
 
 
 def perform(storage, operation, **words):
@@ -73,20 +79,35 @@ def assert_sound(folder, expected, **how):
     expected : mapping of int to pyarrow.Table
         The rows of every version, by number.
     """
-    with Store(open_storage(folder, **how), "reader") as store:
+    # Later than the lease of any writer that was stopped: what it left behind is nobody's.
+    with Store(open_storage(folder, clock=lambda: utc_now() + 2 * LEASE, **how), "reader") as store:
         dataset = store.dataset(NAME)
         found = {version.number: version.to_arrow() for version in dataset.versions()}
         assert sorted(found) == sorted(expected)
         for number, table in expected.items():
             assert found[number].equals(table), f"version {number} reads otherwise than it was committed"
-        assert store.verify().faults == ()
-        columns = dataset.latest.arrow_schema.names
-        after = dataset.append(
-            {name: values for name, values in rows([900, 901]).items() if name in columns}, evolve=True
-        )
-        assert after.num_rows == expected[max(expected)].num_rows + 2
+        checked = store.verify()
+        assert checked.faults == ()
+        garbage = {each.name for each in checked.unreferenced if each.what == "object"}
+        assert garbage == _find_garbage(store), "a verification names the files that no version needs, and no other"
+        latest = dataset.latest
+        bring = {name: each for name, each in rows([900, 901]).items() if name in latest.arrow_schema.names}
+        assert dataset.append(bring, evolve=True).num_rows == latest.num_rows + 2
         assert len(list((folder / "commits").rglob("*.json"))) == len(expected) + 1
         assert store.verify().faults == ()
+
+
+def _find_garbage(store):
+    """Return the files of objects that no fragment of any version lists."""
+    storage = store._storage
+    needed = {
+        group.object_id
+        for version in store.dataset(NAME).versions()
+        for fragment in storage.pages.fragments(version.record)
+        for group in fragment.groups
+    }
+    files = (store.root / "objects").rglob("*.arrow")
+    return {str(file.relative_to(store.root)) for file in files if file.stem not in needed}
 
 
 def copy_store(source, target):

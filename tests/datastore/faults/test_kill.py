@@ -6,7 +6,7 @@ import pytest
 
 from foldstore.datastore.storage import open_storage
 from tests import killing
-from tests.datastore.faults.operations import OPERATIONS, assert_sound, copy_store, perform, read_all
+from tests.datastore.faults.operations import NEXT, OPERATIONS, assert_sound, copy_store, perform, read_all
 
 ACT = """
 from tests.datastore.faults.operations import perform
@@ -37,4 +37,4 @@ def test_a_killed_operation_is_wholly_there_or_wholly_absent(template, before, t
 def test_an_operation_that_nobody_kills_is_acknowledged(folder, operation):
     done = killing.run(ACT, folder, "-", operation=operation)
     assert (done.returncode, done.stdout) == (0, "acknowledged\n"), done.stderr
-    assert max(read_all(folder)) == 5
+    assert max(read_all(folder)) == NEXT
