@@ -152,6 +152,10 @@ PRECISE_CODES = {
     "stream-broken": (errors.StoreError, "A stream's log must be opened again before it takes more rows."),
     "stream-damaged": (errors.CorruptObjectError, "Rows that a stream acknowledged are damaged or missing."),
     "stream-closed": (errors.UsageError, "A stream was used after it was closed."),
+    "commit-unknown": (
+        errors.StoreError,
+        "The catalog failed while it committed and cannot be asked whether it did; no file was removed.",
+    ),
     "lease-lost": (
         errors.StoreError,
         "A commit was silent for longer than its lease and was given up; doing it again helps.",

@@ -172,7 +172,7 @@ class Disk:
     def _now(self):
         names = dict(self.names)
         for path, file in self.waiting:
-            names[path] = file
+            names[path] = file  # noqa: PERF403
         return {path: file for path, file in names.items() if file is not False}
 
     def _mkdir(self, path, _value):
@@ -219,7 +219,7 @@ class Disk:
         names = dict(self.names)
         for path, file in self.waiting:
             if choice == ALL_KEPT or (choice != ALL_LOST and random.random() < 0.5):
-                names[path] = file
+                names[path] = file  # noqa: PERF403
         names = {path: file for path, file in names.items() if file is not False}
         damaged = {id(file): _damage(file, choice, random) for file in names.values() if file is not None}
         found = {path: None if file is None else damaged[id(file)] for path, file in names.items()}
@@ -271,7 +271,7 @@ def states(disk_before, entries, *, samples, since=0, seed=0):
         if place < since:
             continue
         for choice in (ALL_LOST, ALL_KEPT, *range(samples)):
-            state = disk.after_power_loss(choice, Random(f"{seed} {place} {choice}"))
+            state = disk.after_power_loss(choice, Random(f"{seed} {place} {choice}"))  # noqa: S311
             # What lies in the staging folder is never read: states that differ there alone are one.
             key = hash((disk.catalog, *sorted((str(p), d) for p, d in state.items() if "staging" not in p.parts)))
             if key not in seen:

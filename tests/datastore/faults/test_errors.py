@@ -126,7 +126,7 @@ def test_a_full_disk_inside_the_catalog_is_an_error_in_words_and_no_version(temp
             version = Store(storage, "writer").dataset(NAME).append({**rows([100]), **wide}, evolve=True)
         except StoreError as error:
             met.add("full")
-            assert "database or disk is full" in error.message
+            assert "database or disk is full" in error.message  # noqa: PT017
             assert read_all(folder) == before
         else:
             met.add("fits")
@@ -136,7 +136,7 @@ def test_a_full_disk_inside_the_catalog_is_an_error_in_words_and_no_version(temp
     assert met == {"full", "fits"}
 
 
-class _Lost(Exception):
+class _Lost(Exception):  # noqa: N818
     """What a driver raises when the connection breaks."""
 
 
