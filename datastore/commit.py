@@ -306,12 +306,18 @@ class Transaction:
         return decision
 
     def _new_rows(self) -> FragmentReader:
-        known = {fragment.id for fragment in self.head.fragments}
-        return self._reader([fragment for fragment in self.draft.fragments if fragment.id not in known])
+        return self._reader(self._split()[0])
 
     def _old_rows(self) -> FragmentReader:
-        known = {fragment.id for fragment in self.head.fragments}
-        return self._reader([fragment for fragment in self.draft.fragments if fragment.id in known])
+        return self._reader(self._split()[1])
+
+    def _split(self) -> tuple[Sequence[Fragment], Sequence[Fragment]]:
+        """Return the fragments of the draft that the head does not have, and those that it has."""
+        known, drafted = self.head.fragments, self.draft.fragments
+        if drafted[: len(known)] == known:  # an append: the very same tuple of the very same fragments, then more
+            return drafted[len(known) :], known
+        ids = {fragment.id for fragment in known}
+        return [each for each in drafted if each.id not in ids], [each for each in drafted if each.id in ids]
 
     def _reader(self, fragments: Sequence[Fragment]) -> FragmentReader:
         schema = self.draft.known_schema(self.dataset.name)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.exact_cast import cast_exactly
-from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.manifest import Fragment, may_hold
 from foldstore.datastore.number_search import NumberSearch, whole_numbers
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.hashing import Hashes, hash_rows
@@ -100,7 +100,8 @@ class KeySet:
         if not self.num_rows:
             return
         ranges = {reader.field_id(name): self._range(name) for name in self.key}
-        likely = [f for f in reader.fragments if all(_may_hold(f, i, ends) for i, ends in ranges.items())]
+        known = {field_id: ends for field_id, ends in ranges.items() if ends is not None and ends[0] is not None}
+        likely = [fragment for fragment in reader.fragments if may_hold(fragment, known)]
         # Deleted rows are searched too: to look up whether the few that are found are there is less than to leave
         # the many that are not out of a copy.
         files = reader.with_deleted(likely).opened()
@@ -227,10 +228,3 @@ def _comparable(column: pa.Array | pa.ChunkedArray) -> Any:
 def _equal(first: pa.Array, second: pa.Array) -> NDArray[np.bool_]:
     same: NDArray[np.bool_] = pc.fill_null(pc.equal(first, second), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
     return same
-
-
-def _may_hold(fragment: Fragment, field_id: int, wanted: tuple[Any, Any] | None) -> bool:
-    known = fragment.bounds_of(field_id)
-    if known is None or wanted is None or wanted[0] is None:
-        return True
-    return bool(known[0] <= wanted[1] and wanted[0] <= known[1])

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.manifest import may_hold
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.hashing import hash_rows
 
@@ -100,7 +100,8 @@ def _meeting(
     key: Sequence[str], added: FragmentReader, before: FragmentReader, hashes: NDArray[np.uint64]
 ) -> list[_KeyBatch]:
     ranges = {field_id: _value_range(added, field_id) for field_id in map(added.field_id, key)}
-    kept = [f for f in before.fragments if all(_may_meet(f, field_id, ends) for field_id, ends in ranges.items())]
+    known = {field_id: ends for field_id, ends in ranges.items() if ends is not None}
+    kept = [fragment for fragment in before.fragments if may_hold(fragment, known)]
     found = []
     for batch in before.restricted(kept).batches(key):
         part = _KeyBatch.of(batch)
@@ -116,13 +117,6 @@ def _value_range(reader: FragmentReader, field_id: int) -> tuple[Any, Any] | Non
     if not known or len(known) < len(ends):
         return None
     return min(low for low, _ in known), max(high for _, high in known)
-
-
-def _may_meet(fragment: Fragment, field_id: int, wanted: tuple[Any, Any] | None) -> bool:
-    known = fragment.bounds_of(field_id)
-    if known is None or wanted is None:
-        return True
-    return bool(known[0] <= wanted[1] and wanted[0] <= known[1])
 
 
 def _count(key: Sequence[str], batches: Sequence[pa.RecordBatch], limit: int) -> DuplicateKeys:

@@ -7,8 +7,8 @@ page anew (and a full one every 1,024 fragments), however long the list has beco
 
 import json
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
@@ -85,10 +85,29 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A manifest page with its name."""
+    """A manifest page with its name.
+
+    Attributes
+    ----------
+    live_rows : int
+        How many rows its fragments have to read; counted once, as each commit asks every page.
+    """
 
     hash: str
     fragments: tuple[Fragment, ...]
+    live_rows: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live_rows", sum(fragment.live_rows for fragment in self.fragments))
+
+
+def may_hold(fragment: Fragment, wanted: Mapping[int, tuple[Any, Any]]) -> bool:
+    """Say whether, by its bounds, a fragment may have rows within all of some ranges, given by field id."""
+    for field_id, low, high in fragment.bounds:
+        ends = wanted.get(field_id)
+        if ends is not None and (high < ends[0] or ends[1] < low):
+            return False
+    return True
 
 
 def replace_in_pages(pages: Sequence[Page], fragments: Sequence[Fragment]) -> list[Page]:
@@ -102,9 +121,12 @@ def replace_in_pages(pages: Sequence[Page], fragments: Sequence[Fragment]) -> li
     for page in pages:
         end = start + len(page.fragments)
         here = tuple(fragments[start:end])
-        if len(here) < len(page.fragments) or [f.id for f in here] != [f.id for f in page.fragments]:
+        if here == page.fragments:  # mostly the very same fragments, which is seen at once
+            kept.append(page)
+        elif [f.id for f in here] == [f.id for f in page.fragments]:
+            kept.append(name_page(here))
+        else:
             break
-        kept.append(page if here == page.fragments else name_page(here))
         start = end
     return extend_pages(kept, fragments[start:])
 

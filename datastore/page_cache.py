@@ -71,4 +71,4 @@ class PageCache:
 
 
 def _count(pages: Sequence[Page]) -> int:
-    return sum(fragment.live_rows for page in pages for fragment in page.fragments)
+    return sum(page.live_rows for page in pages)
