@@ -59,8 +59,9 @@ class _Bench:
             del table
             if self.kind == "sorted":
                 yield from self._append()
-                yield from self._add_column()
             yield from self._upsert()
+            if self.kind == "sorted":
+                yield from self._add_column()
         remove_peers(self.peers)
 
     def _append(self):

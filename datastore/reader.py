@@ -130,13 +130,13 @@ class FragmentReader:
         schema = self.project(columns)
         opened = self._open_all()
         (fragment,) = self.fragments
-        lead = opened[fragment.groups[0].object_id]
+        lead, chosen = opened[fragment.groups[0].object_id], self._chosen(fragment, schema, opened)
         start, place = 0, 0
         for index, batch in enumerate(lead.batches):
             end = int(np.searchsorted(positions, start + batch.num_rows))
             if end > place:
                 rows = pa.array(positions[place:end] - start)
-                yield self._one_batch(fragment, schema, opened, index, batch.num_rows).take(rows)
+                yield self._one_batch(chosen, schema, index, batch.num_rows).take(rows)
             start, place = start + batch.num_rows, end
 
     def with_deleted(self, fragments: Sequence[Fragment] | None = None) -> "FragmentReader":
@@ -317,27 +317,27 @@ class FragmentReader:
         opened: Mapping[str, OpenObject],
         likely: Sequence[bool] | None = None,
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        lead = opened[fragment.groups[0].object_id]
+        lead, chosen = opened[fragment.groups[0].object_id], self._chosen(fragment, schema, opened)
         start = 0
         for index, batch in enumerate(lead.batches):
             if likely is None or likely[index]:
-                yield start, self._one_batch(fragment, schema, opened, index, batch.num_rows)
+                yield start, self._one_batch(chosen, schema, index, batch.num_rows)
             start += batch.num_rows
 
-    def _one_batch(
-        self,
-        fragment: Fragment,
-        schema: pa.Schema,
-        opened: Mapping[str, OpenObject],
-        index: int,
-        num_rows: int,
-    ) -> pa.RecordBatch:
+    def _chosen(
+        self, fragment: Fragment, schema: pa.Schema, opened: Mapping[str, OpenObject]
+    ) -> list[tuple[OpenObject, int] | None]:
+        """Return in which file, and where there, each column of a fragment lies; None for one that it does not have."""
         places = {
             field_id: (opened[group.object_id], position)
             for group in fragment.groups
             for position, field_id in enumerate(group.fields)
         }
-        chosen = [places.get(self._ids[name]) for name in schema.names]
+        return [places.get(self._ids[name]) for name in schema.names]
+
+    def _one_batch(
+        self, chosen: Sequence[tuple[OpenObject, int] | None], schema: pa.Schema, index: int, num_rows: int
+    ) -> pa.RecordBatch:
         columns = [
             null_column(field.type, num_rows)
             if place is None
