@@ -119,6 +119,8 @@ def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate
     """Start a commit on a branch, after making good what an earlier crash left undone."""
     try:
         record_commits(storage)
+    except FoldstoreError:
+        raise  # refusals are errors of permission as well
     except OSError as error:
         raise _unwritten(error) from error
     return Transaction(storage, dataset, options, gate)
@@ -162,6 +164,8 @@ class Transaction:
             self.folder: Path = self.storage.objects.stage(self.id)
         except OSError as error:
             self._give_up()
+            if isinstance(error, FoldstoreError):
+                raise
             raise _unwritten(error) from error
         self.heartbeat = Heartbeat.of_transaction(self.storage, self.id)
         self.storage.on_step("begun")

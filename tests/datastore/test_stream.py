@@ -314,6 +314,7 @@ class FailingFiles(LocalFiles):
     """Fails writes to logs when told to."""
 
     def __init__(self):
+        super().__init__()
         self.failing = set()
 
     def create_log(self, path):
