@@ -5,11 +5,14 @@ import threading
 import uuid
 
 import pytest
+import sqlalchemy as sa
 
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import runs as run_rows
+from foldstore.datastore.catalog import tables
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import REVISION, sqlite_url
+from foldstore.datastore.catalog.inserting import insert_missing
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.catalog.records import ConsumerRecord, DatasetRecord, RunLink, RunRecord
 from foldstore.datastore.catalog.registry import Registry
@@ -88,7 +91,6 @@ class TestCatalog:
         assert len(set(facts)) == 1
 
     def test_the_newest_migration_makes_the_tables_that_the_code_uses(self, url):
-        import sqlalchemy as sa
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
@@ -102,8 +104,6 @@ class TestCatalog:
         engine.dispose()
 
     def test_a_newer_format_is_refused_in_words(self, url):
-        import sqlalchemy as sa
-
         Catalog(url).close()
         engine = sa.create_engine(url)
         with engine.begin() as connection:
@@ -112,6 +112,43 @@ class TestCatalog:
         with pytest.raises(StoreFormatError, match="has format 9999") as caught:
             Catalog(url)
         assert "newer Foldstore" in caught.value.hint
+
+
+def _overtaken(catalog, insert):
+    """Insert in two transactions, of which the second begins before the first has committed."""
+    started, errors = threading.Event(), []
+
+    def second():
+        try:
+            started.wait()
+            with catalog.write() as connection:
+                insert(connection)
+        except Exception as error:  # noqa: BLE001  # told to the main thread
+            errors.append(error)
+
+    other = threading.Thread(target=second)
+    other.start()
+    with catalog.write() as connection:
+        insert(connection)
+        started.set()
+        other.join(timeout=0.3)
+        assert other.is_alive()  # it waits for what the first will do
+    other.join()
+    assert errors == []
+
+
+class TestWriters:
+    def test_what_two_of_them_bring_is_there_once(self, catalog):
+        rows = [{"id": "b3-2", "encoded": b"two"}, {"id": "b3-1", "encoded": b"one"}]
+        _overtaken(catalog, lambda connection: insert_missing(connection, tables.arrow_schema, rows))
+        with catalog.read() as connection:
+            assert len(connection.execute(sa.select(tables.arrow_schema)).all()) == 2
+            insert_missing(connection, tables.arrow_schema, [])
+
+    def test_two_of_them_append_to_a_journal_one_behind_the_other(self, catalog):
+        journal = Journal(catalog)
+        _overtaken(catalog, lambda c: journal.append(c, "refs/x", {"n": 1}, actor="me", created_at="2026"))
+        assert journal.verify("refs/x") == 2
 
 
 class TestRegistry:
@@ -175,8 +212,6 @@ class TestJournal:
         ],
     )
     def test_a_changed_or_removed_entry_is_found(self, catalog, tamper):
-        import sqlalchemy as sa
-
         journal = self._fill(catalog)
         with catalog.write() as connection:
             connection.execute(sa.text(tamper))
@@ -272,8 +307,6 @@ class TestRuns:
         assert [link.run_id for link in run_rows.list_links(catalog, versions=[version])] == [first.id]
 
     def test_a_run_that_repeats_nothing_known_is_refused_by_the_tables(self, catalog):
-        import sqlalchemy as sa
-
         with pytest.raises(sa.exc.IntegrityError):
             run_rows.insert_run(catalog, _run_record(repeats_id="0" * 32))
 
