@@ -51,6 +51,7 @@ ACTS = {
     "compact": lambda d, _: d.compact(),
     "overwrite": lambda d, first: d.overwrite(rows([1, first + 20])),
     "restore": lambda d, _: d.restore(2),
+    "merge": lambda d, _: d.merge("side"),
     "transaction": _transact,
 }
 ALL = frozenset(ACTS)
@@ -81,6 +82,7 @@ MATRIX = {
     "compact": Rule(refused=ALL - APPENDS),
     "overwrite": Rule(refused=ALL),
     "restore": Rule(refused=ALL),
+    "merge": Rule(refused=ALL),
     "transaction": Rule(refused=COLUMNS),
 }
 
@@ -93,6 +95,7 @@ class Arena:
             dataset = store.create_dataset(NAME, key=["id"])
             for ids in ([1, 2, 3], [4, 5, 6], [7, 8]):
                 dataset.append(rows(ids))
+            dataset.create_branch("side").upsert(rows([7, 60], first=5))
             dataset.delete("id = 5")
         self._storage = open_storage(folder, **how)
         self._winner = Store(open_storage(folder, **how), "winner")
@@ -105,7 +108,7 @@ class Arena:
     def branch(self):
         """Return the name of a new branch, from the version that all start at."""
         name = f"pair-{next(self._count)}"
-        self._winner.dataset(NAME).create_branch(name, 4)
+        self._winner.dataset(NAME).create_branch(name, 5)
         return name
 
     def meet(self, mine, theirs, step):

@@ -16,7 +16,7 @@ from foldstore.store import Store
 from tests.datastore.faults.operations import NAME, NEXT, OPERATIONS, assert_sound, perform, read_all
 from tests.datastore.faults.power_loss import Disk, Log, record, states, write_state
 
-SAMPLES = 40 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2
+SAMPLES = 40 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
 
 
 def _record(folder, operation, log):
