@@ -1,6 +1,6 @@
 """Add columns: each fragment gains one file with the new columns alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, TypeAlias
 
@@ -58,7 +58,7 @@ class AddColumns:
         fresh, next_field = add_fields(known, new, draft.next_field, self._expressions)
         self._for_schema, self._fresh = draft.schema_id, fresh
         self._write(draft, transaction, derivation, fresh)
-        added = {each.id: with_group(each, self._groups[place_of(each)]) for each in draft.fragments}
+        added = with_groups(draft.fragments, self._groups, fresh)
         return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
 
     def _write(self, draft: Draft, transaction: Transaction, derivation: Derivation, fresh: pa.Schema) -> None:
@@ -101,6 +101,17 @@ def place_of(fragment: Fragment) -> Place:
 def with_group(fragment: Fragment, group: ColumnGroup) -> Fragment:
     """Return a fragment with one more column group."""
     return replace(fragment, groups=(*fragment.groups, group))
+
+
+def with_groups(
+    fragments: Sequence[Fragment], groups: Mapping[Place, ColumnGroup], fresh: pa.Schema
+) -> dict[int, Fragment]:
+    """Return fragments with the files of their new columns, by fragment id.
+
+    The columns have the ids that are free now: others may have used up those that were free when a file was written.
+    """
+    ids = field_ids(fresh)
+    return {each.id: with_group(each, replace(groups[place_of(each)], fields=ids)) for each in fragments}
 
 
 def add_fields(

@@ -90,11 +90,16 @@ class WrittenRows:
     ----------
     for_schema : str or None
         The identity of the columns that they were fitted to.
+    for_field : int
+        The next free field id then.
     schema : pyarrow.Schema
         The columns with theirs.
+    next_field : int
+        The next free field id after theirs.
     """
 
     for_schema: str | None
+    for_field: int
     schema: pa.Schema
     next_field: int
     fragments: tuple[Fragment, ...]
@@ -108,9 +113,14 @@ class WrittenRows:
             When the draft has other columns than the rows were fitted to, or than they make.
         """
         # What another writer made of the columns is fine when it is what these rows make of them as well.
-        if draft.schema_id not in (self.for_schema, encode_schema(self.schema)[0]):
+        if not self._fits(draft) and draft.schema_id != encode_schema(self.schema)[0]:
             raise ConflictError("The columns were changed meanwhile.", retry=True)
         return replace(draft, schema=self.schema, next_field=max(self.next_field, draft.next_field))
+
+    def _fits(self, draft: Draft) -> bool:
+        """Say whether a draft has the columns that were there, and the ids of new ones are still free."""
+        adds = self.next_field != self.for_field
+        return draft.schema_id == self.for_schema and not (adds and draft.next_field != self.for_field)
 
 
 def write_rows(transaction: Transaction, draft: Draft, source: BatchSource, fit: Fit = AS_THEY_COME) -> WrittenRows:
@@ -122,7 +132,7 @@ def write_rows(transaction: Transaction, draft: Draft, source: BatchSource, fit:
     fragments = transaction.publish_fragments(staged, plan.written)
     # Whatever replaces all rows has the columns that it brings; a gate is shown those that are missing.
     schema = plan.written if fit.replaces and not transaction.judged else plan.schema
-    return WrittenRows(draft.schema_id, schema, plan.next_field, fragments)
+    return WrittenRows(draft.schema_id, draft.next_field, schema, plan.next_field, fragments)
 
 
 def fitted_batches(

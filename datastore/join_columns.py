@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from foldstore.datastore.add_columns import Place, add_fields, place_of, with_group, write_groups
+from foldstore.datastore.add_columns import Place, add_fields, place_of, with_groups, write_groups
 from foldstore.datastore.arrow_schema import storage_type
 from foldstore.datastore.commit import Transaction
 from foldstore.datastore.draft import Draft
@@ -66,7 +66,7 @@ class JoinColumns:
         _refuse_unknown(keys, matched, name, complete=len(waiting) == len(reader.fragments))
         parts = ((each, _cells(values, matched, each, reader)) for each in waiting)
         self._groups |= write_groups(transaction, parts, fresh)
-        added = {each.id: with_group(each, self._groups[place_of(each)]) for each in draft.fragments}
+        added = with_groups(draft.fragments, self._groups, fresh)
         return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
 
 

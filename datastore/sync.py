@@ -113,7 +113,7 @@ def _compare(draft: Draft, transaction: Transaction, source: BatchSource) -> _Co
     progress = transaction.options.progress
     staged = write_fragments(storage.objects.files, transaction.new_path, plan.written, kept, progress)
     fragments = transaction.publish_fragments(staged, plan.written)
-    written = WrittenRows(draft.schema_id, plan.schema, plan.next_field, fragments)
+    written = WrittenRows(draft.schema_id, draft.next_field, plan.schema, plan.next_field, fragments)
     compared = _Compared(written, len(content), int(same.sum()))
     compared.changed = {fragment_id: each for fragment_id, each in changed.items() if len(each)}
     compared.missing = {fragment_id: each for fragment_id, each in missing.items() if len(each)}
