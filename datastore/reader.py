@@ -20,13 +20,11 @@ from foldstore.datastore.comparison import Comparison
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.manifest import ROW_ID_FIELD, Bounds, ColumnGroup, Fragment
 from foldstore.datastore.objects import OpenObject
+from foldstore.datastore.selection import pick_rows
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.zones import fold_bounds
 from foldstore.errors import CorruptObjectError, UsageError, column_not_found
 
-# Rows that are left between deleted ones are handed out as slices, without a copy, when they are as many as this on
-# average; where deletions lie closer, many small slices would cost more than a copy.
-_ROWS_PER_SLICE: Final = 2_048
 _POSITION_BITS: Final = 32
 
 
@@ -114,7 +112,7 @@ class FragmentReader:
         schema = self.project(columns)
         fragments = self.fragments
         opened = self._open_all()
-        self._storage.deletions.load(fragments)
+        self.load_deletions()
         for fragment in fragments:
             likely = self._likely(fragment, comparisons) if comparisons else None
             batches = self._fragment_batches(fragment, schema, opened, likely)
@@ -139,6 +137,30 @@ class FragmentReader:
                 yield self._one_batch(chosen, schema, index, batch.num_rows).take(rows)
             start, place = start + batch.num_rows, end
 
+    def batch_rows(self, fragment: Fragment) -> list[int]:
+        """Return how many rows each record batch of a fragment's files has, those that were deleted too."""
+        return [batch.num_rows for batch in self._open_all()[fragment.groups[0].object_id].batches]
+
+    def read_batch(self, fragment: Fragment, index: int, schema: pa.Schema) -> pa.RecordBatch:
+        """Return one record batch of a fragment's files, mapped and verified, with the rows that were deleted.
+
+        Parameters
+        ----------
+        fragment : Fragment
+            One of `fragments`.
+        index : int
+            Which of its record batches.
+        schema : pyarrow.Schema
+            Which columns, as `project` gives them.
+        """
+        opened = self._open_all()
+        rows = opened[fragment.groups[0].object_id].batches[index].num_rows
+        return self._one_batch(self._chosen(fragment, schema, opened), schema, index, rows)
+
+    def likely_batches(self, fragment: Fragment, comparisons: Sequence[Comparison]) -> list[bool] | None:
+        """Say which record batches of a fragment may hold a row that meets all comparisons; None for each of them."""
+        return self._likely(fragment, comparisons) if comparisons else None
+
     def with_deleted(self, fragments: Sequence[Fragment] | None = None) -> "FragmentReader":
         """Return a reader of all rows of the files (of some fragments), those that were deleted too."""
         kept = self.fragments if fragments is None else fragments
@@ -148,6 +170,10 @@ class FragmentReader:
         """Map every file now, after one question to the catalog; readers of parts that are made then ask no more."""
         self._open_all()
         return self
+
+    def load_deletions(self) -> None:
+        """Fetch the bitmaps of deleted rows now, after one question to the catalog."""
+        self._storage.deletions.load(self.fragments)
 
     def live(self, fragment: Fragment) -> NDArray[np.bool_]:
         """Return which rows of a fragment's files are there to read."""
@@ -175,14 +201,23 @@ class FragmentReader:
         ids = self._moved_ids(fragment) if fragment.moved else _own_ids(fragment)
         return ids if fragment.deleted is None else ids[self.live(fragment)]
 
+    def batch_row_ids(self, fragment: Fragment, index: int, start: int) -> NDArray[np.uint64]:
+        """Return the row ids of one record batch of a fragment's files, whose first row is at a position there."""
+        if fragment.moved:
+            return self._moved_batch_ids(fragment, index)
+        first = (fragment.id << _POSITION_BITS) + start
+        return np.uint64(first) + np.arange(self.batch_rows(fragment)[index], dtype=np.uint64)
+
     def _moved_ids(self, fragment: Fragment) -> NDArray[np.uint64]:
-        place = next(
-            (group, group.fields.index(ROW_ID_FIELD)) for group in fragment.groups if ROW_ID_FIELD in group.fields
-        )
-        opened = self.open_group(place[0].object_id)
-        field = pa.field("row id", pa.uint64())
-        parts = [_verified((opened, place[1]), index, field).to_numpy() for index in range(len(opened.batches))]
+        count = len(self.batch_rows(fragment))
+        parts = [self._moved_batch_ids(fragment, index) for index in range(count)]
         return np.concatenate([np.empty(0, np.uint64), *parts])
+
+    def _moved_batch_ids(self, fragment: Fragment, index: int) -> NDArray[np.uint64]:
+        group = next(group for group in fragment.groups if ROW_ID_FIELD in group.fields)
+        place = self.open_group(group.object_id), group.fields.index(ROW_ID_FIELD)
+        ids: NDArray[np.uint64] = _verified(place, index, pa.field("row id", pa.uint64())).to_numpy()
+        return ids
 
     def _live_batches(
         self, fragment: Fragment, batches: Iterator[tuple[int, pa.RecordBatch]]
@@ -193,7 +228,7 @@ class FragmentReader:
             if live is None:
                 yield batch
             else:
-                yield from _keep(batch, live[start : start + batch.num_rows])
+                yield from pick_rows(batch, np.flatnonzero(live[start : start + batch.num_rows]))
 
     def _likely(self, fragment: Fragment, comparisons: Sequence[Comparison]) -> list[bool] | None:
         """Return which record batches of a fragment may hold a row that meets all comparisons; None for each."""
@@ -349,17 +384,6 @@ class FragmentReader:
 
 def _own_ids(fragment: Fragment) -> NDArray[np.uint64]:
     return np.uint64(fragment.id << _POSITION_BITS) + np.arange(fragment.num_rows, dtype=np.uint64)
-
-
-def _keep(batch: pa.RecordBatch, live: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
-    """Yield the live rows of a batch: as slices where deletions are few, else as a copy."""
-    edges = np.flatnonzero(np.diff(live.view(np.int8), prepend=0, append=0))
-    starts, ends = edges[::2], edges[1::2]
-    if len(starts) > 1 and len(starts) * _ROWS_PER_SLICE > batch.num_rows:
-        yield batch.filter(pa.array(live))
-        return
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        yield batch.slice(start, end - start)
 
 
 def _verified(place: tuple[OpenObject, int], batch: int, field: pa.Field, narrower: Sequence[str] = ()) -> pa.Array:

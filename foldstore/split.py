@@ -14,6 +14,7 @@ from foldstore.datastore.catalog.records import DatasetRecord, Document
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.row_directory import RowDirectory
 from foldstore.datastore.storage import Storage
 from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import PARTS, check_split_name
@@ -141,6 +142,15 @@ class SplitPart:
     def to_numpy(self) -> "dict[str, NDArray[Any]]":
         """Return a numpy array for each column."""
         return self.view().to_numpy()
+
+    @property
+    def generation(self) -> int:
+        """A number that grows when cells were sealed or rows erased since the store was opened."""
+        return self._storage.objects.num_retired
+
+    def find_rows(self) -> RowDirectory:
+        """Return what reaches rows by rank, for views."""
+        return RowDirectory(self._base.rows, self._masks)
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return about how many bytes the part's columns take; no value is read for it."""

@@ -18,6 +18,7 @@ from foldstore.datastore.key_search import read_keys
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.row_directory import RowDirectory
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
@@ -221,6 +222,15 @@ class Version(VersionForms, VersionTiers, VersionUpkeep, Consumed):
     def row_ids(self) -> "np.ndarray[Any, np.dtype[np.uint64]]":
         """Return the id of each row, in order: it stays the same in every version that has the row."""
         return self._reader().row_ids()
+
+    @property
+    def generation(self) -> int:
+        """A number that grows when cells were sealed or rows erased since the store was opened."""
+        return self._storage.objects.num_retired
+
+    def find_rows(self) -> RowDirectory:
+        """Return what reaches rows by rank, for views."""
+        return RowDirectory(self._reader())
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""
