@@ -1,0 +1,89 @@
+"""Passes: how the rows of one part of a view are gone through again and again, block by block.
+
+A block is a run of rows that lie together, so that reading it is reading forwards. A pass takes each row once.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from foldstore.views.ordering.keys import Ranks, derive_key, permutation
+
+Range = tuple[int, int]
+
+
+class BlockPass:
+    """One pass over some rows: blocks in a random order, or all rows as they come.
+
+    Parameters
+    ----------
+    num_rows : int
+        How many rows there are.
+    block_rows : int
+        How many of them a block has; the first and the last may be shorter.
+    key : int, optional
+        Of the order; without one the rows come as they are.
+    """
+
+    def __init__(self, num_rows: int, block_rows: int, key: int | None) -> None:
+        if key is None or num_rows <= block_rows:
+            starts, stops = np.array([0]), np.array([num_rows])
+        else:
+            # Blocks begin elsewhere in each pass: rows that shared a block in one need not in the next.
+            bounds = np.arange(key % block_rows, num_rows, block_rows, dtype=np.int64)
+            bounds = np.unique(np.concatenate([[0], bounds, [num_rows]]))
+            order = permutation(len(bounds) - 1, key)
+            starts, stops = bounds[:-1][order], bounds[1:][order]
+        self._starts: Ranks = starts.astype(np.int64)
+        self._ends: Ranks = np.cumsum(stops - starts, dtype=np.int64)
+
+    def ranges(self, start: int, stop: int) -> Iterator[Range]:
+        """Yield the runs of rows that take the places from `start` to `stop` of the pass."""
+        block = int(np.searchsorted(self._ends, start, side="right"))
+        while start < stop:
+            end = int(self._ends[block])
+            begin = end - self._length(block)
+            first = int(self._starts[block]) + start - begin
+            last = int(self._starts[block]) + min(stop, end) - begin
+            yield first, last
+            start, block = min(stop, end), block + 1
+
+    def _length(self, block: int) -> int:
+        return int(self._ends[block] - (self._ends[block - 1] if block else 0))
+
+
+class Passes:
+    """Pass after pass over the rows of one part, as one endless line.
+
+    Parameters
+    ----------
+    num_rows : int
+        How many rows the part has; at least one.
+    block_rows : int
+        How many rows a block has.
+    seed : int, optional
+        Of the order; without one every pass is the rows as they come.
+    part : int
+        Which part it is, so that parts of one size are not ordered alike.
+    """
+
+    def __init__(self, num_rows: int, block_rows: int, seed: int | None, part: int) -> None:
+        self.num_rows = num_rows
+        self._block_rows = block_rows
+        self._seed = seed
+        self._part = part
+        self._made: tuple[int, BlockPass] | None = None
+
+    def ranges(self, start: int, stop: int) -> Iterator[Range]:
+        """Yield the runs of rows that take the places from `start` to `stop` of the line."""
+        while start < stop:
+            turn, inside = divmod(start, self.num_rows)
+            end = min(stop - start, self.num_rows - inside)
+            yield from self._pass(turn).ranges(inside, inside + end)
+            start += end
+
+    def _pass(self, turn: int) -> BlockPass:
+        if self._made is None or self._made[0] != turn:
+            key = None if self._seed is None else derive_key(self._seed, "blocks", self._part, turn)
+            self._made = turn, BlockPass(self.num_rows, self._block_rows, key)
+        return self._made[1]
