@@ -484,8 +484,7 @@ def _inputs_of(value: object) -> list[tuple[str, str]] | None:
     if isinstance(value, SplitPart):
         return [(value.base_version_id, value.address)]
     if isinstance(value, View):
-        sources = value.spec()["sources"]
-        return [(source["version_id"].partition("#")[0], source["address"]) for source in sources]
+        return [(each.source.version_id.partition("#")[0], each.source.address) for each in value.sources()]
     return None
 
 

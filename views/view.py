@@ -4,51 +4,44 @@ A view stores nothing. Its steps run in the order in which they were written, ba
 such as `View.to_arrow` asks for rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine
-from foldstore.datastore.export.file import write_file
 from foldstore.errors import FoldstoreError, UsageError
 from foldstore.names import check_name
+from foldstore.views.combination import Inputs, Pinned, make_blend, make_union
 from foldstore.views.display import MAX_ROWS, html_table, shorten
-from foldstore.views.explain import Explanation, explain_steps
-from foldstore.views.pruning import read_batches
+from foldstore.views.explain import Explanation, explain_view
+from foldstore.views.rows.plan import plan_rows
+from foldstore.views.rows.rows import Rows
 from foldstore.views.source import Source, ViewStore
-from foldstore.views.specification import hash_spec, read_steps, write_spec
-from foldstore.views.steps import (
-    MAX_STEPS,
-    Limit,
-    Step,
-    Where,
-    make_limit,
-    make_select,
-    make_where,
-    prune,
-    run_steps,
-)
+from foldstore.views.specification import hash_spec, iterate_sources, read_inputs, read_steps, write_spec
+from foldstore.views.steps.order import AnyStep, OrderStep
+from foldstore.views.steps.step import MAX_STEPS
+from foldstore.views.steps.where import Where
+from foldstore.views.view_diff import ViewDiff, diff_views
+from foldstore.views.view_forms import ViewForms
+from foldstore.views.view_steps import ViewSteps
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
+_HEAD_ROWS: Final = 131_072
+# Views of more rows are not put in order to show ten of them.
+_MOST_ORDERED: Final = 2_000_000
 
-_BATCH_ROWS: Final = 131_072
+FindSource = Callable[[Mapping[str, str]], Source]
 
 
-class View:
-    """A saved or unsaved query over one pinned version: filter, project, compute, cut.
+class View(ViewForms, ViewSteps):
+    """A saved or unsaved query over pinned versions: filter, project, map, blend, sample, order, cut.
 
-    Steps apply in the order written: ``limit(10).where(...)`` filters the first ten rows, while
-    ``where(...).limit(10)`` gives the first ten that pass. Each verb returns a new view and checks its
-    arguments at once; nothing is read before an end is called.
+    Each verb returns a new view and checks its arguments at once; nothing is read before an end is called.
 
     Parameters
     ----------
-    source : Source
-        The pinned version.
+    inputs : Inputs or Source
+        What is read: a pinned version or part, or a combination of views.
     engine : Engine
         Evaluates predicates and expressions.
     store : ViewStore, optional
@@ -60,136 +53,100 @@ class View:
     >>> jfk.select("carrier", late="arr_delay > 15").to_polars()  # doctest: +SKIP
     """
 
-    __slots__ = ("_engine", "_source", "_steps", "_store")
+    __slots__ = ("_engine", "_inputs", "_planned", "_steps", "_store", "opened_as")
 
-    def __init__(self, source: Source, *, engine: Engine, store: ViewStore | None = None) -> None:
-        self._source = source
+    def __init__(
+        self, inputs: Inputs | Source, *, engine: Engine, store: ViewStore | None = None, opened_as: str | None = None
+    ) -> None:
+        self._inputs: Inputs = inputs if isinstance(inputs, Inputs) else Pinned(inputs)
         self._engine = engine
         self._store = store
-        self._steps: tuple[Step, ...] = ()
+        self._steps: tuple[AnyStep, ...] = ()
+        self._planned: tuple[tuple[int, ...], Rows] | None = None
+        self.opened_as = opened_as
 
     @classmethod
-    def from_spec(cls, spec: object, source: Source, *, engine: Engine, store: ViewStore | None = None) -> "View":
+    def from_spec(
+        cls, spec: object, find: FindSource, *, engine: Engine, store: ViewStore | None = None, level: int = 0
+    ) -> "View":
         """Build a view from what `spec` returned; every part is checked as if it were typed anew.
+
+        Parameters
+        ----------
+        spec : object
+            A specification.
+        find : callable
+            Gives the source for an object with ``address`` and ``version_id``.
 
         Raises
         ------
         UsageError
-            When it is not a specification, or is pinned to another version than `source`.
+            When it is not a specification.
         """
-        view = cls(source, engine=engine, store=store)
-        for verb, argument in read_steps(spec, source):
-            if verb == "where":
-                view = view.where(argument)
-            elif verb == "limit":
-                view = view.limit(argument)
-            else:
-                columns, expressions = argument
-                view = view.select(*columns, **expressions)
+        kind, read = read_inputs(spec, level)
+        inputs: Inputs
+        if kind == "source":
+            inputs = Pinned(_check_pinned(find(read), read), read.get("asked"))
+        else:
+            *how, specs = read
+            views = [cls.from_spec(each, find, engine=engine, store=store, level=level + 1) for each in specs]
+            inputs = make_union(views, *how) if kind == "union" else make_blend(views, *how)
+        view = cls(inputs, engine=engine, store=store)
+        assert isinstance(spec, dict)  # noqa: S101  # its form was checked
+        for verb, argument in read_steps(spec):
+            view = view._take_step(verb, argument)
         return view
 
-    def where(self, predicate: str) -> "View":
-        """Keep the rows for which an SQL condition is true; null counts as not true.
+    def _take_step(self, verb: str, argument: Any) -> "View":
+        if verb == "select":
+            columns, expressions = argument
+            return self.select(*columns, **expressions)
+        if verb == "order_by":
+            columns, descending = argument["columns"], argument["descending"]
+            return self.order_by(*(columns if isinstance(columns, list) else [columns]), descending=descending)
+        if verb in ("where", "limit"):
+            return self.where(argument) if verb == "where" else self.limit(argument)
+        step: Callable[..., View] = getattr(self, verb)  # one of the verbs that `read_steps` knows
+        return step(**argument)
 
-        Repeated calls narrow further, one after the other.
+    @property
+    def inputs(self) -> Inputs:
+        """What the view reads, before its steps."""
+        return self._inputs
 
-        Raises
-        ------
-        InvalidExpressionError
-            When the condition does not parse, is not boolean, or looks at anything but its row.
-        ColumnNotFoundError
-            When it names a column that is not there.
-        """
-        return self._with(make_where(self._engine, predicate, self.arrow_schema, self._source.address))
+    @property
+    def steps(self) -> tuple[AnyStep, ...]:
+        """The steps, in their order."""
+        return self._steps
 
-    def select(self, /, *columns: str, **expressions: str) -> "View":
-        """Keep columns, in this order, and compute others by SQL expressions over the columns so far."""
-        address = self._source.address
-        return self._with(make_select(self._engine, columns, expressions, self.arrow_schema, address))
-
-    def limit(self, rows: int) -> "View":
-        """Keep the first rows of what the steps so far give."""
-        return self._with(make_limit(rows, self.arrow_schema))
+    @property
+    def rows(self) -> Rows:
+        """What produces the rows, for the layers that compute inside the store."""
+        # Sealing and erasing change what is there of rows: what was found out before is found out again.
+        generations = tuple(pinned.source.generation for pinned in self.sources())
+        if self._planned is None or self._planned[0] != generations:
+            self._planned = generations, plan_rows(self._engine, self._inputs, self._steps)
+        return self._planned[1]
 
     @property
     def arrow_schema(self) -> pa.Schema:
         """Names and types of the columns."""
-        return self._steps[-1].arrow_schema if self._steps else self._source.arrow_schema
+        return self._steps[-1].arrow_schema if self._steps else self._inputs.arrow_schema
 
-    @property
-    def num_rows(self) -> int:
-        """How many rows there are; with a condition they are counted by reading what it needs."""
-        return self.count()
+    def sources(self) -> list[Pinned]:
+        """Return the pinned versions, and parts of versions, that the view reads, in order."""
+        return list(iterate_sources(self._inputs))
 
-    def count(self) -> int:
-        """Count the rows; reads only the columns that conditions use, and nothing when there is none."""
-        last = max((index for index, step in enumerate(self._steps) if isinstance(step, Where)), default=-1)
-        rows = self._source.num_rows
-        if last >= 0:
-            rows = sum(batch.num_rows for batch in self._stream(self._steps[: last + 1], []))
-        return min([rows, *(step.rows for step in self._steps[last + 1 :] if isinstance(step, Limit))])
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows batch by batch; where nothing is computed they are slices of the mapped files."""
-        return self._stream(self._steps, self.arrow_schema.names)
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return the rows as a reader, for whatever takes an Arrow stream."""
-        return pa.RecordBatchReader.from_batches(self.arrow_schema, self.to_batches())
-
-    def to_arrow(self) -> pa.Table:
-        """Return the rows as a table; without conditions and expressions it is the mapped files themselves."""
-        return pa.Table.from_batches(self.to_batches(), self.arrow_schema)
-
-    def to_polars(self) -> "pl.DataFrame":
-        """Return a polars DataFrame; texts and dictionaries are copied, numbers are not."""
-        from foldstore.views import frames
-
-        return frames.to_polars(self.to_arrow())
-
-    def to_pandas(self) -> Any:
-        """Return a pandas DataFrame; pandas is an extra."""
-        from foldstore.views import frames
-
-        return frames.to_pandas(self.to_arrow())
-
-    def to_numpy(self) -> dict[str, "np.ndarray[Any, Any]"]:
-        """Return a numpy array for each column.
-
-        Integers with nulls become floats with NaN, texts become objects, timestamps lose their zone (UTC).
-        """
-        from foldstore.views import frames
-
-        return frames.to_numpy(self.to_arrow())
-
-    def scan(self) -> "pl.LazyFrame":
-        """Return a polars LazyFrame that reads batch by batch when it is collected."""
-        from foldstore.views import frames
-
-        return frames.scan(self.arrow_schema, self._read)
-
-    def export(self, path: "str | Path", *, columns: Sequence[str] | None = None, **how: Any) -> list[Path]:
-        """Write the rows to a file; see `foldstore.datastore.export.file.write_file`.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-            Parquet, CSV, JSON lines or Arrow by its ending.
-        columns : sequence of str, optional
-            Which columns, in which order; all unless given.
-        **how
-            ``format=, overwrite=, rows_per_file=, progress=``.
-        """
-        view = self if columns is None else self.select(*columns)
-        total = None if any(isinstance(step, Where) for step in self._steps) else self.count()
-        return write_file(view.arrow_schema, view.to_batches(), path, num_rows=total, **how)
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_reader().__arrow_c_stream__(requested_schema)
+    def counts(self) -> dict[str, int]:
+        """Count the rows that each input gives, before the steps of the view itself."""
+        views = self._inputs.views or (View(self._inputs, engine=self._engine),)
+        names = [view.opened_as or view.shown_inputs for view in views]
+        keys = [name if names.count(name) == 1 else f"{name} ({n + 1})" for n, name in enumerate(names)]
+        return {key: view.count() for key, view in zip(keys, views, strict=True)}
 
     def spec(self) -> dict[str, Any]:
-        """Return the whole view as plain data: the pinned version and the steps."""
-        return write_spec(self._source, self._steps)
+        """Return the whole view as plain data: what is read, pinned, and the steps."""
+        return write_spec(self._inputs, self._steps)
 
     @property
     def hash(self) -> str:
@@ -197,16 +154,73 @@ class View:
         return hash_spec(self.spec())
 
     def explain(self) -> Explanation:
-        """Say which parts are zero-copy and what the rest copies at most; reads no values."""
-        used, columns = prune(self._steps, self.arrow_schema.names, self._source.arrow_schema)
-        return explain_steps(self._source, self._steps, columns, used)
+        """Say what is read, what is zero-copy, and what the rest copies at most; reads no values."""
+        return explain_view(self._inputs, self._steps, self.arrow_schema.names)
 
-    def save(self, name: str) -> int:
-        """Keep the specification, and nothing else, under a name; return the number of the view's version."""
+    def diff(self, other: "View") -> ViewDiff:
+        """Compare the view with another: what is written, what it reads, and which rows it has.
+
+        Rows of one dataset are told apart by row id, so that a row that both have is one row in whatever version.
+        """
+        if not isinstance(other, View):
+            raise UsageError(f"{type(other).__name__!r} is not a view.", hint="store.view('jfk@2') gives one.")
+        return diff_views(self, other)
+
+    def repinned(self) -> "View":
+        """Return the same view over what its addresses stand for now.
+
+        A view that was made of ``flights@champion`` stays with the version that this was then; `moved` compares.
+        """
+        if self._store is None:
+            raise _no_store("repinned")
+        return self._store.repin_view(self)
+
+    def moved(self) -> ViewDiff:
+        """Return what would change if the view were made now: see `repinned` and `diff`."""
+        return self.diff(self.repinned())
+
+    def leakage(self) -> Any:
+        """Look for rows that should not be learned from: those of test pools, and parts of splits side by side.
+
+        Returns
+        -------
+        LeakageReport
+            ``passed``, and how many rows of each part and each pool the view has.
+        """
+        if self._store is None:
+            raise _no_store("looked through")
+        return self._store.check_leakage(self)
+
+    def warn_of_leakage(self) -> None:
+        """Warn before the view is learned from; the ends that feed models call this."""
+        if self._store is not None:
+            self._store.warn_of_leakage(self)
+
+    def save(self, name: str, *, message: str = "") -> int:
+        """Publish the specification, and nothing else, under a name; return the number of the view's version.
+
+        Parameters
+        ----------
+        name : str
+            Views and datasets share their names.
+        message : str
+            Why, for people.
+        """
         check_name(name, "view")
         if self._store is None:
-            raise UsageError("This view belongs to no store, so it cannot be saved.", hint="store.view(...) gives one.")
-        return self._store.save_view(name, self.spec())
+            raise _no_store("saved")
+        number: int = self._store.save_view(name, self.spec(), message=message)
+        return number
+
+    def save_draft(self, name: str, *, message: str = "") -> None:
+        """Keep the specification under a name to go on with; the next draft takes its place, until one is published.
+
+        ``store.view("name@draft")`` opens it, ``store.saved_views.publish("name")`` publishes it.
+        """
+        check_name(name, "view")
+        if self._store is None:
+            raise _no_store("saved")
+        self._store.save_draft(name, self.spec(), message=message)
 
     def split(self, name: str, **how: Any) -> Any:
         """Share out the rows to train, validation and test, for good; rows outside the view are in no part.
@@ -222,65 +236,86 @@ class View:
         Raises
         ------
         UsageError
-            When the view does more than filter: a split is one of rows, as they are.
+            When the view does more than filter the rows of one version: a split is one of rows, as they are.
         """
+        version_id, predicates = self._splittable()
+        assert self._store is not None  # noqa: S101  # it was looked at
+        return self._store.split_view(version_id, predicates, name, how)
+
+    def _splittable(self) -> tuple[str, Sequence[str]]:
         if self._store is None:
-            raise UsageError("This view belongs to no store, so it cannot be split.", hint="store.view(...) gives one.")
-        if not all(isinstance(step, Where) for step in self._steps):
-            raise UsageError("Only a view that filters can be split.", hint="Split first, then select and limit.")
-        predicates = [step.predicate.text for step in self._steps if isinstance(step, Where)]
-        return self._store.split_view(self._source.version_id, predicates, name, how)
+            raise _no_store("split")
+        filters = [step for step in self._steps if isinstance(step, Where)]
+        if not isinstance(self._inputs, Pinned) or len(filters) < len(self._steps):
+            raise UsageError(
+                "Only a view that filters one version can be split.", hint="Split first, then select and limit."
+            )
+        return self._inputs.source.version_id, [step.predicate.text for step in filters]
 
     def __repr__(self) -> str:
         steps = "".join(f" | {_shown(step.spec())}" for step in self._steps)
-        return shorten(f"<View of {self._source.address}{steps}>", 200)
+        return shorten(f"<View of {self.shown_inputs}{steps}>", 200)
 
     def _repr_html_(self) -> str:
-        # A selective condition could scan everything before ten rows are found: only the beginning is searched.
-        searched = min(self._source.num_rows, _BATCH_ROWS)
         try:
-            head = self._head(searched)
+            head, note = self._head()
         except FoldstoreError as error:
             return html_table(pa.table({"error": [error.message]}), repr(self))
-        partial = searched < self._source.num_rows and head.num_rows < MAX_ROWS
-        note = f" (found in the first {searched:,} rows)" if partial else ""
         return html_table(head, f"{head.num_rows} rows shown{note}: {self!r}")
 
-    def _head(self, searched: int) -> pa.Table:
-        steps = (*self._steps, make_limit(MAX_ROWS, self.arrow_schema))
-        return pa.Table.from_batches(self._stream(steps, self.arrow_schema.names, searched), self.arrow_schema)
+    def _head(self) -> tuple[pa.Table, str]:
+        """Return the first rows, without looking through everything for them."""
+        whole = sum(pinned.source.num_rows for pinned in self.sources())
+        if any(isinstance(step, OrderStep) for step in self._steps) or not isinstance(self._inputs, Pinned):
+            if whole > _MOST_ORDERED:
+                return self.arrow_schema.empty_table(), "; limit(10).to_polars() puts them in order and reads them"
+            return pa.Table.from_batches(self.select_batches(rows=MAX_ROWS), self.arrow_schema), ""
+        # A selective condition could scan everything before ten rows are found: only the beginning is searched.
+        searched = min(whole, _HEAD_ROWS)
+        view: View = View(self._inputs, engine=self._engine).limit(searched)
+        view._steps = (*view._steps, *self._steps)
+        head = pa.Table.from_batches(view.select_batches(rows=MAX_ROWS), self.arrow_schema)
+        partial = searched < whole and head.num_rows < MAX_ROWS
+        return head, f" (found in the first {searched:,} rows)" if partial else ""
 
-    def _with(self, step: Step) -> "View":
+    def _with(self, step: AnyStep) -> "View":
         if len(self._steps) >= MAX_STEPS:
             raise UsageError(f"A view has at most {MAX_STEPS} steps.", hint="Join conditions with AND.")
-        view = View(self._source, engine=self._engine, store=self._store)
+        view = View(self._inputs, engine=self._engine, store=self._store, opened_as=self.opened_as)
         view._steps = (*self._steps, step)
         return view
 
-    def _read(self, columns: list[str] | None, rows: int | None) -> Iterator[pa.RecordBatch]:
-        steps = self._steps if rows is None else (*self._steps, make_limit(rows, self.arrow_schema))
-        wanted = self.arrow_schema.names if columns is None else columns
-        for batch in self._stream(steps, wanted):
-            yield batch.select(wanted)
+    def _over(self, inputs: Inputs) -> "View":
+        return View(inputs, engine=self._engine, store=self._store)
 
-    def _stream(
-        self, steps: tuple[Step, ...], wanted: list[str], searched: int | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Run steps over the source, reading only what they and the caller need."""
-        used, columns = prune(steps, wanted, self._source.arrow_schema)
-        schema = pa.schema([self._source.arrow_schema.field(name) for name in columns])
-        if searched is None:
-            batches = read_batches(self._source, columns, used)
-        else:
-            batches = self._source.to_batches(columns)
-            batches = run_steps(self._engine, [make_limit(searched, schema)], schema, batches)
-        return run_steps(self._engine, used, schema, batches)
+
+def _check_pinned(source: Source, read: Mapping[str, str]) -> Source:
+    if source.version_id == read["version_id"]:
+        return source
+    raise UsageError(
+        f"The view is pinned to another version than {source.address}.",
+        hint="A view is opened over the version that it names.",
+        code="invalid-view",
+        expected=read["version_id"][:100],
+        found=source.version_id,
+    )
+
+
+def _no_store(what: str) -> UsageError:
+    return UsageError(f"This view belongs to no store, so it cannot be {what}.", hint="store.view(...) gives one.")
 
 
 def _shown(step: Mapping[str, Any]) -> str:
-    (verb, argument), *_ = step.items()
+    ((verb, argument),) = step.items()
     if isinstance(argument, list):
         argument = ", ".join(
             item if isinstance(item, str) else "{} = {}".format(*next(iter(item.items()))) for item in argument
         )
+    elif isinstance(argument, Mapping):
+        said = {name: value for name, value in argument.items() if value is not None and name != "algorithm"}
+        argument = ", ".join(f"{name} {_plain(value)}" for name, value in said.items())
     return f"{verb} {' '.join(str(argument).split())}"
+
+
+def _plain(value: object) -> str:
+    return shorten(", ".join(map(str, value)) if isinstance(value, list) else str(value), 60)

@@ -13,11 +13,13 @@ from typing import Final
 import sqlalchemy as sa
 
 from foldstore.datastore.catalog import tables as t
+from foldstore.datastore.view_document import DRAFT_KIND, list_version_ids
 from foldstore.errors import InvalidNameError
 from foldstore.names import parse_address
 
 # Addresses with a number inside other text, such as the SQL of a feature view.
 _NUMBERED: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}@[1-9][0-9]{0,17}", re.ASCII)
+_KIND_NAMES: Final = {DRAFT_KIND: "draft of view"}
 
 
 def find_roots(connection: sa.Connection, lapsed: Collection[str] = ()) -> dict[str, str]:
@@ -59,11 +61,13 @@ def _held(connection: sa.Connection, lapsed: Collection[str]) -> Iterator[tuple[
 def _documented(connection: sa.Connection) -> Iterator[tuple[str, str]]:
     """Yield the versions that documents name by id."""
     query = sa.select(t.document.c.kind, t.document.c.name, t.document.c.body)
-    for row in connection.execute(query.where(t.document.c.kind.in_(["view", "pool"]))):
+    query = query.where(t.document.c.kind.in_(["view", DRAFT_KIND, "pool"]))
+    # What a draft was before it was edited needs nothing any more.
+    for row in connection.execute(query.where(sa.or_(t.document.c.kind != DRAFT_KIND, ~_has_newer()))):
         body = json.loads(row.body)
-        sources = body.get("sources", []) if row.kind == "view" else [body]
-        for source in sources:
-            yield str(source.get("version_id", "")).partition("#")[0], f"{row.kind} {row.name}"
+        pinned = list_version_ids(body) if row.kind != "pool" else [str(body.get("version_id", "")).partition("#")[0]]
+        for version_id in pinned:
+            yield version_id, f"{_KIND_NAMES.get(row.kind, row.kind)} {row.name}"
 
 
 def _addressed(connection: sa.Connection) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.records import NamedVersion, RunLink, RunRecord
@@ -19,6 +19,7 @@ from foldstore.datastore.catalog.runs import (
     read_versions,
 )
 from foldstore.datastore.lineage.graph import Direction, Edge, Node, NodeKey, NodeKind
+from foldstore.datastore.view_document import list_version_ids
 from foldstore.errors import InvalidNameError
 from foldstore.names import parse_address
 
@@ -138,7 +139,7 @@ class CatalogRelations:
                 "pins",
             )
             for document in Registry(self._catalog, VIEW_KIND).list_documents()
-            for source in _sources(document.body)
+            for source in list_version_ids(document.body)
         ]
 
     @cached_property
@@ -196,13 +197,6 @@ def _group(edges: Iterable[Edge], direction: Direction) -> _ByKey:
     for edge in edges:
         grouped.setdefault(edge.near_end(direction), []).append(edge)
     return grouped
-
-
-def _sources(body: Any) -> list[str]:
-    """Return the ids of the versions that a saved view is pinned to, each once."""
-    sources = body.get("sources", []) if isinstance(body, Mapping) else []
-    pinned = [source.get("version_id") for source in sources if isinstance(source, Mapping)]
-    return list(dict.fromkeys(text.partition("#")[0] for text in pinned if isinstance(text, str)))
 
 
 def _pinned(text: object) -> tuple[str, int] | None:
