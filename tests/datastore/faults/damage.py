@@ -17,7 +17,7 @@ from tests.datastore.faults.operations import NAME
 
 def damages(data, others, *, flips, seed):
     """Yield ways to damage a file: a name and the bytes, None for a file that is gone."""
-    random = Random(seed)  # noqa: S311  # a sample, not a secret
+    random = Random(seed)  # a sample, not a secret
     yield "deleted", None
     for size in (0, len(data) // 2, len(data) - 1):
         yield f"cut to {size} bytes", data[:size]

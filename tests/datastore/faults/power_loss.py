@@ -271,7 +271,7 @@ def states(disk_before, entries, *, samples, since=0, seed=0):
         if place < since:
             continue
         for choice in (ALL_LOST, ALL_KEPT, *range(samples)):
-            state = disk.after_power_loss(choice, Random(f"{seed} {place} {choice}"))  # noqa: S311
+            state = disk.after_power_loss(choice, Random(f"{seed} {place} {choice}"))
             # What lies in the staging folder is never read: states that differ there alone are one.
             key = hash((disk.catalog, *sorted((str(p), d) for p, d in state.items() if "staging" not in p.parts)))
             if key not in seen:

@@ -19,7 +19,7 @@ class JumpingClock:
     """A clock that jumps whenever it is looked at."""
 
     def __init__(self, seed):
-        self._random = Random(seed)  # noqa: S311  # a sample, not a secret
+        self._random = Random(seed)  # a sample, not a secret
 
     def __call__(self):
         return START + self._random.choice(JUMPS) + timedelta(seconds=self._random.randrange(100))
