@@ -19,7 +19,9 @@ from foldstore.errors import FoldstoreError
 
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
+    from foldstore.leakage import LeakageWarning
     from foldstore.store import Store, connect
+    from foldstore.store_views import DeprecatedInputWarning
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from foldstore.views.features.entity import Entity
     from foldstore.views.features.feature_service import FeatureService
     from foldstore.views.features.feature_view import FeatureView, SqlSource
+    from foldstore.views.rule import Rule
     from foldstore.views.view import View
 
 __version__ = "0.1.0"
@@ -37,6 +40,9 @@ _HOMES = {
     "Dataset": "foldstore.dataset",
     "Version": "foldstore.version",
     "View": "foldstore.views.view",
+    "Rule": "foldstore.views.rule",
+    "DeprecatedInputWarning": "foldstore.store_views",
+    "LeakageWarning": "foldstore.leakage",
     "DataSchema": "foldstore.validation.schema",
     "Report": "foldstore.validation.report",
     "Entity": "foldstore.views.features.entity",
@@ -48,11 +54,14 @@ _HOMES = {
 __all__ = [
     "DataSchema",
     "Dataset",
+    "DeprecatedInputWarning",
     "Entity",
     "FeatureService",
     "FeatureView",
     "FoldstoreError",
+    "LeakageWarning",
     "Report",
+    "Rule",
     "Store",
     "Version",
     "View",

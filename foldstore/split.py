@@ -83,6 +83,11 @@ class SplitPart:
         return f"{self._base.version_id}#{self._split}.{self._part}"
 
     @property
+    def split_name(self) -> str:
+        """The name of the split."""
+        return self._split
+
+    @property
     def dataset(self) -> str:
         """The name of the dataset."""
         return self._base.dataset.name
@@ -290,6 +295,20 @@ def adopt_split(storage: Storage, base: Base, name: str, sizes: Mapping[str, int
     except ConflictError as error:
         raise _settled(base, name) from error
     return Split(storage, base, assignment)
+
+
+def read_assignment(storage: Storage, dataset: str, name: str) -> SplitAssignment:
+    """Return where rows went so far, in whatever version; none is placed now.
+
+    Raises
+    ------
+    NotFoundError
+        When the dataset has no such split.
+    """
+    document = Registry(storage.catalog, _KIND).find(f"{dataset}#{name}")
+    if document is None:
+        raise NotFoundError(f"{dataset!r} has no split {name!r}.", hint=f"store.split('{dataset}#name')")
+    return SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
 
 
 def _settled(base: Base, name: str) -> AlreadyExistsError:

@@ -20,7 +20,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
-from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input, note_view, unrecorded
+from foldstore.datastore.lineage.recording import asked_as, unrecorded
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
@@ -29,20 +29,19 @@ from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.lineage import Lineage, open_lineage
-from foldstore.names import LATEST, Address, check_name, parse_address
+from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
 from foldstore.run import OpenRun, Readers, Runs
-from foldstore.split import Split, SplitPart
+from foldstore.split import Split
 from foldstore.store_tiers import StoreTiers
+from foldstore.store_views import StoreViews
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.types import Clock, Progress, format_time, utc_now
 from foldstore.upkeep import StoreUpkeep
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
 from foldstore.views.view import View
-
-_VIEW = "view"
 
 
 def connect(
@@ -116,7 +115,7 @@ def _author(settings: Settings) -> str:
         return "unknown"
 
 
-class Store(StoreTiers, StoreUpkeep):
+class Store(StoreTiers, StoreUpkeep, StoreViews):
     """One catalog and one object area; `connect` opens it.
 
     Examples
@@ -131,7 +130,6 @@ class Store(StoreTiers, StoreUpkeep):
     def __init__(self, storage: Storage, author: str) -> None:
         self._storage = storage
         self._author = author
-        self._views = Registry(storage.catalog, _VIEW)
 
     def __repr__(self) -> str:
         return f"<Store {str(self._storage.root)!r}>"
@@ -200,7 +198,7 @@ class Store(StoreTiers, StoreUpkeep):
         """
         check_name(name)
         columns = _check_columns(key, event_time, derive)
-        if self._views.find(name) is not None:
+        if self.saved_views.has(name):
             raise AlreadyExistsError(f"There is already a view {name!r}.", hint="Datasets and views share their names.")
         check_columns(pa.schema([pa.field(column, pa.null()) for column in columns] or [pa.field("any", pa.null())]))
         record = DatasetRecord(
@@ -254,10 +252,6 @@ class Store(StoreTiers, StoreUpkeep):
         found = [Dataset(self._storage, record, self._author) for record in self._storage.catalog.list_datasets()]
         return [dataset for dataset in found if dataset.matches(search, tag)]
 
-    def views(self) -> list[str]:
-        """List the names of the saved views."""
-        return self._views.list_names()
-
     def version(self, address: str) -> Version:
         """Return the version at an address, such as ``flights@3`` or ``flights``.
 
@@ -268,40 +262,6 @@ class Store(StoreTiers, StoreUpkeep):
         """
         parsed = _without_split(parse_address(address))
         return self.dataset(parsed.name).version(parsed.ref)
-
-    def view(self, address: str) -> View:
-        """Return the view of a version's rows, or a saved view.
-
-        Examples
-        --------
-        >>> import foldstore
-        >>> store = foldstore.connect(folder)
-        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"], "people": [709_000, 134_000]})
-        >>> store.view("cities@1").where("people > 500000").select("city").save("large")
-        1
-        >>> store.view("large@1").to_arrow().to_pydict()
-        {'city': ['Oslo']}
-        """
-        parsed = parse_address(address)
-        if parsed.split is not None:
-            return View(self._part(parsed), engine=self._storage.engine, store=self)
-        number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else _number(parsed)
-        document = self._views.find(parsed.name, number)
-        if document is None and (known := self._views.list_versions(parsed.name)):
-            raise NotFoundError(
-                f"There is no version {parsed.ref!r} of the view {parsed.name!r}.",
-                hint=f"Versions run from 1 to {known[-1].version}.",
-                address=address,
-            )
-        if document is None:
-            if self._storage.catalog.find_dataset(parsed.name) is None:
-                raise self._not_found(parsed.name)
-            return View(self.version(address), engine=self._storage.engine, store=self)
-        pinned = document.body["sources"]
-        source = self._source_by_id(pinned[0]["version_id"])
-        for each in pinned:
-            note_input(self._storage, _base_id(each["version_id"]), f"{parsed.name}@{document.version}")
-        return View.from_spec(document.body, source, engine=self._storage.engine, store=self)
 
     def split(self, address: str) -> Split:
         """Return the split at an address, such as ``flights@5#by_month``.
@@ -316,35 +276,6 @@ class Store(StoreTiers, StoreUpkeep):
             raise UsageError(f"{address!r} is not the address of a split.", hint="Write name@version#split.")
         with asked_as(parsed):
             return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
-
-    def _part(self, parsed: Address) -> SplitPart:
-        if parsed.part is None:
-            raise UsageError(
-                f"{parsed} is a split, not its rows.", hint=f"Name a part: {parsed}.train, .validation or .test."
-            )
-        with asked_as(parsed):
-            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
-
-    def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
-        """Split rows of a version; `View.split` calls this."""
-        if "#" in version_id:
-            raise UsageError("A part of a split is not split again.", hint="Split the version it is a part of.")
-        return self._version_by_id(version_id).split_rows(predicates, name, how)
-
-    def save_view(self, name: str, spec: Mapping[str, Any]) -> int:
-        """Keep a view's specification; `View.save` calls this."""
-        check_name(name, "view")
-        if self._storage.catalog.find_dataset(name) is not None:
-            raise AlreadyExistsError(
-                f"There is already a dataset {name!r}.", hint="Datasets and views share their names."
-            )
-        now = format_time(self._storage.clock())
-        number = self._views.put(name, dict(spec), author=self._author, created_at=now).version
-        pinned = [_base_id(source["version_id"]) for source in spec["sources"]]
-        register_own(self._storage, pinned, _VIEW, f"{name}@{number}", self._author)
-        for version_id in pinned:
-            note_view(self._storage, version_id, f"{name}@{number}")
-        return number
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> SqlResult:
         """Ask SQL over the versions and views that the query names.
@@ -364,7 +295,11 @@ class Store(StoreTiers, StoreUpkeep):
         NotFoundError
             When it names what does not exist.
         """
-        return run_sql(query, params, self.view, engine=self._storage.engine)
+        return run_sql(query, params, self._open_table, engine=self._storage.engine)
+
+    def _open_table(self, address: str) -> View:
+        """Open what SQL names; a version that is quarantined is read by whoever names it."""
+        return self.view(address, quarantined=True)
 
     @cached_property
     def pools(self) -> Pools:
@@ -505,20 +440,6 @@ class Store(StoreTiers, StoreUpkeep):
         options = BackupOptions(include_sealed=include_sealed, check=check, keep=keep)
         return back_up(self._storage, Path(target), options, progress)
 
-    def _source_by_id(self, source_id: str) -> Version | SplitPart:
-        """Return the version, or the part of a split of it, that a saved view is pinned to."""
-        version_id, _, place = source_id.partition("#")
-        split, _, part = place.partition(".")
-        version = self._version_by_id(version_id)
-        return version.find_split(split).part(part) if split else version
-
-    def _version_by_id(self, version_id: str) -> Version:
-        record = self._storage.catalog.find_version_by_id(version_id)
-        for dataset in self._storage.catalog.list_datasets():
-            if record is not None and dataset.id == record.dataset_id:
-                return Version(self._storage, dataset, record, self._author)
-        raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
-
     def _not_found(self, name: str) -> NotFoundError:
         names = [dataset.name for dataset in self._storage.catalog.list_datasets()] + self.views()
         return NotFoundError(f"There is no dataset or view {name!r}.", hint=did_you_mean(name, names), name=name)
@@ -528,17 +449,6 @@ def _without_split(address: Address) -> Address:
     if address.split is not None:
         raise UsageError(f"{address} is a part of a version.", hint="store.split() and store.view() take it.")
     return address
-
-
-def _base_id(source_id: str) -> str:
-    """Return the id of the version below what a view is pinned to: it may be a part of a split."""
-    return source_id.partition("#")[0]
-
-
-def _number(address: Address) -> int:
-    if not address.ref.isdigit():
-        return -1  # views have numbers alone: no document is found, and datasets are asked
-    return int(address.ref)
 
 
 def _check_columns(key: object, event_time: object, derive: object) -> list[str]:

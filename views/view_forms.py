@@ -36,6 +36,10 @@ class ViewForms:
         """What produces the rows, for the layers that compute inside the store."""
         raise NotImplementedError
 
+    def warn_of_leakage(self) -> None:
+        """Warn before the view is learned from, when it has rows that it should not."""
+        raise NotImplementedError
+
     @property
     def is_endless(self) -> bool:
         """Whether the rows never end."""
@@ -130,6 +134,7 @@ class ViewForms:
         """
         from foldstore.views.loading.matrix import make_matrix
 
+        self.warn_of_leakage()
         return make_matrix(self.select_batches, self.arrow_schema, self.rows, label, features)
 
     def to_duckdb(self, connection: Any = None) -> Any:

@@ -211,7 +211,7 @@ class TestColumns:
 
 
 class _HidesAge:
-    def permit(self, dataset, version, rows):  # noqa: ARG002  # it answers alike for all
+    def permit(self, dataset, version, rows):  # it answers alike for all
         return rows.without_columns({"age"})
 
 

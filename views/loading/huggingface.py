@@ -31,6 +31,7 @@ def make_dataset(view: "View", *, streaming: bool) -> Any:
             code="missing-extra",
         ) from error
     check_names(view.arrow_schema, "A dataset")
+    view.warn_of_leakage()
     schema = _plain(view.arrow_schema)
     try:
         features = Features.from_arrow_schema(schema)

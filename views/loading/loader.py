@@ -229,6 +229,7 @@ def make_loader(
     if form is not None:
         form.check(pa.schema([view.arrow_schema.field(name) for name in names]))
     which = check_rank(rank, world_size)
+    view.warn_of_leakage()
     plan = LoaderPlan(
         batch_size=_check_rows(batch_size, "batch_size"),
         columns=tuple(names),

@@ -1,0 +1,253 @@
+"""What a store's handle does with views: opens versions, parts and saved views, and puts them together."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from foldstore.dataset import Dataset
+from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input
+from foldstore.datastore.storage import Storage
+from foldstore.datastore.view_document import list_version_ids
+from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
+from foldstore.leakage import LeakageReport, LeakageWarning, find_leakage
+from foldstore.names import LATEST, Address, parse_address
+from foldstore.saved_views import DRAFT, SavedViews
+from foldstore.split import Split, SplitPart
+from foldstore.types import Status
+from foldstore.version import Version
+from foldstore.views.combination import Pinned, make_blend, make_union
+from foldstore.views.source import Source
+from foldstore.views.view import View
+
+
+class DeprecatedInputWarning(UserWarning):
+    """A view reads a version, or is a version of a view, that should not be used any more."""
+
+
+class StoreViews:
+    """Views of versions, of parts of splits, of each other."""
+
+    _storage: Storage
+    _author: str
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset by name; the handle that has these verbs says how."""
+        raise NotImplementedError
+
+    def view(
+        self, what: "str | View | Sequence[str | View]", *, columns: str = "same", quarantined: bool = False
+    ) -> View:
+        """Return the view of a version's rows or of a part of a split, a saved view, or the rows of several.
+
+        Parameters
+        ----------
+        what : str, View, or sequence of these
+            An address; of several, the rows of one come after those of the other.
+        columns : {'same', 'common', 'all'}
+            Of several: whether all must have the same columns, or those that all have are taken, or all with nulls.
+        quarantined : bool
+            Whether a version may be read that its gate did not let pass.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such thing.
+        RefusedError
+            When the version is quarantined (code ``version-quarantined``).
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> cities = store.create_dataset("cities")
+        >>> _ = cities.append({"city": ["Oslo", "Bern"], "people": [709_000, 134_000]})
+        >>> store.view("cities@1").where("people > 500000").select("city").save("large")
+        1
+        >>> store.view("large@1").to_arrow().to_pydict()
+        {'city': ['Oslo']}
+        >>> store.view(["cities@1", "cities@1"]).count()
+        4
+        """
+        if isinstance(what, View):
+            return what
+        if isinstance(what, str):
+            return self._open(what, quarantined=quarantined)
+        if not isinstance(what, Sequence):
+            raise UsageError(f"{type(what).__name__!r} is no address.", hint="store.view('flights@3')")
+        views = [self.view(each, quarantined=quarantined) for each in what]
+        return View(make_union(views, columns), engine=self._storage.engine, store=self)
+
+    def blend(
+        self,
+        inputs: "Mapping[str, Any] | Sequence[str | View]",
+        weights: Sequence[Any] | None = None,
+        *,
+        rows: str | int = "all",
+    ) -> View:
+        """Return the rows of several views in given proportions, which are exact in every stretch of rows.
+
+        Parameters
+        ----------
+        inputs : mapping of str to float, or sequence of str or View
+            Addresses with their weights, or addresses and views.
+        weights : sequence of float, optional
+            The weights of a sequence; equal ones unless given.
+        rows : {'all', 'once', 'largest'} or int
+            How many rows an epoch has; see `View.blend`.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("day").append({"n": [1, 2, 3, 4]})
+        >>> _ = store.create_dataset("night").append({"n": [-1, -2]})
+        >>> store.blend({"day": 2, "night": 1}).to_arrow()["n"].to_pylist()
+        [1, -1, 2, 3, -2, 4]
+        """
+        if isinstance(inputs, Mapping):
+            if weights is not None:
+                raise UsageError("The weights are in the mapping already.", hint="store.blend({'a@1': 1, 'b@1': 5})")
+            weights = list(inputs.values())
+            inputs = list(inputs)
+        if isinstance(inputs, str | View) or not isinstance(inputs, Sequence):
+            raise UsageError("blend() takes several views.", hint="store.blend({'a@1': 1, 'b@1': 5})")
+        views = [self.view(each) for each in inputs]
+        return View(make_blend(views, weights, rows), engine=self._storage.engine, store=self)
+
+    @cached_property
+    def saved_views(self) -> SavedViews:
+        """The saved views: drafts, published versions, the archive."""
+        return SavedViews(self._storage, self._author)
+
+    def views(self) -> list[str]:
+        """List the names of the saved views that are not archived."""
+        return [saved.name for saved in self.saved_views.list()]
+
+    def save_view(self, name: str, spec: Mapping[str, Any], *, message: str = "") -> int:
+        """Publish a view's specification; `View.save` calls this."""
+        return self.saved_views.put(name, spec, message=message)
+
+    def save_draft(self, name: str, spec: Mapping[str, Any], *, message: str = "") -> None:
+        """Keep a view's specification as a draft; `View.save_draft` calls this."""
+        self.saved_views.put_draft(name, spec, message=message)
+
+    def repin_view(self, view: View) -> View:
+        """Return a view over what its addresses stand for now; `View.repinned` calls this."""
+        spec = self._repinned(view.spec())
+        return View.from_spec(spec, self._find_source, engine=self._storage.engine, store=self)
+
+    def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
+        """Split rows of a version; `View.split` calls this."""
+        if "#" in version_id:
+            raise UsageError("A part of a split is not split again.", hint="Split the version it is a part of.")
+        return self._version_by_id(version_id).split_rows(predicates, name, how)
+
+    def check_leakage(self, view: View) -> LeakageReport:
+        """Look for rows that should not be learned from; `View.leakage` calls this."""
+        return find_leakage(self._storage, view)
+
+    def warn_of_leakage(self, view: View) -> None:
+        """Warn before a view is learned from that has rows of a test pool, or mixes the parts of a split."""
+        report = find_leakage(self._storage, view)
+        if not report.passed:
+            warnings.warn(str(report), LeakageWarning, stacklevel=4)
+
+    def _open(self, address: str, *, quarantined: bool) -> View:
+        parsed = parse_address(address)
+        if parsed.split is not None:
+            pinned = Pinned(self._part(parsed), None if parsed.ref.isdigit() else address)
+            return View(pinned, engine=self._storage.engine, store=self, opened_as=address)
+        number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else None
+        document = self.saved_views.find_document(address, number)
+        if document is None:
+            return self._open_version(parsed, address, quarantined=quarantined)
+        for version_id in list_version_ids(document.body):
+            note_input(self._storage, version_id, f"{parsed.name}@{document.version}")
+        if parsed.ref != DRAFT:
+            self._warn_of_deprecated_view(parsed.name, document.version)
+        view = View.from_spec(document.body, self._find_source, engine=self._storage.engine, store=self)
+        view.opened_as = address
+        return view
+
+    def _open_version(self, parsed: Address, address: str, *, quarantined: bool) -> View:
+        if self._storage.catalog.find_dataset(parsed.name) is None:
+            raise self._no_view(parsed, address)
+        version = self.dataset(parsed.name).version(parsed.ref)
+        if version.status is Status.QUARANTINED and not quarantined:
+            raise RefusedError(
+                f"{version.address} is quarantined: it did not pass its gate.",
+                hint=f"store.version({version.address!r}) reads it, and its report says why; "
+                "store.view(..., quarantined=True) makes a view of it all the same.",
+                code="version-quarantined",
+                address=version.address,
+            )
+        _warn_of_deprecated(version)
+        pinned = Pinned(version, None if parsed.ref.isdigit() else address)
+        return View(pinned, engine=self._storage.engine, store=self, opened_as=address)
+
+    def _warn_of_deprecated_view(self, name: str, number: int) -> None:
+        deprecation = self.saved_views.find_deprecation(name, number)
+        if deprecation is not None:
+            _warn(f"{name}@{number}", deprecation.reason, deprecation.replacement)
+
+    def _no_view(self, parsed: Address, address: str) -> NotFoundError:
+        if self.saved_views.has(parsed.name):
+            saved = self.saved_views.get(parsed.name)
+            known = [str(version.number) for version in saved.versions] + ([DRAFT] if saved.draft is not None else [])
+            return NotFoundError(
+                f"There is no version {parsed.ref!r} of the view {parsed.name!r}.",
+                hint=f"There is {', '.join(f'{parsed.name}@{each}' for each in known)}.",
+                address=address,
+            )
+        names = [dataset.name for dataset in self._storage.catalog.list_datasets()]
+        return NotFoundError(
+            f"There is no dataset or view {parsed.name!r}.",
+            hint=did_you_mean(parsed.name, [*names, *self.views()]),
+            name=parsed.name,
+        )
+
+    def _part(self, parsed: Address) -> SplitPart:
+        if parsed.part is None:
+            raise UsageError(
+                f"{parsed} is a split, not its rows.", hint=f"Name a part: {parsed}.train, .validation or .test."
+            )
+        with asked_as(parsed):
+            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
+
+    def _find_source(self, pinned: Mapping[str, str]) -> Source:
+        """Return the version, or the part of a split of it, that a view is pinned to."""
+        version_id, _, place = pinned["version_id"].partition("#")
+        split, _, part = place.partition(".")
+        version = self._version_by_id(version_id)
+        _warn_of_deprecated(version)
+        return version.find_split(split).part(part) if split else version
+
+    def _version_by_id(self, version_id: str) -> Version:
+        record = self._storage.catalog.find_version_by_id(version_id)
+        dataset = None if record is None else self._storage.catalog.find_dataset_by_id(record.dataset_id)
+        if record is None or dataset is None:
+            raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
+        return Version(self._storage, dataset, record, self._author)
+
+    def _repinned(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        if "sources" not in spec:
+            return {**spec, "inputs": [self._repinned(each) for each in spec["inputs"]]}
+        sources = [self._repin(source) if "asked" in source else source for source in spec["sources"]]
+        return {**spec, "sources": sources}
+
+    def _repin(self, source: Mapping[str, str]) -> dict[str, str]:
+        (pinned,) = self._open(source["asked"], quarantined=False).sources()
+        now = {"address": pinned.source.address, "version_id": pinned.source.version_id}
+        return {**now, "asked": source["asked"]}
+
+
+def _warn_of_deprecated(version: Version) -> None:
+    if version.status is Status.DEPRECATED:
+        move = version.deprecation
+        _warn(version.address, move.reason if move else "", move.replacement if move else None)
+
+
+def _warn(address: str, reason: str, replacement: str | None) -> None:
+    instead = f" Use {replacement} in its place." if replacement else ""
+    warnings.warn(f"{address} is deprecated: {reason}{instead}", DeprecatedInputWarning, stacklevel=5)

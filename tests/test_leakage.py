@@ -1,0 +1,92 @@
+"""The guard against leakage: rows of test pools and of parts of splits in what is learned from."""
+
+import pytest
+
+import foldstore
+from foldstore.errors import UsageError
+
+
+@pytest.fixture
+def flights(store):
+    data = store.create_dataset("flights", key=["id"])
+    version = data.append({"id": list(range(4_000)), "late": [n % 3 == 0 for n in range(4_000)]})
+    version.split("half", train=0.5, validation=0.1, test=0.4)
+    return data
+
+
+def _seal(store):
+    split = store.split("flights@1#half")
+    plan = foldstore.plan_pool("n > 0.6 +/- 0.05", reliability=0.99, steps=4)
+    store.pools.seal("p", split.test, label="late", plan=plan)
+
+
+def test_the_rows_of_each_part_are_counted(store, flights):
+    split = store.split("flights@1#half")
+    report = store.view("flights@1").leakage()
+    assert report.splits == {
+        "flights@1#half": {part: split.part(part).num_rows for part in ("train", "validation", "test")}
+    }
+    assert report.mixed == ("flights@1#half",)
+    assert not report.passed
+    assert "lie beside" in str(report)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_one_part_by_itself_leaks_nothing(store, flights, part):
+    report = store.view(f"flights@1#half.{part}").where("id % 2 = 0").leakage()
+    assert report.passed
+    assert [name for name, rows in report.splits["flights@1#half"].items() if rows] == [part]
+
+
+def test_rows_are_found_whatever_the_steps(store, flights):
+    test = store.split("flights@1#half").test.to_arrow()["id"].to_pylist()
+    view = store.view("flights@1").where(f"id = {test[0]} OR id = {test[1]}").shuffle(1).select(x="id + 1").repeat(3)
+    assert view.leakage().splits["flights@1#half"] == {"train": 0, "validation": 0, "test": 2}
+
+
+def test_rows_of_a_part_are_known_in_later_versions(store, flights):
+    flights.append({"id": [9_000], "late": [True]})
+    flights.delete("id < 100")
+    split = store.split("flights@3#half")
+    rows = store.view("flights@3").leakage().splits["flights@3#half"]
+    assert rows == {part: split.part(part).num_rows for part in ("train", "validation", "test")}
+
+
+def test_other_splits_may_overlap_a_part(store, flights):
+    flights.latest.split("other", train=0.5, test=0.5)
+    assert store.view("flights@1#half.train").leakage().passed
+    both = store.view(["flights@1#half.train", "flights@1#half.test"]).leakage()
+    assert both.mixed == ("flights@1#half",)
+
+
+def test_rows_of_a_sealed_pool_are_found_through_any_version(store, flights):
+    _seal(store)
+    report = store.view("flights@1").where("id < 2000").leakage()
+    assert report.pools == {"p": store.view("flights@1#half.test").where("id < 2000").count()}
+    assert "test pool 'p'" in str(report)
+    assert store.view("flights@1#half.train").leakage().pools == {}
+
+
+def test_the_ends_that_feed_models_warn(store, flights):
+    view = store.view("flights@1").select("id")
+    with pytest.warns(foldstore.LeakageWarning, match="lie beside"):
+        view.loader(10)
+    with pytest.warns(foldstore.LeakageWarning):
+        view.to_xy("id", [])
+    assert len(store.view("flights@1#half.train").loader(100)) > 0
+    _seal(store)
+    with pytest.warns(foldstore.LeakageWarning, match="test pool 'p'"):
+        store.view("flights@1#half.test").select("id").loader(10)
+
+
+def test_data_without_splits_is_not_looked_through(store):
+    store.create_dataset("d").append({"n": [1, 2]})
+    view = store.view("d@1").where("n > 1")
+    assert view.leakage().passed
+    assert view.leakage().to_dict() == {"view": "d@1", "passed": True, "splits": {}, "pools": {}}
+
+
+def test_a_view_without_a_store_cannot_be_looked_through(store):
+    version = store.create_dataset("d").append({"n": [1, 2]})
+    with pytest.raises(UsageError, match="belongs to no store"):
+        version.view().leakage()

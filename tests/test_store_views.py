@@ -1,0 +1,188 @@
+"""Views of a store: over versions and parts, over each other, over what an alias means now."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.errors import NotFoundError, RefusedError, UsageError
+from foldstore.views.view import View
+
+
+@pytest.fixture
+def trips(store):
+    data = store.create_dataset("trips", key=["id"])
+    data.append({"id": list(range(100)), "km": [i % 10 for i in range(100)]})
+    data.set_alias("champion", 1)
+    return data
+
+
+def _quarantined(store):
+    data = store.create_dataset("judged", key=["id"])
+    first = data.append({"id": [1, 2], "x": [0.5, 0.6]})
+    data.set_schema(first.profile().infer_schema().with_column("x", nullable=False))
+    return data.append({"id": [3], "x": [None]})
+
+
+class TestInputs:
+    def test_a_view_stands_over_views_and_parts(self, store, trips):
+        trips.latest.split("half", train=0.5, test=0.5)
+        store.view("trips@1").where("km < 5").save("short")
+        both = store.view(["short@1", "trips@1#half.test"])
+        assert both.count() == 50 + store.split("trips@1#half").test.num_rows
+        assert store.view("short@1").where("km > 3").count() == 10
+        assert store.view(both) is both
+
+    def test_a_view_over_a_view_is_the_same_as_one_with_its_steps(self, store, trips):
+        store.view("trips@1").where("km < 5").save("short")
+        assert store.view("short@1").limit(3).hash == store.view("trips@1").where("km < 5").limit(3).hash
+
+    def test_a_name_can_be_saved_over_itself_and_goes_in_no_circle(self, store, trips):
+        store.view("trips@1").where("km < 5").save("short")
+        store.view("short").where("km < 3").save("short")
+        store.view("short@2").union(store.view("short@1")).save("short")
+        assert [store.view(f"short@{number}").count() for number in (1, 2, 3)] == [50, 30, 80]
+
+    def test_a_quarantined_version_is_no_input_unless_it_is_asked_for(self, store):
+        version = _quarantined(store)
+        with pytest.raises(RefusedError, match="judged@2 is quarantined") as caught:
+            store.view("judged@2")
+        assert caught.value.code == "version-quarantined"
+        assert store.view("judged@2", quarantined=True).count() == version.num_rows == 3
+        assert store.sql('SELECT count(*) FROM "judged@2"').rows() == [(3,)]
+        with pytest.raises(RefusedError):
+            store.view(["judged@1", "judged@2"])
+
+    def test_a_version_that_is_gone_is_said_so(self, store, trips):
+        spec = store.view("trips@1").spec()
+        spec["sources"][0]["version_id"] = "0" * 32
+        with pytest.raises(NotFoundError, match="is gone"):
+            View.from_spec(spec, store._find_source, engine=store._storage.engine)
+
+    def test_what_is_no_address_is_refused(self, store):
+        for what in (5, None, {"a": 1}):
+            with pytest.raises(UsageError):
+                store.view(what)
+        with pytest.raises(UsageError, match="at least one view"):
+            store.view([])
+        with pytest.raises(UsageError, match="several views"):
+            store.blend("trips@1")
+        with pytest.raises(UsageError, match="in the mapping already"):
+            store.blend({"trips@1": 1}, [1])
+
+    def test_blends_of_addresses_have_their_weights(self, store, trips):
+        store.create_dataset("night").append({"id": [-1, -2], "km": [0, 0]})
+        found = store.blend({"trips@1": 3, "night@1": 1}, rows=40).to_arrow()["id"].to_pylist()
+        assert sum(n < 0 for n in found) == 10
+
+
+class TestRows:
+    def test_deleted_and_moved_rows_are_shuffled_right(self, store, trips):
+        trips.delete("km = 3")
+        trips.compact()
+        rows = store.view("trips").shuffle(5).to_arrow()
+        assert sorted(rows["id"].to_pylist()) == [i for i in range(100) if i % 10 != 3]
+
+    def test_a_sample_keeps_its_rows_when_others_are_deleted_and_moved(self, store):
+        data = store.create_dataset("d", key=["id"])
+        data.append({"id": list(range(2_000))})
+        before = set(store.view("d@1").sample(0.2, seed=1).to_arrow()["id"].to_pylist())
+        data.delete("id % 100 = 7")
+        data.compact()
+        after = set(store.view("d").sample(0.2, seed=1).to_arrow()["id"].to_pylist())
+        assert len(before - after) < 40
+
+    def test_cells_that_are_sealed_meanwhile_are_null_in_an_open_view(self, store):
+        data = store.create_dataset("d", key=["id"])
+        version = data.append({"id": list(range(4_000)), "late": [n % 3 == 0 for n in range(4_000)]})
+        split = version.split("half", train=0.5, test=0.5)
+        view = store.view("d@1").where("late IS NOT NULL").shuffle(1)
+        assert view.count() == 4_000
+        assert view.to_arrow()["late"].null_count == 0
+        plan = foldstore.plan_pool("n > 0.6 +/- 0.05", reliability=0.99, steps=4)
+        store.pools.seal("p", split.test, label="late", plan=plan)
+        assert view.count() == len(view.to_arrow()) == split.train.num_rows
+        assert store.view("d@1").shuffle(1).to_arrow()["late"].null_count == split.test.num_rows
+
+    def test_rows_that_are_erased_meanwhile_are_not_in_an_open_view(self, store, trips):
+        view = store.view("trips@1").shuffle(1)
+        assert len(view.to_arrow()) == 100
+        trips.erase(keys={"id": [5, 6]}, reason="asked for")
+        assert sorted(view.to_arrow()["id"].to_pylist()) == [i for i in range(100) if i not in (5, 6)]
+
+    def test_an_unfiltered_shuffle_reads_slices_of_the_mapped_files(self, store):
+        version = store.create_dataset("d").append(pa.table({"n": np.arange(300_000)}))
+        mapped = version.to_arrow()["n"].chunk(0).buffers()[1]
+        (batch,) = store.view("d@1").rows.index().slices(1_000, 2_000, ["n"])
+        address = batch.column(0).buffers()[1].address
+        assert mapped.address <= address < mapped.address + mapped.size
+
+
+class TestMoving:
+    def test_a_view_says_what_changed_since_its_alias_moved(self, store, trips):
+        view = store.view("trips@champion").where("km < 5")
+        assert view.moved().is_empty
+        trips.delete("id < 10")
+        trips.append({"id": [200, 201, 202], "km": [1, 2, 9]})
+        trips.set_alias("champion", 3)
+        moved = view.moved()
+        assert moved.sources == (("trips@1", "trips@3"),)
+        assert (moved.num_before, moved.num_after) == (50, 47)
+        assert (moved.num_added, moved.num_removed, moved.num_common) == (2, 5, 45)
+        assert "trips@1 → trips@3" in str(moved)
+        assert view.repinned().count() == 47
+        assert view.count() == 50
+
+    def test_a_numbered_input_never_moves(self, store, trips):
+        view = store.view("trips@1")
+        trips.append({"id": [200], "km": [1]})
+        assert view.moved().is_empty
+        assert not store.view("trips").union(view).repinned().diff(store.view("trips").union(view)).num_added
+
+    def test_a_saved_view_remembers_what_it_was_asked_for(self, store, trips):
+        store.view("trips").where("km < 5").save("short")
+        trips.append({"id": [200], "km": [1]})
+        moved = store.view("short@1").moved()
+        assert (moved.num_added, moved.num_removed) == (1, 0)
+        assert store.view("short@1").repinned().save("short") == 2
+        assert store.view("short").count() == 51
+
+    def test_every_input_of_a_combination_is_pinned_anew(self, store, trips):
+        view = store.view(["trips", "trips@1"]).shuffle(1)
+        trips.append({"id": [200], "km": [1]})
+        assert [source.source.address for source in view.repinned().sources()] == ["trips@2", "trips@1"]
+
+    def test_two_views_are_compared(self, store, trips):
+        one, two = store.view("trips@1").where("km < 5"), store.view("trips@1").where("km < 7").select("id")
+        diff = one.diff(two)
+        assert (diff.num_added, diff.num_removed, diff.num_common) == (20, 0, 50)
+        assert diff.columns_dropped == ("km",)
+        assert any("km < 7" in line for line in diff.spec)
+        assert json.loads(json.dumps(diff.to_dict()))["rows"]["added"] == 20
+        assert one.diff(one).is_empty
+        with pytest.raises(UsageError, match="is not a view"):
+            one.diff("trips@1")
+
+    def test_repeated_rows_count_once_in_a_comparison(self, store, trips):
+        one = store.view("trips@1").limit(10)
+        diff = one.diff(one.union(one))
+        assert (diff.num_after, diff.num_added, diff.num_common) == (20, 0, 10)
+
+
+class TestRuns:
+    def test_a_view_that_a_run_opens_is_its_input(self, store, trips):
+        store.view(["trips@1", "trips@1"]).save("twice")
+        with store.run("train") as run:
+            store.view("twice@1").shuffle(1).loader(10)
+        inputs = store.runs.get(run.id).inputs
+        assert [(each.asked, each.address) for each in inputs] == [("twice@1", "trips@1")]
+        with store.run("import") as run:
+            run.use(store.view("trips@1").where("km < 5"))
+        assert [each.address for each in store.runs.get(run.id).inputs] == ["trips@1"]
+
+    def test_lineage_follows_a_blend_to_its_versions(self, store, trips):
+        store.create_dataset("night").append({"id": [-1], "km": [0]})
+        store.blend({"trips@1": 1, "night@1": 1}).save("mixed")
+        assert {"trips@1", "night@1"} <= set(store.lineage("mixed@1").upstream().labels())
