@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+LEARNING := .venv/.learning
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers docs clean
+.PHONY: help setup learning demo test check format bench bench-peers docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +19,12 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	touch $@
+
+learning: $(LEARNING) ## add PyTorch and others to the environment: tests that skip without them then run
+
+$(LEARNING): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group learning
 	touch $@
 
 demo: $(READY) ## files in, versions, SQL and judgement out: the main job on real flights

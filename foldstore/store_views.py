@@ -18,6 +18,7 @@ from foldstore.types import Status
 from foldstore.version import Version
 from foldstore.views.combination import Pinned, make_blend, make_union
 from foldstore.views.source import Source
+from foldstore.views.specification import MAX_LEVELS
 from foldstore.views.view import View
 
 
@@ -36,14 +37,19 @@ class StoreViews:
         raise NotImplementedError
 
     def view(
-        self, what: "str | View | Sequence[str | View]", *, columns: str = "same", quarantined: bool = False
+        self,
+        what: "str | View | Mapping[str, Any] | Sequence[str | View | Mapping[str, Any]]",
+        *,
+        columns: str = "same",
+        quarantined: bool = False,
     ) -> View:
         """Return the view of a version's rows or of a part of a split, a saved view, or the rows of several.
 
         Parameters
         ----------
-        what : str, View, or sequence of these
-            An address; of several, the rows of one come after those of the other.
+        what : str, View, mapping, or sequence of these
+            An address, a view, or a specification as `View.spec` gives it (a source without a ``version_id`` is
+            looked up by its ``address``); of several, the rows of one come after those of the other.
         columns : {'same', 'common', 'all'}
             Of several: whether all must have the same columns, or those that all have are taken, or all with nulls.
         quarantined : bool
@@ -73,6 +79,9 @@ class StoreViews:
             return what
         if isinstance(what, str):
             return self._open(what, quarantined=quarantined)
+        if isinstance(what, Mapping):
+            spec = self._pinned(what)
+            return View.from_spec(spec, self._find_source, engine=self._storage.engine, store=self)
         if not isinstance(what, Sequence):
             raise UsageError(f"{type(what).__name__!r} is no address.", hint="store.view('flights@3')")
         views = [self.view(each, quarantined=quarantined) for each in what]
@@ -230,6 +239,26 @@ class StoreViews:
             raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
         return Version(self._storage, dataset, record, self._author)
 
+    def _pinned(self, spec: Mapping[str, Any], level: int = 0) -> dict[str, Any]:
+        """Give the sources of a specification that a person wrote their version ids."""
+        plain = dict(spec)
+        if level < MAX_LEVELS and isinstance(plain.get("inputs"), list):
+            inputs = plain["inputs"]
+            plain["inputs"] = [self._pinned(each, level + 1) if isinstance(each, Mapping) else each for each in inputs]
+        if isinstance(plain.get("sources"), list):
+            plain["sources"] = [self._pin(source) for source in plain["sources"]]
+        return plain
+
+    def _pin(self, source: Any) -> Any:
+        if not isinstance(source, Mapping) or set(source) != {"address"}:
+            return source
+        (pinned,) = self._open(source["address"], quarantined=False).sources()
+        return self._describe(pinned)
+
+    def _describe(self, pinned: Pinned) -> dict[str, str]:
+        said = {"address": pinned.source.address, "version_id": pinned.source.version_id}
+        return said if pinned.asked is None else {**said, "asked": pinned.asked}
+
     def _repinned(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         if "sources" not in spec:
             return {**spec, "inputs": [self._repinned(each) for each in spec["inputs"]]}
@@ -238,8 +267,7 @@ class StoreViews:
 
     def _repin(self, source: Mapping[str, str]) -> dict[str, str]:
         (pinned,) = self._open(source["asked"], quarantined=False).sources()
-        now = {"address": pinned.source.address, "version_id": pinned.source.version_id}
-        return {**now, "asked": source["asked"]}
+        return self._describe(pinned)
 
 
 def _warn_of_deprecated(version: Version) -> None:

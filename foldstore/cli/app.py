@@ -27,6 +27,7 @@ from foldstore.cli import (
     streams,
     tiers,
     upkeep,
+    views,
 )
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
@@ -71,6 +72,7 @@ judgement.register(app)
 queries.register(app)
 export.register(app)
 splits.register(app)
+views.register(app)
 lineage.register(app)
 pools.register(app)
 erasure.register(app)
