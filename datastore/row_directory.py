@@ -4,8 +4,10 @@ A row's *rank* is its number among the rows that are there: those that were not 
 where the directory is one of a part. Reading touches only the record batches that hold what is asked for.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,8 @@ from foldstore.datastore.comparison import Comparison
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.selection import Mask, Offsets, Selection, pick_rows
+
+_MOST_KNOWN: Final = 512
 
 
 class RowDirectory:
@@ -31,6 +35,8 @@ class RowDirectory:
     def __init__(self, reader: FragmentReader, masks: Mapping[int, Mask] | None = None) -> None:
         self.reader = reader
         self._masks = masks
+        # Mapped batches cost no memory of their own; a seal makes the fragments, and so these, other ones.
+        self._known: tuple[Sequence[Fragment], OrderedDict[tuple[Any, ...], pa.RecordBatch]] = ((), OrderedDict())
 
     @cached_property
     def _kept(self) -> list[int]:
@@ -146,8 +152,18 @@ class RowDirectory:
         return live if part is None else live & part
 
     def _read(self, number: int, schema: pa.Schema) -> pa.RecordBatch:
-        fragment, index = self._batches[number]
-        return self.reader.read_batch(self.reader.fragments[fragment], index, schema)
+        """Return a record batch; those that were used last are kept, since blocks of rows come from each in turn."""
+        fragments = self.reader.fragments
+        if self._known[0] is not fragments:
+            self._known = (fragments, OrderedDict())
+        known, wanted = self._known[1], (number, *schema.names)
+        found = known.get(wanted)
+        if found is None:
+            fragment, index = self._batches[number]
+            found = known[wanted] = self.reader.read_batch(fragments[fragment], index, schema)
+            if len(known) > _MOST_KNOWN:
+                known.popitem(last=False)
+        return found
 
     def _whole(self, number: int, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
         rank = self.selection.first_rank(number)

@@ -290,7 +290,7 @@ class ViewSteps:
         >>> store = foldstore.connect(folder)
         >>> view = store.create_dataset("n").append({"n": [1, 2, 3, 4, 5]}).view().shuffle(seed=7)
         >>> view.to_arrow()["n"].to_pylist(), view.repeat(2).count()
-        ([4, 2, 5, 3, 1], 10)
+        ([2, 3, 4, 5, 1], 10)
         """
         self._check_ordering("shuffle")
         return self._with(make_shuffle(seed, buffer_rows, blocks, self.arrow_schema))

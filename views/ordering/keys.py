@@ -50,15 +50,15 @@ def scatter(words: Words, key: int) -> Words:
 def permutation(count: int, key: int) -> Ranks:
     """Return the numbers below `count` in a random order, each once.
 
-    They are sorted by the low 32 bits of a keyed sequence of words, those with equal bits by themselves.
+    They are sorted by 32 bits each of a keyed sequence of words, those with equal bits by themselves.
 
     Examples
     --------
     >>> permutation(6, derive_key(7, "rows", 0)).tolist()
-    [2, 3, 0, 4, 1, 5]
+    [4, 5, 3, 0, 2, 1]
     """
-    words = sequence(count, key)
+    # Each word of 64 bits serves two numbers. Little-endian halves, whatever the machine.
+    halves = sequence(count // 2 + 1, key).astype("<u8").view("<u2").reshape(-1, 2)[:count]
     # numpy sorts 16-bit integers by radix: two such sorts take a third of the time of one of 32 bits.
-    order = np.argsort(words.astype(np.uint16), kind="stable")
-    high = (words >> np.uint64(16)).astype(np.uint16)
-    return order[np.argsort(high[order], kind="stable")].astype(np.int64, copy=False)
+    order = np.argsort(halves[:, 0], kind="stable")
+    return order[np.argsort(halves[:, 1][order], kind="stable")].astype(np.int64, copy=False)
