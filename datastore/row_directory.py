@@ -104,6 +104,10 @@ class RowDirectory:
             first += count
         return found
 
+    def count_rows(self, batches: Sequence[int]) -> int:
+        """Count the rows in some record batches."""
+        return sum(self.selection.first_rank(n + 1) - self.selection.first_rank(n) for n in batches)
+
     def slices(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a range of ranks: parts of the mapped files where they lie side by side."""
         schema = self.reader.project(columns)

@@ -24,10 +24,13 @@ class Explanation:
         The version that is read, or the versions.
     parts : tuple of Part
         What is read, then the steps in their order.
+    rows : int
+        How many rows the view has at most, as far as that is known without reading; an explosion may make more.
     """
 
     address: str
     parts: tuple[Part, ...]
+    rows: int
 
     @property
     def zero_copy(self) -> bool:
@@ -53,9 +56,9 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"View of {shorten(self.address, 100)}"]
         lines += [
-            f"  {'  ' * part.level}{part.name:<9} {shorten(part.detail, 72):<72} {_cost(part)}" for part in self.parts
+            f"  {'  ' * part.level}{part.name:<9} {shorten(part.detail, 96):<72} {_cost(part)}" for part in self.parts
         ]
-        lines.append(f"Reads at most {format_bytes(self.read_bytes)}.")
+        lines.append(f"At most {self.rows:,} rows, of at most {format_bytes(self.read_bytes)} that are read.")
         if self.zero_copy:
             lines.append("Zero-copy: Arrow reads the memory-mapped files themselves.")
         else:
@@ -82,8 +85,8 @@ def explain_view(inputs: Inputs, steps: Sequence[AnyStep], names: Sequence[str])
     names : sequence of str
         The columns that are wanted in the end.
     """
-    parts, _ = _explain(inputs, steps, names, 0)
-    return Explanation(inputs.shown, tuple(parts))
+    parts, flow = _explain(inputs, steps, names, 0)
+    return Explanation(inputs.shown, tuple(parts), flow.rows)
 
 
 def _explain(inputs: Inputs, steps: Sequence[AnyStep], names: Sequence[str], level: int) -> tuple[list[Part], Flow]:
@@ -146,10 +149,11 @@ def _read(source: Source, columns: Sequence[str], used: Sequence[AnyStep]) -> tu
     read = sum(sizes.values())
     if comparisons:
         finder = source.find_rows()
-        likely = len(finder.likely(comparisons))
-        if likely < finder.num_batches:
-            detail += f"; zones leave {likely:,} of {finder.num_batches:,} record batches"
-            read = read * likely // finder.num_batches
+        likely = finder.likely(comparisons)
+        if len(likely) < finder.num_batches:
+            detail += f"; zones leave {len(likely):,} of {finder.num_batches:,} record batches"
+            left = finder.count_rows(likely)
+            read, rows = read * left // max(1, rows), left
     return Part("source", detail, decoded, read_bytes=read), Flow(rows, widths)
 
 

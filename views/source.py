@@ -32,6 +32,9 @@ class RowFinder(Protocol):
     def likely(self, comparisons: Sequence[Comparison]) -> list[int]:
         """Return the numbers of the record batches in which a row may meet all comparisons."""
 
+    def count_rows(self, batches: Sequence[int]) -> int:
+        """Count the rows in some record batches."""
+
     def slices(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a range of ranks."""
 

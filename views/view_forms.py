@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from foldstore.datastore.export.file import write_file
+from foldstore.datastore.statistics.profile import Profile, profile_batches
 from foldstore.views.rows.rows import Rows, endless
 from foldstore.views.steps.explode import Explode
 from foldstore.views.steps.order import AnyStep
@@ -148,6 +149,21 @@ class ViewForms:
         from foldstore.datastore.engine import open_relation
 
         return open_relation(self.to_arrow(), connection)
+
+    def profile(self) -> Profile:
+        """Return the statistics of the rows, read batch by batch.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> view = store.create_dataset("n").append({"n": [1, 2, 3, 40]}).view().where("n < 10")
+        >>> view.profile().columns["n"].maximum
+        3
+        """
+        if self.is_endless:
+            raise endless("it has no statistics")
+        return profile_batches(self.arrow_schema, self.to_batches())
 
     def loader(self, batch_size: int, **how: Any) -> "Loader":
         """Return batches of a fixed size for training, resumable and shared among processes.

@@ -69,6 +69,9 @@ class TableFinder:
         del comparisons
         return list(range(self.num_batches))
 
+    def count_rows(self, batches: Sequence[int]) -> int:
+        return sum(self._source.table.to_batches()[number].num_rows for number in batches)
+
     def slices(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         yield from self._source.to_table(columns).slice(start, stop - start).to_batches()
 

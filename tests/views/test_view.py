@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from foldstore.datastore.engine import Engine
 from foldstore.errors import ColumnNotFoundError, InvalidExpressionError, InvalidNameError, UsageError
+from foldstore.store import Store
 from foldstore.views.view import View
+from tests.learning import require
 from tests.views.table_source import TableSource, ViewDrawer
 
 
@@ -215,6 +217,20 @@ class TestCopies:
         assert text.copied_bytes is None
         assert "depends on the values" in str(text)
 
+    def test_explain_counts_the_batches_that_zones_leave(self, store: Store) -> None:
+        store.create_dataset("n").append(pa.table({"n": np.arange(400_000), "x": np.zeros(400_000)}))
+        explained = store.view("n@1").where("n >= 399000").select("x").explain()
+        assert "zones leave 1 of 4 record batches" in str(explained)
+        assert explained.rows == 400_000 - 3 * 131_072
+        assert explained.read_bytes == explained.rows * 16
+        assert store.view("n@1").where("n >= 0").explain().rows == 400_000
+
+    def test_explain_says_what_an_order_holds(self, store: Store) -> None:
+        store.create_dataset("n").append(pa.table({"n": np.arange(80_000)}))
+        assert store.view("n@1").shuffle(1).explain().held_bytes == 0
+        assert store.view("n@1").where("n % 2 = 0").shuffle(1).explain().held_bytes == 10_000
+        assert store.view("n@1").order_by("n").explain().held_bytes == 640_000
+
     def test_explain_bounds_what_a_filter_allocates(self, flights: TableSource, engine: Engine) -> None:
         view = view_of(flights, engine).where("distance > 500").select("distance", "dep_delay")
         before = pa.total_allocated_bytes()
@@ -268,6 +284,14 @@ class TestEnds:
         with pytest.raises(UsageError, match="not installed") as caught:
             view.to_pandas()
         assert "foldstore[pandas]" in str(caught.value)
+
+    def test_a_view_has_statistics(self, view: View) -> None:
+        profile = view.profile()
+        assert (profile.rows, profile.columns["i"].minimum, profile.columns["x"].nulls) == (2, 2, 1)
+
+    def test_pandas_gets_a_frame(self, view: View) -> None:
+        require("pandas")
+        assert view.to_pandas()["i"].tolist() == [2, 3]
 
     def test_empty_results_keep_their_columns(self, engine: Engine) -> None:
         view = view_of(pa.table({"i": pa.array([], pa.int32())}), engine).where("i > 0").select(j="i + 1")
