@@ -39,6 +39,11 @@ class OpenObject:
         self._verified: set[tuple[int, int]] = set()
 
     @property
+    def batch_rows(self) -> list[int]:
+        """How many rows each record batch has."""
+        return [batch.num_rows for batch in self.batches]
+
+    @property
     def zones(self) -> pa.Table:
         """What is known of each column chunk; see `foldstore.datastore.zones`."""
         if self._zones is None:

@@ -112,7 +112,7 @@ class FragmentReader:
         schema = self.project(columns)
         fragments = self.fragments
         opened = self._open_all()
-        self.load_deletions()
+        self._storage.deletions.load(fragments)
         for fragment in fragments:
             likely = self._likely(fragment, comparisons) if comparisons else None
             batches = self._fragment_batches(fragment, schema, opened, likely)
@@ -136,10 +136,6 @@ class FragmentReader:
                 rows = pa.array(positions[place:end] - start)
                 yield self._one_batch(chosen, schema, index, batch.num_rows).take(rows)
             start, place = start + batch.num_rows, end
-
-    def batch_rows(self, fragment: Fragment) -> list[int]:
-        """Return how many rows each record batch of a fragment's files has, those that were deleted too."""
-        return [batch.num_rows for batch in self._open_all()[fragment.groups[0].object_id].batches]
 
     def read_batch(self, fragment: Fragment, index: int, schema: pa.Schema) -> pa.RecordBatch:
         """Return one record batch of a fragment's files, mapped and verified, with the rows that were deleted.
@@ -167,13 +163,13 @@ class FragmentReader:
         return self.restricted([replace(fragment, deleted=None) for fragment in kept])
 
     def opened(self) -> "FragmentReader":
-        """Map every file now, after one question to the catalog; readers of parts that are made then ask no more."""
-        self._open_all()
-        return self
+        """Map every file and fetch the bitmaps of deleted rows now, after one question to the catalog for each.
 
-    def load_deletions(self) -> None:
-        """Fetch the bitmaps of deleted rows now, after one question to the catalog."""
+        Readers of parts that are made then ask no more.
+        """
+        self._open_all()
         self._storage.deletions.load(self.fragments)
+        return self
 
     def live(self, fragment: Fragment) -> NDArray[np.bool_]:
         """Return which rows of a fragment's files are there to read."""
@@ -206,11 +202,13 @@ class FragmentReader:
         if fragment.moved:
             return self._moved_batch_ids(fragment, index)
         first = (fragment.id << _POSITION_BITS) + start
-        return np.uint64(first) + np.arange(self.batch_rows(fragment)[index], dtype=np.uint64)
+        return np.uint64(first) + np.arange(self._lead(fragment).batches[index].num_rows, dtype=np.uint64)
+
+    def _lead(self, fragment: Fragment) -> OpenObject:
+        return self.open_group(fragment.groups[0].object_id)
 
     def _moved_ids(self, fragment: Fragment) -> NDArray[np.uint64]:
-        count = len(self.batch_rows(fragment))
-        parts = [self._moved_batch_ids(fragment, index) for index in range(count)]
+        parts = [self._moved_batch_ids(fragment, index) for index in range(len(self._lead(fragment).batches))]
         return np.concatenate([np.empty(0, np.uint64), *parts])
 
     def _moved_batch_ids(self, fragment: Fragment, index: int) -> NDArray[np.uint64]:

@@ -53,7 +53,7 @@ class RowDirectory:
     @cached_property
     def _batches(self) -> list[tuple[int, int]]:
         """Each record batch: the number of its fragment, and its own there."""
-        counts = [len(self.reader.batch_rows(fragment)) for fragment in self.fragments]
+        counts = [len(self._batch_rows(fragment)) for fragment in self.fragments]
         return [(self._kept[n], index) for n, count in enumerate(counts) for index in range(count)]
 
     @cached_property
@@ -61,9 +61,9 @@ class RowDirectory:
         """The rows that are there, among all rows of the record batches."""
         sizes: list[int] = []
         masks: list[Mask | None] = []
-        self.reader.load_deletions()
+        self.reader.opened()
         for fragment in self.fragments:
-            rows = self.reader.batch_rows(fragment)
+            rows = self._batch_rows(fragment)
             whole = self._mask(fragment)
             ends = np.cumsum(rows).tolist()
             sizes += rows
@@ -98,7 +98,7 @@ class RowDirectory:
         found: list[int] = []
         first = 0
         for fragment in self.fragments:
-            count = len(self.reader.batch_rows(fragment))
+            count = len(self._batch_rows(fragment))
             likely = self.reader.likely_batches(fragment, comparisons) or [True] * count
             found += [first + index for index in range(count) if likely[index]]
             first += count
@@ -146,7 +146,10 @@ class RowDirectory:
         return masks
 
     def _file_rows(self, fragment: Fragment) -> int:
-        return sum(self.reader.batch_rows(fragment))
+        return sum(self._batch_rows(fragment))
+
+    def _batch_rows(self, fragment: Fragment) -> list[int]:
+        return self.reader.open_group(fragment.groups[0].object_id).batch_rows
 
     def _mask(self, fragment: Fragment) -> Mask | None:
         part = None if self._masks is None else self._masks[fragment.id]

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.row_directory import RowDirectory
 from foldstore.datastore.storage import Storage
 from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, UsageError, did_you_mean
+from foldstore.forms import Forms
 from foldstore.names import PARTS, check_split_name
 from foldstore.types import format_time
 from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
@@ -24,9 +25,6 @@ from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
 from foldstore.views.splits.report import SplitReport, report_split
 from foldstore.views.splits.split import PART_CODES, UNASSIGNED, SplitSpec
 from foldstore.views.view import View
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Mask = NDArray[np.bool_]
 _KIND = "split"
@@ -43,7 +41,7 @@ class Base:
     rows: FragmentReader
 
 
-class SplitPart:
+class SplitPart(Forms):
     """The rows of one part of a split, read like a version; what it holds never changes.
 
     Examples
@@ -68,9 +66,6 @@ class SplitPart:
 
     def _repr_html_(self) -> str:
         return self.view()._repr_html_()  # the notebook protocol has no public name
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.view().__arrow_c_stream__(requested_schema)
 
     @property
     def address(self) -> str:
@@ -139,14 +134,6 @@ class SplitPart:
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows as a table."""
         return self.to_table(columns)
-
-    def to_polars(self) -> "pl.DataFrame":
-        """Return a polars DataFrame."""
-        return self.view().to_polars()
-
-    def to_numpy(self) -> "dict[str, NDArray[Any]]":
-        """Return a numpy array for each column."""
-        return self.view().to_numpy()
 
     @property
     def generation(self) -> int:

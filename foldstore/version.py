@@ -22,6 +22,7 @@ from foldstore.datastore.row_directory import RowDirectory
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
+from foldstore.forms import Forms
 from foldstore.profile import VersionProfile
 from foldstore.split import Base, Split, adopt_split, make_split, open_split
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
@@ -32,7 +33,6 @@ from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
-from foldstore.version_forms import VersionForms
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
 from foldstore.views.view import View
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(VersionForms, VersionTiers, VersionUpkeep, Consumed):
+class Version(Forms, VersionTiers, VersionUpkeep, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples

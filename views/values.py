@@ -11,6 +11,20 @@ _DAY_SECONDS: Final = 86_400
 NO_VALUE: Final = (ValueError, OverflowError, LookupError, pa.ArrowException)
 
 
+def python_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Return the values as the standard library has them, whether pandas is installed or not.
+
+    Raises
+    ------
+    ValueError, OverflowError, LookupError, pyarrow.ArrowException
+        When Python has none for a value (`NO_VALUE`): a year beyond 9999, nanoseconds that are no whole microseconds.
+    """
+    # pyarrow makes pandas' Timestamp of nanoseconds once pandas is there, and refuses some without it.
+    kind = _microseconds(column.type)
+    values: list[Any] = (column if kind == column.type else column.cast(kind)).to_pylist()
+    return values
+
+
 def display_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     """Return the values for people to read: Python's, and text for those that Python cannot hold.
 
@@ -20,10 +34,9 @@ def display_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     [datetime.datetime(1970, 1, 1, 0, 0), '1970-01-01T00:00:00.000001500']
     """
     try:
-        values: list[Any] = column.to_pylist()
+        return python_values(column)
     except NO_VALUE:
         return [_display(scalar) for scalar in column]
-    return values
 
 
 def first_without_python_value(columns: Iterable[tuple[str, pa.ChunkedArray]]) -> tuple[str, str] | None:
@@ -31,7 +44,7 @@ def first_without_python_value(columns: Iterable[tuple[str, pa.ChunkedArray]]) -
     for name, column in columns:
         for scalar in column:
             try:
-                scalar.as_py()
+                _python_value(scalar)
             except NO_VALUE:
                 return name, str(_display(scalar))
     return None
@@ -39,9 +52,45 @@ def first_without_python_value(columns: Iterable[tuple[str, pa.ChunkedArray]]) -
 
 def _display(scalar: pa.Scalar) -> Any:
     try:
-        return scalar.as_py()
+        return _python_value(scalar)
     except NO_VALUE:
         return _text(scalar)
+
+
+def _python_value(scalar: pa.Scalar) -> Any:
+    kind = _microseconds(scalar.type)
+    return (scalar if kind == scalar.type else scalar.cast(kind)).as_py()
+
+
+def _microseconds(kind: pa.DataType) -> pa.DataType:
+    """Return the type with microseconds in place of nanoseconds, however deep."""
+    types = pa.types
+    if types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if types.is_time64(kind) and kind.unit == "ns":
+        return pa.time64("us")
+    if types.is_dictionary(kind):
+        values = _microseconds(kind.value_type)
+        return kind if values == kind.value_type else values
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_microseconds(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_microseconds(kind.key_type), _microseconds(kind.item_type))
+    return _list_of(kind)
+
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        return kind
+    inner = kind.value_field.with_type(_microseconds(kind.value_type))
+    if inner.type == kind.value_type:
+        return kind
+    if types.is_fixed_size_list(kind):
+        return pa.list_(inner, kind.list_size)
+    return pa.large_list(inner) if types.is_large_list(kind) else pa.list_(inner)
 
 
 def _text(scalar: pa.Scalar) -> Any:
