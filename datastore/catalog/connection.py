@@ -6,6 +6,7 @@ SQLite runs in WAL mode with synchronous=FULL: a commit that returned is on disk
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,18 @@ _LOCK_WAIT_SECONDS: Final = 60
 _WAL_WAIT_SECONDS: Final = 10
 # An arbitrary constant that all openers share, so that one of them migrates (PostgreSQL only).
 _MIGRATION_LOCK: Final = 7_063_211_904
+
+# What a process that is forked off must not use: its parent's connections. (SQLite, "How To Corrupt", 2.6.)
+_open: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+
+
+def _forget_connections() -> None:
+    for engine in _open:
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_connections)
 
 
 def open_database(url: str, *, read_only: bool = False) -> sa.Engine:
@@ -42,6 +55,7 @@ def open_database(url: str, *, read_only: bool = False) -> sa.Engine:
         When a newer Foldstore wrote it.
     """
     engine = _create_engine(url, read_only=read_only)
+    _open.add(engine)
     try:
         _migrate(engine, read_only=read_only)
     except BaseException as error:

@@ -1,6 +1,9 @@
 """The catalog's conformance suite, run on SQLite and, where there is one, on PostgreSQL."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -378,6 +381,32 @@ def test_a_committed_sqlite_catalog_is_durable_by_its_settings(tmp_path):
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     catalog.close()
     assert sqlite3.connect(tmp_path / "catalog.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+FORKING = """
+import os, sys
+from pathlib import Path
+from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.connection import sqlite_url
+
+catalog = Catalog(sqlite_url(Path(sys.argv[1])))
+
+def handle():
+    with catalog.read() as connection:
+        return connection.connection.dbapi_connection
+
+before = handle()
+child = os.fork()
+if child == 0:
+    os._exit(0 if handle() is not before and handle().execute("SELECT 1").fetchone() == (1,) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert handle() is before
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_off_opens_connections_of_its_own(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKING, tmp_path / "catalog.db"], check=True, timeout=60)
 
 
 def test_canonical_json_has_one_form_and_no_nan():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import ColumnNotFoundError, UsageError
+from foldstore.views.rows import ordered_rows
 from foldstore.views.view import View
 from tests.views.table_source import TableSource
 
@@ -38,6 +39,14 @@ class TestSample:
         counts = np.bincount(np.concatenate([_numbers(view.sample(rows=10, seed=seed)) for seed in range(1000)]))
         # 200 expected of each; the sum of squares over 50 rows is near chi-squared with 49 degrees of freedom.
         assert ((counts - 200) ** 2 / (200 * 0.8)).sum() < 100
+
+    @given(rows=st.integers(0, 300), wanted=st.integers(0, 320))
+    def test_it_is_the_same_whether_hashes_are_kept_or_computed_again(self, engine, rows, wanted):
+        view = _view(engine, n=np.arange(rows)).sample(rows=wanted, seed=7)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ordered_rows, "_MOST_KEPT", -1)
+            again = _numbers(view.select("n"))
+        assert _numbers(view) == again
 
     def test_another_seed_is_another_sample(self, engine):
         view = _view(engine, n=np.arange(1000))
