@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.measure import machine
 
 FILES = (
-    "start", "read", "write", "history", "compare", "ingest", "query", "judgement", "learning", "serve", "cold", "demo",
+    "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement",
+    "learning", "serve", "cold", "demo",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

@@ -1,4 +1,4 @@
-"""SQL and views (targets V1, V2, V7), against DuckDB over the same Arrow table in memory. Run with make bench."""
+"""SQL (targets V1, V7), against DuckDB over the same Arrow table in memory. Run with make bench."""
 
 import tempfile
 from pathlib import Path
@@ -28,7 +28,3 @@ def rows():
         yield Row("V1 group by over 2 M rows, by SQL", best["ours"], best["duckdb"], "DuckDB in memory", limit=1.1)
         best = interleave({"sql": lambda: store.sql("SELECT count(*) FROM small").rows()})
         yield Row("V7 SQL on a small version, call to rows", best["sql"], 5, "limit", limit=1)
-        best = interleave({"view": lambda: next(store.view("events").select("f0", "t0").to_batches())})
-        yield Row("V2 open a view, first batch", best["view"], 10, "limit", limit=1)
-        best = interleave({"view": lambda: next(store.view("events").where("f0 > 1").to_batches())})
-        yield Row("V2 open a filtered view, first batch", best["view"], 10, "limit", limit=1)

@@ -37,6 +37,7 @@ class RowDirectory:
         self._masks = masks
         # Mapped batches cost no memory of their own; a seal makes the fragments, and so these, other ones.
         self._known: tuple[Sequence[Fragment], OrderedDict[tuple[Any, ...], pa.RecordBatch]] = ((), OrderedDict())
+        self._schemas: dict[tuple[str, ...], pa.Schema] = {}
 
     @cached_property
     def _kept(self) -> list[int]:
@@ -87,9 +88,8 @@ class RowDirectory:
 
         Those in which, by the zones of their files, no row meets all comparisons are left out.
         """
-        schema = self.reader.project(columns)
         for number in self.likely(comparisons):
-            yield from self._whole(number, schema)
+            yield from self._whole(number, tuple(columns))
 
     def likely(self, comparisons: Sequence[Comparison]) -> list[int]:
         """Return the numbers of the record batches in which a row may meet all comparisons."""
@@ -110,9 +110,9 @@ class RowDirectory:
 
     def slices(self, start: int, stop: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a range of ranks: parts of the mapped files where they lie side by side."""
-        schema = self.reader.project(columns)
+        names = tuple(columns)
         for number, first, last in self.selection.runs(start, stop):
-            batch = self._read(number, schema)
+            batch = self._read(number, names)
             if self.selection.is_whole(number):
                 yield batch.slice(first, last - first)
             else:
@@ -120,9 +120,9 @@ class RowDirectory:
 
     def take(self, ranks: Offsets, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield copies of rows by rank; ranks ascend, and may be asked for more than once."""
-        schema = self.reader.project(columns)
+        names = tuple(columns)
         for number, offsets in self.selection.locate(ranks):
-            yield self._read(number, schema).take(pa.array(offsets))
+            yield self._read(number, names).take(pa.array(offsets))
 
     def row_ids(self, ranks: Offsets) -> NDArray[np.uint64]:
         """Return the row ids of ranks that ascend; see `FragmentReader.row_ids`."""
@@ -158,27 +158,34 @@ class RowDirectory:
         live = self.reader.live(fragment)
         return live if part is None else live & part
 
-    def _read(self, number: int, schema: pa.Schema) -> pa.RecordBatch:
+    def _read(self, number: int, columns: tuple[str, ...]) -> pa.RecordBatch:
         """Return a record batch; those that were used last are kept, since blocks of rows come from each in turn."""
         fragments = self.reader.fragments
         if self._known[0] is not fragments:
             self._known = (fragments, OrderedDict())
-        known, wanted = self._known[1], (number, *schema.names)
+        known, wanted = self._known[1], (number, columns)
         found = known.get(wanted)
         if found is None:
             fragment, index = self._batches[number]
-            found = known[wanted] = self.reader.read_batch(fragments[fragment], index, schema)
+            found = known[wanted] = self.reader.read_batch(fragments[fragment], index, self._schema(columns))
             if len(known) > _MOST_KNOWN:
                 known.popitem(last=False)
         return found
 
-    def _whole(self, number: int, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _schema(self, columns: tuple[str, ...]) -> pa.Schema:
+        """Return the schema of some columns, made once."""
+        found = self._schemas.get(columns)
+        if found is None:
+            found = self._schemas[columns] = self.reader.project(columns)
+        return found
+
+    def _whole(self, number: int, columns: tuple[str, ...]) -> Iterator[tuple[int, pa.RecordBatch]]:
         rank = self.selection.first_rank(number)
         if self.selection.is_whole(number):
-            yield rank, self._read(number, schema)
+            yield rank, self._read(number, columns)
             return
         offsets = self.selection.offsets(number)
         if len(offsets):
-            for rows in pick_rows(self._read(number, schema), offsets):
+            for rows in pick_rows(self._read(number, columns), offsets):
                 yield rank, rows
                 rank += rows.num_rows

@@ -3,11 +3,12 @@
 A block is a run of rows that lie together, so that reading it is reading forwards. A pass takes each row once.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
 
-from foldstore.views.ordering.keys import Ranks, derive_key, permutation
+from foldstore.views.ordering.keys import derive_key, permutation
 
 Range = tuple[int, int]
 
@@ -34,22 +35,18 @@ class BlockPass:
             bounds = np.unique(np.concatenate([[0], bounds, [num_rows]]))
             order = permutation(len(bounds) - 1, key)
             starts, stops = bounds[:-1][order], bounds[1:][order]
-        self._starts: Ranks = starts.astype(np.int64)
-        self._ends: Ranks = np.cumsum(stops - starts, dtype=np.int64)
+        self._starts: list[int] = starts.tolist()
+        self._ends: list[int] = np.cumsum(stops - starts, dtype=np.int64).tolist()
 
     def ranges(self, start: int, stop: int) -> Iterator[Range]:
         """Yield the runs of rows that take the places from `start` to `stop` of the pass."""
-        block = int(np.searchsorted(self._ends, start, side="right"))
+        block = bisect_right(self._ends, start)
         while start < stop:
-            end = int(self._ends[block])
-            begin = end - self._length(block)
-            first = int(self._starts[block]) + start - begin
-            last = int(self._starts[block]) + min(stop, end) - begin
-            yield first, last
-            start, block = min(stop, end), block + 1
-
-    def _length(self, block: int) -> int:
-        return int(self._ends[block] - (self._ends[block - 1] if block else 0))
+            end = min(stop, self._ends[block])
+            # The place of the pass that row 0 would have, if its block went on to both sides.
+            origin = (self._ends[block - 1] if block else 0) - self._starts[block]
+            yield start - origin, end - origin
+            start, block = end, block + 1
 
 
 class Passes:

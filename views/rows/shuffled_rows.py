@@ -14,9 +14,10 @@ from foldstore.datastore.engine import Engine
 from foldstore.views.ordering.passes import Passes
 from foldstore.views.ordering.schedule import Filling, Schedule, arrange
 from foldstore.views.ordering.shard import Shard
+from foldstore.views.rows.ahead import make_ahead
 from foldstore.views.rows.chain_rows import ShapedIndex
 from foldstore.views.rows.ordered_rows import OrderedIndex
-from foldstore.views.rows.rows import Batches, Index, Rows, join_batches, project
+from foldstore.views.rows.rows import Batches, Index, Ranks, Rows, join_batches, project
 from foldstore.views.rows.union_rows import UnionIndex
 from foldstore.views.steps.order import BLOCKS, BUFFER_ROWS
 from foldstore.views.steps.step import StreamStep, prune, run_steps
@@ -89,13 +90,8 @@ class BlendRows:
         schema = project(self.arrow_schema, names)
         first = self._schedule.find(start)
         readers = [self._read(part, names, epoch, first) for part in range(len(self.inputs))]
-        for number in range(first, self._schedule.num_fillings):
-            filling = self._schedule.filling(number)
+        for order in self._orders(epoch, first, start, shard):
             mixed = join_batches([next(reader) for reader in readers], schema)
-            skipped = max(0, start - filling.start)
-            order = arrange(filling, self._seed, epoch)[skipped:]
-            if shard is not None and shard.world_size > 1:
-                order = order[shard.owned(filling.start + skipped, len(order))]
             if len(order):
                 yield mixed.take(pa.array(order))
 
@@ -138,6 +134,22 @@ class BlendRows:
         offset = epoch * self.counts[part]
         first, last = filling.parts[part]
         return self._passes[part].ranges(offset + first, offset + last)
+
+    def _orders(self, epoch: int, first: int, start: int, shard: Shard | None) -> Iterator[Ranks]:
+        """Return which rows of each filling come, in their order; a thread makes the next one meanwhile."""
+
+        def order_of(number: int) -> Ranks:
+            filling = self._schedule.filling(number)
+            skipped = max(0, start - filling.start)
+            order = arrange(filling, self._seed, epoch)[skipped:]
+            if shard is not None and shard.world_size > 1:
+                order = order[shard.owned(filling.start + skipped, len(order))]
+            return order
+
+        numbers = range(first, self._schedule.num_fillings)
+        orders = map(order_of, numbers)
+        is_work = self._seed is not None or len(self.inputs) > 1
+        return make_ahead(orders) if is_work and len(numbers) > 1 else orders
 
     def _read(self, part: int, names: Sequence[str], epoch: int, first: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a part, one batch for each filling; what shapes them runs on all along."""
