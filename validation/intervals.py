@@ -1,6 +1,7 @@
 """Confidence limits for fractions."""
 
 from math import asin, pi, sin, sqrt
+from statistics import NormalDist
 from typing import Final
 
 # One-sided 99 %.
@@ -27,6 +28,36 @@ def wilson(count: int, n: int, z: float) -> tuple[float, float]:
     low = 0.0 if count == 0 else max(0.0, (centre - spread) / scale)
     high = 1.0 if count == n else min(1.0, (centre + spread) / scale)
     return low, high
+
+
+def newcombe(count: int, n: int, other: int, m: int, z: float) -> tuple[float, float]:
+    """Return the score interval for the difference of two fractions, ``count/n - other/m``.
+
+    ``d - sqrt((p - l)^2 + (u' - q)^2)`` to ``d + sqrt((u - p)^2 + (q - l')^2)``, where p and q are the fractions,
+    ``l, u`` and ``l', u'`` their Wilson limits: method 10 of Newcombe (1998, Statistics in Medicine 17, 873-890).
+
+    Examples
+    --------
+    >>> [round(limit, 4) for limit in newcombe(56, 70, 48, 80, 1.959964)]
+    [0.0524, 0.3339]
+    """
+    p, q = count / max(n, 1), other / max(m, 1)
+    low, high = wilson(count, n, z)
+    other_low, other_high = wilson(other, m, z)
+    below = sqrt((p - low) ** 2 + (other_high - q) ** 2)
+    above = sqrt((high - p) ** 2 + (q - other_low) ** 2)
+    return max(-1.0, p - q - below), min(1.0, p - q + above)
+
+
+def two_sided(confidence: float) -> float:
+    """Return the z between whose two signs a standard normal lies with a probability.
+
+    Examples
+    --------
+    >>> round(two_sided(0.95), 6)
+    1.959964
+    """
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def cohen_h(p: float, q: float) -> float:
