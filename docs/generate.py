@@ -95,10 +95,18 @@ PRECISE_CODES = {
     "other-view": (errors.UsageError, "The state of a loader belongs to another view, seed or size of batch."),
     "no-draft": (errors.NotFoundError, "A view has no draft."),
     "missing-extra": (errors.UsageError, "An optional package is not installed."),
-    "unsupported-type": (errors.UsageError, "polars, pandas or numpy has no type for a column."),
+    "unsupported-type": (
+        errors.UsageError,
+        "polars, pandas or numpy has no type for a column; or its values are no categories to measure bias by.",
+    ),
+    "value-not-found": (errors.NotFoundError, "A value that was named does not occur in its column."),
+    "too-many-values": (errors.UsageError, "A column has more values than can be told apart as groups or labels."),
+    "one-value": (errors.UsageError, "A sensitive column has one value, so that there is nothing to compare."),
+    "no-rows": (errors.UsageError, "No row has both a label and a sensitive value."),
+    "positive-needed": (errors.UsageError, "Nobody said which labels are positive."),
     "repeated-column": (
         errors.InvalidQueryError,
-        "Two columns of a result have one name, which this form cannot hold.",
+        "Two columns of a result have one name, which this form cannot hold; of a table, a `UsageError`.",
     ),
     "no-python-value": (
         errors.InvalidQueryError,

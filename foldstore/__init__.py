@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from foldstore.leakage import LeakageWarning
     from foldstore.store import Store, connect
     from foldstore.store_views import DeprecatedInputWarning
+    from foldstore.validation.bias.measure import measure_bias
+    from foldstore.validation.bias.report import BiasReport
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
@@ -49,9 +51,12 @@ _HOMES = {
     "FeatureView": "foldstore.views.features.feature_view",
     "FeatureService": "foldstore.views.features.feature_service",
     "plan_pool": "foldstore.validation.pools.plan",
+    "measure_bias": "foldstore.validation.bias.measure",
+    "BiasReport": "foldstore.validation.bias.report",
 }
 
 __all__ = [
+    "BiasReport",
     "DataSchema",
     "Dataset",
     "DeprecatedInputWarning",
@@ -67,6 +72,7 @@ __all__ = [
     "View",
     "__version__",
     "connect",
+    "measure_bias",
     "plan_pool",
     "sql",
 ]

@@ -35,7 +35,7 @@ class Metric:
     sign : str
         What a value above 0 means, and one below where there can be one.
     large : float
-        From which magnitude on a report puts the value into words.
+        From which magnitude on a report puts the value into words; of the L-p norm for p = 2.
     """
 
     name: str
@@ -125,6 +125,20 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         ),
     }
 )
+
+
+def is_large(key: str, value: float | None, p: float = 2.0) -> bool:
+    """Say whether the magnitude of a metric reaches what counts as large; the last bits do not decide.
+
+    Examples
+    --------
+    >>> is_large("dpl", -0.1), is_large("ci", 0.5), is_large("lp", 0.15, p=1)
+    (True, False, False)
+    """
+    if value is None:
+        return False
+    limit = _POINTS * 2 ** (1 / p) if key == "lp" else METRICS[key].large
+    return abs(value) >= limit * (1 - 1e-9)
 
 
 def class_imbalance(n_a: int, n_d: int) -> float:
