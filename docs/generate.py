@@ -230,7 +230,7 @@ _EXIT_CODES = """\
 | code | means |
 | --- | --- |
 | 0 | done; every check passed |
-| 1 | checks ran and failed: data that a schema refuses, a model that a pool refuses, damage that `verify` found |
+| 1 | checks ran and failed: data refused by a schema or limit, a model refused by a pool, damage that `verify` found |
 | 2 | the request was wrong: an option, a name, a query, something that does not exist |
 | 3 | could not decide: a file, a store or a database cannot be read; another writer won |
 | 4 | refused by policy: a pool that is spent or too small, rows of another pool, sealed files, a read-only store |

@@ -9,6 +9,7 @@ import typer
 
 import foldstore
 from foldstore.cli import (
+    bias,
     care,
     changes,
     datasets,
@@ -69,6 +70,7 @@ care.register(app)
 history.register(app)
 schemas.register(app)
 judgement.register(app)
+bias.register(app)
 queries.register(app)
 export.register(app)
 splits.register(app)

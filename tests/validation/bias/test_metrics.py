@@ -1,6 +1,7 @@
 """The measures against worked tables, scipy, and the laws that they obey."""
 
 from math import inf, log, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,13 @@ def sides(pairs):
     a, d = np.array(pairs).T
     assume(a.sum() and d.sum())
     return a, d
+
+
+def test_the_page_on_bias_says_of_each_measure_what_the_code_says():
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "measure-bias.md").read_text(encoding="utf-8")
+    plain = page.replace("\\|", "|")
+    for key, metric in METRICS.items():
+        assert f"`{key}`, {metric.name} | `{metric.formula}` | `{metric.range}`" in plain
 
 
 def test_class_imbalance_is_the_difference_of_rows_over_their_sum():
