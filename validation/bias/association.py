@@ -9,8 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 # Chi-squared approximations are usual from five expected in every cell (Cochran 1954).
 _DENSE: Final = 5.0
-# Tables drawn in a test without an exact form: fewer of large tables, whose cells cost the time.
-_FEWEST, _MOST, _CELLS = 999, 9_999, 1_000_000
+# Tables drawn in a test without an exact form: more where fewer do not settle the matter.
+_STAGES: Final = (99, 999, 9_999)
+# So many as large as the statistic settle it: p is above 0.2, 0.02.
+_SETTLED: Final = 20
+# A statistic so far beyond the tables drawn is not waited for: among the rest not one is expected to reach it.
+_BEYOND: Final = 1e-9
 _CELLS_AT_ONCE: Final = 2_000_000
 
 
@@ -45,8 +49,8 @@ def associate(table: ArrayLike) -> Association:
 
     Pearson's chi-squared test where at least five are expected in every cell. Else Fisher's exact test for two rows
     and two columns, and for larger tables the share of R tables drawn at random among those with the same sums
-    (Patefield 1981) whose statistic is at least as large, ``p = (1 + #) / (R + 1)`` (Phipson and Smyth 2010); R is
-    999 to 9,999. The draws follow from the counts, so the same counts give the same p-value.
+    (Patefield 1981) whose statistic is at least as large, ``p = (1 + #) / (R + 1)`` (Phipson and Smyth 2010). R is 99
+    or 999 where 20 of these are as large, 9,999 else. The draws follow from the counts, and so does p.
 
     Parameters
     ----------
@@ -77,13 +81,37 @@ def _p_value(
         return float(special.chdtrc(degrees, statistic)), "chi2"
     if counts.shape == (2, 2):
         return float(stats.fisher_exact(counts).pvalue), "fisher"
-    draws = min(max(_CELLS // counts.size, _FEWEST), _MOST)
+    return _permute(counts, expected, statistic), "permutation"
+
+
+def _permute(counts: NDArray[np.int64], expected: NDArray[np.float64], statistic: float) -> float:
+    from scipy import stats
+
     drawn = stats.random_table(counts.sum(axis=1), counts.sum(axis=0))
-    generator, at_least, step = _generator(counts), 0, max(_CELLS_AT_ONCE // counts.size, 1)
-    for start in range(0, draws, step):
-        tables = drawn.rvs(min(step, draws - start), method="patefield", random_state=generator)
-        at_least += int((_chi_squared(tables, expected) >= statistic * (1 - 1e-12)).sum())
-    return (1 + at_least) / (draws + 1), "permutation"
+    generator, step = _generator(counts), max(_CELLS_AT_ONCE // counts.size, 1)
+
+    def draw(size: int) -> NDArray[np.float64]:
+        sizes = [min(step, size - start) for start in range(0, size, step)]
+        tables = (drawn.rvs(n, method="patefield", random_state=generator) for n in sizes)
+        return np.concatenate([_chi_squared(table, expected) for table in tables])
+
+    draws = np.empty(0)
+    for stage in _STAGES:
+        draws = np.concatenate([draws, draw(stage - len(draws))])
+        at_least = int((draws >= statistic * (1 - 1e-12)).sum())
+        if at_least >= _SETTLED:
+            break
+        if at_least == 0 and _tail(draws, statistic) < _BEYOND:
+            return 1 / (_STAGES[-1] + 1)
+    return (1 + at_least) / (len(draws) + 1)
+
+
+def _tail(draws: NDArray[np.float64], statistic: float) -> float:
+    """Return how often a gamma with the draws' mean and variance, about their law, is as large as a statistic."""
+    from scipy import stats
+
+    mean, variance = float(draws.mean()), float(draws.var())
+    return float(stats.gamma.sf(statistic, mean**2 / variance, scale=variance / mean)) if variance > 0 else 1.0
 
 
 def _expected(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -64,7 +64,7 @@ class BiasOptions:
             ("confidence", 0.5, 1 - 1e-9, "between 0.5 and 1, such as 0.95"),
         ):
             _check_number(name, getattr(self, name), low, high, words)
-        for name, low, high in (("min_rows", 0, 10**9), ("max_values", 2, 1_000), ("max_strata", 1, 10_000)):
+        for name, low, high in (("min_rows", 0, 10**9), ("max_values", 2, 500), ("max_strata", 1, 10_000)):
             _check_whole(name, getattr(self, name), low, high)
 
     @classmethod

@@ -49,6 +49,16 @@ def _exact(table):
     return total
 
 
+def test_an_overwhelming_association_in_a_sparse_table_has_the_smallest_p_that_draws_can_give():
+    assert associate([[500, 2, 0], [3, 600, 1], [0, 0, 2]]).p_value == 1 / 10_000
+
+
+def test_a_table_that_is_one_of_few_with_its_sums_is_judged_all_the_same():
+    # The one row of the second group is of a label with its share: 1/4, 1/4, 1/2, and 3/7, 3/7, 1/7.
+    assert associate([[1, 1, 1], [0, 0, 1]]).p_value == 1
+    assert associate([[3, 3, 0], [0, 0, 1]]).p_value == pytest.approx(1 / 7, abs=0.05)
+
+
 @pytest.mark.parametrize("table", [[[3, 4]], [[3, 4], [0, 0]], [[3, 0], [5, 0]], np.zeros((0, 0))])
 def test_where_there_is_one_group_or_one_label_there_is_nothing_to_test(table):
     found = associate(table)
