@@ -301,7 +301,13 @@ class TestColumns:
         values = pa.DictionaryArray.from_arrays(pa.array([1, 2, 1, 2, None]), ["unused", "a", "b", "unused too"])
         report = measure(pa.table({"g": values, "y": [0, 1, 1, 1, 0]}), label="y", sensitive="g")
         assert list(report.facets) == ["a", "b"]
+        assert report.unlabelled == ()
         assert report.left_out.no_sensitive == 1
+
+    def test_a_large_dictionary_of_which_few_values_are_used_is_not_too_many(self):
+        values = pa.DictionaryArray.from_arrays(pa.array([7, 3, 7, 3]), pa.array([f"v{n}" for n in range(1000)]))
+        report = measure(pa.table({"g": values, "y": [0, 1, 1, 1]}), label="y", sensitive="g")
+        assert list(report.facets) == ["v3", "v7"]
 
     def test_a_value_that_a_dictionary_holds_twice_or_as_null_is_one_value_or_none(self):
         values = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 3]), pa.array(["a", "a", None, "b"]))
@@ -475,6 +481,12 @@ class TestFacets:
         report = measure(PEOPLE, label="hired", sensitive="age", disadvantaged="<= 25")
         assert {name: f.rows for name, f in report.facets.items()} == {"<= 25": 12}
 
+    def test_a_group_is_named_as_the_report_names_it(self):
+        table = pa.table({"g": pa.array([1, 90_000], pa.duration("s")), "y": [0, 1]})
+        names = list(measure(table, label="y", sensitive="g").facets)
+        assert names == ["0:00:01", "1 day, 1:00:00"]
+        assert measure(table, label="y", sensitive="g", disadvantaged=names[1]).facets[names[1]].positive == 1
+
     def test_ranges_of_numbers_are_groups_in_their_order(self):
         report = measure(PEOPLE, label="hired", sensitive="age", sensitive_bins=[25, 40.5])
         assert {name: f.rows for name, f in report.facets.items()} == {"<= 25": 12, "(25, 40.5]": 30, "> 40.5": 58}
@@ -531,6 +543,7 @@ class TestFacets:
     def test_small_facets_are_measured_and_flagged(self):
         report = measure(PEOPLE, label="hired", sensitive="sex", min_rows=41)
         assert [facet.too_few for facet in report.facets.values()] == [True, True]
+        assert not measure(PEOPLE, label="hired", sensitive="sex", min_rows=40).facets["F"].too_few
         assert "* fewer than 41 rows on one side: 'F', 'M'." in report.notes
         assert "F *" in str(report)
         assert report.facets["F"].words["dpl"].endswith(" The rows are few.")
