@@ -24,7 +24,9 @@ Codes: TypeAlias = NDArray[np.int64]
 MISSING: Final = -1
 _NAN: Final = -2
 NUMBERS: Final = frozenset({Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL})
-_COMPARISON: Final = re.compile(r"\s*(<=|>=|<>|!=|==|=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII)
+_COMPARISON: Final = re.compile(
+    r"\s*(<=|>=|<>|!=|==|=|<|>)\s*([+-]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][+-]?\d{1,4})?)\s*", re.ASCII
+)
 _HOLDS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -275,8 +277,8 @@ def _number_codes(column: pa.Array, place: Callable[[NDArray[Any]], Codes]) -> C
 
 def _indices(column: pa.DictionaryArray) -> Codes:
     """Return the place of each value in the dictionary; -1 for null."""
-    indices = column.indices.fill_null(MISSING) if column.indices.null_count else column.indices
-    places: Codes = indices.to_numpy().astype(np.int64, copy=False)
+    indices = column.indices.cast(pa.int64(), safe=False)  # polars has unsigned ones, which hold no -1
+    places: Codes = (indices.fill_null(MISSING) if indices.null_count else indices).to_numpy()
     return places
 
 

@@ -56,7 +56,7 @@ class BiasCounts:
         All rows, measured or not.
     left_out : LeftOut
     unlabelled : tuple of str
-        Groups that no measured row has.
+        Groups whose rows all lack a label.
     no_condition : int
         Measured rows with a condition that is null or NaN; these are strata like others.
     """
@@ -205,6 +205,7 @@ class _Tally:
         self._by_label = np.zeros((0, 0), np.int64)
         self._by_outcome = np.zeros((0, 2, 0), np.int64)
         self._rows = self._no_condition = 0
+        self._unlabelled: set[int] = set()
         self._out = dict.fromkeys(("rows", "no_label", "no_sensitive", "nan_label", "nan_sensitive"), 0)
 
     def add(self, sensitive: pa.Array, label: pa.Array, conditions: Sequence[pa.Array]) -> None:
@@ -222,6 +223,8 @@ class _Tally:
             ("nan_sensitive", groups.nan),
         ):
             self._out[name] += count
+        if left_out:
+            self._unlabelled.update(np.unique(groups.codes[no_label]).tolist())
         strata, missing = self._strata.place(conditions, keep)
         self._no_condition += missing
         positive = self._label.is_positive(label, labels.codes)
@@ -250,7 +253,11 @@ class _Tally:
             by_outcome=by_outcome[there],
             rows=self._rows,
             left_out=LeftOut(**self._out),
-            unlabelled=tuple(name for name, measured in zip(names, there, strict=True) if not measured),
+            unlabelled=tuple(
+                self._sensitive.names[code]
+                for code, measured in zip(groups, there, strict=True)
+                if code in self._unlabelled and not measured
+            ),
             no_condition=self._no_condition,
         )
 

@@ -250,7 +250,7 @@ def _facets(
         chosen.check(groups.names, groups.values)
         places = [place for place, name in enumerate(counts.groups) if chosen.holds(name, values[name])]
     if not places:
-        raise UsageError(f"No measured row has {sensitive} {chosen}.", hint="None of them has a label.")
+        raise UsageError(f"No measured row has {sensitive} {chosen}.", hint="Rows without a label are not measured.")
     if len(places) == len(counts.groups):
         raise UsageError(
             f"All measured rows have {sensitive} {chosen}: there are no others to compare with.",

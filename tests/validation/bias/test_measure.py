@@ -314,6 +314,20 @@ class TestColumns:
         report = measure(pa.table({"g": values, "y": [0, 1, 1, 1]}), label="y", sensitive="g")
         assert {name: facet.rows for name, facet in report.facets.items()} == {"a": 2, "b": 1}
 
+    @pytest.mark.parametrize("kind", [pa.uint8(), pa.uint64(), pa.int16()], ids=str)
+    def test_dictionaries_have_indices_of_any_type(self, kind):
+        indices = pa.array([0, 1, None, 1], kind)
+        for values, how in ((["a", "b"], {}), ([1, 9], {}), ([1, 9], {"sensitive_bins": [5]})):
+            table = pa.table({"g": pa.DictionaryArray.from_arrays(indices, values), "y": [0, 1, 1, 1]})
+            report = measure(table, label="y", sensitive="g", **how)
+            assert [facet.rows for facet in report.facets.values()] == [1, 2]
+
+    def test_categories_of_polars_are_groups(self):
+        for kind in (pl.Categorical, pl.Enum(["unused", "b", "a"])):
+            frame = pl.DataFrame({"g": pl.Series(["a", "b", None, "b"], dtype=kind), "y": [0, 1, 1, 1]})
+            report = measure(frame, label="y", sensitive="g")
+            assert {name: facet.rows for name, facet in report.facets.items()} == {"a": 1, "b": 2}
+
     def test_the_index_under_a_null_is_not_looked_at(self):
         # As pandas leaves it.
         indices = pa.Array.from_buffers(pa.int8(), 4, [pa.py_buffer(b"\x0b"), pa.py_buffer(b"\x00\x01\xff\x01")], 1)
@@ -400,6 +414,11 @@ class TestPositiveLabels:
         assert caught.value.code == "positive-needed"
         assert f"{values[0]}" in str(caught.value)
 
+    def test_ranges_have_to_be_named_too(self):
+        with pytest.raises(UsageError, match=r"Which labels of 'age' are positive\? They are '<= 1', '> 1'") as caught:
+            measure(pa.table({"g": ["a", "b"], "age": [0, 2]}), label="age", sensitive="g", label_bins=[1])
+        assert "positive=['> 1']" in caught.value.hint
+
     def test_a_label_that_does_not_occur_is_refused_with_those_that_do(self):
         table = pa.table({"g": ["a", "b"], "y": ["<=50K", ">50K"]})
         with pytest.raises(NotFoundError, match="positive: '> 50K' does not occur in 'y'") as caught:
@@ -423,6 +442,7 @@ class TestPositiveLabels:
             ("!= 30", lambda x: x != 30),
             ("> -1e30", lambda x: True),
             ("> 99999999999999999999", lambda x: False),
+            ("> 1e999", lambda x: False),
         ],
     )
     @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.decimal128(24, 1)], ids=str)
@@ -539,6 +559,12 @@ class TestFacets:
         assert "No row has a label in: 'c'." in report.notes
         with pytest.raises(UsageError, match="No measured row has g c"):
             measure(table, label="y", sensitive="g", disadvantaged="c")
+
+    def test_an_empty_range_is_neither_a_group_nor_without_labels(self):
+        table = pa.table({"g": [1, 5, 5, 90], "y": [0, 1, None, None]})
+        report = measure(table, label="y", sensitive="g", sensitive_bins=[3, 20, 50])
+        assert list(report.facets) == ["<= 3", "(3, 20]"]
+        assert report.unlabelled == ("> 50",)
 
     def test_small_facets_are_measured_and_flagged(self):
         report = measure(PEOPLE, label="hired", sensitive="sex", min_rows=41)
