@@ -239,8 +239,8 @@ def demographic_disparity(
 ) -> Shares:
     """Return ``n_d(0)/n(0) - n_d(1)/n(1)``: d's part of the negative labels less its part of the positive ones.
 
-    It has the sign of ``q_a - q_d``. Where all labels are alike there is no disparity, and it is 0; the code of
-    Clarify takes the missing part for 0 there, so that a stratum without any rejection counts against the others.
+    It has the sign of ``q_a - q_d``. Where all labels are alike there is no disparity, and it is 0; the open code of
+    Clarify takes the missing part for 0 there, so that a stratum without any rejection counts as a disparity.
 
     Parameters
     ----------
