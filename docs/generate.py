@@ -90,10 +90,13 @@ PRECISE_CODES = {
     "invalid-setting": (errors.UsageError, "A setting has a value that does not fit, or an unknown name."),
     "invalid-view": (errors.UsageError, "A view's specification is not one, or is for another version."),
     "endless-view": (errors.UsageError, "A view repeats without end, and was asked for all of its rows."),
-    "columns-differ": (errors.SchemaMismatchError, "Views that are put together have other columns, or other types."),
+    "columns-differ": (errors.UsageError, "Views that are put together have other columns, or other types."),
     "null-values": (errors.UsageError, "A form without nulls was asked for rows that have some."),
-    "other-view": (errors.UsageError, "The state of a loader belongs to another view, seed or size of batch."),
-    "no-draft": (errors.NotFoundError, "A view has no draft."),
+    "other-view": (
+        errors.UsageError,
+        "The state of a loader belongs to another view, whose rows come in another order.",
+    ),
+    "no-draft": (errors.UsageError, "A view has no draft."),
     "missing-extra": (errors.UsageError, "An optional package is not installed."),
     "unsupported-type": (
         errors.UsageError,

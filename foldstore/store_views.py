@@ -16,7 +16,7 @@ from foldstore.saved_views import DRAFT, SavedViews
 from foldstore.split import Split, SplitPart
 from foldstore.types import Status
 from foldstore.version import Version
-from foldstore.views.combination import Pinned, make_blend, make_union
+from foldstore.views.combination import Pinned, make_blend, make_union, select_common
 from foldstore.views.source import Source
 from foldstore.views.specification import MAX_LEVELS
 from foldstore.views.view import View
@@ -93,6 +93,7 @@ class StoreViews:
         weights: Sequence[Any] | None = None,
         *,
         rows: str | int = "all",
+        columns: str = "same",
     ) -> View:
         """Return the rows of several views in given proportions, which are exact in every stretch of rows.
 
@@ -104,6 +105,8 @@ class StoreViews:
             The weights of a sequence; equal ones unless given.
         rows : {'all', 'once', 'largest'} or int
             How many rows an epoch has; see `View.blend`.
+        columns : {'same', 'common'}
+            Whether all must have the same columns, or those are left out that some lack.
 
         Examples
         --------
@@ -122,6 +125,10 @@ class StoreViews:
         if isinstance(inputs, str | View) or not isinstance(inputs, Sequence):
             raise UsageError("blend() takes several views.", hint="store.blend({'a@1': 1, 'b@1': 5})")
         views = [self.view(each) for each in inputs]
+        if columns not in ("same", "common"):
+            raise UsageError(f"columns={ascii(columns)[:40]} is no choice of a blend.", hint="'same' or 'common'.")
+        if columns == "common" and views:
+            views = select_common(views)
         return View(make_blend(views, weights, rows), engine=self._storage.engine, store=self)
 
     @cached_property

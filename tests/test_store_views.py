@@ -72,6 +72,17 @@ class TestInputs:
         with pytest.raises(UsageError, match="in the mapping already"):
             store.blend({"trips@1": 1}, [1])
 
+    def test_a_blend_takes_what_its_inputs_have_in_common(self, store, trips):
+        trips.add_columns({"miles": "km / 1.609"})
+        with pytest.raises(UsageError, match="different columns: miles") as caught:
+            store.blend(["trips@1", "trips@2"])
+        assert caught.value.code == "columns-differ"
+        blend = store.blend(["trips@2", "trips@1"], columns="common")
+        assert blend.arrow_schema.names == ["id", "km"]
+        assert blend.count() == 200
+        with pytest.raises(UsageError, match="no choice of a blend"):
+            store.blend(["trips@1", "trips@2"], columns="all")
+
     def test_blends_of_addresses_have_their_weights(self, store, trips):
         store.create_dataset("night").append({"id": [-1, -2], "km": [0, 0]})
         found = store.blend({"trips@1": 3, "night@1": 1}, rows=40).to_arrow()["id"].to_pylist()

@@ -136,6 +136,18 @@ def make_union(views: Sequence["View"], columns: object) -> Union:
     return Union(tuple(views), str(columns), _join_schemas(views, str(columns)))
 
 
+def select_common(views: Sequence["View"]) -> list["View"]:
+    """Return the views with the columns that all of them have, in the order of the first.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or one has several types.
+    """
+    shared = _join_schemas(views, "common").names
+    return [view if view.arrow_schema.names == shared else view.select(*shared) for view in views]
+
+
 def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: object) -> Blend:
     """Check that views can be blended, and the proportions.
 
@@ -198,7 +210,7 @@ def _check_fit(first: "View", other: "View", columns: str) -> None:
     if missing and columns == "same":
         raise UsageError(
             f"{first.shown_inputs} and {other.shown_inputs} have different columns: {', '.join(missing[:5])}.",
-            hint="select() what they share, or say columns='common' or columns='all'.",
+            hint="select() what they share, or say columns='common'; a union takes columns='all', too.",
             code="columns-differ",
             columns=missing,
         )
