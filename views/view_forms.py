@@ -173,7 +173,7 @@ class ViewForms:
         batch_size : int
             How many rows a batch has.
         **how
-            ``columns=, rank=, world_size=, drop_last=, even=, epochs=, form=, nulls=, fill=``; see
+            ``columns=, rank=, world_size=, drop_last=, even=, form=, masks=, fill=``; see
             `foldstore.views.loading.loader.Loader`.
 
         Examples
