@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from foldstore.errors import InvalidNameError
+from foldstore.errors import InvalidNameError, did_you_mean
+from foldstore.name_repair import suggest
 
 PARTS: Final = ("train", "validation", "test")
 LATEST: Final = "latest"
@@ -57,9 +58,15 @@ def check_label(name: object, kind: str) -> str:
     >>> check_label("train", "run")
     'train'
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidNameError(f"{_shown(name)} is not a valid {kind} name.", hint=_RULE, name=_shown(name), kind=kind)
+    if not isinstance(name, str) or not _is_name(name):
+        meant = suggest(name, _is_name) if isinstance(name, str) else ""
+        hint = f"{meant} {_RULE}".lstrip()
+        raise InvalidNameError(f"{_shown(name)} is not a valid {kind} name.", hint=hint, name=_shown(name), kind=kind)
     return name
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and ".." not in text
 
 
 def check_split_name(name: object) -> str:
@@ -121,6 +128,24 @@ def parse_address(text: object) -> Address:
     """
     if not isinstance(text, str):
         raise InvalidNameError(f"{_shown(text)} is not an address.", hint="Write name[@version][#split[.part]].")
+    try:
+        return _parse(text)
+    except InvalidNameError as error:
+        if meant := suggest(text, _is_address):
+            facts = {"address": _shown(text), **error.facts}
+            raise InvalidNameError(f"{_shown(text)} is not an address.", hint=meant, **facts) from None
+        raise
+
+
+def _is_address(text: str) -> bool:
+    try:
+        _parse(text)
+    except InvalidNameError:
+        return False
+    return True
+
+
+def _parse(text: str) -> Address:
     base, hash_mark, split_text = text.partition("#")
     name, at_mark, ref = base.partition("@")
     check_name(name)
@@ -146,7 +171,7 @@ def _parse_split(split_text: str, text: str) -> tuple[str, str | None]:
     split, dot, part = split_text.partition(".")
     if dot and part not in PARTS:
         raise InvalidNameError(
-            f"{_shown(text)}: {part!r} is not a part of a split.", hint=f"The parts are {', '.join(PARTS)}."
+            f"{_shown(text)}: {_shown(part)} is not a part of a split.", hint=did_you_mean(part, PARTS)
         )
     return check_split_name(split), part or None
 

@@ -66,3 +66,54 @@ def test_refs_may_not_read_as_numbers_and_splits_hold_no_dot():
         check_ref_name("12")
     with pytest.raises(InvalidNameError, match="holds a dot"):
         check_split_name("by.month")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant", "reason"),
+    [
+        ('"flights@3#by_month.train"', "flights@3#by_month.train", "quotes"),
+        ("'flights@3'#by_month.train", "flights@3#by_month.train", "quotes"),
+        ("\u201cflights@3\u201d", "flights@3", "quotes"),
+        ("flights@3 #x", "flights@3#x", "spaces"),
+        (" flights@3", "flights@3", "spaces"),
+        ("flights@3\u200b#x", "flights@3#x", "spaces, seen or unseen"),
+        ("\u202eflights", "flights", "spaces, seen or unseen"),
+        ("Flights@3#By_Month.Train", "flights@3#by_month.train", "lower case"),
+        ("fl\u0456ghts@3", "flights@3", "CYRILLIC SMALL LETTER"),
+        ("\u0421v@3", "cv@3", "CYRILLIC CAPITAL LETTER ES"),
+        ("flights\uff203\uff03x.train", "flights@3#x.train", "FULLWIDTH COMMERCIAL AT"),
+        ("flights@3\u266fx", "flights@3#x", "MUSIC SHARP SIGN"),
+        ("flights@3#by\u2013month", "flights@3#by-month", "EN DASH"),
+        ("flights%403%23x", "flights@3#x", "percent-encoded"),
+        ("flights#by_month@3.train", "flights@3#by_month.train", "version stands before the split"),
+    ],
+)
+def test_an_address_in_odd_quoting_is_answered_with_what_was_meant(text, meant, reason):
+    with pytest.raises(InvalidNameError, match="is not an address") as error:
+        parse_address(text)
+    assert error.value.hint.startswith(f"Did you mean {meant!r}?")
+    assert reason in error.value.hint
+    assert error.value.message.isascii()
+    assert parse_address(meant)
+
+
+def test_a_name_in_upper_case_is_answered_with_the_one_in_lower_case():
+    with pytest.raises(InvalidNameError, match="'Flights' is not a valid dataset name") as error:
+        check_name("Flights")
+    assert error.value.hint.startswith("Did you mean 'flights'? Names are lower case. Use 1 to 100")
+
+
+def test_a_part_that_is_none_is_answered_with_the_parts():
+    with pytest.raises(InvalidNameError, match="'tset' is not a part") as error:
+        parse_address("flights@3#by_month.tset")
+    assert error.value.hint.startswith("Did you mean 'test'?")
+
+
+@given(st.text(max_size=60))
+def test_what_a_hint_suggests_is_always_inside_the_grammar(text):
+    try:
+        parse_address(text)
+    except InvalidNameError as error:
+        hint = error.hint or ""
+        if hint.startswith("Did you mean '") and "is not an address" in error.message:
+            assert parse_address(hint.split("'")[1])
