@@ -15,7 +15,7 @@ Examples
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from foldstore.errors import FoldstoreError
+from foldstore.errors import FoldstoreError, SplitWarning
 
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
@@ -67,6 +67,7 @@ __all__ = [
     "LeakageWarning",
     "Report",
     "Rule",
+    "SplitWarning",
     "Store",
     "Version",
     "View",

@@ -25,6 +25,8 @@
 
 Data that fails a check is a result (`report.passed`), not one of these. `code` is stable and in
 kebab-case; `facts` holds what the message says, as plain data.
+
+`SplitWarning` is a warning: a split was made, and something about it is worth a look.
 """
 
 from collections.abc import Iterable, Mapping
@@ -193,6 +195,10 @@ class ValidationFailedError(FoldstoreError):
 
     code = "validation-failed"
     exit_code = 1
+
+
+class SplitWarning(UserWarning):
+    """A split or folds were made, and do not give what their arguments hope for: the message says what, and why."""
 
 
 def refuse_writing() -> RefusedError:

@@ -101,3 +101,6 @@ class ViewStore(Protocol):
 
     def repin_view(self, view: "View") -> "View":
         """Return the same view over what its addresses stand for now."""
+
+    def fold_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:
+        """Share the rows of a version that meet every predicate out to folds; return their handle."""

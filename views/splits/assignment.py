@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from foldstore.errors import CorruptObjectError, NotFoundError, did_you_mean
 from foldstore.names import PARTS
+from foldstore.views.splits.cursor import Cursor
 from foldstore.views.splits.placement import Parts
-from foldstore.views.splits.split import PART_CODES, UNASSIGNED, SplitSpec
+from foldstore.views.splits.sharing import UNASSIGNED
+from foldstore.views.splits.split import PART_CODES, SplitSpec
 from foldstore.views.splits.xxh3 import Words
 
 _MAGIC: Final = b"FSSPLIT\x01"
@@ -54,12 +56,18 @@ class FragmentMembers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Remembered:
-    """Where the units and duplicates of a fitted split went; sorted by hash."""
+    """Where the units of a fitted split went, and what else ties rows (duplicates, other groups); sorted by hash."""
 
     units: Words
     unit_parts: Parts
     duplicates: Words
     duplicate_parts: Parts
+
+    @classmethod
+    def empty(cls) -> "Remembered":
+        """Return what is remembered before anything is placed."""
+        nothing, nowhere = np.empty(0, np.uint64), np.empty(0, np.uint8)
+        return cls(nothing, nowhere, nothing, nowhere)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +92,10 @@ class SplitAssignment:
     def num_rows(self) -> int:
         """How many rows there are, the unassigned ones too."""
         return sum(members.rows for members in self.fragments)
+
+    def knows(self) -> bool:
+        """Say whether hashes of groups or keys are kept."""
+        return self.remembered is not None and bool(len(self.remembered.units) or len(self.remembered.duplicates))
 
     def count(self, part: str) -> int:
         """Return how many rows a part has."""
@@ -153,7 +165,7 @@ def _read(body: bytes) -> SplitAssignment:
     place = len(_MAGIC) + 8
     size = int.from_bytes(body[len(_MAGIC) : place], "little")
     header: Mapping[str, Any] = json.loads(body[place : place + size])
-    cursor = _Cursor(body, place + size)
+    cursor = Cursor(body, place + size)
     fragments = []
     for name, rows in header["fragments"]:
         packed = (rows + 7) // 8
@@ -164,25 +176,11 @@ def _read(body: bytes) -> SplitAssignment:
     kept = None
     if header["units"] is not None:
         units, duplicates = header["units"]
-        kept = Remembered(*cursor.take_hashes(units), *cursor.take_hashes(duplicates))
-    if cursor.place != len(body):
-        raise ValueError("there are bytes left over")
+        kept = Remembered(
+            cursor.take_words(units),
+            cursor.take_parts(units),
+            cursor.take_words(duplicates),
+            cursor.take_parts(duplicates),
+        )
+    cursor.finish()
     return SplitAssignment(SplitSpec.from_dict(header["spec"]), tuple(fragments), kept)
-
-
-class _Cursor:
-    """Reads bytes one after the other."""
-
-    def __init__(self, body: bytes, place: int) -> None:
-        self._body = body
-        self.place = place
-
-    def take(self, size: int) -> bytes:
-        start, self.place = self.place, self.place + size
-        if size < 0 or self.place > len(self._body):
-            raise ValueError("it ends too early")
-        return self._body[start : self.place]
-
-    def take_hashes(self, count: int) -> tuple[Words, Parts]:
-        hashes = np.frombuffer(self.take(8 * count), dtype="<u8").astype(np.uint64, copy=False)
-        return hashes, np.frombuffer(self.take(count), dtype=np.uint8)

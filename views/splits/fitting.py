@@ -1,7 +1,7 @@
 """Making a split and letting it grow: rows are placed once, and never move.
 
-A split by hash or time looks at each row alone. A fitted one (strata, groups tied by duplicates) looks at all rows
-once and remembers where groups went.
+A split by hash, by time or by a column looks at each row alone. A fitted one (strata, rows tied by several things)
+looks at all rows once and remembers where groups went.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from foldstore.errors import UsageError, column_not_found
 from foldstore.views.splits.assignment import FragmentMembers, Remembered, SplitAssignment
-from foldstore.views.splits.hashing import hash_keys
-from foldstore.views.splits.placement import Parts, place_by_hash, place_by_time, place_in_strata, tie_together
-from foldstore.views.splits.split import UNASSIGNED, SplitSpec
+from foldstore.views.splits.column_parts import place_by_column
+from foldstore.views.splits.findings import LargestUnit, check_rows, describe
+from foldstore.views.splits.fitted import AlikeRows, Layers, Numbered, drop_unplaced, in_strata, merge_memories
+from foldstore.views.splits.group_ties import place_groups
+from foldstore.views.splits.placement import Labels, Parts, place_by_hash, place_by_time
+from foldstore.views.splits.sharing import UNASSIGNED, Sharing
+from foldstore.views.splits.split import SplitSpec
+from foldstore.views.splits.ties import PlaceComponents
 from foldstore.views.splits.time_column import to_nanoseconds
-from foldstore.views.splits.xxh3 import Words
+from foldstore.views.splits.units import Units, read_units, unit_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,22 @@ class FragmentRows:
     fragment: str
     table: pa.Table
     selected: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OldRows:
+    """Rows that are placed already, which new rows may be near duplicates of.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The columns that are compared.
+    layers : ndarray of uint8, shape (layers, rows)
+        Where they are: of a split one layer, its parts.
+    """
+
+    table: pa.Table
+    layers: Layers
 
 
 def fit_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> SplitAssignment:
@@ -60,43 +81,96 @@ def fit_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> SplitAssign
     return extend_split(SplitAssignment(spec, ()), fragments)
 
 
-def extend_split(assignment: SplitAssignment, fragments: Iterable[FragmentRows]) -> SplitAssignment:
+def examine_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> tuple[SplitAssignment, tuple[str, ...]]:
+    """Do what `fit_split` does, and say what about it is worth a look: groups and strata that do not fit the parts.
+
+    Raises
+    ------
+    UsageError
+        Also when a value of the column that decides means nothing, or strata would be numbers as they are.
+    """
+    new = list(fragments)
+    tables = [choose_rows(spec, item) for item in new]
+    check_rows(spec, tables)
+    largest = LargestUnit.begin(spec, sum(table.num_rows for table in tables))
+    assignment, placed = _extend(SplitAssignment(spec, ()), new, (), largest)
+    return assignment, describe(spec, tables, placed.parts, placed.components, largest)
+
+
+def extend_split(
+    assignment: SplitAssignment, fragments: Iterable[FragmentRows], *, old: Sequence[OldRows] = ()
+) -> SplitAssignment:
     """Place the rows of new fragments; no row that was placed moves.
 
     A row of a group that is known follows it. Strata are balanced when the split is fitted, not here: new groups
     follow their hash.
+
+    Parameters
+    ----------
+    assignment : SplitAssignment
+        What was placed.
+    fragments : iterable of FragmentRows
+        The new fragments.
+    old : sequence of OldRows
+        The rows that were placed, for a split that keeps near duplicates together.
 
     Raises
     ------
     UsageError
         When a fragment is placed already.
     """
-    spec, new = assignment.spec, list(fragments)
-    names = [members.fragment for members in assignment.fragments] + [item.fragment for item in new]
-    if len(set(names)) != len(names):
-        raise UsageError("A fragment is placed already, or given twice.", hint="Give only the new fragments.")
-    if not spec.is_fitted:
-        placed = [_members(item, _place_alone(spec, _chosen(spec, item))) for item in new]
-        return SplitAssignment(spec, (*assignment.fragments, *placed))
-    tables = [_chosen(spec, item) for item in new]
-    units = [_read_units(spec, table) for table in tables]
-    kept = assignment.remembered
-    parts, kept = _place_fitted(spec, units, kept)
-    bounds = np.cumsum([0, *(table.num_rows for table in tables)]).tolist()
-    placed = [_members(item, parts[a:b]) for item, (a, b) in zip(new, pairwise(bounds), strict=True)]
-    return SplitAssignment(spec, (*assignment.fragments, *placed), kept)
+    extended, _ = _extend(assignment, list(fragments), old, None)
+    return extended
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Units:
-    """What is placed as a whole, for each row: its group or its key, its stratum, its features."""
+class PlacedRows:
+    """The part of each row, and of a fitted split what each hangs together with."""
 
-    hashes: Words
-    strata: Words | None
-    duplicates: Words | None
+    parts: Parts
+    components: Labels | None = None
 
 
-def _chosen(spec: SplitSpec, item: FragmentRows) -> pa.Table:
+def _extend(
+    assignment: SplitAssignment, new: Sequence[FragmentRows], old: Sequence[OldRows], largest: LargestUnit | None
+) -> tuple[SplitAssignment, PlacedRows]:
+    spec = assignment.spec
+    check_new([members.fragment for members in assignment.fragments], new)
+    if spec.is_fitted:
+        tables = [choose_rows(spec, item) for item in new]
+        placed, memory = _place_together(spec, tables, assignment.remembered, old)
+        kept: Remembered | None = memory
+        parts = cut_rows(placed.parts, tables)
+    else:
+        parts = [_place_alone(spec, choose_rows(spec, item), largest) for item in new]
+        placed, kept = PlacedRows(np.concatenate([np.empty(0, np.uint8), *parts])), assignment.remembered
+    members = [
+        FragmentMembers.from_parts(item.fragment, expand(item, part)) for item, part in zip(new, parts, strict=True)
+    ]
+    return SplitAssignment(spec, (*assignment.fragments, *members), kept), placed
+
+
+def check_new(known: Sequence[str], new: Sequence[FragmentRows]) -> None:
+    """Refuse fragments that are placed already.
+
+    Raises
+    ------
+    UsageError
+        When there is one.
+    """
+    names = [*known, *(item.fragment for item in new)]
+    if len(set(names)) != len(names):
+        raise UsageError("A fragment is placed already, or given twice.", hint="Give only the new fragments.")
+
+
+def choose_rows(spec: Sharing, item: FragmentRows) -> pa.Table:
+    """Return the rows that are to be placed, in the columns that the specification names.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When a column is not there.
+    """
     for column in spec.columns():
         if column not in item.table.column_names:
             raise column_not_found(column, item.table.column_names, where=f"fragment {item.fragment!r}")
@@ -109,117 +183,53 @@ def _chosen(spec: SplitSpec, item: FragmentRows) -> pa.Table:
     return table if item.selected is None else table.filter(pa.array(item.selected))
 
 
-def _members(item: FragmentRows, parts: Parts) -> FragmentMembers:
-    if item.selected is not None:
-        everywhere = np.full(item.table.num_rows, UNASSIGNED, dtype=np.uint8)
-        everywhere[item.selected] = parts
-        parts = everywhere
-    return FragmentMembers.from_parts(item.fragment, parts)
+def expand(item: FragmentRows, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the codes of all rows of a fragment (the last axis), given those of the selected ones."""
+    if item.selected is None:
+        return parts
+    everywhere = np.full((*parts.shape[:-1], item.table.num_rows), UNASSIGNED, dtype=np.uint8)
+    everywhere[..., item.selected] = parts
+    return everywhere
 
 
-def _place_alone(spec: SplitSpec, table: pa.Table) -> Parts:
+def cut_rows(parts: NDArray[np.uint8], tables: Sequence[pa.Table]) -> list[NDArray[np.uint8]]:
+    """Cut codes of all rows (the last axis) into those of each table."""
+    bounds = np.cumsum([0, *(table.num_rows for table in tables)]).tolist()
+    return [parts[..., a:b] for a, b in pairwise(bounds)]
+
+
+def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put tables one after the other, without a copy."""
+    return pa.concat_tables(tables, promote_options="none") if len(tables) != 1 else tables[0]
+
+
+def _place_alone(spec: SplitSpec, table: pa.Table, largest: LargestUnit | None) -> Parts:
+    if spec.by_column is not None:
+        return place_by_column(spec, table.column(spec.by_column))
     if spec.by_time is not None:
         return place_by_time(to_nanoseconds(table.column(spec.by_time), where=repr(spec.by_time)), spec)
-    return place_by_hash(_unit_hashes(spec, table), spec)
+    hashes = unit_hashes(spec, table)
+    if largest is not None:
+        largest.count(hashes)
+    return place_by_hash(hashes, spec)
 
 
-def _unit_hashes(spec: SplitSpec, table: pa.Table) -> Words:
-    if not spec.group_by:
-        return hash_keys([table.column(name) for name in spec.duplicates or spec.key], spec.salt)
-    groups = [table.column(name) for name in spec.group_by]
-    hashes = hash_keys(groups, spec.salt)
-    alone = np.zeros(table.num_rows, dtype=np.bool_)
-    for column in groups:
-        if column.null_count:
-            alone |= column.is_null().to_numpy()
-    if alone.any():
-        if not spec.key:
-            raise UsageError(
-                f"{int(alone.sum()):,} rows have no group, and there is no key to tell them apart.",
-                hint="Give key=, the dataset's key: each of them is a group of its own.",
-            )
-        rows = table.select(list(spec.key)).filter(pa.array(alone))
-        # A salt of its own: a row's key must not meet a group's that happens to have the same value.
-        hashes[alone] = hash_keys(rows.columns, f"{spec.salt}/row")
-    return hashes
-
-
-def _read_units(spec: SplitSpec, table: pa.Table) -> _Units:
-    strata = None if spec.stratify is None else hash_keys([table.column(spec.stratify)], f"{spec.salt}/stratum")
-    duplicates = None
-    if spec.group_by and spec.duplicates:
-        duplicates = hash_keys([table.column(name) for name in spec.duplicates], f"{spec.salt}/duplicate")
-    return _Units(_unit_hashes(spec, table), strata, duplicates)
-
-
-def _place_fitted(spec: SplitSpec, units: Sequence[_Units], kept: Remembered | None) -> tuple[Parts, Remembered]:
-    """Place rows by what is remembered, then by what they hang together with, then by strata or hash."""
-    empty = np.empty(0, dtype=np.uint64)
-    hashes = np.concatenate([empty, *(item.hashes for item in units)])
-    duplicates = np.concatenate([empty, *(item.duplicates for item in units if item.duplicates is not None)])
-    strata = np.concatenate([empty, *(item.strata for item in units if item.strata is not None)])
-    fits = kept is None
-    kept = kept or Remembered(empty, np.empty(0, np.uint8), empty, np.empty(0, np.uint8))
-    distinct, inverse = np.unique(hashes, return_inverse=True)
-    known, unit_parts = _recall(kept.units, kept.unit_parts, distinct)
-    fresh = ~known[inverse]
-    labels = np.arange(len(distinct))
-    if len(duplicates):
-        names, codes = np.unique(duplicates, return_inverse=True)
-        labels = tie_together(inverse[fresh], codes[fresh], len(distinct))
-    if fits and spec.stratify is not None:
-        heads, components = np.unique(labels, return_inverse=True)
-        unit_parts = place_in_strata(components[inverse], strata, distinct[heads], spec.shares)[components]
-    else:
-        unit_parts = np.where(known, unit_parts, place_by_hash(distinct[labels], spec)).astype(np.uint8)
-        if len(duplicates):
-            unit_parts = _follow_duplicates(kept, names, codes[fresh], labels, inverse[fresh], unit_parts)
-    parts = unit_parts[inverse]
-    return parts, _remember(kept, hashes, duplicates, parts)
-
-
-def _follow_duplicates(
-    kept: Remembered,
-    names: Words,
-    codes: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    units: NDArray[np.int64],
-    unit_parts: Parts,
-) -> Parts:
-    """Send new components after the duplicates that were placed before; the smallest hash speaks for several."""
-    known, parts = _recall(kept.duplicates, kept.duplicate_parts, names)
-    nobody = len(names)
-    leader = np.full(len(labels), nobody, dtype=np.int64)
-    there = known[codes]
-    np.minimum.at(leader, labels[units[there]], codes[there])
-    led = leader[labels]
-    fresh = np.zeros(len(labels), dtype=np.bool_)
-    fresh[units] = True
-    follows = fresh & (led < nobody)
-    placed = unit_parts.copy()
-    placed[follows] = parts[led[follows]]
-    return placed
-
-
-def _recall(hashes: Words, parts: Parts, asked: Words) -> tuple[NDArray[np.bool_], Parts]:
-    """Return which hashes are remembered, and their parts."""
-    if not len(hashes):
-        return np.zeros(len(asked), dtype=np.bool_), np.zeros(len(asked), dtype=np.uint8)
-    places = np.minimum(np.searchsorted(hashes, asked), len(hashes) - 1)
-    return hashes[places] == asked, parts[places]
-
-
-def _remember(kept: Remembered, hashes: Words, duplicates: Words, parts: Parts) -> Remembered:
-    units, unit_parts = _merged(kept.units, kept.unit_parts, hashes, parts)
-    if not len(duplicates):
-        return Remembered(units, unit_parts, kept.duplicates, kept.duplicate_parts)
-    # Where groups that were placed before hold the same features in two parts, the smallest group's hash speaks.
-    order = np.argsort(hashes, kind="stable")
-    return Remembered(
-        units, unit_parts, *_merged(kept.duplicates, kept.duplicate_parts, duplicates[order], parts[order])
-    )
-
-
-def _merged(hashes: Words, parts: Parts, new_hashes: Words, new_parts: Parts) -> tuple[Words, Parts]:
-    merged, first = np.unique(np.concatenate([hashes, new_hashes]), return_index=True)
-    return merged, np.concatenate([parts, new_parts])[first]
+def _place_together(
+    spec: SplitSpec, tables: Sequence[pa.Table], kept: Remembered | None, old: Sequence[OldRows]
+) -> tuple[PlacedRows, Remembered]:
+    units = Units.join([read_units(spec, table) for table in tables])
+    if spec.to_dict()["format"] == 1:
+        parts, components, remembered = place_groups(spec, units, kept)
+        return PlacedRows(parts, components), remembered
+    near = None
+    if spec.near_duplicates and tables:
+        near = AlikeRows.find(spec, join_tables(tables), [(rows.table, rows.layers) for rows in old], 1)
+    numbered = Numbered.of(units, near)
+    before = kept or Remembered.empty()
+    every = np.arange(len(units.hashes))
+    place: PlaceComponents = lambda _, hashes: place_by_hash(hashes, spec)  # noqa: E731
+    if kept is None and units.strata is not None:
+        place = in_strata(units.strata, spec.shares)
+    tied = numbered.place(every, before, 0, place)
+    (memory,) = merge_memories([before], [numbered.remember(every, tied)])
+    return PlacedRows(tied.parts, tied.components), drop_unplaced(memory)
