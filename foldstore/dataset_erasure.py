@@ -1,6 +1,5 @@
 """What a dataset's handle erases: rows leave every version, and what could not be reached is said."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -21,11 +20,11 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError, UsageError
 from foldstore.features import forget_copies
 from foldstore.names import parse_address
+from foldstore.split_documents import read_document
 from foldstore.training_set import PROPERTY, Inputs
 from foldstore.validation.erased_report import redact_erased
 from foldstore.validation.pools.pool import list_pools
 from foldstore.validation.schema_history import list_schemas
-from foldstore.views.splits.assignment import SplitAssignment
 
 _LONGEST: Final = 1_000
 _BEYOND: Final = (
@@ -313,7 +312,6 @@ def _list_remembering(storage: Storage, dataset: DatasetRecord) -> list[str]:
         document = splits.find(name) if name.startswith(prefix) else None
         if document is None:
             continue
-        remembered = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"])).remembered
-        if remembered is not None and (len(remembered.units) or len(remembered.duplicates)):
+        if read_document(document).assignment.knows():
             found.append(name.removeprefix(prefix))
     return found

@@ -1,6 +1,6 @@
 """Whether a view that is learned from holds rows that it is to be judged on: parts of splits, sealed test pools."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.sealing import ROW_ID, open_sealed
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.names import PARTS
-from foldstore.split import SplitPart, read_assignment
+from foldstore.split import SplitPart
+from foldstore.split_documents import SplitDocuments, fold_names
 from foldstore.validation.pools.pool import list_pools
 from foldstore.version import Version
 from foldstore.views.row_origins import find_origins
+from foldstore.views.source import Source
+from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.view import View
 
 Masks = Mapping[int, NDArray[np.bool_]]
@@ -82,13 +84,14 @@ class LeakageReport:
 def find_leakage(storage: Storage, view: View) -> LeakageReport:
     """Compare the rows of a view with the parts of splits and the rows of test pools.
 
-    Of a part of a split, only that split is looked at: parts of other splits may well overlap it.
+    Of a part of a split, only that split is looked at: parts of other splits may well overlap it. Folds are looked at
+    where the view reads a part of one: to learn from all rows once folds have chosen a model is what they are for.
     """
     if not isinstance(view, View):
         raise UsageError(f"{type(view).__name__!r} is not a view.", hint="store.view('flights@5') gives one.")
-    names = {_name_of(pinned.source.address) for pinned in view.sources()}
-    splits = {name: _splits_of(storage, name) for name in names}
-    seals = {name: _sealed_of(storage, name) for name in names}
+    sources = [pinned.source for pinned in view.sources()]
+    splits = {name: _list_splits(storage, name, sources) for name in {_name_of(each.address) for each in sources}}
+    seals = {name: _sealed_of(storage, name) for name in splits}
     if not any(splits.values()) and not any(seals.values()):
         return LeakageReport(view.shown_inputs, {}, {})
     found: dict[str, dict[str, int]] = {}
@@ -97,11 +100,11 @@ def find_leakage(storage: Storage, view: View) -> LeakageReport:
         if not isinstance(source, Version | SplitPart):
             continue
         name, masks = _name_of(source.address), source.find_rows().masks_of(mask)
-        own = source.split_name if isinstance(source, SplitPart) else None
-        for split in [each for each in splits[name] if own in (None, each)]:
-            rows = _count_parts(storage, name, split, masks)
+        own = next((each.document for each in splits[name] if each.name == _split_of(source)), None)
+        for split in splits[name]:
+            rows = _count_parts(split, masks) if own in (None, split.document) else {}
             if any(rows.values()):
-                address = f"{source.address.partition('#')[0]}#{split}"
+                address = f"{source.address.partition('#')[0]}#{split.name}"
                 found[address] = {part: found.get(address, {}).get(part, 0) + count for part, count in rows.items()}
         for pool, places in seals[name].items():
             count = _count_places(masks, places)
@@ -110,10 +113,51 @@ def find_leakage(storage: Storage, view: View) -> LeakageReport:
     return LeakageReport(view.shown_inputs, found, pools)
 
 
-def _splits_of(storage: Storage, dataset: str) -> list[str]:
-    prefix = f"{dataset}#"
-    names = Registry(storage.catalog, "split").list_names()
-    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A split, or a fold, with which a view is compared.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``by_month`` or ``cv-3``.
+    document : str
+        The name it is kept under, such as ``by_month`` or ``cv``.
+    members : tuple of FragmentMembers
+        Where each row is.
+    """
+
+    name: str
+    document: str
+    members: tuple[FragmentMembers, ...]
+
+
+def _list_splits(storage: Storage, dataset: str, sources: Sequence[Source]) -> list[_Parts]:
+    record = storage.catalog.find_dataset(dataset)
+    if record is None:
+        return []
+    documents = SplitDocuments(storage, record)
+    named = {_split_of(each) for each in sources if _name_of(each.address) == dataset} - {None}
+    return [each for name in documents.names() for each in _open_split(documents, name, named)]
+
+
+def _open_split(documents: SplitDocuments, name: str, named: Collection[str | None]) -> Iterator[_Parts]:
+    kept = documents.find(name)
+    if kept is None:
+        return
+    assignment = kept.assignment
+    if isinstance(assignment, SplitAssignment):
+        yield _Parts(name, name, assignment.fragments)
+        return
+    for each in sorted(filter(None, named)):
+        for folds, number, inner in fold_names(each):
+            if folds == name:
+                members = tuple(assignment.members(codes, number, inner) for codes in assignment.fragments)
+                yield _Parts(each, name, members)
+
+
+def _split_of(source: Source) -> str | None:
+    return source.split_name if isinstance(source, SplitPart) else None
 
 
 def _sealed_of(storage: Storage, dataset: str) -> dict[str, NDArray[np.uint64]]:
@@ -128,10 +172,9 @@ def _sealed_of(storage: Storage, dataset: str) -> dict[str, NDArray[np.uint64]]:
     }
 
 
-def _count_parts(storage: Storage, dataset: str, split: str, masks: Masks) -> dict[str, int]:
+def _count_parts(split: _Parts, masks: Masks) -> dict[str, int]:
     rows = dict.fromkeys(PARTS, 0)
-    assignment = read_assignment(storage, dataset, split)
-    for members in assignment.fragments:
+    for members in split.members:
         mask = masks.get(int(members.fragment))
         if mask is not None:
             for part in PARTS:

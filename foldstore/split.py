@@ -1,34 +1,36 @@
-"""The handle of a split: which rows of a version are train, validation and test, for good."""
+"""The handles of a split and of its parts: which rows of a version are train, validation and test, for good."""
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.datastore.catalog.records import DatasetRecord, Document
-from foldstore.datastore.catalog.registry import Registry
-from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.row_directory import RowDirectory
 from foldstore.datastore.storage import Storage
-from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, UsageError, did_you_mean
 from foldstore.forms import Forms
-from foldstore.names import PARTS, check_split_name
-from foldstore.types import format_time
-from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
-from foldstore.views.splits.fitting import FragmentRows, extend_split, fit_split
-from foldstore.views.splits.report import SplitReport, report_split
-from foldstore.views.splits.split import PART_CODES, UNASSIGNED, SplitSpec
+from foldstore.names import PARTS
+from foldstore.split_report import ReportRequest, SplitReport, make_report
+from foldstore.views.splits.assignment import FragmentMembers
+from foldstore.views.splits.sharing import Sharing
 from foldstore.views.view import View
 
 Mask = NDArray[np.bool_]
-_KIND = "split"
-_ATTEMPTS = 20
+
+
+class PartSharing(Protocol):
+    """Who shares out the rows of a part; `foldstore.split_making` does."""
+
+    def split_part(self, base: "Base", place: str, name: str, how: Mapping[str, Any]) -> "Split":
+        """Split the rows of a part alone."""
+
+    def fold_part(self, base: "Base", place: str, name: str, how: Mapping[str, Any]) -> Any:
+        """Make folds of the rows of a part alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Base:
     address: str
     version_id: str
     rows: FragmentReader
+    sharing: PartSharing
 
 
 class SplitPart(Forms):
@@ -154,31 +157,86 @@ class SplitPart(Forms):
         """Return the view of the part's rows, to filter and to read in other forms."""
         return View(self, engine=self._storage.engine)
 
+    def split(self, name: str, **how: Any) -> "Split":
+        """Share out the rows of this part alone, for good; the others are unassigned.
+
+        Rows of later versions follow: the outer split places them first.
+
+        Parameters
+        ----------
+        name : str
+            The split's name; it belongs to the dataset, as that of the outer split does.
+        **how
+            See `Version.split`.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> version = store.create_dataset("n", key=["id"]).append({"id": list(range(1000))})
+        >>> outer = version.split("outer", train=0.5, test=0.5)
+        >>> inner = outer.train.split("inner", train=0.8, validation=0.2)
+        >>> inner.train.num_rows + inner.validation.num_rows == outer.train.num_rows
+        True
+        """
+        return self._base.sharing.split_part(self._base, f"{self._split}.{self._part}", name, how)
+
+    def folds(self, name: str, k: int | None = None, **how: Any) -> Any:
+        """Share out the rows of this part alone to k folds, for good; returns `foldstore.folds.Folds`.
+
+        Parameters
+        ----------
+        name : str
+            The name; it belongs to the dataset.
+        k : int, optional
+            How many folds; 5 unless given.
+        **how
+            See `Version.folds`.
+        """
+        return self._base.sharing.fold_part(self._base, f"{self._split}.{self._part}", name, {"k": k, **how})
+
 
 class Split:
     """The assignment of a version's rows to train, validation and test.
 
     New data never moves an old row: rows of later versions are placed when the split is first asked for there.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> version = store.create_dataset("n", key=["id"]).append({"id": list(range(1000))})
+    >>> version.split("half", train=0.5, test=0.5)
+    <Split n@1#half: train 488, validation 0, test 512>
     """
 
-    def __init__(self, storage: Storage, base: Base, assignment: SplitAssignment) -> None:
+    def __init__(self, storage: Storage, base: Base, spec: Sharing, members: Sequence[FragmentMembers]) -> None:
         self._storage = storage
         self._base = base
-        self._assignment = assignment
+        self._spec = spec
+        self._members = tuple(members)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {self.part(part).num_rows:,}" for part in PARTS)
-        return f"<Split {self._base.address}#{self.name}: {sizes}>"
+        return f"<Split {self.address}: {sizes}>"
+
+    def _repr_html_(self) -> str:
+        return self.report(columns=()).to_html()
 
     @property
     def name(self) -> str:
         """The split's name."""
-        return self._assignment.spec.name
+        return self._spec.name
 
     @property
-    def spec(self) -> SplitSpec:
+    def address(self) -> str:
+        """The address, such as ``flights@5#by_month``."""
+        return f"{self._base.address}#{self.name}"
+
+    @property
+    def spec(self) -> Sharing:
         """How rows are shared out."""
-        return self._assignment.spec
+        return self._spec
 
     @cached_property
     def train(self) -> SplitPart:
@@ -199,255 +257,67 @@ class Split:
         """Return a part by name."""
         known = {fragment.id: fragment for fragment in self._base.rows.fragments}
         masks = {
-            int(members.fragment): members.mask(name) & self._base.rows.live(known[int(members.fragment)])
-            for members in self._assignment.fragments
+            fragment: mask & self._base.rows.live(known[fragment]) for fragment, mask in self.masks_of(name).items()
         }
         return SplitPart(self._storage, self._base, self.name, name, masks)
 
+    def masks_of(self, part: str) -> dict[int, Mask]:
+        """Return which rows of each fragment's files are in a part, deleted ones too."""
+        return {int(members.fragment): members.mask(part) for members in self._members}
+
     def report(
-        self, *, columns: Sequence[str] = (), group_by: Sequence[str] = (), time: str | None = None
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        label: str | None = None,
+        group_by: Sequence[str] | Sequence[Sequence[str]] = (),
+        duplicates: Sequence[str] = (),
+        near_duplicates: Sequence[str] = (),
+        time: str | None = None,
+        accuracy: float = 0.9,
     ) -> SplitReport:
-        """Say how large the parts are, how columns are distributed in them, and what they share.
+        """Say how large the parts are, whether they come from one distribution, what they share, what test can show.
 
         Parameters
         ----------
-        columns : sequence of str
-            Whose distributions are compared, the label first of all.
-        group_by : sequence of str
-            Columns of groups to look for in several parts.
+        columns : sequence of str, optional
+            Whose distributions are tested; all unless given, none but the label for an empty one.
+        label : str, optional
+            The column that is predicted: tested first, and its rarer class is looked at.
+        group_by : sequence of str, or of sequences of str
+            Columns of groups to look for in several parts; those of the split unless given.
+        duplicates, near_duplicates : sequence of str
+            Columns of features whose repetitions, exact or nearly so, are looked for in train; those of the split
+            unless given. Near ones take about 4 s a million rows of 50 characters.
         time : str, optional
             The column of times to look for overlaps in; the dataset's event time unless given.
+        accuracy : float
+            The accuracy that is expected of a model: how exactly the test part would tell it.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
         """
-        moment = time or self.spec.by_time or self._base.dataset.event_time
-        needed = [*columns, *group_by, *self.spec.columns(), *([moment] if moment else [])]
-        rows = self._base.rows.restricted(self._covered())
-        table = rows.to_table(list(dict.fromkeys(needed)))
+        asked = ReportRequest(
+            columns=columns, label=label, group_by=group_by, duplicates=duplicates, near_duplicates=near_duplicates,
+            time=time, accuracy=accuracy,
+        )  # fmt: skip
+        return make_report(self._storage, self, asked)
+
+    def codes(self) -> NDArray[np.uint8]:
+        """Return the part of each row that is there: 0 unassigned, 1 train, 2 validation, 3 test."""
+        rows = self.rows()
         live = np.concatenate([np.empty(0, np.bool_), *map(rows.live, rows.fragments)])
-        parts = self._assignment.parts()[live]
-        return report_split(self.spec, parts, table, columns=columns, group_by=group_by, time=moment)
+        parts = np.concatenate([np.empty(0, np.uint8), *(members.parts() for members in self._members)])
+        return np.asarray(parts[live])
 
-    def _covered(self) -> list[Any]:
+    def rows(self) -> FragmentReader:
+        """Return the reader of the rows that the split covers, for the layers that compute inside the store."""
         known = {fragment.id: fragment for fragment in self._base.rows.fragments}
-        return [known[int(members.fragment)] for members in self._assignment.fragments]
+        return self._base.rows.restricted([known[int(each.fragment)] for each in self._members])
 
-
-def make_split(
-    storage: Storage, base: Base, name: str, *, predicates: Sequence[str], author: str, how: Mapping[str, Any]
-) -> Split:
-    """Share out the rows of a version that meet every predicate, and keep where each went.
-
-    Raises
-    ------
-    AlreadyExistsError
-        When the dataset has a split of that name: where its rows went is settled for good.
-    """
-    check_split_name(name)
-    if _find(storage, base.dataset, name) is not None:
-        raise _settled(base, name)
-    spec = _make_spec(base, name, how)
-    assignment = fit_split(spec, _read_fragments(storage, base, spec, predicates, known=()))
-    try:
-        _keep(storage, base, assignment, predicates, author, after=0)
-    except ConflictError as error:
-        raise _settled(base, name) from error
-    return Split(storage, base, assignment)
-
-
-def adopt_split(storage: Storage, base: Base, name: str, sizes: Mapping[str, int], *, author: str) -> Split:
-    """Keep a split of rows that lie part after part, as a training set's do; `sizes` gives the rows of each part.
-
-    Raises
-    ------
-    AlreadyExistsError
-        When the dataset has a split of that name.
-    UsageError
-        When the sizes are not those of the version.
-    """
-    if sum(sizes.values()) != base.rows.num_rows:
-        raise UsageError(f"The parts have {sum(sizes.values())} rows, {base.address} has {base.rows.num_rows}.")
-    key = base.dataset.key or base.rows.arrow_schema.names
-    spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=key)
-    parts = [np.full(size, PART_CODES[part], np.uint8) for part, size in sizes.items()]
-    codes = np.concatenate([np.empty(0, np.uint8), *parts])
-    members, start = [], 0
-    for fragment in base.rows.fragments:
-        live = base.rows.live(fragment)
-        here = np.full(fragment.num_rows, UNASSIGNED, np.uint8)
-        here[live] = codes[start : start + fragment.live_rows]
-        members.append(FragmentMembers.from_parts(str(fragment.id), here))
-        start += fragment.live_rows
-    assignment = SplitAssignment(spec, tuple(members))
-    try:
-        _keep(storage, base, assignment, (), author, after=0)
-    except ConflictError as error:
-        raise _settled(base, name) from error
-    return Split(storage, base, assignment)
-
-
-def read_assignment(storage: Storage, dataset: str, name: str) -> SplitAssignment:
-    """Return where rows went so far, in whatever version; none is placed now.
-
-    Raises
-    ------
-    NotFoundError
-        When the dataset has no such split.
-    """
-    document = Registry(storage.catalog, _KIND).find(f"{dataset}#{name}")
-    if document is None:
-        raise NotFoundError(f"{dataset!r} has no split {name!r}.", hint=f"store.split('{dataset}#name')")
-    return SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
-
-
-def _settled(base: Base, name: str) -> AlreadyExistsError:
-    return AlreadyExistsError(
-        f"{base.dataset.name!r} has a split {name!r} already.",
-        hint=f"Open it at {base.address}#{name}, or choose another name.",
-    )
-
-
-def open_split(storage: Storage, base: Base, name: str, *, author: str) -> Split:
-    """Return a split as it stands on a version; rows that came since it was made are placed now.
-
-    Raises
-    ------
-    NotFoundError
-        When the dataset has no split of that name.
-    """
-    check_split_name(name)
-    for _attempt in range(_ATTEMPTS):
-        document = _find(storage, base.dataset, name)
-        if document is None:
-            raise _no_split(storage, base, name)
-        assignment = SplitAssignment.from_bytes(base64.b64decode(document.body["assignment"]))
-        predicates = document.body["where"]
-        extended = _extend(storage, base, assignment, predicates)
-        if extended is not None:
-            assignment = extended
-            try:
-                _keep(storage, base, assignment, predicates, author, after=document.version)
-            except ConflictError:
-                continue  # another reader placed rows first: what it settled is settled
-        here = {str(fragment.id) for fragment in base.rows.fragments}
-        seen = tuple(members for members in assignment.fragments if members.fragment in here)
-        return Split(storage, base, SplitAssignment(assignment.spec, seen, assignment.remembered))
-    raise ConflictError(f"The split {name!r} is changing too fast.", retry=True, hint="Try again.")
-
-
-def _extend(
-    storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str]
-) -> SplitAssignment | None:
-    """Place the rows that the split has not seen; rows that a compaction moved stay where they were."""
-    placed = {members.fragment: members for members in assignment.fragments}
-    moved = {
-        str(fragment.id): _parts_of_moved(base, fragment, placed)
-        for fragment in base.rows.fragments
-        if fragment.moved and str(fragment.id) not in placed
-    }
-    fresh = _read_fragments(storage, base, assignment.spec, predicates, known=set(placed), settled=moved)
-    if not fresh:
-        return None
-    extended = extend_split(assignment, fresh)
-    if not moved:
-        return extended
-    members = tuple(
-        _with_settled(each, moved[each.fragment]) if each.fragment in moved else each for each in extended.fragments
-    )
-    return SplitAssignment(extended.spec, members, extended.remembered)
-
-
-# For each row of a moved fragment, the part that it has had, and whether it has had one.
-_Settled = tuple[NDArray[np.uint8], Mask]
-
-
-def _parts_of_moved(base: Base, fragment: Fragment, placed: Mapping[str, FragmentMembers]) -> _Settled:
-    ids = base.rows.restricted([replace(fragment, deleted=None)]).row_ids()
-    origins, positions = ids >> np.uint64(32), (ids & np.uint64(2**32 - 1)).astype(np.int64)
-    parts, known = np.full(len(ids), UNASSIGNED, np.uint8), np.zeros(len(ids), np.bool_)
-    for origin in np.unique(origins).tolist():
-        members = placed.get(str(origin))
-        if members is not None:
-            here = origins == origin
-            parts[here], known[here] = members.parts()[positions[here]], True
-    return parts, known
-
-
-def _with_settled(members: FragmentMembers, settled: _Settled) -> FragmentMembers:
-    parts, known = settled
-    return FragmentMembers.from_parts(members.fragment, np.where(known, parts, members.parts()))
-
-
-def _no_split(storage: Storage, base: Base, name: str) -> NotFoundError:
-    prefix = f"{base.dataset.name}#"
-    names = Registry(storage.catalog, _KIND).list_names()
-    known = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
-    return NotFoundError(f"{base.dataset.name!r} has no split {name!r}.", hint=did_you_mean(name, known))
-
-
-def _make_spec(base: Base, name: str, how: Mapping[str, Any]) -> SplitSpec:
-    choices = dict(how)
-    if choices.get("by_time") is None and not choices.get("group_by") and not choices.get("duplicates"):
-        choices.setdefault("key", base.dataset.key)
-    elif base.dataset.key:
-        choices.setdefault("key", base.dataset.key if choices.get("by_time") is None else ())
-    try:
-        return SplitSpec(name, dataset=base.dataset.name, **choices)
-    except TypeError as error:
-        raise UsageError(
-            f"A split is not made that way: {error}.",
-            hint="Give train=, validation=, test=, group_by=, stratify=, seed=, or by_time= and boundaries=.",
-        ) from error
-
-
-def _read_fragments(
-    storage: Storage,
-    base: Base,
-    spec: SplitSpec,
-    predicates: Sequence[str],
-    known: Sequence[str] | set[str],
-    settled: Mapping[str, _Settled] | None = None,
-) -> list[FragmentRows]:
-    """Read what places rows: all rows of the fragments' files, and a mask of those that are to be placed."""
-    found = []
-    for fragment in base.rows.fragments:
-        if str(fragment.id) in known:
-            continue
-        rows = base.rows.restricted([replace(fragment, deleted=None)])
-        chosen = _select(storage, rows, predicates)
-        for other in (
-            base.rows.live(fragment) if fragment.deleted else None,
-            ~settled[str(fragment.id)][1] if settled and str(fragment.id) in settled else None,
-        ):
-            chosen = other if chosen is None else chosen if other is None else chosen & other
-        found.append(FragmentRows(str(fragment.id), rows.to_table(spec.columns()), chosen))
-    return found
-
-
-def _select(storage: Storage, rows: FragmentReader, predicates: Sequence[str]) -> Mask | None:
-    if not predicates:
-        return None
-    chosen = np.ones(rows.num_rows, np.bool_)
-    for text in predicates:
-        predicate = storage.engine.parse_predicate(text, rows.arrow_schema, where=rows.where)
-        columns = list(predicate.columns) or rows.arrow_schema.names[:1]
-        schema = pa.schema([rows.arrow_schema.field(name) for name in columns])
-        masks = storage.engine.mask(predicate, schema, rows.batches(columns))
-        chosen &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
-    return chosen
-
-
-def _find(storage: Storage, dataset: DatasetRecord, name: str) -> Document | None:
-    return Registry(storage.catalog, _KIND).find(f"{dataset.name}#{name}")
-
-
-def _keep(
-    storage: Storage, base: Base, assignment: SplitAssignment, predicates: Sequence[str], author: str, *, after: int
-) -> None:
-    body = {
-        "spec": assignment.spec.to_dict(),
-        "where": list(predicates),
-        "version_id": base.version_id,
-        "assignment": base64.b64encode(assignment.to_bytes()).decode(),
-    }
-    name = f"{base.dataset.name}#{assignment.spec.name}"
-    now = format_time(storage.clock())
-    Registry(storage.catalog, _KIND).put(name, body, author=author, message=base.address, created_at=now, after=after)
+    @property
+    def record(self) -> DatasetRecord:
+        """What the catalog says of the dataset."""
+        return self._base.dataset

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from foldstore import split_address
 from foldstore.config import Settings, load_settings
 from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset
@@ -20,7 +21,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
-from foldstore.datastore.lineage.recording import asked_as, unrecorded
+from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
@@ -33,7 +34,6 @@ from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
 from foldstore.run import OpenRun, Readers, Runs
-from foldstore.split import Split
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
@@ -263,19 +263,20 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         parsed = _without_split(parse_address(address))
         return self.dataset(parsed.name).version(parsed.ref)
 
-    def split(self, address: str) -> Split:
-        """Return the split at an address, such as ``flights@5#by_month``.
+    def split(self, address: str) -> Any:
+        """Return the split, the folds or the fold at an address: ``flights@5#by_month``, ``flights@5#cv-3``.
+
+        Returns
+        -------
+        Split or Folds
+            `foldstore.folds.Folds` for folds.
 
         Raises
         ------
         NotFoundError
             When there is none.
         """
-        parsed = parse_address(address)
-        if parsed.split is None or parsed.part is not None:
-            raise UsageError(f"{address!r} is not the address of a split.", hint="Write name@version#split.")
-        with asked_as(parsed):
-            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
+        return split_address.find_sharing(address, self._version_at)
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> SqlResult:
         """Ask SQL over the versions and views that the query names.

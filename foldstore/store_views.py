@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from foldstore import split_address
 from foldstore.dataset import Dataset
-from foldstore.datastore.lineage.recording import asked_as, find_pinned_view, note_input
+from foldstore.datastore.lineage.recording import find_pinned_view, note_input
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import list_version_ids
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
+from foldstore.folds import Folds
 from foldstore.leakage import LeakageReport, LeakageWarning, find_leakage
 from foldstore.names import LATEST, Address, parse_address
 from foldstore.saved_views import DRAFT, SavedViews
-from foldstore.split import Split, SplitPart
+from foldstore.split import Split
 from foldstore.types import Status
 from foldstore.version import Version
 from foldstore.views.combination import Pinned, make_blend, make_union, select_common
@@ -154,10 +156,12 @@ class StoreViews:
         return View.from_spec(spec, self._find_source, engine=self._storage.engine, store=self)
 
     def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
-        """Split rows of a version; `View.split` calls this."""
-        if "#" in version_id:
-            raise UsageError("A part of a split is not split again.", hint="Split the version it is a part of.")
-        return self._version_by_id(version_id).split_rows(predicates, name, how)
+        """Split rows of a version or of a part; `View.split` calls this."""
+        return split_address.split_rows(version_id, predicates, name, how, self._version_by_id)
+
+    def fold_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Folds:
+        """Make folds of rows of a version or of a part; `View.folds` calls this."""
+        return split_address.fold_rows(version_id, predicates, name, how, self._version_by_id)
 
     def check_leakage(self, view: View) -> LeakageReport:
         """Look for rows that should not be learned from; `View.leakage` calls this."""
@@ -172,7 +176,9 @@ class StoreViews:
     def _open(self, address: str, *, quarantined: bool) -> View:
         parsed = parse_address(address)
         if parsed.split is not None:
-            pinned = Pinned(self._part(parsed), None if parsed.ref.isdigit() else address)
+            pinned = Pinned(
+                split_address.find_part(parsed, self._version_at), None if parsed.ref.isdigit() else address
+            )
             return View(pinned, engine=self._storage.engine, store=self, opened_as=address)
         number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else None
         document = self.saved_views.find_document(address, number)
@@ -223,21 +229,17 @@ class StoreViews:
             name=parsed.name,
         )
 
-    def _part(self, parsed: Address) -> SplitPart:
-        if parsed.part is None:
-            raise UsageError(
-                f"{parsed} is a split, not its rows.", hint=f"Name a part: {parsed}.train, .validation or .test."
-            )
-        with asked_as(parsed):
-            return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "").part(parsed.part)
-
     def _find_source(self, pinned: Mapping[str, str]) -> Source:
         """Return the version, or the part of a split of it, that a view is pinned to."""
-        version_id, _, place = pinned["version_id"].partition("#")
-        split, _, part = place.partition(".")
+        return split_address.find_source(pinned["version_id"], self._still_in_use)
+
+    def _still_in_use(self, version_id: str) -> Version:
         version = self._version_by_id(version_id)
         _warn_of_deprecated(version)
-        return version.find_split(split).part(part) if split else version
+        return version
+
+    def _version_at(self, address: Address) -> Version:
+        return self.dataset(address.name).version(address.ref)
 
     def _version_by_id(self, version_id: str) -> Version:
         record = self._storage.catalog.find_version_by_id(version_id)

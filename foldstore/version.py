@@ -1,6 +1,6 @@
 """The handle of a version: an immutable state of a dataset, read, profiled and judged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -24,7 +24,8 @@ from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
 from foldstore.forms import Forms
 from foldstore.profile import VersionProfile
-from foldstore.split import Base, Split, adopt_split, make_split, open_split
+from foldstore.split import Base
+from foldstore.split_making import SplitMaker
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import drift_between, validate
@@ -33,6 +34,7 @@ from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
+from foldstore.version_splits import VersionSplits
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
 from foldstore.views.view import View
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(Forms, VersionTiers, VersionUpkeep, Consumed):
+class Version(Forms, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -275,39 +277,11 @@ class Version(Forms, VersionTiers, VersionUpkeep, Consumed):
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
         return replace(report, anomalies=tuple(kept))
 
-    def split(self, name: str, **how: Any) -> Split:
-        """Share out the rows to train, validation and test, for good.
-
-        Parameters
-        ----------
-        name : str
-            The split's name; it belongs to the dataset.
-        **how
-            See `foldstore.views.splits.split.SplitSpec`: ``train=, validation=, test=, group_by=, stratify=,
-            seed=``, or ``by_time=`` and ``boundaries=``.
-        """
-        return make_split(self._storage, self._base(), name, predicates=(), author=self._record.author, how=how)
-
-    def find_split(self, name: str) -> Split:
-        """Return a split of the dataset, as it stands on this version.
-
-        Raises
-        ------
-        NotFoundError
-            When there is none of that name.
-        """
-        return open_split(self._storage, self._base(), name, author=self._record.author)
-
-    def adopt_split(self, name: str, sizes: Mapping[str, int]) -> Split:
-        """Keep a split of rows that lie part after part, as a training set's do."""
-        return adopt_split(self._storage, self._base(), name, sizes, author=self._record.author)
-
-    def split_rows(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Split:
-        """Split the rows that meet every predicate; `View.split` calls this."""
-        return make_split(self._storage, self._base(), name, predicates=predicates, author=self._record.author, how=how)
-
     def _base(self) -> Base:
-        return Base(self._dataset, self.address, self._record.id, self._reader())
+        return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker())
+
+    def _maker(self) -> SplitMaker:
+        return SplitMaker(self._storage, self._record.author)
 
     def drift(self, reference: "Version", *, rows: str = "all") -> DriftResult:
         """Compare the distributions of the columns with those of another version.

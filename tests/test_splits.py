@@ -149,5 +149,14 @@ def test_a_view_of_a_part_is_saved_and_opened(store):
     view = store.view("d@1#s.train").where("id < 50")
     view.save("early")
     assert store.view("early").to_arrow().equals(view.to_arrow())
-    with pytest.raises(UsageError, match="not split again"):
-        view.split("again", train=1.0)
+
+
+def test_a_view_of_a_part_is_split_and_later_rows_follow_the_outer_split(store):
+    dataset = store.create_dataset("d", key=["id"])
+    version = dataset.append(_rows(0, 100))
+    outer = version.split("s", train=0.5, test=0.5)
+    inner = store.view("d@1#s.train").where("id % 2 = 0").split("again", train=0.5, validation=0.5)
+    assert set.union(*_parts(inner).values()) == {n for n in _parts(outer)["train"] if n % 2 == 0}
+    dataset.append(_rows(100, 200))
+    later = store.split("d@2#again")
+    assert set.union(*_parts(later).values()) == {n for n in _parts(store.split("d@2#s"))["train"] if n % 2 == 0}

@@ -1,0 +1,195 @@
+"""The documents of splits and folds: one namespace a dataset, each name settled once.
+
+``cv-3`` means fold 3 of the folds ``cv``, and ``cv-3-1`` their inner fold 1, so no split or folds may have a name that
+could mean either.
+"""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from foldstore.datastore.catalog.records import DatasetRecord, Document
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
+from foldstore.errors import AlreadyExistsError, did_you_mean
+from foldstore.types import format_time
+from foldstore.views.splits.assignment import SplitAssignment
+from foldstore.views.splits.fold_assignment import FoldAssignment
+
+Assignment: TypeAlias = SplitAssignment | FoldAssignment
+
+KIND: Final = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRows:
+    """Which rows of a version are shared out.
+
+    Attributes
+    ----------
+    where : tuple of str
+        The predicates that they meet, of a view.
+    within : str or None
+        The part of another split that they are in, such as ``by_tail.train``.
+    """
+
+    where: tuple[str, ...] = ()
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSplit:
+    """A split or folds as they are kept.
+
+    Attributes
+    ----------
+    assignment : SplitAssignment or FoldAssignment
+        Where each row is.
+    chosen : ChosenRows
+        Which rows were shared out.
+    version : int
+        The version of the document; 0 before there is one.
+    """
+
+    assignment: Assignment
+    chosen: ChosenRows = field(default_factory=ChosenRows)
+    version: int = 0
+
+
+class SplitDocuments:
+    """The splits and folds of a dataset.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    dataset : DatasetRecord
+        Whose.
+    """
+
+    def __init__(self, storage: Storage, dataset: DatasetRecord) -> None:
+        self._storage = storage
+        self._dataset = dataset
+        self._registry = Registry(storage.catalog, KIND)
+
+    def names(self) -> list[str]:
+        """List the names that are taken."""
+        prefix = f"{self._dataset.name}#"
+        return [each.removeprefix(prefix) for each in self._registry.list_names() if each.startswith(prefix)]
+
+    def find(self, name: str) -> KeptSplit | None:
+        """Return what is kept under a name, or None."""
+        document = self._registry.find(f"{self._dataset.name}#{name}")
+        return None if document is None else read_document(document)
+
+    def check_free(self, name: str, address: str) -> None:
+        """Refuse a name that is taken, or that could mean a fold as well.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        address : str
+            The version's address, for the hint.
+
+        Raises
+        ------
+        AlreadyExistsError
+            When it is.
+        """
+        names = self.names()
+        if name in names:
+            raise settled(self._dataset, name, address)
+        others = [each for each in names if could_mean(name, each) or could_mean(each, name)]
+        if others:
+            folds, fold = sorted((name, others[0]), key=len)
+            raise AlreadyExistsError(
+                f"{name!r} would be ambiguous with {others[0]!r}: {fold!r} is how a fold of {folds!r} is written.",
+                hint="Choose a name that does not end in a number, such as "
+                + repr(f"{name.rstrip('-0123456789')}_b")
+                + ".",
+                code="ambiguous-split",
+            )
+
+    def put(self, kept: KeptSplit, *, version_id: str, address: str, author: str) -> None:
+        """Keep a split or folds; `kept.version` is what they were made from.
+
+        Raises
+        ------
+        ConflictError
+            When somebody else has kept something under the name since.
+        """
+        assignment, chosen = kept.assignment, kept.chosen
+        role = "folds" if isinstance(assignment, FoldAssignment) else "assignment"
+        body: dict[str, Any] = {
+            "spec": assignment.spec.to_dict(),
+            "where": list(chosen.where),
+            "version_id": version_id,
+            role: base64.b64encode(assignment.to_bytes()).decode(),
+        }
+        if chosen.within is not None:
+            body["within"] = chosen.within
+        name = f"{self._dataset.name}#{assignment.spec.name}"
+        now = format_time(self._storage.clock())
+        self._registry.put(name, body, author=author, message=address, created_at=now, after=kept.version)
+
+    def hint(self, name: str) -> str:
+        """Say which names there are."""
+        return did_you_mean(name, self.names())
+
+
+def read_document(document: Document) -> KeptSplit:
+    """Read a document of a split or of folds.
+
+    Raises
+    ------
+    CorruptObjectError
+        When its bytes are damaged.
+    """
+    body = document.body
+    chosen = ChosenRows(tuple(body["where"]), body.get("within"))
+    assignment: Assignment
+    if "folds" in body:
+        assignment = FoldAssignment.from_bytes(base64.b64decode(body["folds"]))
+    else:
+        assignment = SplitAssignment.from_bytes(base64.b64decode(body["assignment"]))
+    return KeptSplit(assignment, chosen, document.version)
+
+
+def settled(dataset: DatasetRecord, name: str, address: str) -> AlreadyExistsError:
+    """Build the error for a name that is taken."""
+    return AlreadyExistsError(
+        f"{dataset.name!r} has a split {name!r} already.", hint=f"Open it at {address}#{name}, or choose another name."
+    )
+
+
+def could_mean(name: str, folds: str) -> bool:
+    """Say whether a name is how a fold, or an inner fold, of some folds is written.
+
+    Examples
+    --------
+    >>> could_mean("cv-3", "cv"), could_mean("cv-3-1", "cv"), could_mean("cv-b", "cv")
+    (True, True, False)
+    """
+    return any(base == folds for base, _, _ in fold_names(name))
+
+
+def fold_names(name: str) -> Sequence[tuple[str, int, int | None]]:
+    """Return what a name could mean as a fold: names of folds, a number, and perhaps an inner number.
+
+    Examples
+    --------
+    >>> fold_names("cv-3"), fold_names("cv-3-1")
+    ([('cv', 3, None)], [('cv-3', 1, None), ('cv', 3, 1)])
+    """
+    found: list[tuple[str, int, int | None]] = []
+    outer = re.fullmatch(r"(.+)-([1-9][0-9]{0,2})", name, re.ASCII)
+    if outer is None:
+        return found
+    found.append((outer[1], int(outer[2]), None))
+    inner = re.fullmatch(r"(.+)-([1-9][0-9]{0,2})", outer[1], re.ASCII)
+    if inner is not None:
+        found.append((inner[1], int(inner[2]), int(outer[2])))
+    return found
