@@ -73,6 +73,7 @@ PRECISE_CODES = {
     "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),
     "row-not-found": (errors.NotFoundError, "A version has no row with that id or key, or it was deleted."),
     "key-not-found": (errors.NotFoundError, "A table of new columns has a key that no row has."),
+    "ambiguous-split": (errors.AlreadyExistsError, "A name could also mean a fold of other folds, or theirs it."),
     "no-version": (errors.UsageError, "The dataset has no version yet."),
     "no-key": (errors.UsageError, "The dataset has no key to find rows by."),
     "null-key": (errors.UsageError, "A row that is to be found by its key has none: it is null or NaN."),
@@ -258,8 +259,10 @@ def _command_page(path: tuple[str, ...], command: Any) -> list[str]:
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
     usage = " ".join([*path, *(["[OPTIONS]"] if options else []), *(_metavar(p) for p in arguments)])
     lines = [f"## {' '.join(path)}\n", f"{words}\n", f"```text\n{usage}\n```\n"]
-    if examples:
-        lines.append(f"For example: `{examples}`\n")
+    if len(examples) == 1:
+        lines.append(f"For example: `{examples[0]}`\n")
+    elif examples:
+        lines.append("For example:\n\n```text\n" + "\n".join(examples) + "\n```\n")
     if arguments:
         rows = [f"| `{_metavar(p)}` | {_cell(p.help)}{_default(p)} |" for p in arguments]
         lines += ["| argument | is |\n| --- | --- |\n" + "\n".join(rows) + "\n"]
@@ -269,9 +272,11 @@ def _command_page(path: tuple[str, ...], command: Any) -> list[str]:
     return lines
 
 
-def _split_help(text: str) -> tuple[str, str]:
-    words, _, example = " ".join(text.split()).partition(" Example: ")
-    return words, example
+def _split_help(text: str) -> tuple[str, list[str]]:
+    """Return what a command does, and its examples: one behind a word, or several in paragraphs of their own."""
+    told, _, several = text.partition("Examples:\n")
+    words, _, example = " ".join(told.split()).partition(" Example: ")
+    return words, [" ".join(each.split()) for each in (example, *several.split("\n\n")) if each.strip()]
 
 
 def _metavar(parameter: Any) -> str:

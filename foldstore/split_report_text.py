@@ -104,7 +104,8 @@ def _power(report: "SplitReport") -> Iterator[str]:
     yield f"an accuracy of {power.accuracy:.0%} to +- {power.half_width:.2%} ({worst})"
     if power.rare_class is not None:
         width = "nothing" if power.recall_half_width is None else f"to +- {power.recall_half_width:.2%}"
-        yield f"recall of the rarer class {power.rare_class} ({power.rare_rows:,} rows): {width}"
+        rarer = f"{report.label}={power.rare_class}"
+        yield f"recall of the rarer class {rarer} ({power.rare_rows:,} rows): {width}"
     for disagreement, difference in power.differences.items():
         found = "none" if difference is None else f"{difference:.2%}"
         yield f"two models that disagree on {disagreement:.0%} of rows: a difference of {found} or more"
@@ -114,9 +115,10 @@ def _notes(report: "SplitReport") -> Iterator[str]:
     if report.unknown_values:
         yield f"values that mean no part: {_counts(report.unknown_values)}"
     if report.rows_between_parts:
-        yield f"{report.rows_between_parts:,} rows are unassigned because they would tie two parts to each other"
+        yield f"{report.rows_between_parts:,} rows unassigned because they would tie two parts to each other"
     for stratum in report.short_strata[:_SHOWN]:
-        yield f"stratum {', '.join(stratum.values)} ({stratum.rows:,} rows): none in {', '.join(stratum.missing)}"
+        rows = "1 row" if stratum.rows == 1 else f"{stratum.rows:,} rows"
+        yield f"stratum {', '.join(stratum.values)} ({rows}): none in {', '.join(stratum.missing)}"
     if len(report.short_strata) > _SHOWN:
         yield f"{len(report.short_strata) - _SHOWN:,} more strata are not in each part"
 

@@ -280,6 +280,9 @@ class Version(Forms, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
     def _base(self) -> Base:
         return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker())
 
+    def _looked_at(self) -> "Version":
+        return self
+
     def _maker(self) -> SplitMaker:
         return SplitMaker(self._storage, self._record.author)
 

@@ -6,7 +6,9 @@ from typing import Any
 from foldstore.folds import Folds
 from foldstore.split import Base, Split
 from foldstore.split_documents import ChosenRows
+from foldstore.split_evidence import Shared, gather_evidence
 from foldstore.split_making import SplitMaker
+from foldstore.suggestion import SplitSuggestion, suggest_split
 
 
 class VersionSplits:
@@ -16,6 +18,14 @@ class VersionSplits:
         raise NotImplementedError
 
     def _maker(self) -> SplitMaker:
+        raise NotImplementedError
+
+    def _looked_at(self) -> Shared:
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str:
+        """The address with the number."""
         raise NotImplementedError
 
     def split(self, name: str, **how: Any) -> Split:
@@ -92,6 +102,35 @@ class VersionSplits:
         n@1#cv-3.validation 900
         """
         return self._maker().make_folds(self._base(), name, {"k": k, **how}, ChosenRows())
+
+    def suggest_split(self, label: str | None = None) -> SplitSuggestion:
+        """Look at the data and suggest how to split it; nothing is made.
+
+        Looked at are the event time, columns whose values repeat (entities), repeated rows, and the label's balance,
+        its change over time and its dependence on entities. The same data gives the same suggestion.
+
+        Parameters
+        ----------
+        label : str, optional
+            The column that is to be predicted.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When there is no such column.
+        UsageError
+            When there are too few rows to say anything.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> rows = {"id": list(range(6000)), "patient_id": [n % 500 for n in range(6000)]}
+        >>> version = store.create_dataset("n", key=["id"]).append(rows)
+        >>> version.suggest_split()
+        <SplitSuggestion version.split('name', train=0.7, validation=0.15, test=0.15, group_by=['patient_id'])>
+        """
+        return suggest_split(self, gather_evidence(self._looked_at(), label))
 
     def find_split(self, name: str) -> Split:
         """Return a split of the dataset, or one fold, as it stands on this version.

@@ -160,3 +160,172 @@ def test_a_view_of_a_part_is_split_and_later_rows_follow_the_outer_split(store):
     dataset.append(_rows(100, 200))
     later = store.split("d@2#again")
     assert set.union(*_parts(later).values()) == {n for n in _parts(store.split("d@2#s"))["train"] if n % 2 == 0}
+
+
+HOW = {
+    "by hash": {"train": 0.5, "validation": 0.2, "test": 0.3},
+    "groups": {"group_by": ["group"], "stratify": "kind", "train": 0.5, "test": 0.5},
+    "several lists": {"group_by": [["group"], ["box", "kind"]], "train": 0.5, "test": 0.5},
+    "near": {"near_duplicates": ["text"], "stratify": ["kind", "box"], "train": 0.6, "test": 0.4},
+    "column": {"by_column": "kind", "values": {"train": ["k0", "k1"], "test": ["k2"]}},
+}
+
+
+def _wide(start, stop):
+    numbers = range(start, stop)
+    return {
+        "id": list(numbers),
+        "group": [f"g{n % 9}" if n % 4 else None for n in numbers],
+        "box": [n % 5 if n % 3 == 0 else None for n in numbers],
+        "kind": [f"k{n % 3}" for n in numbers],
+        "text": [f"a text about {'cars' if n % 8 else 'houses'} in volume {n // 5} of many" for n in numbers],
+    }
+
+
+def _places(split):
+    return {row: part for part, ids in _parts(split).items() for row in ids}
+
+
+operation = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 25)),
+    st.tuples(st.just("delete"), st.integers(0, 6)),
+    st.tuples(st.just("upsert"), st.integers(1, 15)),
+    st.tuples(st.just("compact"), st.just(0)),
+)
+
+
+@pytest.mark.filterwarnings("ignore::foldstore.SplitWarning")
+@given(operations=st.lists(operation, min_size=1, max_size=5))
+@settings(max_examples=12)
+def test_law_3_whatever_happens_to_the_data_no_row_moves_and_inner_splits_stay_inside(operations, tmp_path_factory):
+    with foldstore.connect(tmp_path_factory.mktemp("law3") / "s") as store:
+        dataset = store.create_dataset("d", key=["id"])
+        version, end = dataset.append(_wide(0, 40)), 40
+        before = {name: _places(version.split(name.replace(" ", "_"), **how)) for name, how in HOW.items()}
+        version.find_split("by_hash").train.split("inner", train=0.5, validation=0.5)
+        for verb, number in operations:
+            if verb == "append":
+                version, end = dataset.append(_wide(end, end + number)), end + number
+            elif verb == "delete":
+                version = dataset.delete(f"id % 7 = {number}")
+            elif verb == "upsert":
+                version = dataset.upsert(_wide(number, number + 5))
+            else:
+                version = dataset.compact() or version
+            for name in HOW:
+                after = _places(version.find_split(name.replace(" ", "_")))
+                assert {row: part for row, part in after.items() if row in before[name]}.items() <= before[name].items()
+                before[name] |= after
+            inner = _places(version.find_split("inner"))
+            assert inner.keys() == _parts(version.find_split("by_hash"))["train"]
+
+
+def test_later_rows_follow_the_outer_split_into_the_inner_one(store):
+    dataset = store.create_dataset("d", key=["id"])
+    outer = dataset.append(_rows(0, 200)).split("outer", train=0.5, test=0.5, group_by=["group"])
+    inner = outer.train.split("inner", train=0.5, validation=0.5)
+    assert inner.address == "d@1#inner"
+    folds = outer.test.folds("cv", k=3)
+    dataset.append(_rows(200, 400))
+    now = dataset.latest
+    assert set.union(*_parts(now.find_split("inner")).values()) == _parts(now.find_split("outer"))["train"]
+    held = [fold.validation.to_arrow(["id"])["id"].to_pylist() for fold in store.split("d@2#cv")]
+    assert sorted(row for ids in held for row in ids) == sorted(_parts(now.find_split("outer"))["test"])
+    assert folds.spec.name == "cv"
+
+
+def test_a_part_of_a_fold_is_split_again(store):
+    folds = store.create_dataset("d", key=["id"]).append(_rows(0, 300)).folds("cv", k=3)
+    inner = folds[1].train.split("again", train=0.5, test=0.5)
+    assert set.union(*_parts(inner).values()) == _parts(folds[1])["train"]
+    deeper = inner.test.split("deeper", train=1.0)
+    assert _parts(deeper)["train"] == _parts(store.split("d@1#again"))["test"]
+
+
+def test_a_group_larger_than_a_part_is_warned_of(store):
+    rows = {"id": list(range(100)), "group": ["big"] * 40 + [f"g{n}" for n in range(60)]}
+    version = store.create_dataset("d", key=["id"]).append(rows)
+    with pytest.warns(foldstore.SplitWarning, match=r"d@1#s: The group group='big' has 40 of 100 rows \(40.0%\)"):
+        version.split("s", group_by=["group"], train=0.7, test=0.3)
+    with pytest.warns(foldstore.SplitWarning, match=r"more than the share of each of 5 folds \(20.0%\)"):
+        version.folds("cv", group_by=["group"])
+
+
+def test_a_stratum_of_one_row_is_warned_of_and_reported(store):
+    rows = {"id": list(range(60)), "y": ["a"] * 59 + ["b"]}
+    version = store.create_dataset("d", key=["id"]).append(rows)
+    with pytest.warns(foldstore.SplitWarning, match=r"1 stratum is not in each part: y='b' \(1 row, none in"):
+        split = version.split("s", stratify="y", train=0.5, test=0.5)
+    (short,) = split.report().short_strata
+    assert (short.values, short.rows, len(short.missing)) == (("b",), 1, 1)
+    assert "stratum b (1 row): none in" in str(split.report())
+
+
+def test_values_that_came_later_and_mean_nothing_are_unassigned_and_reported(store):
+    dataset = store.create_dataset("d", key=["id"])
+    dataset.append({"id": [1, 2, 3], "fold": ["train", "test", None]}).split("official", by_column="fold")
+    dataset.append({"id": [4, 5, 6], "fold": ["dev", "dev", "train"]})
+    split = store.split("d@2#official")
+    assert _parts(split) == {"train": {1, 6}, "validation": set(), "test": {2}}
+    report = split.report()
+    assert report.unknown_values == {"dev": 2}
+    assert "values that mean no part: dev 2" in str(report)
+
+
+def test_a_value_that_means_nothing_is_refused_and_nothing_is_kept(store):
+    version = store.create_dataset("d", key=["id"]).append({"id": [1, 2], "fold": ["train", "dev"]})
+    with pytest.raises(UsageError, match="'dev' in 'fold' is not train, validation, test") as error:
+        version.split("official", by_column="fold")
+    assert "values={'train': ['dev'], ...}" in error.value.hint
+    version.split("official", by_column="fold", values={"train": "train", "validation": ["dev"]})
+
+
+def test_near_duplicates_stay_together_across_versions(store):
+    dataset = store.create_dataset("d", key=["id"])
+    titles = [f"{n * 7919 % 9973:05d} the title of a paper number {n * 31 % 977}" for n in range(200)]
+    split = dataset.append({"id": list(range(200)), "title": titles}).split(
+        "s", near_duplicates=["title"], train=0.5, test=0.5
+    )
+    before = _places(split)
+    dataset.append({"id": list(range(200, 400)), "title": [title + "!" for title in titles]})
+    after = _places(dataset.latest.find_split("s"))
+    assert [after.get(n + 200) for n in range(200)] == [before[n] for n in range(200)]
+    report = dataset.latest.find_split("s").report(columns=())
+    assert report.near_duplicates_of_train == {"validation": 0, "test": 0}
+    other = dataset.latest.split("other", train=0.5, test=0.5).report(columns=(), near_duplicates=["title"])
+    assert other.near_duplicates_of_train["test"] > 50
+
+
+def test_rows_between_two_parts_are_left_out_and_counted(store):
+    dataset = store.create_dataset("d", key=["id"])
+    numbers = list(range(60))
+    version = dataset.append({"id": numbers, "p": numbers, "q": numbers})
+    split = version.split("s", group_by=[["p"], ["q"]], train=0.5, test=0.5)
+    train, test = (min(_parts(split)[part]) for part in ("train", "test"))
+    dataset.append({"id": [100, 101], "p": [train, train], "q": [test, 900]})
+    report = store.split("d@2#s").report()
+    assert (report.sizes["unassigned"], report.rows_between_parts) == (1, 1)
+    assert report.groups_in_several_parts == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"train": -0.1}, "-0.1 is not a share"),
+        ({"train": 1.1}, "1.1 is not a share"),
+        ({"train": float("nan")}, "nan is not a share"),
+        ({"train": 0.8, "test": 0.3}, "add up to 1.1"),
+        ({"group_by": [["group"], "id"]}, "mixes columns and lists"),
+        ({"stratify": "id"}, "they are numbers"),
+        ({"near_duplicates": ["group"], "similarity": 0.2}, "not a similarity"),
+        ({"by_column": "id"}, "is not train, validation, test"),
+        ({"k": 3}, "A split is not made that way"),
+    ],
+)
+def test_bad_shares_and_columns_are_refused_and_nothing_is_kept(store, how, message):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 200))
+    with pytest.raises(UsageError, match=message) as error:
+        version.split("s", **how)
+    assert error.value.hint
+    with pytest.raises(NotFoundError):
+        version.find_split("s")

@@ -74,7 +74,10 @@ def check_known(spec: Sharing, counts: Mapping[str, int]) -> None:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{ascii(value)[:40]} ({rows:,} rows)" for value, rows in list(counts.items())[:_SHOWN])
+    shown = ", ".join(
+        f"{ascii(value)[:40]} ({rows:,} {'row' if rows == 1 else 'rows'})"
+        for value, rows in list(counts.items())[:_SHOWN]
+    )
     more = f" and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else ""
     return (shown + more) or "nulls alone"
 

@@ -25,6 +25,8 @@ Buckets: TypeAlias = NDArray[np.int64]
 _MOST_NUMBERS: Final = 100
 _BUCKET_BITS: Final = 16
 _SHOWN: Final = 3
+# What hangs together by several things is told from this share of the rows on, however large the parts are.
+_MUCH: Final = 0.1
 _NUMBERS: Final = (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL, Kind.TEMPORAL)
 
 
@@ -183,11 +185,12 @@ def _describe_strata(spec: Sharing, tables: Sequence[pa.Table], parts: Parts) ->
     if not short:
         return
     shown = "; ".join(
-        f"{_pairs(spec.strata, stratum.values)} ({stratum.rows:,} rows, none in {_listed(stratum.missing)})"
+        f"{_pairs(spec.strata, stratum.values)} ({_rows(stratum.rows)}, none in {_listed(stratum.missing)})"
         for stratum in short[:_SHOWN]
     )
     more = f", and {len(short) - _SHOWN:,} more" if len(short) > _SHOWN else ""
-    yield f"{len(short):,} strata are not in each part: {shown}{more}. Join rare values to one, or leave them out."
+    what = "1 stratum is" if len(short) == 1 else f"{len(short):,} strata are"
+    yield f"{what} not in each part: {shown}{more}. Join rare values to one, or leave them out."
 
 
 def _describe_large(
@@ -198,7 +201,7 @@ def _describe_large(
         return
     found = None
     if components is not None:
-        found = _largest(components, limit)
+        found = _largest(components, min(limit, _MUCH * len(parts)) if spec.is_tied else limit)
     elif largest is not None:
         found = largest.find(spec, tables)
     if found is not None:
@@ -218,20 +221,21 @@ def _largest(numbers: Labels, limit: float) -> tuple[int, int, int] | None:
 
 def _say_large(spec: Sharing, tables: Sequence[pa.Table], rows: int, found: tuple[int, int, int]) -> str:
     size, place, count = found
-    shares = {name: share for name, share in zip(spec.parts, spec.part_shares, strict=True) if share}
-    smaller = [name for name, share in shares.items() if share * rows < size]
-    least = min(float(shares[name]) for name in smaller)
     example = _pairs(*_example(spec, tables, place))
     tied = spec.is_tied or bool(spec.group_by and spec.duplicates)
     what = f"Rows that hang together, such as those of {example}, are" if tied else f"The group {example} has"
-    more = f" {count - 1:,} more are too large." if count > 1 else ""
-    which = (
-        f"the share of {_listed(smaller)}" if len(smaller) <= _SHOWN else f"the share of each of {len(smaller)} folds"
-    )
-    return (
-        f"{what} {size:,} of {rows:,} rows ({size / rows:.1%}), more than {which} ({least:.1%}): "
-        f"parts cannot have their shares.{more}"
-    )
+    others = "" if count == 1 else " One more is as large." if count == 2 else f" {count - 1:,} more are as large."
+    return f"{what} {size:,} of {rows:,} rows ({size / rows:.1%}){_consequence(spec, size, rows)}{others}"
+
+
+def _consequence(spec: Sharing, size: int, rows: int) -> str:
+    shares = {name: share for name, share in zip(spec.parts, spec.part_shares, strict=True) if share}
+    smaller = [name for name, share in shares.items() if share * rows < size]
+    if not smaller:
+        return ": the parts cannot have their shares exactly."
+    least = min(float(shares[name]) for name in smaller)
+    which = _listed(smaller) if len(smaller) <= _SHOWN else f"each of {len(smaller)} folds"
+    return f", more than the share of {which} ({least:.1%}): the parts cannot have their shares."
 
 
 def _example(spec: Sharing, tables: Sequence[pa.Table], place: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -245,6 +249,10 @@ def _example(spec: Sharing, tables: Sequence[pa.Table], place: int) -> tuple[Seq
 
 def _pairs(names: Sequence[str], values: Sequence[str]) -> str:
     return ", ".join(f"{name}={ascii(value)[:40]}" for name, value in zip(names, values, strict=True))
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _listed(names: Sequence[str]) -> str:

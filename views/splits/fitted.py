@@ -126,20 +126,22 @@ class Numbered:
         return Remembered(self.units.names, unit_parts, names, np.concatenate([np.empty(0, np.uint8), *parts]))
 
 
-def in_strata(strata: Words, shares: Sequence[Fraction]) -> PlaceComponents:
-    """Return what places new components so that strata are spread evenly.
+def in_strata(strata: Words | None, shares: Sequence[Fraction]) -> PlaceComponents:
+    """Return what places new components so that parts have their shares, of each stratum or of all rows.
 
     Parameters
     ----------
-    strata : ndarray of uint64
-        The stratum of each row.
+    strata : ndarray of uint64 or None
+        The stratum of each row; None for one stratum.
     shares : sequence of Fraction
         Of each part.
     """
 
     def place(components: Labels, hashes: Words) -> Parts:
         fresh = components >= 0
-        return fill_strata(components[fresh], strata[fresh], hashes, shares)
+        chosen = components[fresh]
+        inside = np.zeros(len(chosen), dtype=np.uint64) if strata is None else strata[fresh]
+        return fill_strata(chosen, inside, hashes, shares)
 
     return place
 

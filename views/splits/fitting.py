@@ -228,7 +228,7 @@ def _place_together(
     before = kept or Remembered.empty()
     every = np.arange(len(units.hashes))
     place: PlaceComponents = lambda _, hashes: place_by_hash(hashes, spec)  # noqa: E731
-    if kept is None and units.strata is not None:
+    if kept is None:
         place = in_strata(units.strata, spec.shares)
     tied = numbered.place(every, before, 0, place)
     (memory,) = merge_memories([before], [numbered.remember(every, tied)])

@@ -166,8 +166,8 @@ class _PlacedFolds:
             inner_hashes(hashes, layer) if layer else hashes, count
         )
         strata = self._numbered.strata
-        if self._fits and strata is not None:
-            hashed = in_strata(strata[rows], (Fraction(1, count),) * count)
+        if self._fits:
+            hashed = in_strata(None if strata is None else strata[rows], (Fraction(1, count),) * count)
             place = lambda components, hashes: hashed(  # noqa: E731
                 components, inner_hashes(hashes, layer) if layer else hashes
             )

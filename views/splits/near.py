@@ -15,7 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.reading import plain_array
+from foldstore.views.splits.hashing import hash_keys
+from foldstore.views.splits.memory import number_hashes
 from foldstore.views.splits.minhash import BINS, Signatures, sign
+from foldstore.views.splits.sharing import NEAR
 from foldstore.views.splits.token_sets import TokenSets
 from foldstore.views.splits.tokens import iterate_blocks, mix, read_tokens
 from foldstore.views.splits.xxh3 import Words
@@ -81,15 +84,19 @@ def find_near(columns: Sequence[pa.ChunkedArray], similarity: float, *, new: Mas
     >>> alike.labels.tolist()[0] == alike.labels.tolist()[1], alike.labels.tolist()[4], len(alike.pairs)
     (True, -1, 1)
     """
-    arrays = [plain_array(column) for column in columns]
+    arrays, rows = _distinct_rows([plain_array(column) for column in columns])
     signed = _sign_all(arrays)
     present = np.flatnonzero(signed.full)
     # Contents are numbered by their sums, not by the order of rows: what is found depends on the rows alone.
     _, first, inverse = np.unique(signed.contents[present], return_index=True, return_inverse=True)
-    labels = np.full(len(signed.full), NOTHING, dtype=np.int64)
-    labels[present] = inverse
+    numbers = np.full(len(signed.full), NOTHING, dtype=np.int64)
+    numbers[present] = inverse
+    labels = numbers[rows]
     examples = present[first]
-    matters = None if new is None else np.bincount(inverse, weights=new[present], minlength=len(examples)) > 0
+    matters: Mask | None = None
+    if new is not None:
+        matters = np.zeros(len(examples) + 1, dtype=np.bool_)
+        matters[labels[new]] = True  # -1 marks the last, which is nobody
     bins, full = signed.bins[examples], signed.full[examples]
     likely = [_likely(found, bins, full, similarity) for found in _candidates(bins, similarity, matters)]
     pairs = _distinct(np.concatenate([np.empty((0, 2), np.int64), *likely]))
@@ -110,6 +117,19 @@ def bands(similarity: float) -> tuple[int, int]:
     lengths = [size for size in range(1, BINS + 1) if 1 - (1 - similarity**size) ** (BINS // size) >= _RECALL]
     size = max(lengths, default=1)
     return BINS // size, size
+
+
+def _distinct_rows(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], Labels]:
+    """Return columns with each row once, and for each row which of these it is: equal rows are looked at once."""
+    hashes = np.zeros(len(columns[0]), dtype=np.uint64)
+    for place, column in enumerate(columns):
+        hashes = mix(hashes + hash_keys([column], f"{NEAR}/row/{place}"))
+    distinct, rows = number_hashes(hashes)
+    if len(distinct) == len(hashes):
+        return list(columns), np.arange(len(hashes))
+    examples = np.empty(len(distinct), dtype=np.int64)
+    examples[rows] = np.arange(len(rows))
+    return [column.take(pa.array(examples)) for column in columns], rows
 
 
 def _sign_all(arrays: Sequence[pa.Array]) -> Signatures:

@@ -91,7 +91,8 @@ def place_tied(units: Tie, hashes: Words, ties: Sequence[Tie], place: PlaceCompo
     3. A component goes where its rows follow to; if to several parts, where the row with the smallest hash goes, and
        the rows that follow elsewhere are left out.
     4. Other components are placed by `place`: under the hash of their only unit, or under splitmix64 of the smallest.
-       (The smallest of many hashes is small: unmixed, large components would all go to the first part.)
+       (The smallest of many hashes is small: unmixed, large components would all go to the first part.) When a split
+       is made, that is so that parts have their shares; later, by hash.
     """
     if not ties:
         return _place_units(units, hashes, place)

@@ -47,11 +47,11 @@ def test_values_say_what_is_meant_and_the_rest_is_unassigned(column, values, exp
 def test_a_value_that_means_nothing_is_refused_with_the_values_that_there_are():
     with pytest.raises(UsageError, match="'dev' in 'fold' is not train, validation, test") as error:
         make(["train", "dev", "dev", "test", None])
-    assert "'dev' (2 rows), 'test' (1 rows), 'train' (1 rows)" in error.value.hint
+    assert "'dev' (2 rows), 'test' (1 row), 'train' (1 row)" in error.value.hint
     assert "values={'train': ['dev'], ...}" in error.value.hint
     with pytest.raises(UsageError, match="none of the values") as error:
         make(["a", "b", "a"], {"train": ["x"]})
-    assert error.value.hint == "It holds 'a' (2 rows), 'b' (1 rows)."
+    assert error.value.hint == "It holds 'a' (2 rows), 'b' (1 row)."
 
 
 def test_later_values_that_mean_nothing_are_unassigned_and_counted():

@@ -27,8 +27,8 @@ def with_ids(**columns):
 def test_a_group_larger_than_a_part_is_named_with_its_rows_and_the_share():
     table = with_ids(tail=["N1"] * 30 + [f"n{n}" for n in range(70)])
     assert notes_of(table, group_by=["tail"], train=0.7, validation=0.2, test=0.1) == (
-        "The group tail='N1' has 30 of 100 rows (30.0%), more than the share of validation, test (10.0%): parts cannot "
-        "have their shares.",
+        "The group tail='N1' has 30 of 100 rows (30.0%), more than the share of validation, test (10.0%): the parts "
+        "cannot have their shares.",
     )
     assert notes_of(table, group_by=["tail"], train=0.4, test=0.6) == ()
 
@@ -37,7 +37,7 @@ def test_two_groups_that_are_too_large_are_told_by_the_larger():
     table = with_ids(tail=["N1"] * 30 + ["N2"] * 25 + [f"n{n}" for n in range(45)])
     (note,) = notes_of(table, group_by=["tail"], stratify="tail", train=0.8, test=0.2)[:1]
     assert "tail='N1' has 30 of 100" in note
-    assert "1 more are too large" in note
+    assert "One more is as large" in note
 
 
 def test_a_group_larger_than_a_fold_is_told():
@@ -45,8 +45,8 @@ def test_a_group_larger_than_a_fold_is_told():
     spec = FoldSpec("cv", dataset="d", key=["id"], group_by=["tail"], k=5)
     _, notes = examine_folds(spec, [FragmentRows("a", table)])
     assert notes == (
-        "The group tail='N1' has 30 of 100 rows (30.0%), more than the share of each of 5 folds (20.0%): parts cannot "
-        "have their shares.",
+        "The group tail='N1' has 30 of 100 rows (30.0%), more than the share of each of 5 folds (20.0%): the parts "
+        "cannot have their shares.",
     )
 
 
@@ -72,7 +72,7 @@ def test_the_largest_group_is_found_through_buckets_of_hashes(groups, share):
 def test_a_stratum_of_one_row_is_named():
     table = with_ids(dest=["ORD"] * 60 + ["LAX"] * 39 + ["LEX"])
     (note,) = notes_of(table, stratify="dest")
-    assert note.startswith("1 strata are not in each part: dest='LEX' (1 rows, none in ")
+    assert note.startswith("1 stratum is not in each part: dest='LEX' (1 row, none in ")
     assert note.endswith("Join rare values to one, or leave them out.")
     assert notes_of(table.slice(0, 99), stratify="dest") == ()
 
@@ -80,7 +80,7 @@ def test_a_stratum_of_one_row_is_named():
 def test_strata_of_several_columns_are_named_with_both_values():
     table = with_ids(a=["x"] * 50 + ["y"] * 50, b=[True] * 99 + [False])
     (note,) = notes_of(table, stratify=["a", "b"], train=0.5, test=0.5)
-    assert "a='y', b='False' (1 rows, none in " in note
+    assert "a='y', b='False' (1 row, none in " in note
 
 
 @given(
