@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.measure import machine
 
 FILES = (
-    "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement",
+    "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement", "splits",
     "learning", "serve", "cold", "demo",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"

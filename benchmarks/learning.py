@@ -1,4 +1,4 @@
-"""Splits, plans and the point-in-time join (targets V6, T2, F1), against numpy, DuckDB and polars.
+"""Plans and the point-in-time join (targets T2, F1), against DuckDB and polars.
 
 Run with make bench. The join has 1 M labels and 5 M feature rows of 100,000 entities, four floats, ttl one day.
 """
@@ -15,7 +15,6 @@ from benchmarks.measure import Row, interleave
 from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
-from foldstore.views.splits.hashing import hash_keys
 
 ENTITIES, LABELS, EVENTS = 100_000, 1_000_000, 5_000_000
 DAY = 86_400_000_000
@@ -25,14 +24,6 @@ def _timed(job):
     started = time.perf_counter()
     job()
     return (time.perf_counter() - started) * 1000
-
-
-def _split_rows():
-    keys = pa.chunked_array([pa.array(np.arange(10_000_000) * 7919)])
-    numbers = keys.to_numpy()
-    best = interleave({"ours": lambda: hash_keys([keys], "flights/s/0"), "sort": lambda: np.sort(numbers)}, repeats=3)
-    yield Row("V6 hash 10 M integer keys for a split", best["ours"], 1000, "limit", limit=1)
-    yield Row("V6 the same, against sorting them", best["ours"], best["sort"], "np.sort")
 
 
 def _plan():
@@ -90,6 +81,5 @@ def _join():
 
 
 def rows():
-    yield from _split_rows()
     yield from _plan()
     yield from _join()

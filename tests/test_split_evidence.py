@@ -87,7 +87,7 @@ def test_a_sample_of_many_contents_stays_small_and_keeps_every_row_of_those_it_k
 
 
 def test_dates_are_times_and_other_columns_are_not_taken_for_them(store):
-    days = pa.array(np.arange(300), pa.date32())
+    days = pa.array(np.arange(300), pa.int32()).cast(pa.date32())
     columns = {"id": np.arange(300), "day": days, "late": np.arange(300) % 2 == 0}
     evidence = gather_evidence(store.create_dataset("d", key=["id"]).append(pa.table(columns)), "late")
     assert (evidence.time.name, evidence.has_event_time) == ("day", False)
