@@ -68,7 +68,7 @@ def _split(store: "Store", narrator: Narrator) -> tuple["Split", FlightModel]:
         )
         rows = [_part_row(each, part) for each in (split, other) for part in ("train", "validation", "test")]
         narrator.table(["part", "rows", "late", "difference from train", "first", "last"], rows)
-        torn = other.report(group_by=["tailnum"]).groups_in_several_parts
+        torn = other.report(columns=[], group_by=["tailnum"]).groups_in_several_parts
         narrator.say(f"Aircraft in several parts of by_tail: {torn}.")
         baseline = FlightModel(schedule_only=True).fit(split.train.to_arrow())
         narrator.say("The baseline is a logistic model of hour, carrier, origin and distance, fitted on train.")
