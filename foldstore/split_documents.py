@@ -84,7 +84,7 @@ class SplitDocuments:
         document = self._registry.find(f"{self._dataset.name}#{name}")
         return None if document is None else read_document(document)
 
-    def check_free(self, name: str, address: str) -> None:
+    def check_free(self, name: str, address: str, *, is_folds: bool) -> None:
         """Refuse a name that is taken, or that could mean a fold as well.
 
         Parameters
@@ -93,6 +93,8 @@ class SplitDocuments:
             The name.
         address : str
             The version's address, for the hint.
+        is_folds : bool
+            Whether it is to name folds.
 
         Raises
         ------
@@ -102,16 +104,21 @@ class SplitDocuments:
         names = self.names()
         if name in names:
             raise settled(self._dataset, name, address)
-        others = [each for each in names if could_mean(name, each) or could_mean(each, name)]
-        if others:
-            folds, fold = sorted((name, others[0]), key=len)
+        like_its_fold = [each for each in names if is_folds and could_mean(each, name)]
+        as_a_fold = [each for each in names if could_mean(name, each) and self._names_folds(each)]
+        if like_its_fold or as_a_fold:
+            folds, fold = (name, like_its_fold[0]) if like_its_fold else (as_a_fold[0], name)
+            free = f"{name.rstrip('-0123456789') or 'cv'}_b"
             raise AlreadyExistsError(
-                f"{name!r} would be ambiguous with {others[0]!r}: {fold!r} is how a fold of {folds!r} is written.",
-                hint="Choose a name that does not end in a number, such as "
-                + repr(f"{name.rstrip('-0123456789')}_b")
-                + ".",
+                f"{name!r} would be ambiguous with {(fold if fold != name else folds)!r}: {fold!r} is how a fold of "
+                f"{folds!r} is written.",
+                hint=f"Choose a name that does not end in a number, such as {free!r}.",
                 code="ambiguous-split",
             )
+
+    def _names_folds(self, name: str) -> bool:
+        document = self._registry.find(f"{self._dataset.name}#{name}")
+        return document is not None and "folds" in document.body
 
     def put(self, kept: KeptSplit, *, version_id: str, address: str, author: str) -> None:
         """Keep a split or folds; `kept.version` is what they were made from.

@@ -165,7 +165,7 @@ class SplitMaker:
     def _keep_first(self, base: Base, assignment: Assignment, chosen: ChosenRows, notes: Sequence[str]) -> None:
         name = assignment.spec.name
         documents = SplitDocuments(self._storage, base.dataset)
-        documents.check_free(name, base.address)
+        documents.check_free(name, base.address, is_folds=isinstance(assignment, FoldAssignment))
         try:
             self._put(base, KeptSplit(assignment, chosen))
         except ConflictError as error:
@@ -178,7 +178,8 @@ class SplitMaker:
         documents.put(kept, version_id=base.version_id, address=base.address, author=self._author)
 
     def _first_rows(self, base: Base, spec: Sharing, chosen: ChosenRows) -> list[FragmentRows]:
-        SplitDocuments(self._storage, base.dataset).check_free(spec.name, base.address)
+        documents = SplitDocuments(self._storage, base.dataset)
+        documents.check_free(spec.name, base.address, is_folds=isinstance(spec, FoldSpec))
         return self._read_rows(base, spec, chosen, known=())
 
     def _extend(self, base: Base, kept: KeptSplit) -> Assignment | None:

@@ -53,6 +53,14 @@ class PartPower:
     recall_half_width: float | None
     differences: Mapping[float, float | None]
 
+    def half_width_at(self, accuracy: float) -> float | None:
+        """Return half the width of the 95 % interval of another accuracy."""
+        return interval_half_width(self.rows, accuracy)
+
+    def smallest_difference(self, disagreement: float) -> float | None:
+        """Return the smallest difference that is found between two models that disagree so often."""
+        return smallest_difference(self.rows, disagreement)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain = {name: getattr(self, name) for name in self.__slots__}

@@ -62,6 +62,16 @@ def test_a_golden_store_goes_on(golden):
         assert store.dataset("things").latest.to_arrow()["s"].to_pylist() == ["a", "", None, "b"]
 
 
+def test_a_split_of_a_golden_store_means_what_it_meant(golden):
+    with foldstore.connect(golden) as store:
+        split = store.split("orders@5#halves")
+        assert split.train.to_arrow(["id"])["id"].to_pylist() == [
+            0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 13, 17, 18, 19, 21, 22, 26, 30, 33, 34, 35, 37, 41, 42, 43, 46, 48, 50, 52, 55,
+            56, 58,
+        ]  # fmt: skip
+        assert split.test.num_rows == 28
+
+
 def test_a_catalog_of_a_newer_format_is_refused_in_words(golden):
     database = sqlite3.connect(golden / "catalog.db")
     database.execute("UPDATE alembic_version SET version_num = '9999'")

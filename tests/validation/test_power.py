@@ -78,6 +78,8 @@ def test_the_rarer_class_decides_how_exactly_recall_is_known():
     assert power.half_width == interval_half_width(1_000, 0.8) < power.worst_half_width
     assert power_of_part(10, classes={"a": 10}).rare_class is None
     assert list(power.differences) == [0.02, 0.05, 0.1, 0.2, 0.3]
+    assert power.half_width_at(0.5) == power.worst_half_width
+    assert power.smallest_difference(0.15) == smallest_difference(1_000, 0.15)
 
 
 def test_no_rows_show_nothing():

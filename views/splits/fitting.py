@@ -90,10 +90,11 @@ def examine_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> tuple[S
         Also when a value of the column that decides means nothing, or strata would be numbers as they are.
     """
     new = list(fragments)
+    check_new((), new)
     tables = [choose_rows(spec, item) for item in new]
     check_rows(spec, tables)
     largest = LargestUnit.begin(spec, sum(table.num_rows for table in tables))
-    assignment, placed = _extend(SplitAssignment(spec, ()), new, (), largest)
+    assignment, placed = _extend(SplitAssignment(spec, ()), new, tables, (), largest)
     return assignment, describe(spec, tables, placed.parts, placed.components, largest)
 
 
@@ -119,7 +120,9 @@ def extend_split(
     UsageError
         When a fragment is placed already.
     """
-    extended, _ = _extend(assignment, list(fragments), old, None)
+    new = list(fragments)
+    check_new([members.fragment for members in assignment.fragments], new)
+    extended, _ = _extend(assignment, new, [choose_rows(assignment.spec, item) for item in new], old, None)
     return extended
 
 
@@ -132,17 +135,19 @@ class PlacedRows:
 
 
 def _extend(
-    assignment: SplitAssignment, new: Sequence[FragmentRows], old: Sequence[OldRows], largest: LargestUnit | None
+    assignment: SplitAssignment,
+    new: Sequence[FragmentRows],
+    tables: Sequence[pa.Table],
+    old: Sequence[OldRows],
+    largest: LargestUnit | None,
 ) -> tuple[SplitAssignment, PlacedRows]:
     spec = assignment.spec
-    check_new([members.fragment for members in assignment.fragments], new)
     if spec.is_fitted:
-        tables = [choose_rows(spec, item) for item in new]
         placed, memory = _place_together(spec, tables, assignment.remembered, old)
         kept: Remembered | None = memory
         parts = cut_rows(placed.parts, tables)
     else:
-        parts = [_place_alone(spec, choose_rows(spec, item), largest) for item in new]
+        parts = [_place_alone(spec, table, largest) for table in tables]
         placed, kept = PlacedRows(np.concatenate([np.empty(0, np.uint8), *parts])), assignment.remembered
     members = [
         FragmentMembers.from_parts(item.fragment, expand(item, part)) for item, part in zip(new, parts, strict=True)

@@ -52,11 +52,12 @@ def examine_folds(spec: FoldSpec, fragments: Iterable[FragmentRows]) -> tuple[Fo
     ([0, 497, 503], ())
     """
     new = list(fragments)
+    check_new((), new)
     tables = [choose_rows(spec, item) for item in new]
     check_rows(spec, tables)
     spec = _settle(spec, tables)
     largest = LargestUnit.begin(spec, sum(table.num_rows for table in tables))
-    assignment, placed = _extend(FoldAssignment(spec, ()), new, (), largest)
+    assignment, placed = _extend(FoldAssignment(spec, ()), new, tables, (), largest)
     return assignment, describe(spec, tables, placed.parts, placed.components, largest)
 
 
@@ -64,7 +65,9 @@ def extend_folds(
     assignment: FoldAssignment, fragments: Iterable[FragmentRows], *, old: Sequence[OldRows] = ()
 ) -> FoldAssignment:
     """Place the rows of new fragments; no row that was placed moves. See `fitting.extend_split`."""
-    extended, _ = _extend(assignment, list(fragments), old, None)
+    new = list(fragments)
+    check_new([codes.fragment for codes in assignment.fragments], new)
+    extended, _ = _extend(assignment, new, [choose_rows(assignment.spec, item) for item in new], old, None)
     return extended
 
 
@@ -77,11 +80,13 @@ def inner_hashes(hashes: Words, number: int) -> Words:
 
 
 def _extend(
-    assignment: FoldAssignment, new: Sequence[FragmentRows], old: Sequence[OldRows], largest: LargestUnit | None
+    assignment: FoldAssignment,
+    new: Sequence[FragmentRows],
+    tables: Sequence[pa.Table],
+    old: Sequence[OldRows],
+    largest: LargestUnit | None,
 ) -> tuple[FoldAssignment, PlacedRows]:
     spec = assignment.spec
-    check_new([codes.fragment for codes in assignment.fragments], new)
-    tables = [choose_rows(spec, item) for item in new]
     kept = assignment.remembered
     components: Labels | None = None
     if spec.is_fitted:

@@ -92,3 +92,52 @@ def test_what_is_no_part_is_answered_with_the_parts(part):
     with pytest.raises(NotFoundError, match="not a part of a split") as error:
         members.mask(part)
     assert "train" in (error.value.hint or "")
+
+
+def growing_table(first):
+    numbers = np.arange(first, first + 2_000)
+    listed = numbers.tolist()
+    return pa.table(
+        {
+            "id": numbers,
+            "g": [None if each % 11 == 0 else each * 7919 % 193 for each in listed],
+            "x": numbers * 31 % 401,
+            "y": [f"v{each * 17 % 7}" for each in listed],
+            "t": pa.array(numbers * 611, pa.timestamp("s")),
+        }
+    )
+
+
+FIRST_FORMAT = {
+    "key": {"key": ["id"]},
+    "group": {"key": ["id"], "group_by": ["g"]},
+    "two columns": {"key": ["id"], "group_by": ["g", "x"]},
+    "duplicates": {"duplicates": ["x", "y"]},
+    "strata": {"key": ["id"], "stratify": "y"},
+    "groups in strata": {"key": ["id"], "group_by": ["g"], "stratify": "y"},
+    "groups tied": {"key": ["id"], "group_by": ["g"], "duplicates": ["x"]},
+    "groups tied in strata": {"key": ["id"], "group_by": ["g"], "duplicates": ["x", "y"], "stratify": "y"},
+    "time": {"by_time": "t", "boundaries": ["1970-01-08", "1970-01-11"], "purge": "1h"},
+}
+# XXH3-64 of the bytes that the code wrote which knew no other format.
+WRITTEN_THEN = {
+    "key": "a663327d2f55f20e",
+    "group": "64bc2d55c405c675",
+    "two columns": "d1adc8b09c8401e7",
+    "duplicates": "7a3a3b8f15b7a064",
+    "strata": "6f28b456ca079698",
+    "groups in strata": "a43026a1b848ff4c",
+    "groups tied": "7d4726e8d7f02f01",
+    "groups tied in strata": "f72e0bc21c277110",
+    "time": "10080627532b50f7",
+}
+
+
+@pytest.mark.parametrize("kind", FIRST_FORMAT)
+def test_what_the_first_format_could_say_is_placed_and_written_as_it_was_then(kind):
+    shares = {} if kind == "time" else {"train": 0.6, "validation": 0.15, "test": 0.2}
+    spec = SplitSpec("s", dataset="d", seed=5, **FIRST_FORMAT[kind], **shares)
+    first = fit_split(spec, [FragmentRows("0", growing_table(0))])
+    grown = extend_split(first, [FragmentRows("1", growing_table(1_500))])
+    assert xxhash.xxh3_64_hexdigest(grown.to_bytes()) == WRITTEN_THEN[kind]
+    assert spec.to_dict()["format"] == 1

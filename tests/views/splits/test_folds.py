@@ -28,7 +28,7 @@ KINDS = {
     "nested groups in strata": {"k": 3, "inner": 2, "stratify": ["y", "x"], "group_by": ["g"]},
     "several lists": {"k": 3, "inner": 2, "group_by": [["g"], ["x", "y"]]},
     "groups and duplicates": {"k": 4, "group_by": ["g"], "duplicates": ["x"], "stratify": "y"},
-    "near": {"k": 3, "inner": 2, "near_duplicates": ["text"], "group_by": ["g"]},
+    "near": {"k": 3, "inner": 2, "near_duplicates": ["text"], "similarity": 0.65, "group_by": ["g"]},
     "column": {"by_column": "x", "values": {"1": ["a", "b"], "2": ["c"]}},
     "time": {"k": 3, "by_time": "t", "purge": "1s", "embargo": "2s", "boundaries": EDGES},
     "past": {"k": 2, "by_time": "t", "purge": "1s", "past_only": True, "boundaries": EDGES},
@@ -39,12 +39,15 @@ KINDS = {
 }  # fmt: skip
 HASHED = [kind for kind in KINDS if "by_time" not in KINDS[kind] and "by_column" not in KINDS[kind]]
 
+# Each is 0.65 alike to the next, the first and the last are not.
+CHAIN = ["the red car stands in the street", "the red cars stand in the street", "the red cars stand in that street"]
+
 row = st.tuples(
     st.none() | st.integers(0, 8),
     st.none() | st.sampled_from("abc"),
     st.booleans(),
     st.none() | st.integers(0, 9),
-    st.sampled_from([None, "a red car", "a red car!", "blue house", "the green tree"]),
+    st.sampled_from([None, *CHAIN, "a blue bicycle by the river bank"]),
 )
 rows = st.lists(row, min_size=1, max_size=30)
 
@@ -143,6 +146,19 @@ def test_a_group_is_in_one_fold_and_in_one_inner_fold(kind, old, new):
             keys += [("xy", x, y)] if len(spec.groups) > 1 and x is not None else []
             for key in keys if fold else []:
                 assert seen.setdefault(key, fold) == fold
+
+
+@settings(max_examples=40)
+@given(old=rows, new=rows)
+def test_near_duplicates_are_in_one_fold_and_in_one_inner_fold(old, new):
+    first = fit(spec_of("near"), table_of(old))
+    known = [OldRows(table_of(old), first.fragments[0].layers)]
+    grown = extend_folds(first, [FragmentRows("new", table_of(new, len(old)))], old=known)
+    layers = np.concatenate([codes.layers for codes in grown.fragments], axis=1)
+    texts = [each[-1] for each in old + new]
+    for codes in layers.tolist():
+        for near in (CHAIN[:2], CHAIN[1:]):
+            assert len({fold for text, fold in zip(texts, codes, strict=True) if fold and text in near}) <= 1
 
 
 @given(st.lists(st.sampled_from("aaaaabbc"), min_size=1, max_size=200), st.integers(2, 7), st.integers(0, 99))

@@ -19,12 +19,20 @@ KINDS = {
     "two lists": {"group_by": [["patient"], ["device", "site"]]},
     "two lists and duplicates": {"group_by": [["patient"], ["device", "site"]], "duplicates": ["text"]},
     "two lists in strata": {"group_by": [["patient"], ["device", "site"]], "stratify": "late"},
-    "near": {"near_duplicates": ["text"]},
-    "near in strata": {"near_duplicates": ["text"], "stratify": ["late", "site"]},
-    "near and groups": {"near_duplicates": ["text"], "group_by": ["patient"]},
-    "near, lists, strata": {"near_duplicates": ["text"], "group_by": [["patient"], ["device"]], "stratify": "late"},
+    "near": {"near_duplicates": ["text"], "similarity": 0.65},
+    "near in strata": {"near_duplicates": ["text"], "similarity": 0.65, "stratify": ["late", "site"]},
+    "near and groups": {"near_duplicates": ["text"], "similarity": 0.65, "group_by": ["patient"]},
+    "near, lists, strata": {
+        "near_duplicates": ["text"],
+        "similarity": 0.65,
+        "group_by": [["patient"], ["device"]],
+        "stratify": "late",
+    },
 }
-TEXTS = [None, "", "a red car", "A red  car", "a red car!", "a red cat", "blue bicycles", "the quick brown fox", "x"]
+# In a chain each is 0.65 alike to the next, the first and the last are not.
+CHAIN = ["the red car stands in the street", "The red car stands in the street.", "the red cars stand in the street"]
+CHAIN += ["the red cars stand in that street"]
+TEXTS = [None, "", "x", *CHAIN, " THE red car  stands in the street", "a blue bicycle by the river bank"]
 
 row = st.tuples(
     st.none() | st.integers(0, 6),
@@ -87,7 +95,7 @@ def keys_of(spec, rows):
     return found
 
 
-def is_near(a, b, similarity=0.8):
+def is_near(a, b, similarity=0.65):
     sets = [set(read_tokens([pa.array([text], pa.string())]).hashes.tolist()) for text in (a, b)]
     union = sets[0] | sets[1]
     return bool(sets[0]) and bool(sets[1]) and len(sets[0] & sets[1]) / len(union) >= similarity
@@ -227,3 +235,19 @@ def test_places_of_tied_rows_are_golden():
     )  # fmt: skip
     parts = fit_split(spec, [FragmentRows("f", table)]).parts()
     assert "".join(map(str, parts)) == "111111111111111111111111333333333333333333222222222222111111"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_new_texts_between_two_old_ones_are_not_torn_from_each_other(seed):
+    # The old texts are not alike; each new one is like one of them, and like the other new one.
+    spec = SplitSpec(
+        "s", dataset="d", key=["id"], near_duplicates=["text"], similarity=0.65, seed=seed, train=0.5, test=0.5
+    )
+    old, new = [CHAIN[1], CHAIN[3]], [CHAIN[0], CHAIN[2], CHAIN[2], CHAIN[2]]
+    rows = [(None, None, "a", text, True) for text in [*old, *new]]
+    first = fit_split(spec, [FragmentRows("0", table_of(rows[:2]))])
+    known = [OldRows(table_of(rows[:2]), first.parts()[None, :])]
+    grown = extend_split(first, [FragmentRows("1", table_of(rows[2:], 2))], old=known)
+    assert_nothing_is_torn(spec, rows, grown.parts().tolist())
+    assert sorted(first.parts().tolist()) == [1, 3]
+    assert grown.members("1").parts().any()
