@@ -66,8 +66,8 @@ def test_a_split_of_a_golden_store_means_what_it_meant(golden):
     with foldstore.connect(golden) as store:
         split = store.split("orders@5#halves")
         assert split.train.to_arrow(["id"])["id"].to_pylist() == [
-            0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 13, 17, 18, 19, 21, 22, 26, 30, 33, 34, 35, 37, 41, 42, 43, 46, 48, 50, 52, 55,
-            56, 58,
+            0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 13, 17, 18, 19, 21, 22, 26, 30, 33, 34, 35, 37, 41, 42, 43, 46, 48, 50, 52,
+            55, 56, 58,
         ]  # fmt: skip
         assert split.test.num_rows == 28
 
