@@ -105,6 +105,8 @@ class TimeEvidence:
     Attributes
     ----------
     name : str
+    values : int
+        How many different times there are.
     first, last : int
         The first and the last instant, in nanoseconds since 1970.
     quantiles : tuple of int
@@ -116,6 +118,7 @@ class TimeEvidence:
     """
 
     name: str
+    values: int
     first: int
     last: int
     quantiles: tuple[int, int]
@@ -187,6 +190,8 @@ class SplitEvidence:
         The share of rows that agree with another in all columns but the key and the label.
     features : tuple of str
         These columns.
+    has_key : bool
+        Whether the dataset has a key.
     key : tuple of str
         What tells rows apart where the dataset has no key: a column whose values hardly repeat, or all features.
     """
@@ -198,6 +203,7 @@ class SplitEvidence:
     entities: tuple[EntityEvidence, ...]
     repeated: float
     features: tuple[str, ...]
+    has_key: bool
     key: tuple[str, ...]
 
 
@@ -229,7 +235,8 @@ def gather_evidence(version: Shared, label: str | None) -> SplitEvidence:
         entities=tuple(_look_at_entity(version, profile, name, known) for name in entities),
         repeated=_share_repeated(version, features),
         features=features,
-        key=() if record.key else _find_key(profile, features),
+        has_key=bool(record.key),
+        key=() if record.key else _find_key(profile, features or tuple(_hashable(version, label))),
     )
 
 
@@ -268,6 +275,12 @@ def _find_time(profile: Profile, record: DatasetRecord) -> str | None:
     return None
 
 
+def _hashable(version: Shared, label: str | None) -> Iterator[str]:
+    """Yield the label, when there is nothing else to tell rows apart, and it can."""
+    if label is not None and kind_of(version.arrow_schema.field(label).type) is not Kind.OPAQUE:
+        yield label
+
+
 def _find_key(profile: Profile, features: Sequence[str]) -> tuple[str, ...]:
     for name in features:
         column = profile.columns[name]
@@ -303,7 +316,13 @@ def _look_at_time(version: Shared, profile: Profile, name: str, label: LabelEvid
     first, last = (int(each) * factor for each in (column.low or 0, column.high or 0))
     rates, change = _change_of_label(version, name, label, first, last, quantiles)
     return TimeEvidence(
-        name=name, first=first, last=last, quantiles=(quantiles[0], quantiles[1]), rates=rates, change=change
+        name=name,
+        values=column.distinct or 0,
+        first=first,
+        last=last,
+        quantiles=(quantiles[0], quantiles[1]),
+        rates=rates,
+        change=change,
     )
 
 

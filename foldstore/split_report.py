@@ -106,7 +106,8 @@ class SplitReport(PartsReport):
     near_duplicates_of_train : mapping of str to int, or None
         Rows of validation and test that are nearly like one of train; None when they were not looked for.
     rows_between_parts : int or None
-        Unassigned rows that would tie two parts to each other; None for a split without several ties.
+        Unassigned rows whose keys are in several parts: in one of these they would tie it to another. None for a split
+        without several ties.
     drift : mapping of str to DriftResult
         How validation and test compare with train, column by column.
     untested : mapping of str to str

@@ -115,7 +115,7 @@ def _notes(report: "SplitReport") -> Iterator[str]:
     if report.unknown_values:
         yield f"values that mean no part: {_counts(report.unknown_values)}"
     if report.rows_between_parts:
-        yield f"{report.rows_between_parts:,} rows unassigned because they would tie two parts to each other"
+        yield f"{report.rows_between_parts:,} unassigned rows have keys in several parts: they would tie them together"
     for stratum in report.short_strata[:_SHOWN]:
         rows = "1 row" if stratum.rows == 1 else f"{stratum.rows:,} rows"
         yield f"stratum {', '.join(stratum.values)} ({rows}): none in {', '.join(stratum.missing)}"

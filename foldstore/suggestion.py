@@ -11,6 +11,7 @@ from foldstore.validation.drift import DriftVerdict
 from foldstore.validation.power import interval_half_width, smallest_difference
 from foldstore.views.splits.instant import UNITS, format_instant
 
+_FEWEST_TIMES: Final = 20
 _FEW_ROWS: Final = 2_000
 _VERY_FEW_ROWS: Final = 200
 _TEST_ROWS: Final = 10_000
@@ -148,6 +149,11 @@ def suggest_split(version: Sharing, evidence: SplitEvidence) -> SplitSuggestion:
             f"{version.address} has {evidence.rows} rows: nothing can be said of how to split it.",
             hint="Append more rows first.",
         )
+    if not (evidence.key or evidence.has_key):
+        raise UsageError(
+            f"{version.address} has no column that tells rows apart: lists and the like cannot.",
+            hint="Add a column with a number for each row, and make it the dataset's key.",
+        )
     by_time = None if evidence.time is None else _by_time(version, evidence, evidence.time)
     by_row = _by_row(version, evidence)
     first = by_time if by_time is not None and evidence.has_event_time else by_row
@@ -166,7 +172,7 @@ def suggest_split(version: Sharing, evidence: SplitEvidence) -> SplitSuggestion:
 
 def _by_time(version: Sharing, evidence: SplitEvidence, time: TimeEvidence) -> Proposal | None:
     boundaries = _boundaries(time)
-    if len(set(boundaries)) < 2:
+    if len(set(boundaries)) < 2 or time.values < _FEWEST_TIMES:
         return None
     if evidence.rows < _FEW_ROWS:
         arguments: dict[str, Any] = {"k": 5, "by_time": time.name, "past_only": True}
@@ -238,7 +244,7 @@ def _boundaries(time: TimeEvidence) -> list[str]:
     """Round the instants before which 70 % and 85 % of the rows lie to days, hours or minutes, by their range."""
     span = time.last - time.first
     unit = next((UNITS[name] for name in ("d", "h", "m", "s") if span >= 20 * UNITS[name]), 1)
-    instants = [format_instant(round(each / unit) * unit) for each in time.quantiles]
+    instants = [format_instant((each + unit // 2) // unit * unit) for each in time.quantiles]
     return [each.removesuffix("T00:00:00Z") for each in instants]
 
 

@@ -136,6 +136,9 @@ def test_a_suggestion_reads_as_text_code_html_and_plain_data(store):
 def test_what_cannot_be_suggested_for_is_refused(store):
     with pytest.raises(ColumnNotFoundError, match="'lat'"):
         _make(store, _rows(100), key=["id"]).suggest_split("lat")
+    lists = store.create_dataset("lists").append({"x": [[n] for n in range(50)]})
+    with pytest.raises(UsageError, match="no column that tells rows apart"):
+        lists.suggest_split("x")
     few = store.create_dataset("few", key=["id"]).append({"id": [1, 2]})
     with pytest.raises(UsageError, match="has 2 rows: nothing can be said"):
         few.suggest_split()

@@ -5,7 +5,7 @@ looks at all rows once and remembers where groups went.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +23,7 @@ from foldstore.views.splits.sharing import UNASSIGNED, Sharing
 from foldstore.views.splits.split import SplitSpec
 from foldstore.views.splits.ties import PlaceComponents
 from foldstore.views.splits.time_column import to_nanoseconds
-from foldstore.views.splits.units import Units, read_units, unit_hashes
+from foldstore.views.splits.units import Units, find_lost, read_units, unit_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ def fit_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> SplitAssign
     >>> assignment.count("train") + assignment.count("test"), assignment.count("train")
     (1000, 494)
     """
-    return extend_split(SplitAssignment(spec, ()), fragments)
+    new = list(fragments)
+    check_new((), new)
+    assignment, _ = _extend(SplitAssignment(spec, ()), new, [choose_rows(spec, item) for item in new], (), None)
+    return assignment
 
 
 def examine_split(spec: SplitSpec, fragments: Iterable[FragmentRows]) -> tuple[SplitAssignment, tuple[str, ...]]:
@@ -104,7 +107,7 @@ def extend_split(
     """Place the rows of new fragments; no row that was placed moves.
 
     A row of a group that is known follows it. Strata are balanced when the split is fitted, not here: new groups
-    follow their hash.
+    follow their hash. A row that has neither a group nor a key is left unassigned: a split must not stop data.
 
     Parameters
     ----------
@@ -120,7 +123,7 @@ def extend_split(
     UsageError
         When a fragment is placed already.
     """
-    new = list(fragments)
+    new = [keep_placeable(assignment.spec, item) for item in fragments]
     check_new([members.fragment for members in assignment.fragments], new)
     extended, _ = _extend(assignment, new, [choose_rows(assignment.spec, item) for item in new], old, None)
     return extended
@@ -166,6 +169,14 @@ def check_new(known: Sequence[str], new: Sequence[FragmentRows]) -> None:
     names = [*known, *(item.fragment for item in new)]
     if len(set(names)) != len(names):
         raise UsageError("A fragment is placed already, or given twice.", hint="Give only the new fragments.")
+
+
+def keep_placeable(spec: Sharing, item: FragmentRows) -> FragmentRows:
+    """Leave rows out that nothing tells apart: they have neither a group nor a key."""
+    lost = find_lost(spec, item.table)
+    if lost is None:
+        return item
+    return replace(item, selected=~lost if item.selected is None else item.selected & ~lost)
 
 
 def choose_rows(spec: Sharing, item: FragmentRows) -> pa.Table:

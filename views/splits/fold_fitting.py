@@ -20,6 +20,7 @@ from foldstore.views.splits.fitting import (
     cut_rows,
     expand,
     join_tables,
+    keep_placeable,
 )
 from foldstore.views.splits.fold_assignment import FoldAssignment, FoldCodes, Mask, hold_out
 from foldstore.views.splits.folds import FoldSpec
@@ -65,7 +66,7 @@ def extend_folds(
     assignment: FoldAssignment, fragments: Iterable[FragmentRows], *, old: Sequence[OldRows] = ()
 ) -> FoldAssignment:
     """Place the rows of new fragments; no row that was placed moves. See `fitting.extend_split`."""
-    new = list(fragments)
+    new = [keep_placeable(assignment.spec, item) for item in fragments]
     check_new([codes.fragment for codes in assignment.fragments], new)
     extended, _ = _extend(assignment, new, [choose_rows(assignment.spec, item) for item in new], old, None)
     return extended

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from foldstore.datastore.statistics.reading import Kind, kind_of
 from foldstore.errors import UsageError, column_not_found
 from foldstore.names import PARTS
 from foldstore.views.splits.column_parts import count_values, meanings_of
@@ -361,6 +362,9 @@ def _numbers(values: pa.ChunkedArray, train: ColumnSummary | None) -> ColumnSumm
 
 
 def _value_shares(values: pa.ChunkedArray) -> dict[str, float]:
+    """Return the share of each value; of lists and the like, which have no order and no hash, none."""
+    if kind_of(values.type) is Kind.OPAQUE:
+        return {}
     plain = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
     counts = pc.value_counts(plain.drop_null())
     total = sum(counts.field("counts").to_pylist())
@@ -370,7 +374,7 @@ def _value_shares(values: pa.ChunkedArray) -> dict[str, float]:
 def _categories(values: pa.ChunkedArray, shares: dict[str, float], train: dict[str, float] | None) -> ColumnSummary:
     top = dict(sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:_TOP])
     difference = None
-    if train is not None:
+    if train:
         names = sorted(shares.keys() | train.keys())
         difference = sum(abs(shares.get(name, 0.0) - train.get(name, 0.0)) for name in names) / 2
     return ColumnSummary(values.null_count, None, None, top, difference)

@@ -108,6 +108,18 @@ def unit_hashes(spec: Sharing, table: pa.Table) -> Words:
     return hashes
 
 
+def find_lost(spec: Sharing, table: pa.Table) -> Mask | None:
+    """Return which rows have neither a group nor a key, or None when there are none."""
+    if not spec.group_by or spec.key:
+        return None
+    lost = np.ones(table.num_rows, dtype=np.bool_)
+    for group in spec.groups:
+        columns = [table.column(name) for name in group if name in table.column_names]
+        nulls = [column.is_null().to_numpy() for column in columns if column.null_count]
+        lost &= np.logical_or.reduce(nulls) if nulls else False
+    return lost if lost.any() else None
+
+
 def _group_keys(spec: Sharing, table: pa.Table, place: int) -> Keys:
     """Return the keys of a list of group columns; a null in any of them is no key."""
     columns = [table.column(name) for name in spec.groups[place]]

@@ -244,6 +244,14 @@ def test_duplicates_chain_groups_together_however_long_the_chain():
     assert len(set(fit_split(spec, [FragmentRows("f", table)]).parts().tolist())) == 1
 
 
+@pytest.mark.parametrize("groups", [["g"], [["g"], ["h"]]])
+def test_later_rows_without_group_and_key_are_unassigned_and_stop_nothing(groups):
+    spec = SplitSpec("s", dataset="d", group_by=groups, train=1)
+    first = fit_split(spec, [FragmentRows("old", pa.table({"g": [1, 2], "h": [3, 4]}))])
+    new = pa.table({"g": pa.array([None, 1, None], pa.int64()), "h": pa.array([None, 5, None], pa.int64())})
+    assert extend_split(first, [FragmentRows("new", new)]).members("new").parts().tolist() == [0, 1, 0]
+
+
 def test_mistakes_are_answered_with_a_way_out():
     spec = spec_of("key")
     assignment = fit_split(spec, [FragmentRows("f", pa.table({"id": [1]}))])
