@@ -1,6 +1,7 @@
 """The handles of folds: a version's rows shared out to be held out in turn, for good."""
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import overload
 
 import numpy as np
@@ -80,6 +81,14 @@ class Folds(Sequence[Fold]):
         shown = ", ".join(f"{size:,}" for size in sizes[:10]) + (", ..." if len(sizes) > 10 else "")
         nested = f", each with {self.spec.inner} inner" if self.spec.inner else ""
         return f"<Folds {self.address}: {len(self)} folds{nested}: {shown}>"
+
+    def _repr_html_(self) -> str:
+        sizes = np.bincount(self.codes(), minlength=len(self) + 1)[1:].tolist()
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{size:,}</td></tr>"
+            for name, size in zip(self.spec.parts, sizes, strict=True)
+        )
+        return f"<div><code>{self.address}</code><table><tr><th>fold</th><th>rows</th></tr>{rows}</table></div>"
 
     def __len__(self) -> int:
         return self.spec.count

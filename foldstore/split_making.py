@@ -4,6 +4,7 @@ Nothing that was placed ever moves: a compacted fragment takes the places of its
 takes what the winner settled.
 """
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,6 @@ from foldstore.views.splits.sharing import UNASSIGNED, Sharing
 from foldstore.views.splits.split import PART_CODES, SplitSpec
 
 _ATTEMPTS: Final = 20
-_HERE: Final = 4  # the frame of whoever called version.split, for warnings
 
 Layers = NDArray[np.uint8]
 # For each row of a moved fragment, the codes that it has had, and whether it has had any.
@@ -171,7 +171,7 @@ class SplitMaker:
         except ConflictError as error:
             raise settled(base.dataset, name, base.address) from error
         for note in notes:
-            warnings.warn(f"{base.address}#{name}: {note}", SplitWarning, stacklevel=_HERE)
+            warnings.warn(f"{base.address}#{name}: {note}", SplitWarning, stacklevel=_frames_to_the_caller())
 
     def _put(self, base: Base, kept: KeptSplit) -> None:
         documents = SplitDocuments(self._storage, base.dataset)
@@ -245,6 +245,14 @@ class SplitMaker:
             masks = engine.mask(predicate, schema, rows.batches(columns))
             chosen &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
         return chosen
+
+
+def _frames_to_the_caller() -> int:
+    """Return how many frames up whoever made the split is: a version, a part, a view or a suggestion was asked to."""
+    frame, depth = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "foldstore":
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _make_spec(kind: type[Any], base: Base, name: str, how: Mapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ def _ids(part):
     ),
     k=st.integers(2, 4),
 )
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_law_3_a_row_stays_in_its_fold_and_its_inner_folds(sizes, how, k, tmp_path_factory):
     with foldstore.connect(tmp_path_factory.mktemp("law3") / "s") as store:
         dataset = store.create_dataset("d", key=["id"])
@@ -205,6 +205,13 @@ def test_folds_of_a_view_leave_the_other_rows_out(store, version):
     part = version.split("s", train=0.5, test=0.5).train
     inner = store.fold_view(part.version_id, ["late"], "inner", {"k": 2})
     assert set.union(*(_ids(fold.validation) for fold in inner)) == {row for row in _ids(part) if row % 3 == 0}
+
+
+def test_folds_by_column_show_their_values_as_text_in_a_notebook(store):
+    rows = {"id": [1, 2, 3], "site": ["<b>", "Oslo", "Oslo"]}
+    page = store.create_dataset("sites", key=["id"]).append(rows).folds("site", by_column="site")._repr_html_()
+    assert "<td>Oslo</td><td>2</td>" in page
+    assert "<td>&lt;b&gt;</td><td>1</td>" in page
 
 
 def test_a_report_of_folds_says_how_the_label_lies_in_each(version):

@@ -147,7 +147,12 @@ def test_a_report_is_plain_data_text_and_html(version):
     ):
         assert question in text
         assert question in page
-    assert version.split("t")._repr_html_().count("<li>") >= 4
+
+
+def test_a_split_shows_its_parts_in_a_notebook(version):
+    split = version.split("s", train=0.5, test=0.5)
+    assert f"<td>train</td><td>{split.train.num_rows:,}</td>" in split._repr_html_()
+    assert "d@1#cv-2" in version.folds("cv", k=2)[1]._repr_html_()
 
 
 def test_what_data_holds_stays_text_in_html(store):

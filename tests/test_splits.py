@@ -251,6 +251,22 @@ def test_a_group_larger_than_a_part_is_warned_of(store):
         version.folds("cv", group_by=["group"])
 
 
+def test_a_warning_points_at_the_line_that_made_the_split(store):
+    rows = {"id": list(range(100)), "group": ["big"] * 90 + ["g"] * 10}
+    version = store.create_dataset("d", key=["id"]).append(rows)
+    how = {"group_by": ["group"]}
+    for number, make in enumerate(
+        (
+            lambda name: version.split(name, **how),
+            lambda name: store.view("d").where("id >= 0").split(name, **how),
+            lambda name: version.folds(name, k=2, **how)[0].train.split(f"{name}-b", **how),
+        )
+    ):
+        with pytest.warns(foldstore.SplitWarning) as told:
+            make(f"s{number}x")
+        assert {each.filename for each in told} == {__file__}
+
+
 def test_a_stratum_of_one_row_is_warned_of_and_reported(store):
     rows = {"id": list(range(60)), "y": ["a"] * 59 + ["b"]}
     version = store.create_dataset("d", key=["id"]).append(rows)
