@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.datastore.statistics.reading import plain_array
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.splits.memory import number_hashes
 from foldstore.views.splits.minhash import BINS, Signatures, sign
 from foldstore.views.splits.sharing import NEAR
 from foldstore.views.splits.token_sets import TokenSets
-from foldstore.views.splits.tokens import iterate_blocks, mix, read_tokens
+from foldstore.views.splits.tokens import iterate_blocks, join_chunks, mix, read_tokens
 from foldstore.views.splits.xxh3 import Words
 
 Labels: TypeAlias = NDArray[np.int64]
@@ -84,7 +83,7 @@ def find_near(columns: Sequence[pa.ChunkedArray], similarity: float, *, new: Mas
     >>> alike.labels.tolist()[0] == alike.labels.tolist()[1], alike.labels.tolist()[4], len(alike.pairs)
     (True, -1, 1)
     """
-    arrays, rows = _distinct_rows([plain_array(column) for column in columns])
+    arrays, rows = _distinct_rows([join_chunks(column) for column in columns])
     signed = _sign_all(arrays)
     present = np.flatnonzero(signed.full)
     # Contents are numbered by their sums, not by the order of rows: what is found depends on the rows alone.

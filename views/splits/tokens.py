@@ -27,6 +27,7 @@ _END: Final = "\0"
 _SPACE: Final = 32
 # What is white after NFKC; it makes a space of the others. Tab to carriage return, the separators of ASCII, the rest.
 _WHITE: Final = np.array([*range(9, 14), *range(28, 32), 0x85, 0x1680, 0x2028, 0x2029], dtype=np.uint32)
+_BLOCK_BYTES: Final = 1 << 21
 _LETTER_BITS: Final = np.uint64(21)
 
 
@@ -91,9 +92,24 @@ def read_tokens(columns: Sequence[pa.Array]) -> Tokens:
 
 
 def iterate_blocks(columns: Sequence[pa.Array], rows: int) -> Iterator[list[pa.Array]]:
-    """Yield some rows of all columns at a time."""
-    for start in range(0, len(columns[0]), rows):
-        yield [column.slice(start, rows) for column in columns]
+    """Yield some rows of all columns at a time: so many, or as many as have about two megabytes."""
+    start = 0
+    while start < len(columns[0]):
+        count = rows
+        block = [column.slice(start, count) for column in columns]
+        while count > 1 and sum(column.nbytes for column in block) > _BLOCK_BYTES:
+            count //= 2
+            block = [column.slice(start, count) for column in columns]
+        yield block
+        start += count
+
+
+def join_chunks(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece, texts with wide offsets: together they may be longer than narrow ones can say."""
+    chunks = [plain_array(chunk) for chunk in column.chunks] or [plain_array(column)]
+    if kind_of(column.type) is Kind.TEXT:
+        chunks = [chunk.cast(pa.large_string()) for chunk in chunks]
+    return pa.concat_arrays(chunks)
 
 
 def _column_tokens(column: pa.Array, place: int) -> tuple[Words, Rows]:

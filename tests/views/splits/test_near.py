@@ -240,6 +240,26 @@ def test_texts_that_are_long_are_compared_a_few_at_a_time():
     assert found[90] == 0
 
 
+def test_blocks_are_cut_by_rows_and_by_bytes():
+    short, long = pa.array(["abc"] * 1_000), pa.array(["x" * 600_000] * 7 + ["y" * 5_000_000])
+    assert [len(block[0]) for block in iterate_blocks([short], 300)] == [300, 300, 300, 100]
+    assert [len(block[0]) for block in iterate_blocks([long], 4)] == [2, 2, 2, 1, 1]
+    assert sum(len(block[0]) for block in iterate_blocks([long, pa.array(range(8))], 3)) == 8
+
+
+def test_columns_in_any_encoding_and_cut_are_compared_alike():
+    texts = ["a red bicycle", "a red bicycles", None, "blue house", "A  red bicycle"]
+    columns = [
+        pa.chunked_array([texts[:2], texts[2:]], pa.string()),
+        pa.chunked_array([texts], pa.large_string()),
+        pa.chunked_array([pa.array(texts[:3]).dictionary_encode(), pa.array(texts[3:]).dictionary_encode()]),
+    ]
+    found = [find_near([column], 0.8) for column in columns]
+    assert len({tuple(each.labels.tolist()) for each in found}) == 1
+    assert len({tuple(map(tuple, each.pairs.tolist())) for each in found}) == 1
+    assert len(found[0].pairs) == 1
+
+
 def test_no_rows_are_alike_to_nothing():
     alike = find_near([pa.chunked_array([[]], pa.string())], 0.8)
     assert (len(alike.labels), len(alike.pairs), alike.count) == (0, 0, 0)
