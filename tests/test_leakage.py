@@ -31,6 +31,27 @@ def test_the_rows_of_each_part_are_counted(store, flights):
     assert "lie beside" in str(report)
 
 
+class TestFolds:
+    def test_rows_of_all_folds_may_be_learned_from_once_a_model_is_chosen(self, store):
+        version = store.create_dataset("d", key=["id"]).append({"id": list(range(100))})
+        version.folds("cv", k=5)
+        assert store.view("d@1").leakage().splits == {}
+
+    def test_both_sides_of_a_fold_are_not(self, store):
+        version = store.create_dataset("d", key=["id"]).append({"id": list(range(100))})
+        folds = version.folds("cv", k=5, inner=2)
+        fold = folds.fold(3)
+        alone = store.view("d@1#cv-3.train")
+        assert alone.leakage().passed
+        both = alone.union(store.view("d@1#cv-3.test")).leakage()
+        assert both.mixed == ("d@1#cv-3",)
+        assert both.splits["d@1#cv-3"] == {"train": fold.train.num_rows, "validation": 0, "test": fold.test.num_rows}
+        others = alone.union(store.view("d@1#cv-2.train")).leakage()
+        assert set(others.mixed) == {"d@1#cv-2", "d@1#cv-3"}
+        inner = store.view("d@1#cv-3-1.train").union(store.view("d@1#cv-3-1.validation")).leakage()
+        assert inner.mixed == ("d@1#cv-3-1",)
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_one_part_by_itself_leaks_nothing(store, flights, part):
     report = store.view(f"flights@1#half.{part}").where("id % 2 = 0").leakage()

@@ -131,6 +131,42 @@ class TestRows:
         assert mapped.address <= address < mapped.address + mapped.size
 
 
+class TestSharingOut:
+    def test_the_rows_of_a_view_are_split_and_the_others_are_in_no_part(self, store, trips):
+        view = store.view("trips@1").where("km < 5").where("id > 9").select("id", far="km > 2")
+        split = view.split("half", train=0.5, test=0.5)
+        assert split.train.num_rows + split.test.num_rows == view.count() == 45
+        assert all(km < 5 for km in split.train.to_arrow()["km"].to_pylist())
+
+    def test_a_view_is_shared_out_to_folds(self, store, trips):
+        folds = store.view("trips").where("km < 5").folds("cv", k=5, stratify="km")
+        held_out = [id_ for fold in folds for id_ in fold.validation.to_arrow()["id"].to_pylist()]
+        assert sorted(held_out) == [i for i in range(100) if i % 10 < 5]
+        assert store.view("trips@1#cv-3.train").count() == 40
+
+    def test_a_view_of_a_part_is_split_within_it(self, store, trips):
+        outer = trips.latest.split("outer", train=0.5, test=0.5)
+        inner = store.view("trips@1#outer.train").where("km > 4").split("inner", train=0.5, validation=0.5)
+        both = inner.train.num_rows + inner.validation.num_rows
+        assert both == outer.train.view().where("km > 4").count()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda view: view.limit(3),
+            lambda view: view.sample(0.5),
+            lambda view: view.shuffle(1),
+            lambda view: view.repeat(2),
+            lambda view: view.union(view),
+            lambda view: view.select("id", x="km + 1").where("x > 3"),
+        ],
+    )
+    def test_a_view_of_other_rows_is_not_split(self, store, trips, change):
+        for share_out in ("split", "folds"):
+            with pytest.raises(UsageError, match="can be split"):
+                getattr(change(store.view("trips@1")), share_out)("s")
+
+
 class TestMoving:
     def test_a_view_says_what_changed_since_its_alias_moved(self, store, trips):
         view = store.view("trips@champion").where("km < 5")

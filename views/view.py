@@ -5,6 +5,7 @@ such as `View.to_arrow` asks for rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,7 +20,9 @@ from foldstore.views.rows.plan import plan_rows
 from foldstore.views.rows.rows import Rows
 from foldstore.views.source import Source, ViewStore
 from foldstore.views.specification import hash_spec, iterate_sources, read_inputs, read_steps, write_spec
+from foldstore.views.steps.mapping import Enumerate, Map
 from foldstore.views.steps.order import AnyStep, OrderStep
+from foldstore.views.steps.select import Select
 from foldstore.views.steps.step import MAX_STEPS
 from foldstore.views.steps.where import Where
 from foldstore.views.view_diff import ViewDiff, diff_views
@@ -29,6 +32,8 @@ from foldstore.views.view_steps import ViewSteps
 _HEAD_ROWS: Final = 131_072
 # Views of more rows are not put in order to show ten of them.
 _MOST_ORDERED: Final = 2_000_000
+# What gives the same rows other columns.
+_SHAPING: Final = (Select, Map, Enumerate)
 
 FindSource = Callable[[Mapping[str, str]], Source]
 
@@ -230,27 +235,57 @@ class View(ViewForms, ViewSteps):
         name : str
             The split's name; it belongs to the dataset.
         **how
-            See `foldstore.views.splits.split.SplitSpec`: ``train=, validation=, test=, group_by=, stratify=,
-            seed=``, or ``by_time=`` and ``boundaries=``.
+            See `Version.split`.
 
         Raises
         ------
         UsageError
-            When the view does more than filter the rows of one version: a split is one of rows, as they are.
-        """
-        version_id, predicates = self._splittable()
-        assert self._store is not None  # noqa: S101  # it was looked at
-        return self._store.split_view(version_id, predicates, name, how)
+            When the view does more than filter the rows of one version or part, and choose or compute columns.
 
-    def _splittable(self) -> tuple[str, Sequence[str]]:
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("n", key=["id"]).append({"id": list(range(1000)), "x": [1, None] * 500})
+        >>> store.view("n@1").where("x IS NOT NULL").split("half", train=0.5, test=0.5)
+        <Split n@1#half: train 242, validation 0, test 258>
+        """
+        version_id, predicates, store = self._splittable()
+        return store.split_view(version_id, predicates, name, how)
+
+    def folds(self, name: str, k: int | None = None, **how: Any) -> Any:
+        """Share out the rows to k folds, each of which is held out once, for good; the other rows are in none.
+
+        Parameters
+        ----------
+        name : str
+            The name; it belongs to the dataset.
+        k : int, optional
+            How many folds; 5 unless given.
+        **how
+            See `Version.folds`.
+
+        Raises
+        ------
+        UsageError
+            As for `split`.
+        """
+        version_id, predicates, store = self._splittable()
+        return store.fold_view(version_id, predicates, name, {"k": k, **how})
+
+    def _splittable(self) -> tuple[str, Sequence[str], ViewStore]:
+        """Return the source and the conditions of its rows; steps behind them may shape rows, and no more."""
         if self._store is None:
             raise _no_store("split")
-        filters = [step for step in self._steps if isinstance(step, Where)]
-        if not isinstance(self._inputs, Pinned) or len(filters) < len(self._steps):
+        filters = list(takewhile(lambda step: isinstance(step, Where), self._steps))
+        shaping = self._steps[len(filters) :]
+        if not isinstance(self._inputs, Pinned) or not all(isinstance(step, _SHAPING) for step in shaping):
             raise UsageError(
-                "Only a view that filters one version can be split.", hint="Split first, then select and limit."
+                "Only a view that filters one version can be split, and then chooses columns.",
+                hint="Filter the rows first; sample, sort, limit or blend the parts.",
             )
-        return self._inputs.source.version_id, [step.predicate.text for step in filters]
+        predicates = [step.predicate.text for step in filters if isinstance(step, Where)]
+        return self._inputs.source.version_id, predicates, self._store
 
     def __repr__(self) -> str:
         steps = "".join(f" | {_shown(step.spec())}" for step in self._steps)
