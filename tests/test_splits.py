@@ -95,7 +95,7 @@ def test_a_name_is_settled_once(store):
         (lambda s, v: s.view("d#s.trian"), FoldstoreError),
         (lambda s, v: s.split("d#s.train"), UsageError),
         (lambda s, v: s.version("d#s.train"), UsageError),
-        (lambda s, v: s.view("d").select("id").split("t"), UsageError),
+        (lambda s, v: s.view("d").limit(3).split("t"), UsageError),
         (lambda s, v: v.split("t", trian=0.5), UsageError),
         (lambda s, v: v.split("t", train=2), UsageError),
         (lambda s, v: v.split("a.b", train=1), FoldstoreError),

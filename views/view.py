@@ -248,7 +248,7 @@ class View(ViewForms, ViewSteps):
         >>> store = foldstore.connect(folder)
         >>> _ = store.create_dataset("n", key=["id"]).append({"id": list(range(1000)), "x": [1, None] * 500})
         >>> store.view("n@1").where("x IS NOT NULL").split("half", train=0.5, test=0.5)
-        <Split n@1#half: train 242, validation 0, test 258>
+        <Split n@1#half: train 240, validation 0, test 260>
         """
         version_id, predicates, store = self._splittable()
         return store.split_view(version_id, predicates, name, how)
