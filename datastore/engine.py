@@ -59,6 +59,7 @@ __all__ = [
     "evaluate",
     "filter_table",
     "mask",
+    "open_relation",
     "parse_expression",
     "parse_predicate",
     "parse_query",
@@ -474,6 +475,42 @@ def run_query(
     except BaseException:
         own.close()
         raise
+
+
+def open_relation(table: pa.Table, connection: Any = None) -> Any:
+    """Show a table to a DuckDB of the caller's, without a copy: the one way rows leave for SQL that is not judged.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Kept alive by the relation.
+    connection : duckdb.DuckDBPyConnection, optional
+        Where the relation lives; DuckDB's default connection unless given.
+
+    Raises
+    ------
+    UsageError
+        When the connection is none of DuckDB's, or is closed.
+    InvalidQueryError
+        When DuckDB has no type for a column.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> open_relation(pa.table({"x": [1, 2]})).sum("x").fetchall()
+    [(3,)]
+    """
+    if not isinstance(connection, duckdb.DuckDBPyConnection | None):
+        raise UsageError(
+            f"connection is a DuckDB connection, not {type(connection).__name__}.", hint="Write duckdb.connect()."
+        )
+    refuse_case_twins(table.schema.names, "the view", InvalidQueryError)
+    try:
+        return duckdb.from_arrow(table) if connection is None else connection.from_arrow(table)
+    except duckdb.ConnectionException as error:
+        raise UsageError(f"The connection cannot be used: {cut(str(error))}", hint="Open a new one.") from error
+    except _ENGINE_ERRORS as error:
+        raise query_failed(error, {"the view": table}) from error
 
 
 def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | None) -> duckdb.DuckDBPyConnection:
