@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from foldstore.views.instant import format_instant
 from foldstore.views.online.result import OnlineColumn
-from foldstore.views.splits.instant import format_instant
 
 _SAFE: Final = 2**53  # beyond it JavaScript's numbers lose digits
 _FEW: Final = 64  # below this numpy writes float32 faster than Arrow

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from foldstore.api.json_values import json_columns
 from foldstore.api.request_body import Limits, read_json
 from foldstore.errors import UsageError, did_you_mean
+from foldstore.views.instant import format_instant, parse_instant
 from foldstore.views.online.result import OnlineColumn, OnlineResult
 from foldstore.views.online.status import FeatureStatus
-from foldstore.views.splits.instant import format_instant, parse_instant
 
 _OURS: Final = ("service", "features", "entities", "at", "full_feature_names", "int64")
 _FEASTS: Final = (

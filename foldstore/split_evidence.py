@@ -24,8 +24,8 @@ from foldstore.errors import column_not_found
 from foldstore.validation.column_schema import DriftPolicy
 from foldstore.validation.drift import ColumnDrift, DriftTarget, detect_drift
 from foldstore.validation.inference import is_calendar
-from foldstore.views.splits.instant import UNITS
-from foldstore.views.splits.time_column import to_nanoseconds
+from foldstore.views.instant import UNITS
+from foldstore.views.time_column import to_nanoseconds
 
 Words = NDArray[np.uint64]
 

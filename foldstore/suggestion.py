@@ -9,7 +9,7 @@ from foldstore.errors import UsageError
 from foldstore.split_evidence import EntityEvidence, LabelEvidence, SplitEvidence, TimeEvidence
 from foldstore.validation.drift import DriftVerdict
 from foldstore.validation.power import interval_half_width, smallest_difference
-from foldstore.views.splits.instant import UNITS, format_instant
+from foldstore.views.instant import UNITS, format_instant
 
 _FEWEST_TIMES: Final = 20
 _FEW_ROWS: Final = 2_000

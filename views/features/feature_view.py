@@ -9,7 +9,7 @@ from typing import Any
 from foldstore.errors import UsageError, column_not_found
 from foldstore.names import check_name, parse_address
 from foldstore.views.features.entity import Entity, check_column, not_a_definition
-from foldstore.views.splits.instant import format_duration, parse_duration
+from foldstore.views.instant import format_duration, parse_duration
 
 _QUERY_LIMIT = 100_000
 

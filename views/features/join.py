@@ -13,7 +13,7 @@ from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
 from foldstore.views.features.sorted_index import Lookback, Matches, SortedIndex
-from foldstore.views.splits.time_column import Instants, to_nanoseconds
+from foldstore.views.time_column import Instants, to_nanoseconds
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from foldstore.errors import column_not_found
 from foldstore.views.features.key_encoder import KeyEncoder
-from foldstore.views.splits.time_column import Instants, to_nanoseconds
+from foldstore.views.time_column import Instants, to_nanoseconds
 
 Integers: TypeAlias = NDArray[np.int64]
 

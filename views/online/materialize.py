@@ -17,7 +17,7 @@ from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import key_column
 from foldstore.views.online.layout import HEADER_KEY, OnlineHeader
 from foldstore.views.splits.hashing import hash_keys
-from foldstore.views.splits.time_column import to_nanoseconds
+from foldstore.views.time_column import to_nanoseconds
 
 _Words = NDArray[np.uint64]
 _Integers = NDArray[np.int64]

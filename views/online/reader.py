@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError, UsageError
 from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.instant import format_instant
 from foldstore.views.online.cells import Cells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import (
@@ -26,7 +27,6 @@ from foldstore.views.online.layout import (
     not_an_online_file,
 )
 from foldstore.views.online.status import FeatureStatus
-from foldstore.views.splits.instant import format_instant
 
 NOWHERE: Final = -1
 _FEW: Final = 8  # below this, one search after another is faster than numpy

@@ -9,11 +9,11 @@ from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.types import utc_now
 from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection
+from foldstore.views.instant import parse_instant
 from foldstore.views.online.entities import Entities, read_entities
 from foldstore.views.online.reader import Found, OnlineReader
 from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
 from foldstore.views.online.status import FeatureStatus
-from foldstore.views.splits.instant import parse_instant
 
 Instant = Any  # what parse_instant reads: text, a datetime, nanoseconds
 

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.views.instant import parse_duration
 from foldstore.views.ordering.keys import Words, derive_key, permutation
 from foldstore.views.ordering.shard import Shard
 from foldstore.views.rows.ordered_rows import OrderedIndex
 from foldstore.views.rows.rows import Batches, Index, Ranks, Rows, pick_shard, stream_index
 from foldstore.views.splits.hashing import hash_keys
-from foldstore.views.splits.instant import parse_duration
-from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.steps.order import Sequences
+from foldstore.views.time_column import to_nanoseconds
 
 _NO_WORDS = np.empty(0, np.uint64)
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.errors import UsageError
-from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.splits.xxh3 import Words
+from foldstore.views.time_column import to_nanoseconds
 
 Rows: TypeAlias = NDArray[np.int64]
 Shapes: TypeAlias = NDArray[np.int64]

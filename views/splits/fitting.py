@@ -22,8 +22,8 @@ from foldstore.views.splits.placement import Labels, Parts, place_by_hash, place
 from foldstore.views.splits.sharing import UNASSIGNED, Sharing
 from foldstore.views.splits.split import SplitSpec
 from foldstore.views.splits.ties import PlaceComponents
-from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.splits.units import Units, find_lost, read_units, unit_hashes
+from foldstore.views.time_column import to_nanoseconds
 
 
 @dataclass(frozen=True, slots=True)

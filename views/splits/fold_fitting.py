@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from foldstore.errors import UsageError
+from foldstore.views.instant import parse_duration, parse_instant
 from foldstore.views.splits.assignment import Remembered
 from foldstore.views.splits.column_parts import count_values, place_by_column
 from foldstore.views.splits.findings import LargestUnit, check_rows, describe
@@ -24,14 +25,13 @@ from foldstore.views.splits.fitting import (
 )
 from foldstore.views.splits.fold_assignment import FoldAssignment, FoldCodes, Mask, hold_out
 from foldstore.views.splits.folds import FoldSpec
-from foldstore.views.splits.instant import parse_duration, parse_instant
 from foldstore.views.splits.placement import Labels, Parts, place_in_blocks, place_in_folds
 from foldstore.views.splits.sharing import UNASSIGNED
 from foldstore.views.splits.ties import PlaceComponents
-from foldstore.views.splits.time_column import Instants, to_nanoseconds
 from foldstore.views.splits.tokens import mix
 from foldstore.views.splits.units import Units, read_units, unit_hashes
 from foldstore.views.splits.xxh3 import Words
+from foldstore.views.time_column import Instants, to_nanoseconds
 
 
 def examine_folds(spec: FoldSpec, fragments: Iterable[FragmentRows]) -> tuple[FoldAssignment, tuple[str, ...]]:

@@ -7,11 +7,11 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from foldstore.views.splits.instant import parse_duration, parse_instant
+from foldstore.views.instant import parse_duration, parse_instant
 from foldstore.views.splits.sharing import UNASSIGNED
 from foldstore.views.splits.split import TEST, TRAIN, VALIDATION, SplitSpec
-from foldstore.views.splits.time_column import Instants
 from foldstore.views.splits.xxh3 import Words
+from foldstore.views.time_column import Instants
 
 Parts: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]

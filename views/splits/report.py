@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from foldstore.datastore.statistics.reading import Kind, kind_of
 from foldstore.errors import UsageError, column_not_found
 from foldstore.names import PARTS
+from foldstore.views.instant import format_instant
 from foldstore.views.splits.column_parts import count_values, meanings_of
 from foldstore.views.splits.findings import Stratum, find_short_strata
 from foldstore.views.splits.folds import FoldSpec
 from foldstore.views.splits.hashing import hash_keys
-from foldstore.views.splits.instant import format_instant
 from foldstore.views.splits.memory import number_hashes
 from foldstore.views.splits.placement import Parts
 from foldstore.views.splits.sharing import Sharing
 from foldstore.views.splits.split import PART_CODES, SplitSpec
-from foldstore.views.splits.time_column import to_nanoseconds
 from foldstore.views.splits.xxh3 import Words
+from foldstore.views.time_column import to_nanoseconds
 
 _TOP: Final = 10
 

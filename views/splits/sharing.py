@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from foldstore.errors import UsageError
 from foldstore.names import check_name, check_split_name
-from foldstore.views.splits.instant import format_duration, format_instant, parse_duration, parse_instant
+from foldstore.views.instant import format_duration, format_instant, parse_duration, parse_instant
 
 UNASSIGNED: Final = 0
 NEAR: Final = "near/v1"

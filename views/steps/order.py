@@ -13,8 +13,8 @@ import pyarrow as pa
 from foldstore.errors import UsageError, column_not_found
 from foldstore.views.cost import Flow, Part
 from foldstore.views.fraction import read_fraction
+from foldstore.views.instant import format_duration, parse_duration
 from foldstore.views.ordering.keys import ALGORITHM
-from foldstore.views.splits.instant import format_duration, parse_duration
 from foldstore.views.steps.step import StreamStep, check_new_column
 
 BUFFER_ROWS: Final = 65_536

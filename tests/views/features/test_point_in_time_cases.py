@@ -10,7 +10,7 @@ from foldstore.errors import UsageError
 from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
-from foldstore.views.splits.instant import format_duration, parse_instant
+from foldstore.views.instant import format_duration, parse_instant
 
 CASES = json.loads((Path(__file__).parent / "point_in_time.json").read_text(encoding="utf-8"))["cases"]
 TIME = pa.timestamp("us", "UTC")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foldstore.errors import SchemaMismatchError
 from foldstore.views.features.sorted_index import Lookback, SortedIndex
-from foldstore.views.splits.time_column import to_nanoseconds
+from foldstore.views.time_column import to_nanoseconds
 
 FAR = 2**63 - 2
 times = st.integers(-3, 6) | st.sampled_from([-FAR, -FAR + 1, -(10**9), 10**9, 5 * 10**9, FAR - 1, FAR])

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.errors import UsageError
-from foldstore.views.splits.instant import LIMIT, UNITS
+from foldstore.views.instant import LIMIT, UNITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import UsageError
-from foldstore.views.splits.instant import (
+from foldstore.views.instant import (
     format_duration,
     format_instant,
     parse_duration,
     parse_instant,
 )
-from foldstore.views.splits.time_column import to_nanoseconds
+from foldstore.views.time_column import to_nanoseconds
 
 HOUR = 3_600_000_000_000
 
