@@ -41,7 +41,14 @@ from foldstore.datastore.expression import (
 )
 from foldstore.datastore.feed import Feed, narrow, recut
 from foldstore.datastore.parsed import ParsedExpressions
-from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
+from foldstore.datastore.query import (
+    OWN_SCHEMA,
+    ParsedQuery,
+    check_query_text,
+    judge_query,
+    not_a_query,
+    without_explain,
+)
 from foldstore.errors import (
     FoldstoreError,
     InvalidExpressionError,
@@ -308,6 +315,8 @@ class Engine:
                 shown, hidden = _readable(connection, name, table, parsed)
                 left_out += hidden
                 connection.register(name, shown)
+                if name.lower().startswith(f"{OWN_SCHEMA}."):
+                    self._show_in_own_schema(connection, name)
             reader = _relation(connection, parsed.text, params).to_arrow_reader(_BATCH_ROWS)
         except FoldstoreError:
             connection.close()
@@ -316,6 +325,16 @@ class Engine:
             connection.close()
             raise query_failed(error, used, left_out) from error
         return QueryResult(connection, reader, used, self if owned else None)
+
+    def _show_in_own_schema(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Let ``foldstore.versions`` mean the table of that name, which each connection registers for itself.
+
+        The view is looked up again by every query, with what the connection then has under the name.
+        """
+        short = name.partition(".")[2].lower().replace('"', '""')
+        with self._lock:  # of two that make the same view at once, DuckDB refuses one
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}")
+            connection.execute(f'CREATE VIEW IF NOT EXISTS {OWN_SCHEMA}."{short}" AS FROM "{OWN_SCHEMA}.{short}"')
 
     def _name_culprit(
         self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"

@@ -5,6 +5,7 @@ what its new files cost.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from foldstore.types import Progress
 PROFILE_KIND: Final = "profile/1"
 _GRID_KIND: Final = "grid/1"
 _KEEP_EVERY: Final = 64
+_MOST_MERGED: Final = 64
 
 _T = TypeVar("_T")
 
@@ -48,6 +50,69 @@ def profile_fragments(storage: Storage, reader: FragmentReader, progress: Progre
     parts = [empty_profile(reader.arrow_schema)]
     parts += [Profile.beside(*(_named(unit, by_unit[unit.key], reader) for unit in run)) for run in _by_fragment(units)]
     return Profile.merge(*parts).select(reader.arrow_schema.names)
+
+
+class KeptProfiles:
+    """Profiles of many versions, put together from what is kept: no row is read, nothing is computed from any.
+
+    Versions that begin with the same files share the merge of these, so a line of appends costs what its files cost.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    most_files : int
+        How many profiles of files are read at most.
+    """
+
+    def __init__(self, storage: Storage, most_files: int) -> None:
+        self._storage = storage
+        self._left = most_files
+        self._numbers: dict[tuple[int, Any], int] = {}
+        self._merged: OrderedDict[int, Profile] = OrderedDict()
+
+    def find(self, reader: FragmentReader) -> Profile | None:
+        """Return the profile of a reader's rows; None when a file has none, or too many were read already."""
+        names = reader.names_by_id
+        runs = list(_by_fragment(_units(reader)))
+        states = [self._number(0, tuple(str(field) for field in reader.arrow_schema))]
+        for run in runs:
+            said = tuple((unit.key, tuple(names.get(i) for i in unit.group.fields)) for unit in run)
+            states.append(self._number(states[-1], said))
+        known = next((place for place in range(len(runs), -1, -1) if states[place] in self._merged), 0)
+        merged = self._merged.get(states[known]) or empty_profile(reader.arrow_schema)
+        for place in range(known, len(runs)):
+            here = self._read(runs[place], reader)
+            if here is None:
+                return None
+            merged = Profile.merge(merged, here)
+        self._merged[states[-1]] = merged
+        if len(self._merged) > _MOST_MERGED:
+            self._merged.popitem(last=False)
+        return merged.select(reader.arrow_schema.names)
+
+    def _number(self, before: int, said: Any) -> int:
+        return self._numbers.setdefault((before, said), len(self._numbers) + 1)
+
+    def _read(self, run: "Sequence[_Unit]", reader: FragmentReader) -> Profile | None:
+        self._left -= len(run)
+        if self._left < 0:
+            return None
+        found = []
+        for unit in run:
+            kind = _kind(PROFILE_KIND, unit.variant)
+            encoded = read_derived(self._storage.catalog, [unit.group.object_id], kind).get(unit.group.object_id)
+            if encoded is None:
+                return None
+            found.append(self._renamed(unit, Profile.from_bytes(encoded), reader))
+        return Profile.beside(*found)
+
+    def _renamed(self, unit: "_Unit", profile: Profile, reader: FragmentReader) -> Profile:
+        if unit.variant:  # it may lack columns of the file, which must be opened to know
+            return _named(unit, profile, reader)
+        names = reader.names_by_id
+        here = {old: names[i] for old, i in zip(profile.columns, unit.group.fields, strict=True) if i in names}
+        return profile.select(list(here)).rename(here)
 
 
 def count_fragments(storage: Storage, reader: FragmentReader, grids: Mapping[str, PinnedGrid]) -> dict[str, GridCounts]:
@@ -142,11 +207,14 @@ def _per_unit(
     found: dict[_Key, _T] = {}
     for variant in dict.fromkeys(unit.variant for unit in units):
         same = {unit.group.object_id: unit for unit in units if unit.variant == variant}
-        # A hash of both keeps the name short.
-        kept_as = f"{kind.partition('/')[0]}/{content_hash(f'{kind}/{variant}'.encode())}" if variant else kind
-        by_object = _per_object(storage, same, kept_as, job, progress)
+        by_object = _per_object(storage, same, _kind(kind, variant), job, progress)
         found |= {(object_id, variant): each for object_id, each in by_object.items()}
     return found
+
+
+def _kind(kind: str, variant: str) -> str:
+    """Return under which name it is kept; a hash of both keeps that short."""
+    return f"{kind.partition('/')[0]}/{content_hash(f'{kind}/{variant}'.encode())}" if variant else kind
 
 
 def _per_object(

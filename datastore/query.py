@@ -173,12 +173,18 @@ def _note_columns(node: Mapping[str, Any], findings: _Findings) -> None:
         case "COLUMN_REF":
             path = [str(name).lower() for name in node["column_names"]]
             findings.names.update(path)
-            findings.lone.update(path[:1] if len(path) == 1 else ())
+            findings.lone.update(_lone(path))
         case "POSITIONAL_REFERENCE" | "PIVOT" | "SHOW_REF":
             findings.nameless = True
         case "BASE_TABLE":
-            findings.rows |= {_table_name(node).lower(), str(node.get("alias", "")).lower()}
+            name = _table_name(node).lower()
+            findings.rows |= {name, name.removeprefix(f"{OWN_SCHEMA}."), str(node.get("alias", "")).lower()}
             findings.nameless |= bool(node.get("column_name_alias"))
+
+
+def _lone(path: Sequence[str]) -> Sequence[str]:
+    """Return the name that stands alone: `versions`, and in our own schema `foldstore.versions`."""
+    return path if len(path) == 1 else path[1:] if len(path) == 2 and path[0] == OWN_SCHEMA else ()
 
 
 def _table_name(node: Mapping[str, Any]) -> str:

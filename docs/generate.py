@@ -16,11 +16,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import typer.main
 
 from foldstore import errors
 from foldstore.api import problem
 from foldstore.cli.app import app
+from foldstore.datastore.catalog_tables.declarations import TABLES
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 
@@ -178,6 +181,10 @@ PRECISE_CODES = {
         "A commit was silent for longer than its lease and was given up; doing it again helps.",
     ),
     "invalid-status": (errors.UsageError, "A version's status cannot be moved to that one."),
+    "catalog-table-too-large": (
+        errors.InvalidQueryError,
+        "A catalog table would have more rows than are made; one dataset or version has fewer.",
+    ),
     "too-many-entities": (
         errors.UsageError,
         "A lookup over HTTP asks for more entities than the server takes at once.",
@@ -418,10 +425,45 @@ def _abridge(output: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).lstrip("\n")
 
 
+def write_catalog_tables() -> str:
+    """Return the reference of the catalog tables."""
+    lines = [
+        "# Catalog tables\n",
+        _NOTE,
+        "SQL can ask what the store knows of itself, in the same query as datasets and views:\n",
+        "```sql\nSELECT address, rows, message FROM foldstore.versions WHERE author = 'ci' ORDER BY created_at\n```\n",
+        "A table is made when a query names it, of the columns that the query may use, and shows the catalog as it is "
+        "at\nthat moment. `TIMESTAMP WITH TIME ZONE` is in UTC. JSON is text: `json_extract_string(properties, "
+        "'$.source')`\nreads it. No table holds anything of sealed cells or of erased rows: no extreme, count, "
+        "message or schema that\nsays something of them.\n",
+        "\n".join(f"- [`foldstore.{each.name}`](#foldstore{each.name}): {_first(each.words)}" for each in _TABLES),
+        "",
+    ]
+    for table in _TABLES:
+        rows = [f"| `{each.name}` | {_sql_type(each.type)} | {_cell(each.words)} |" for each in table.columns]
+        lines += [f"## foldstore.{table.name}\n", f"{table.words}\n"]
+        lines += ["| column | type | says |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"]
+    return "\n".join(lines)
+
+
+_TABLES = tuple(TABLES.values())
+
+
+def _first(words: str) -> str:
+    return words[0].lower() + words[1:].partition(". ")[0].removesuffix(".") + "."
+
+
+def _sql_type(kind: Any) -> str:
+    with duckdb.connect() as connection:
+        connection.register("t", pa.table({"x": pa.array([], kind)}))
+        return f"`{connection.sql('FROM t').types[0]}`"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": write_commands,
     "errors.md": write_errors,
     "anomalies.md": write_anomalies,
+    "catalog-tables.md": write_catalog_tables,
 }
 
 if __name__ == "__main__":

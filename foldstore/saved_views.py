@@ -18,8 +18,8 @@ from foldstore.views.specification import hash_spec
 
 VIEW_KIND: Final = "view"
 DRAFT: Final = "draft"
-_STATE_KIND: Final = "view_state"
-_GONE: Final = "gone"
+STATE_KIND: Final = "view_state"
+GONE: Final = "gone"
 _MAX_TEXT: Final = 2_000
 
 
@@ -150,7 +150,7 @@ class SavedViews:
         self._author = author
         self._published = Registry(storage.catalog, VIEW_KIND)
         self._drafts = Registry(storage.catalog, DRAFT_KIND)
-        self._states = Registry(storage.catalog, _STATE_KIND)
+        self._states = Registry(storage.catalog, STATE_KIND)
 
     def __repr__(self) -> str:
         return f"<SavedViews: {', '.join(each.name for each in self.list()) or 'none'}>"
@@ -310,12 +310,12 @@ class SavedViews:
 
     def _draft(self, name: str) -> Document | None:
         document = self._drafts.find(name)
-        return None if document is None or _GONE in document.body else document
+        return None if document is None or GONE in document.body else document
 
     def _end_draft(self, name: str, draft: Document) -> None:
         now = format_time(self._storage.clock())
         # The number tells one end from another: equal documents would be one.
-        body = {_GONE: draft.version}
+        body = {GONE: draft.version}
         self._drafts.put(name, body, author=self._author, created_at=now, after=draft.version)
 
     def _state(self, name: str) -> Mapping[str, Any]:

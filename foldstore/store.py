@@ -10,6 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from foldstore import split_address
+from foldstore.catalog_tables import CatalogTable, is_catalog_table, open_catalog_table
 from foldstore.config import Settings, load_settings
 from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset
@@ -298,8 +299,10 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         """
         return run_sql(query, params, self._open_table, engine=self._storage.engine)
 
-    def _open_table(self, address: str) -> View:
+    def _open_table(self, address: str) -> View | CatalogTable:
         """Open what SQL names; a version that is quarantined is read by whoever names it."""
+        if is_catalog_table(address):
+            return open_catalog_table(self._storage, address)
         return self.view(address, quarantined=True)
 
     @cached_property

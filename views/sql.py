@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -10,7 +10,6 @@ from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
 from foldstore.datastore.export.file import write_file
 from foldstore.errors import InvalidNameError, InvalidQueryError, NotFoundError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
-from foldstore.views.source import Source
 from foldstore.views.values import NO_VALUE, first_without_python_value
 from foldstore.views.view import View
 
@@ -19,7 +18,18 @@ if TYPE_CHECKING:
 
 Params = Sequence[Any] | Mapping[str, Any]
 # Turns a name of the query (an address) into rows; raises NotFoundError, with what exists, for any other.
-Resolve = Callable[[str], "pa.Table | Source | View"]
+Resolve = Callable[[str], "pa.Table | Tabular | View"]
+
+
+class Tabular(Protocol):
+    """What has columns, and makes a table of some of them: a pinned version, a table about the store itself."""
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows, of some columns."""
 
 
 def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engine) -> "SqlResult":
@@ -55,14 +65,14 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         return SqlResult(engine, parsed, whole, params)
 
 
-def _table(found: "pa.Table | Source | View", columns: list[str]) -> pa.Table:
+def _table(found: "pa.Table | Tabular | View", columns: list[str]) -> pa.Table:
     """Read only the columns that a query may use: the others are neither mapped nor verified."""
     if isinstance(found, View):
         return found.select(*columns).to_arrow()
     return found.select(columns) if isinstance(found, pa.Table) else found.to_table(columns)
 
 
-def _names(found: "pa.Table | Source | View") -> list[str]:
+def _names(found: "pa.Table | Tabular | View") -> list[str]:
     schema: pa.Schema = found.schema if isinstance(found, pa.Table) else found.arrow_schema
     return list(schema.names)
 
@@ -163,7 +173,7 @@ def _no_python_value(table: pa.Table, error: BaseException) -> InvalidQueryError
     )
 
 
-def _resolved(name: str, resolve: Resolve) -> "pa.Table | Source | View":
+def _resolved(name: str, resolve: Resolve) -> "pa.Table | Tabular | View":
     """Look a name up as written, then in lower case: SQL ignores case, and stored names have none."""
     try:
         return resolve(name)
