@@ -22,7 +22,7 @@ from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import column_not_found
 from foldstore.validation.column_schema import DriftPolicy
-from foldstore.validation.drift import ColumnDrift, DriftTarget, detect_drift
+from foldstore.validation.drift.comparison import ColumnDrift, DriftTarget, detect_drift
 from foldstore.validation.inference import is_calendar
 from foldstore.views.instant import UNITS
 from foldstore.views.time_column import to_nanoseconds

@@ -6,7 +6,6 @@ so, and a part that is too small to show a change is told. Each column is read b
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,21 +14,18 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.seals import list_seals
-from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.hashing import hash_rows
-from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_batches, counts_from_column
-from foldstore.datastore.statistics.profile import Profile, profile_batches
 from foldstore.datastore.statistics.reading import Kind, kind_of
 from foldstore.datastore.storage import Storage
 from foldstore.errors import column_not_found
 from foldstore.names import PARTS
 from foldstore.split_report_text import report_html, report_text
 from foldstore.validation.check import drift_between
-from foldstore.validation.drift import DriftResult
-from foldstore.validation.inference import is_calendar
+from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.power import PartPower, power_of_part
+from foldstore.validation.subject import StreamSubject
 from foldstore.views.splits.near import find_near
 from foldstore.views.splits.report import PartsReport, count_between, count_torn, report_split
 from foldstore.views.splits.sharing import Sharing
@@ -176,7 +172,7 @@ def make_report(storage: Storage, split: Reported, asked: ReportRequest) -> Spli
     tested = list(dict.fromkeys([*wanted, *(name for name in spec.strata if name in names)]))
     tested += [name for name in names if asked.columns is None and name not in tested]
     sealed = {name for seal in list_seals(storage.catalog, record.id) for name in seal.columns}
-    subjects = {part: PartSubject(split.part(part), f"{split.address}.{part}", tested) for part in PARTS}
+    subjects = {part: _subject(split.part(part), f"{split.address}.{part}", tested) for part in PARTS}
     drift, untested = _compare(subjects, tested, sealed)
     codes = split.codes()
     base = _report_parts(spec, codes, rows, asked, record.event_time, wanted)
@@ -198,60 +194,14 @@ def make_report(storage: Storage, split: Reported, asked: ReportRequest) -> Spli
     )
 
 
-class PartSubject:
-    """The rows of a part as the drift engine looks at them (`foldstore.validation.subject.Subject`).
-
-    Parameters
-    ----------
-    part : PartRows
-        The rows.
-    address : str
-        What they are called.
-    columns : sequence of str
-        The columns that are looked at.
-    """
-
-    def __init__(self, part: PartRows, address: str, columns: Sequence[str]) -> None:
-        self._part = part
-        self._columns = list(columns)
-        self.address = address
-
-    @property
-    def arrow_schema(self) -> pa.Schema:
-        """The columns that are looked at."""
-        return pa.schema([self._part.arrow_schema.field(name) for name in self._columns])
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows there are."""
-        return self._part.num_rows
-
-    @cached_property
-    def _profile(self) -> Profile:
-        return profile_batches(self.arrow_schema, self.batches(self._columns))
-
-    def profile(self) -> Profile:
-        """Return the statistics of the columns, made once."""
-        return self._profile
-
-    def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
-        """Return exact counts on pinned grids: from the profile where it suffices, else from the rows."""
-        known = {name: counts_from_column(self._profile.columns[name], grid) for name, grid in grids.items()}
-        unknown = {name: grid for name, grid in grids.items() if known[name] is None}
-        counted = count_batches(self.batches(list(unknown)), unknown) if unknown else {}
-        return {name: counts if counts is not None else counted[name] for name, counts in known.items()}
-
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in row order."""
-        return self._part.to_batches(columns) if columns else iter(())
-
-    def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
-        """Return which values of a key occur more than once."""
-        return find_repeated_keys(keys, self.batches(keys), limit)
+def _subject(part: PartRows, address: str, columns: Sequence[str]) -> StreamSubject:
+    """Return the rows of a part as the drift engine looks at them."""
+    schema = pa.schema([part.arrow_schema.field(name) for name in columns])
+    return StreamSubject(schema, part.to_batches, address, part.num_rows)
 
 
 def _compare(
-    subjects: Mapping[str, PartSubject], tested: Sequence[str], sealed: set[str]
+    subjects: Mapping[str, StreamSubject], tested: Sequence[str], sealed: set[str]
 ) -> tuple[dict[str, DriftResult], dict[str, str]]:
     train, drift = subjects["train"], {}
     untested: dict[str, str] = {}
@@ -264,22 +214,8 @@ def _compare(
         drift[part] = DriftResult({name: each for name, each in result.columns.items() if name not in hidden})
         for name in tested:
             if name not in drift[part].columns:
-                column = train.profile().columns[name]
-                untested.setdefault(name, "it is sealed" if name in hidden else why_untested(name, column))
+                untested.setdefault(name, "it is sealed" if name in hidden else result.untested[name].replace("the reference", "train"))
     return drift, untested
-
-
-def why_untested(name: str, column: ColumnProfile) -> str:
-    """Say why a column has no distribution that could be compared."""
-    if column.kind is Kind.OPAQUE or column.values is None:
-        return f"there is no distribution of {column.type}"
-    if not column.present:
-        return "train has no value"
-    if (column.distinct or 0) < 2:
-        return "train has one value only"
-    if is_calendar(name, column):
-        return "it tells when a row is from"
-    return "its values are too many to compare: an identifier, or free text"
 
 
 def _report_parts(
@@ -354,7 +290,7 @@ def _count_near(
     return {part: int(np.count_nonzero(found & (codes == PART_CODES[part]))) for part in PARTS if part != "train"}
 
 
-def _power(subjects: Mapping[str, PartSubject], part: str, asked: ReportRequest, rows: int) -> PartPower:
+def _power(subjects: Mapping[str, StreamSubject], part: str, asked: ReportRequest, rows: int) -> PartPower:
     if asked.label is None:
         return power_of_part(rows, accuracy=asked.accuracy)
     column = subjects[part].profile().columns[asked.label]

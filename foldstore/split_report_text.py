@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from foldstore.validation.drift import ColumnDrift, DriftResult, DriftVerdict
+from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftVerdict
 
 if TYPE_CHECKING:
     from foldstore.split_report import SplitReport

@@ -28,12 +28,12 @@ from foldstore.split import Base
 from foldstore.split_making import SplitMaker
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
-from foldstore.validation.check import drift_between, validate
-from foldstore.validation.drift import DriftResult
+from foldstore.validation.check import validate
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
+from foldstore.version_drift import VersionDrift
 from foldstore.version_splits import VersionSplits
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(Forms, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
+class Version(Forms, VersionDrift, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -285,15 +285,6 @@ class Version(Forms, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
 
     def _maker(self) -> SplitMaker:
         return SplitMaker(self._storage, self._record.author)
-
-    def drift(self, reference: "Version", *, rows: str = "all") -> DriftResult:
-        """Compare the distributions of the columns with those of another version.
-
-        The cells are pinned by the reference; see `foldstore.validation.drift` for the tests.
-        """
-        if not isinstance(reference, Version):
-            raise UsageError(f"{type(reference).__name__!r} is not a version.", hint="Give store.version('name@1').")
-        return drift_between(reference._subject("all"), self._subject(rows))  # noqa: SLF001  # its own kind
 
     def _subject(self, rows: str) -> FragmentSubject:
         return FragmentSubject(self._storage, self._reader(rows), self.address, self._before(rows))

@@ -9,13 +9,15 @@ from typing import Final
 
 from foldstore.datastore.statistics.column import json_value
 from foldstore.datastore.statistics.profile import Profile
+from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_schema import ColumnSchema, DriftPolicy, plain_type
-from foldstore.validation.drift import DriftResult
+from foldstore.validation.drift.adjustment import Adjustment
+from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift_checks import check_drift, drift_from_schema
 from foldstore.validation.evolution import WIDER, Patch
 from foldstore.validation.finding import Finding, settle
-from foldstore.validation.inference import infer_column, infer_distributions
+from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
@@ -72,11 +74,13 @@ def validate(subject: Subject, schema: DataSchema, *, created_at: str | None = N
     )
 
 
-def drift_between(reference: Subject, current: Subject, *, policy: DriftPolicy | None = None) -> DriftResult:
+def drift_between(
+    reference: Subject, current: Subject, *, policy: DriftPolicy | None = None, adjustment: Adjustment = "bh"
+) -> DriftResult:
     """Compare two sets of rows column by column, on the grids that inference chooses for the reference.
 
-    Left out are columns that only one side has or that changed their type, and those without a
-    distribution worth comparing: calendar columns, identifiers, constants.
+    Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
+    without a distribution worth comparing: calendar columns, identifiers, constants.
 
     Examples
     --------
@@ -92,7 +96,27 @@ def drift_between(reference: Subject, current: Subject, *, policy: DriftPolicy |
         for name, column in infer_distributions(before).items()
         if _type_fits(after, name, column)
     }
-    return drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}")
+    found = drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
+    return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
+
+
+def _why_untested(name: str, before: Profile, after: Profile) -> str:
+    """Say why a column has no distribution that could be compared."""
+    if name not in before.columns or name not in after.columns:
+        return f"only {'what is judged' if name in after.columns else 'the reference'} has it"
+    column, observed = before.columns[name], after.columns[name].type
+    if plain_type(column.type) != plain_type(observed):
+        return f"its type changed from {column.type} to {observed}"
+    if column.kind is Kind.OPAQUE or column.values is None:
+        return f"there is no distribution of {column.type}"
+    if not column.present:
+        return "the reference has no value"
+    if (column.distinct or 0) < 2:
+        return "the reference has one value only"
+    if is_calendar(name, column):
+        return "it tells when a row is from"
+    return "its values are too many to compare: an identifier, or free text"
 
 
 def _type_fits(profile: Profile, name: str, column: ColumnSchema) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from foldstore.datastore.statistics.pinned import Category, GridCounts, NumericGrid, PinnedGrid, grid_from_dict
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
-from foldstore.errors import InvalidSchemaError
+from foldstore.errors import InvalidSchemaError, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.document import (
     check_keys,
@@ -105,6 +105,9 @@ class CategoryDomain:
 Domain: TypeAlias = NumericDomain | CategoryDomain
 
 
+DRIFT_METRICS: Final = ("js", "psi", "hellinger", "tvd", "l_inf", "ks", "wasserstein")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftPolicy:
     """When a change of distribution counts: both significant and at least this great.
@@ -118,6 +121,9 @@ class DriftPolicy:
         Limits of Cohen's h between the null fractions.
     alpha : float
         The rate of false alarms allowed, after adjustment over columns.
+    metric : str
+        What the limits are of: ``js``, ``psi``, ``hellinger``, ``tvd``, ``l_inf``, and for numbers ``ks`` and
+        ``wasserstein``, each debiased; see `foldstore.validation.drift.measures`.
     """
 
     tau_warn: float = 0.10
@@ -125,8 +131,13 @@ class DriftPolicy:
     null_warn: float = 0.10
     null_error: float = 0.20
     alpha: float = 0.01
+    metric: str = "js"
 
     def __post_init__(self) -> None:
+        if self.metric not in DRIFT_METRICS:
+            raise InvalidSchemaError(
+                f"There is no metric of drift {self.metric!r}.", hint=did_you_mean(str(self.metric), DRIFT_METRICS)
+            )
         for name in ("tau_warn", "tau_error", "alpha"):
             read_fraction(getattr(self, name), name)
         for warn, error in ((self.tau_warn, self.tau_error), (self.null_warn, self.null_error)):

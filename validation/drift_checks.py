@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
 
-from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid
+from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid, PinnedGrid
 from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_checks import set_field
 from foldstore.validation.column_schema import ColumnSchema, DriftPolicy
-from foldstore.validation.drift import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
+from foldstore.validation.drift.adjustment import Adjustment
+from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
 from foldstore.validation.subject import Subject
@@ -17,7 +18,9 @@ from foldstore.validation.subject import Subject
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
 
 
-def drift_from_schema(subject: Subject, columns: Mapping[str, ColumnSchema], *, seed: str) -> DriftResult:
+def drift_from_schema(
+    subject: Subject, columns: Mapping[str, ColumnSchema], *, seed: str, adjustment: Adjustment = "bh"
+) -> DriftResult:
     """Compare every column that has a drift policy with its reference."""
     grids: dict[str, PinnedGrid] = {
         name: column.grid for name, column in columns.items() if column.drift is not None and column.grid is not None
@@ -28,7 +31,7 @@ def drift_from_schema(subject: Subject, columns: Mapping[str, ColumnSchema], *, 
         for name, grid in grids.items()
         if (target := _target(name, columns[name], grid, counts[name])) is not None
     ]
-    return detect_drift(targets, seed=seed)
+    return detect_drift(targets, seed=seed, adjustment=adjustment)
 
 
 def check_drift(result: ColumnDrift, policy: DriftPolicy) -> Iterator[Finding]:
@@ -45,7 +48,12 @@ def _target(name: str, column: ColumnSchema, grid: PinnedGrid, current: GridCoun
     if column.reference is None or column.drift is None:
         return None
     return DriftTarget(
-        column=name, labels=grid.labels, reference=column.reference, current=current, policy=column.drift
+        column=name,
+        labels=grid.labels,
+        reference=column.reference,
+        current=current,
+        policy=column.drift,
+        edges=grid.edges if isinstance(grid, NumericGrid) else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from foldstore.errors import ValidationFailedError
 from foldstore.types import Severity
 from foldstore.validation.anomaly import Anomaly
-from foldstore.validation.drift import DriftResult
+from foldstore.validation.drift.comparison import DriftResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,21 @@
 """What judgement needs of the data it judges; the layer that composes versions and views supplies it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, reduce
 from typing import Protocol
 
 import pyarrow as pa
 
 from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
-from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_array, counts_from_column
-from foldstore.datastore.statistics.profile import Profile, profile_table
-from foldstore.errors import column_not_found
+from foldstore.datastore.statistics.pinned import (
+    GridCounts,
+    PinnedGrid,
+    count_array,
+    count_batches,
+    counts_from_column,
+)
+from foldstore.datastore.statistics.profile import Profile, profile_batches, profile_table
+from foldstore.errors import UsageError, column_not_found
 
 
 class Subject(Protocol):
@@ -100,4 +106,119 @@ class TableSubject:
 
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Return which values of a key occur more than once; a null key equals no other."""
+        return find_repeated_keys(keys, self.batches(keys), limit)
+
+
+class StreamSubject:
+    """Rows that are read batch by batch, such as a view's or a part's, as a `Subject`.
+
+    Parameters
+    ----------
+    arrow_schema : pyarrow.Schema
+        The columns that are looked at.
+    read : callable
+        Begins a pass over the named columns.
+    address : str
+        What the rows are called.
+    num_rows : int, optional
+        How many there are; counted by the profile unless given.
+
+    Examples
+    --------
+    >>> table = pa.table({"x": [1, 2, None]})
+    >>> rows = StreamSubject(table.schema, lambda names: iter(table.select(names).to_batches()), "mine")
+    >>> rows.num_rows, rows.profile().columns["x"].nulls
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        arrow_schema: pa.Schema,
+        read: Callable[[list[str]], Iterator[pa.RecordBatch]],
+        address: str,
+        num_rows: int | None = None,
+    ) -> None:
+        self.arrow_schema = arrow_schema
+        self.address = address
+        self._read = read
+        self._num_rows = num_rows
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return self._profile.rows if self._num_rows is None else self._num_rows
+
+    @cached_property
+    def _profile(self) -> Profile:
+        return profile_batches(self.arrow_schema, self.batches(self.arrow_schema.names))
+
+    def profile(self) -> Profile:
+        """Return the statistics of the columns, made once."""
+        return self._profile
+
+    def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
+        """Return exact counts on pinned grids: from the profile where it suffices, else from the rows."""
+        known = {name: counts_from_column(self._profile.columns[name], grid) for name, grid in grids.items()}
+        unknown = {name: grid for name, grid in grids.items() if known[name] is None}
+        counted = count_batches(self.batches(list(unknown)), unknown) if unknown else {}
+        return {name: counts if counts is not None else counted[name] for name, counts in known.items()}
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in row order."""
+        return self._read(list(columns)) if columns else iter(())
+
+    def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
+        """Return which values of a key occur more than once."""
+        return find_repeated_keys(keys, self.batches(keys), limit)
+
+
+class JoinedSubject:
+    """The rows of several subjects as one: a window of versions, each with a profile of its own.
+
+    Examples
+    --------
+    >>> parts = [TableSubject(pa.table({"x": values}), "t") for values in ([1, 2], [3])]
+    >>> JoinedSubject(parts, "both").profile().columns["x"].maximum
+    3
+    """
+
+    def __init__(self, parts: Sequence[Subject], address: str) -> None:
+        if not parts:
+            raise UsageError("There are no rows to join.")
+        self._parts = list(parts)
+        self.address = address
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The columns of the last part."""
+        return self._parts[-1].arrow_schema
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are in all."""
+        return sum(part.num_rows for part in self._parts)
+
+    @cached_property
+    def _profile(self) -> Profile:
+        names = [
+            name for name in self.arrow_schema.names if all(name in part.profile().columns for part in self._parts)
+        ]
+        return Profile.merge(*(part.profile().select(names) for part in self._parts))
+
+    def profile(self) -> Profile:
+        """Return the statistics of the columns that all parts have, merged."""
+        return self._profile
+
+    def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
+        """Return exact counts on pinned grids."""
+        counted = [part.grid_counts(grids) for part in self._parts]
+        return {name: reduce(GridCounts.merge, (each[name] for each in counted)) for name in grids}
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns of one part after the other."""
+        for part in self._parts:
+            yield from part.batches(columns)
+
+    def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
+        """Return which values of a key occur more than once."""
         return find_repeated_keys(keys, self.batches(keys), limit)

@@ -21,7 +21,7 @@ from foldstore.validation.bias.metrics import (
 )
 from foldstore.validation.bias.options import BiasOptions
 from foldstore.validation.bias.words import interpret
-from foldstore.validation.drift import adjust
+from foldstore.validation.drift.adjustment import adjust
 from foldstore.validation.intervals import newcombe, two_sided, wilson
 
 

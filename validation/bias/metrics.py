@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from foldstore.validation.drift import divergence
+from foldstore.validation.drift.measures import divergence
 
 Shares: TypeAlias = NDArray[np.float64]
 

@@ -6,27 +6,28 @@ computed from counts on a pinned grid, so no raw reference is needed and every r
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import numpy as np
-from blake3 import blake3
-from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.pinned import GridCounts
 from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.drift.adjustment import Adjustment, adjust
+from foldstore.validation.drift.measures import Counts, measure_all, measure_named
+from foldstore.validation.drift.significance import (
+    DENSE,
+    HALF,
+    CountTest,
+    compare_counts,
+    needed_rows,
+    power,
+    rows_to_show,
+    seeded,
+)
 from foldstore.validation.intervals import cohen_h
-
-Counts: TypeAlias = NDArray[np.int64]
-
-_LN2: Final = float(np.log(2))
-_DRAWS: Final = 999
-_MORE_DRAWS: Final = 9_999
-# Chi-squared approximations are usual from five expected in every cell (Cochran 1954).
-_DENSE: Final = 5.0
-_POWER: Final = 0.5
 
 
 class DriftVerdict(StrEnum):
@@ -50,6 +51,8 @@ class DriftTarget:
     reference, current : GridCounts
         On the same grid.
     policy : DriftPolicy
+    edges : tuple of numbers, optional
+        Of a grid of numbers; what has none has no order.
     """
 
     column: str
@@ -57,6 +60,7 @@ class DriftTarget:
     reference: GridCounts
     current: GridCounts
     policy: DriftPolicy
+    edges: tuple[int | float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,8 @@ class ColumnDrift:
     ----------
     column : str
     effect : float
-        The debiased Jensen-Shannon distance, base 2, between 0 and 1.
+        The debiased distance by the policy's metric: unless it says otherwise the Jensen-Shannon distance, base 2,
+        between 0 and 1.
     distance, noise : float
         The distance as it is, and what chance alone would give.
     p_value, p_adjusted : float
@@ -79,8 +84,14 @@ class ColumnDrift:
     verdict : DriftVerdict
     largest_change : dict
         The cell whose share moved most: ``cell``, ``before``, ``after``.
+    metric : str
+        What `distance`, `noise` and `effect` are measured with.
+    measures : mapping of str to float
+        All measures that fit the column, as they are; see `foldstore.validation.drift.measures`.
     needed : int or None
         How many values would show a change of the limit, where these do not; None if no number would.
+    detectable : float
+        The effect that so many rows show half of the time.
     null_before, null_after, null_effect, null_p_value, null_p_adjusted, null_verdict
         The same for the fraction of nulls; the effect is Cohen's h, debiased.
     """
@@ -96,7 +107,10 @@ class ColumnDrift:
     n_current: int
     verdict: DriftVerdict
     largest_change: Mapping[str, Any]
+    metric: str = "js"
+    measures: Mapping[str, float] = field(default_factory=dict)
     needed: int | None = None
+    detectable: float = 0.0
     null_before: float
     null_after: float
     null_effect: float
@@ -108,7 +122,7 @@ class ColumnDrift:
         """Return plain, JSON-safe data."""
         plain = {each: getattr(self, each) for each in self.__slots__}
         plain |= {"verdict": str(self.verdict), "null_verdict": str(self.null_verdict)}
-        return plain | {"largest_change": dict(self.largest_change)}
+        return plain | {"largest_change": dict(self.largest_change), "measures": dict(self.measures)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ColumnDrift":
@@ -124,12 +138,16 @@ class DriftResult:
     Attributes
     ----------
     columns : Mapping[str, ColumnDrift]
+    untested : Mapping[str, str]
+        The columns that were not compared, and why.
     """
 
     columns: Mapping[str, ColumnDrift]
+    untested: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        object.__setattr__(self, "untested", MappingProxyType(dict(self.untested)))
 
     def __repr__(self) -> str:
         return f"DriftResult({len(self.columns)} columns, drifted: {', '.join(self.drifted) or 'none'})"
@@ -142,15 +160,17 @@ class DriftResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
-        return {"columns": {name: each.to_dict() for name, each in self.columns.items()}}
+        plain: dict[str, Any] = {"columns": {name: each.to_dict() for name, each in self.columns.items()}}
+        return plain | ({"untested": dict(self.untested)} if self.untested else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DriftResult":
         """Read what `to_dict` gave."""
-        return cls({name: ColumnDrift.from_dict(each) for name, each in data["columns"].items()})
+        columns = {name: ColumnDrift.from_dict(each) for name, each in data["columns"].items()}
+        return cls(columns, data.get("untested", {}))
 
 
-def detect_drift(targets: Sequence[DriftTarget], *, seed: str) -> DriftResult:
+def detect_drift(targets: Sequence[DriftTarget], *, seed: str, adjustment: Adjustment = "bh") -> DriftResult:
     """Compare columns with their references.
 
     Parameters
@@ -158,66 +178,17 @@ def detect_drift(targets: Sequence[DriftTarget], *, seed: str) -> DriftResult:
     targets : Sequence[DriftTarget]
     seed : str
         Any text that names the comparison, such as two ids; the same text gives the same p-values.
+    adjustment : {'bh', 'by', 'holm'}
+        How p-values are adjusted for the number of columns; see `foldstore.validation.drift.adjustment.adjust`.
     """
     tests = [_test_values(target, seed) for target in targets]
     nulls = [_test_nulls(target) for target in targets]
-    adjusted = adjust([test.p_value for test in tests])
-    nulls_adjusted = adjust([p_value for _, p_value in nulls])
+    adjusted = adjust([test.p_value for test in tests], adjustment)
+    nulls_adjusted = adjust([p_value for _, p_value in nulls], adjustment)
     columns = {}
     for target, test, p, null, null_p in zip(targets, tests, adjusted, nulls, nulls_adjusted, strict=True):
         columns[target.column] = _judge(target, test, p, null, null_p)
     return DriftResult(columns)
-
-
-def divergence(f: Counts, g: Counts) -> NDArray[np.float64]:
-    """Return the Jensen-Shannon divergence in nats between count vectors, along the last axis.
-
-    ``J = 1/2 sum p ln(p/m) + 1/2 sum q ln(q/m)``, with m the mean of p and q (Lin 1991).
-    """
-    p = f / np.maximum(f.sum(axis=-1, keepdims=True), 1)
-    q = g / np.maximum(g.sum(axis=-1, keepdims=True), 1)
-    m = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log(p / m), 0.0) + np.where(q > 0, q * np.log(q / m), 0.0)
-    return np.asarray(np.maximum(terms.sum(axis=-1) / 2, 0.0))
-
-
-def distance(f: Sequence[int] | Counts, g: Sequence[int] | Counts) -> float:
-    """Return the Jensen-Shannon distance, base 2: ``sqrt(J / ln 2)``, 0 for equal and 1 for disjoint shares.
-
-    Examples
-    --------
-    >>> round(distance([50, 30, 20], [40, 40, 20]), 10)
-    0.0958432338
-    """
-    return _root(float(divergence(np.asarray(f, np.int64), np.asarray(g, np.int64))))
-
-
-def adjust(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Benjamini and Hochberg 1995).
-
-    Examples
-    --------
-    >>> adjust([0.01, 0.02, 0.03])
-    [0.03, 0.03, 0.03]
-    """
-    if not p_values:
-        return []
-    from scipy import stats  # 0.8 s to load: paid when something is compared, not when a store opens
-
-    adjusted: list[float] = stats.false_discovery_control(p_values, method="bh").tolist()
-    return adjusted
-
-
-@dataclass(frozen=True, slots=True)
-class _Test:
-    distance: float
-    noise: float
-    effect: float
-    p_value: float
-    method: str
-    n: tuple[int, int]
-    cells: int
 
 
 def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
@@ -227,67 +198,15 @@ def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
     return f, g
 
 
-def _test_values(target: DriftTarget, seed: str) -> _Test:
-    from scipy import special
-
-    f, g = _cells(target)
-    used = (f + g) > 0
-    f, g = f[used], g[used]
-    n, m = int(f.sum()), int(g.sum())
-    if not n or not m or len(f) < 2:
-        return _Test(0.0, 0.0, 0.0, 1.0, "none", (n, m), len(f))
-    j = float(divergence(f, g))
-    if ((f + g) * min(n, m) / (n + m)).min() >= _DENSE:
-        # 8J/s is asymptotically chi-squared with B-1 degrees of freedom, s = 1/N + 1/M.
-        s = 1 / n + 1 / m
-        # The functions of scipy.special are what scipy.stats calls, a tenth of a millisecond later.
-        p_value, bias, method = float(special.chdtrc(len(f) - 1, 8 * j / s)), (len(f) - 1) * s / 8, "chi2"
-    else:
-        p_value, bias = _permute(f + g, m, j, target.policy, _generator(seed, target.column))
-        method = "permutation"
-    return _Test(_root(j), _root(bias), _root(j - bias), p_value, method, (n, m), len(f))
-
-
-def _root(nats: float) -> float:
-    """Turn a divergence into a distance, base 2."""
-    return float(np.sqrt(max(nats, 0.0) / _LN2))
-
-
-def _permute(
-    pooled: Counts, m: int, j: float, policy: DriftPolicy, generator: np.random.Generator
-) -> tuple[float, float]:
-    """Return the p-value and the mean of J when the rows are dealt anew to the two sides.
-
-    Dealing rows is drawing counts from the multivariate hypergeometric of the pooled counts, which
-    makes the test exact: ``p = (1 + #{J* >= J}) / (R + 1)`` (Phipson and Smyth 2010).
-    """
-    from scipy import stats
-
-    draws = _null_draws(pooled, m, _DRAWS, generator)
-    bias = float(draws.mean())
-    at_least = int((draws >= j * (1 - 1e-12)).sum())
-    if (j - bias) / _LN2 < policy.tau_warn**2:
-        return (1 + at_least) / (_DRAWS + 1), bias  # too small an effect to be flagged, whatever p is
-    if 0 < at_least <= 5 * policy.alpha * _DRAWS:
-        draws = np.concatenate([draws, _null_draws(pooled, m, _MORE_DRAWS - _DRAWS, generator)])
-        at_least = int((draws >= j * (1 - 1e-12)).sum())
-    p_value = (1 + at_least) / (len(draws) + 1)
-    if at_least == 0 and draws.var() > 0:
-        # Beyond every draw the tail of a gamma with the draws' mean and variance goes on, so that
-        # adjustment over many columns is not limited by the number of draws.
-        shape = bias**2 / float(draws.var())
-        p_value = min(p_value, float(stats.gamma.sf(j, shape, scale=bias / shape)))
-    return p_value, bias
-
-
-def _null_draws(pooled: Counts, m: int, draws: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    dealt = generator.multivariate_hypergeometric(pooled, m, size=draws, method="marginals")
-    return divergence(pooled - dealt, dealt)
-
-
-def _generator(seed: str, column: str) -> np.random.Generator:
-    digest = blake3(f"drift/v1\n{seed}\n{column}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+def _test_values(target: DriftTarget, seed: str) -> CountTest:
+    policy = target.policy
+    return compare_counts(
+        *_cells(target),
+        seeded(seed, target.column),
+        measure=measure_named(policy.metric, target.edges),
+        tau=policy.tau_warn,
+        alpha=policy.alpha,
+    )
 
 
 def _test_nulls(target: DriftTarget) -> tuple[float, float]:
@@ -305,21 +224,20 @@ def _test_nulls(target: DriftTarget) -> tuple[float, float]:
     # Under no change E[h^2] is about 1/N + 1/M: the arcsine makes the variance constant.
     effect = float(np.sqrt(max(0.0, h * h - (1 / n + 1 / m))))
     pooled = (f.nulls + g.nulls) / (n + m)
-    if min(n, m) * min(pooled, 1 - pooled) < _DENSE:
+    if min(n, m) * min(pooled, 1 - pooled) < DENSE:
         table = np.array([[f.nulls, n - f.nulls], [g.nulls, m - g.nulls]])
         return effect, float(stats.fisher_exact(table).pvalue)
     z = (f.nulls / n - g.nulls / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
     return effect, float(2 * special.ndtr(-abs(z)))
 
 
-def _judge(target: DriftTarget, test: _Test, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
+def _judge(target: DriftTarget, test: CountTest, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
     policy = target.policy
     verdict = _verdict(test.effect, p, policy.tau_warn, policy.tau_error, policy.alpha)
-    needed = None
-    n, m = test.n
-    if verdict is DriftVerdict.STABLE and n and power(n, m, test.cells, policy.tau_warn, policy.alpha) < _POWER:
+    is_hidden, needed = _is_hidden(test, policy)
+    if verdict is DriftVerdict.STABLE and is_hidden:
         verdict = DriftVerdict.UNTESTABLE
-        needed = needed_rows(n, test.cells, policy.tau_warn, policy.alpha)
+    n, m = test.n_reference, test.n_current
     f, g = target.reference, target.current
     return ColumnDrift(
         column=target.column,
@@ -333,7 +251,10 @@ def _judge(target: DriftTarget, test: _Test, p: float, null: tuple[float, float]
         n_current=m,
         verdict=verdict,
         largest_change=_largest_change(target),
-        needed=needed,
+        metric=policy.metric,
+        measures=measure_all(*_cells(target), target.edges),
+        needed=needed if verdict is DriftVerdict.UNTESTABLE else None,
+        detectable=test.detectable,
         null_before=f.nulls / max(1, f.total + f.nan + f.nulls),
         null_after=g.nulls / max(1, g.total + g.nan + g.nulls),
         null_effect=null[0],
@@ -343,35 +264,23 @@ def _judge(target: DriftTarget, test: _Test, p: float, null: tuple[float, float]
     )
 
 
+def _is_hidden(test: CountTest, policy: DriftPolicy) -> tuple[bool, int | None]:
+    """Say whether a change of the limit would be missed more often than not, and how many rows would show it."""
+    n, m, tau, alpha = test.n_reference, test.n_current, policy.tau_warn, policy.alpha
+    if not n:
+        return False, None
+    if policy.metric != "js" and n and m:
+        hidden = test.detectable > tau
+        return hidden, rows_to_show(test, policy.metric, tau) if hidden else None
+    if power(n, m, test.cells, tau, alpha) >= HALF:
+        return False, None
+    return True, needed_rows(n, test.cells, tau, alpha)
+
+
 def _verdict(effect: float, p: float, warn: float, error: float, alpha: float) -> DriftVerdict:
     if p >= alpha or effect < warn:
         return DriftVerdict.STABLE
     return DriftVerdict.ERROR if effect >= error else DriftVerdict.WARN
-
-
-def power(n: int, m: int, cells: int, tau: float, alpha: float) -> float:
-    """Return the chance that a true distance of tau is significant at alpha.
-
-    8J/s is then noncentral chi-squared with ``lambda = 8 tau^2 ln 2 / s``.
-    """
-    if not n or not m or cells < 2:
-        return 0.0 if cells >= 2 or not m else 1.0
-    from scipy import special, stats
-
-    s = 1 / n + 1 / m
-    critical = special.chdtri(cells - 1, alpha)
-    return float(stats.ncx2.sf(critical, cells - 1, 8 * tau**2 * _LN2 / s))
-
-
-def needed_rows(n: int, cells: int, tau: float, alpha: float) -> int | None:
-    """Return the least size of the other side that reaches half power; None if the reference is too small."""
-    low, high = 1, 10**9
-    if power(n, high, cells, tau, alpha) < _POWER:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(n, middle, cells, tau, alpha) >= _POWER else (middle + 1, high)
-    return low
 
 
 def _largest_change(target: DriftTarget) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""What a version's handle says of change: against other rows, in the dependence of a label, in all columns at once."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.storage import Storage
+from foldstore.drift_reference import find_reference
+from foldstore.validation.check import drift_between
+from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.drift.adjustment import Adjustment
+from foldstore.validation.drift.classifier import TwoSampleTest
+from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.concept import ConceptDrift
+from foldstore.validation.drift.pairs import concept_drift_between
+from foldstore.validation.drift.row_sample import two_sample_test_between
+from foldstore.validation.fragments import FragmentSubject
+
+if TYPE_CHECKING:
+    from foldstore.split import SplitPart
+    from foldstore.version import Version
+    from foldstore.views.view import View
+
+
+class VersionDrift:
+    """Compares a version with others; the references are exact, nothing is sampled unless it says so."""
+
+    _storage: Storage
+    _record: VersionRecord
+
+    def drift(
+        self,
+        reference: "Version | View | SplitPart | str",
+        *,
+        rows: str = "all",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+    ) -> DriftResult:
+        """Compare the distributions of the columns with those of other rows.
+
+        The cells are pinned by the reference; see `foldstore.validation.drift.comparison` for the tests.
+
+        Parameters
+        ----------
+        reference : Version, View, part of a split, or str
+            What is taken for usual. As text ``"previous"`` (the rows that the published version before added),
+            ``"rolling(5)"`` (those that the five before added, together) or ``"seasonal(12)"`` (those that the
+            twelfth before added); then the rows that this version added are compared.
+        rows : {'all', 'added'}
+            All rows of this version, or those that it added.
+        policy : DriftPolicy, optional
+            Limits, level and metric; the defaults unless given.
+        adjustment : {'bh', 'by', 'holm'}
+            How p-values are adjusted for the number of columns: ``holm`` where any alarm stops something.
+
+        Raises
+        ------
+        UsageError
+            When the reference is nothing of the kind, or there are not so many versions.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> trips = foldstore.connect(folder).create_dataset("trips")
+        >>> first = trips.append({"km": [each % 100 for each in range(1000)]})
+        >>> second = trips.append({"km": [each % 100 + 30 for each in range(1000)]})
+        >>> second.drift("previous").columns["km"].verdict.value
+        'error'
+        """
+        before, chosen = find_reference(self._storage, self._record, reference, rows)
+        return drift_between(before, self._subject(chosen), policy=policy, adjustment=adjustment)
+
+    def concept_drift(
+        self,
+        reference: "Version | View | SplitPart | str",
+        label: str,
+        features: Sequence[str] | None = None,
+        *,
+        rows: str = "all",
+    ) -> ConceptDrift:
+        """Say for each feature whether the label depends on it as it did in other rows.
+
+        Rows without a label do not count. What moved is split exactly into a covariate part, of the feature itself,
+        and a concept part, of the label at the same feature.
+
+        Parameters
+        ----------
+        reference, rows
+            As in `drift`.
+        label : str
+            A column with classes, or numbers, which are put into the reference's cells.
+        features : sequence of str, optional
+            All columns that have a distribution to compare unless given.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
+        UsageError
+            When the label has no classes, or values beyond counting.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> trips = foldstore.connect(folder).create_dataset("rides")
+        >>> first = trips.append({"rain": [True, False] * 500, "late": [True, False] * 500})
+        >>> second = trips.append({"rain": [True, False] * 500, "late": [False, True] * 500})
+        >>> second.concept_drift("previous", "late").drifted
+        ('rain',)
+        """
+        before, chosen = find_reference(self._storage, self._record, reference, rows)
+        return concept_drift_between(before, self._subject(chosen), label, features)
+
+    def two_sample_test(
+        self,
+        reference: "Version | View | SplitPart | str",
+        columns: Sequence[str] | None = None,
+        *,
+        rows: str = "all",
+        sample: int = 2_048,
+    ) -> TwoSampleTest:
+        """Test whether a classifier can tell the rows from other rows: drift of all columns at once.
+
+        Parameters
+        ----------
+        reference, rows
+            As in `drift`.
+        columns : sequence of str, optional
+            Those that both have with a distribution to compare unless given.
+        sample : int
+            How many rows of each side are looked at: those whose hash is least, so that the same rows give the same
+            sample however they are stored.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> import random
+        >>> draw = random.Random(1)
+        >>> x = [draw.random() for _ in range(2000)]
+        >>> pairs = foldstore.connect(folder).create_dataset("pairs")
+        >>> first = pairs.append({"x": x, "y": x})
+        >>> second = pairs.append({"x": x, "y": x[::-1]})
+        >>> second.two_sample_test("previous").verdict.value
+        'error'
+        """
+        before, chosen = find_reference(self._storage, self._record, reference, rows)
+        return two_sample_test_between(before, self._subject(chosen), columns, sample=sample)
+
+    def _subject(self, rows: str) -> FragmentSubject:
+        raise NotImplementedError

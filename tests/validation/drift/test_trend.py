@@ -1,0 +1,84 @@
+"""Changes over versions: found soon, dated right, and seldom where there are none."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foldstore.validation.drift.trend import date_change, find_changes, noise_floor
+
+
+def test_stable_series_seldom_raise_an_alarm():
+    generator = np.random.default_rng(5)
+    alarms = sum(bool(find_changes(generator.normal(size=50))) for _ in range(1_000))
+    # Known parameters would give one alarm in about 1,250 values; 42 of each 50 are judged.
+    assert 10 <= alarms <= 45
+
+
+def test_a_step_is_found_at_once_and_a_ramp_soon():
+    generator = np.random.default_rng(6)
+    delays, dates = [], []
+    for _ in range(200):
+        series = np.concatenate([generator.normal(size=30), generator.normal(6, size=20)])
+        changes = [change for change in find_changes(series) if change.alarm >= 30]
+        delays += [change.alarm - 30 for change in changes[:1]]
+        dates += [change.start for change in changes[:1]]
+    assert len(dates) >= 195  # a false alarm shortly before leaves too few values to learn from
+    assert np.median(delays) <= 1
+    assert np.mean([abs(date - 30) <= 1 for date in dates]) > 0.9
+    rise = 0.8 * np.maximum(0, np.arange(60) - 30)
+    ramps = [find_changes(generator.normal(size=60) + rise)[0].alarm for _ in range(50)]
+    assert np.median(ramps) <= 36
+
+
+@given(st.lists(st.integers(-1_000, 1_000), max_size=60), st.sampled_from([2.0**-60, 0.5, 2.0**40]))
+def test_the_unit_of_a_series_does_not_matter(values, scale):
+    first = [(change.start, change.alarm) for change in find_changes(values)]
+    assert [(change.start, change.alarm) for change in find_changes([value * scale for value in values])] == first
+
+
+def test_what_was_constant_changes_at_its_first_other_value():
+    series = [0.25] * 40 + [0.25, 0.26, 0.2, 0.3, 0.24]
+    (change, *_) = find_changes(series)
+    assert (change.start, change.alarm, change.before) == (41, 41, 0.25)
+    assert np.isfinite(change.score)
+
+
+def test_missing_values_are_passed_over_and_positions_kept():
+    series = [None, 1.0, float("nan")] + [1.0] * 20 + [None, 2.0]
+    assert [(change.start, change.alarm) for change in find_changes(series)] == [(24, 24)]
+    assert find_changes([]) == []
+    assert find_changes([1.0] * 3) == []
+
+
+def test_after_a_change_the_series_starts_anew():
+    generator = np.random.default_rng(8)
+    series = np.concatenate([generator.normal(level, size=40) for level in (0, 9, 0)])
+    starts = [change.start for change in find_changes(series)]
+    assert [round(start, -1) for start in starts] == [40, 80]
+    falls = [change.score < 0 for change in find_changes(series)]
+    assert falls == [False, True]
+
+
+def test_the_noise_floor_is_robust_and_needs_a_history():
+    assert noise_floor([0.1] * 7) is None
+    effects = [0.02, 0.03, 0.025, 0.02, 0.03, 0.028, 0.022, 0.9]
+    assert noise_floor(effects) < 0.05
+
+
+@given(st.integers(2, 60), st.integers(2, 60), st.integers(0, 2**32 - 1))
+def test_a_change_is_dated_like_by_brute_force(before, after, seed):
+    generator = np.random.default_rng(seed)
+    values = np.concatenate([generator.normal(size=before), generator.normal(3, 2, size=after)])
+    floor = values.var() * 1e-12
+
+    def cost(k):
+        return k * np.log(max(values[:k].var(), floor)) + (len(values) - k) * np.log(max(values[k:].var(), floor))
+
+    best = min(cost(k) for k in range(1, len(values)))
+    assert cost(date_change(values)) == pytest.approx(best, abs=1e-6)
+
+
+def test_equal_values_have_no_change():
+    assert date_change(np.array([2.0, 2.0])) is None
+    assert date_change(np.array([2.0])) is None
