@@ -70,6 +70,7 @@ PRECISE_CODES = {
     "too-many-files": (errors.IngestError, "A folder or pattern holds more files than are read as one."),
     "too-many-columns": (errors.SchemaMismatchError, "There are more columns than can be kept."),
     "invalid-column-name": (errors.SchemaMismatchError, "A name is empty, too long or not printable."),
+    "invalid-text": (errors.UsageError, "A column of text holds what is not UTF-8; no statistics are made of it."),
     "duplicate-column": (errors.SchemaMismatchError, "Two columns have one name, or names that differ by case alone."),
     "column-new": (errors.SchemaMismatchError, "The data has a column that the dataset lacks."),
     "column-missing": (errors.SchemaMismatchError, "The data lacks a column that the dataset has."),

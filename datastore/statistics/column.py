@@ -14,9 +14,18 @@ import pyarrow.compute as pc
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from foldstore.datastore.statistics.clock import Gap, count_hours, count_weekdays
+from foldstore.datastore.statistics.counting import (
+    INT64,
+    check_text,
+    count_lengths,
+    count_numbers,
+    first_row,
+    first_rows,
+)
 from foldstore.datastore.statistics.distinct import DistinctHashes
 from foldstore.datastore.statistics.frequent import EXACT_LIMIT, ValueCounts
-from foldstore.datastore.statistics.grid import Grid, Ints, Scale, join_equal
+from foldstore.datastore.statistics.grid import Grid, Ints, Scale
 from foldstore.datastore.statistics.hashing import hash_column, hash_numbers
 from foldstore.datastore.statistics.moments import Moments
 from foldstore.datastore.statistics.reading import (
@@ -31,12 +40,10 @@ from foldstore.datastore.statistics.reading import (
     value_type,
     write_raw,
 )
+from foldstore.datastore.statistics.text_shape import CLASSES, shape_texts
 from foldstore.errors import SchemaMismatchError
 
-# Whole numbers in a narrow range are counted by place instead of sorted.
-_DENSE_RANGE: Final = 1 << 20
 _NO_MOMENTS: Final = Moments()
-_INT64: Final = frozenset(kind for kind in Kind if kind.has_integer_grid)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -48,13 +55,23 @@ class ColumnProfile:
     type : str
         The Arrow type of the values, as text.
     rows, nulls, nan, pos_inf, neg_inf, zero, negative, empty : int
-        Exact counts; `empty` is text or bytes of length 0.
+        Exact counts; `empty` is text, bytes or a list of length 0.
     low, high : Raw or None
         The extremes as held (ticks for times); NaN left out. See `minimum` and `maximum`.
+    low_at, high_at : int or None
+        The first row that holds each, counted from 0 in the order of the rows.
     moments : Moments
         Of the finite numbers.
     grid, log_grid, lengths : Grid or None
-        Of finite numbers by width and (floats) by leading bits; of text lengths.
+        Of finite numbers by width and (floats) by leading bits; of text lengths in characters (bytes for bytes).
+    byte_lengths, valency : Grid or None
+        Of text lengths in bytes of UTF-8; of the number of items in lists.
+    masks : ValueCounts or None
+        Which forms texts have; see `foldstore.datastore.statistics.text_shape`.
+    classes : tuple of int or None
+        How many texts belong to each class; see `text_classes`.
+    hours, weekdays : tuple of int or None
+        Times by hour of the day, and by day of the week from Monday on; in UTC where they have a zone.
     values : ValueCounts or None
         Which values, how often.
     hashes : DistinctHashes or None
@@ -72,10 +89,18 @@ class ColumnProfile:
     empty: int = 0
     low: Raw | None = None
     high: Raw | None = None
+    low_at: int | None = None
+    high_at: int | None = None
     moments: Moments = _NO_MOMENTS
     grid: Grid | None = None
     log_grid: Grid | None = None
     lengths: Grid | None = None
+    byte_lengths: Grid | None = None
+    valency: Grid | None = None
+    masks: ValueCounts | None = None
+    classes: tuple[int, ...] | None = None
+    hours: tuple[int, ...] | None = None
+    weekdays: tuple[int, ...] | None = None
     values: ValueCounts | None = None
     hashes: DistinctHashes | None = None
 
@@ -120,6 +145,33 @@ class ColumnProfile:
         return self.moments.std
 
     @property
+    def skewness(self) -> float | None:
+        """The population skewness of the finite numbers; None where nothing varies."""
+        return self.moments.skewness
+
+    @property
+    def kurtosis(self) -> float | None:
+        """The population excess kurtosis of the finite numbers, 0 for a normal distribution."""
+        return self.moments.kurtosis
+
+    @property
+    def text_classes(self) -> dict[str, int]:
+        """How many texts belong to each class that occurs: uuid, ipv4, email, url, date, number, json and so on."""
+        return {name: count for name, count in zip(CLASSES, self.classes or (), strict=False) if count}
+
+    @property
+    def largest_gap(self) -> Gap | None:
+        """The longest stretch between times that follow each other; exact while `values.exact`."""
+        if self.kind is not Kind.TEMPORAL or self.grid is None or len(self.grid.bins) < 2:
+            return None
+        exact = self.values is not None and self.values.exact
+        starts = self.finite_values()[0] if exact else self.grid.bins << self.grid.level
+        gaps = np.diff(starts.astype(np.uint64))  # a difference of int64 may need all 64 bits
+        place = int(np.argmax(gaps))
+        start, end = (_seen(int(starts[at]), self.type) for at in (place, place + 1))
+        return Gap(start, end, int(gaps[place]), 0 if exact else 2 << self.grid.level)
+
+    @property
     def distinct(self) -> int | None:
         """How many different values (null and NaN apart); an estimate unless `distinct_exact`."""
         if self.values is None:
@@ -130,6 +182,10 @@ class ColumnProfile:
     def distinct_exact(self) -> bool:
         """Whether `distinct` was counted rather than estimated."""
         return self.values is not None and (self.hashes is None or self.hashes.exact)
+
+    def top_masks(self, n: int = 10) -> list[tuple[str, int]]:
+        """Return the most frequent forms of texts with their counts; ``A9`` is that of ``N12345``."""
+        return [] if self.masks is None else self.masks.top(n)
 
     def top(self, n: int = 10) -> list[tuple[Value, int]]:
         """Return the most frequent values with their counts (a lower bound once values are a sketch)."""
@@ -184,7 +240,8 @@ class ColumnProfile:
         low, high = self._finite_range()
         if low == high:
             return [low, high], [self.grid.total]
-        edges = np.linspace(low, high, bins + 1)
+        steps = np.linspace(0, 1, bins + 1)
+        edges = low * (1 - steps) + high * steps  # the whole span may be more than a double can say
         middles = self.grid.lower_bounds() / 2 + self.grid.upper_bounds() / 2
         if self.grid.scale is Scale.INTEGER and self.grid.level == 0:
             middles = self.grid.lower_bounds()
@@ -205,7 +262,10 @@ class ColumnProfile:
 
     @property
     def digest(self) -> bytes:
-        """BLAKE3 of the part that no cut of the rows can change."""
+        """BLAKE3 of the part that no cut and no order of the rows can change, as the first format had it.
+
+        What the second format added follows from the same values, so ids that were written down stay good.
+        """
         counts = [self.rows, self.nulls, self.nan, self.pos_inf, self.neg_inf, self.zero, self.negative, self.empty]
         head: list[Any] = ["column/v1", self.type, counts, write_raw(self.low), write_raw(self.high)]
         arrays: list[NDArray[Any]] = []
@@ -241,7 +301,24 @@ class ColumnProfile:
         }
         if self.kind.is_numeric and self.kind is not Kind.TEMPORAL:
             quantiles = {f"q{q:g}": self.quantile(q / 100) for q in (5, 25, 50, 75, 95)}
-            plain |= {"mean": self.mean, "std": self.std, **quantiles}
+            shape = {"skewness": self.skewness, "kurtosis": self.kurtosis}
+            infinite = {"pos_inf": self.pos_inf, "neg_inf": self.neg_inf}
+            plain |= {"mean": self.mean, "std": self.std, **shape, **infinite, **quantiles}
+        return plain | self._shape_to_dict()
+
+    def _shape_to_dict(self) -> dict[str, Any]:
+        """Return what only some kinds of column have."""
+        plain: dict[str, Any] = {"minimum_at": self.low_at, "maximum_at": self.high_at}
+        for name in ("lengths", "byte_lengths", "valency"):
+            grid: Grid | None = getattr(self, name)
+            if grid is not None and grid.total:
+                plain[name] = [int(grid.lower_bounds()[0]), int(grid.last_values()[-1])]
+        if self.masks is not None:
+            plain |= {"masks": [list(pair) for pair in self.top_masks(10)], "classes": self.text_classes}
+        plain |= {name: list(counts) for name in ("hours", "weekdays") if (counts := getattr(self, name)) is not None}
+        if (gap := self.largest_gap) is not None:
+            ends = {"start": json_value(gap.start), "end": json_value(gap.end)}
+            plain["largest_gap"] = {**ends, "ticks": gap.ticks, "error": gap.error}
         return plain
 
 
@@ -262,7 +339,7 @@ def profile_array(array: pa.Array | pa.ChunkedArray) -> ColumnProfile:
     kind = kind_of(plain.type)
     base = ColumnProfile(type=str(plain.type), rows=len(plain), nulls=plain.null_count)
     if kind is Kind.OPAQUE:
-        return base
+        return _profile_lists(base, plain)
     if kind.is_numeric:
         return _profile_numbers(base, plain, kind)
     return _profile_text(base, plain, kind)
@@ -276,10 +353,13 @@ def merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
             hint="Profile the data again under one type.",
             types=[a.type, b.type],
         )
+    if not a.rows or not b.rows:
+        return a if a.rows else b
     values = None if a.values is None or b.values is None else a.values.merge(b.values)
     hashes = None
     if values is not None and not values.exact:
         hashes = _distinct_of(a).merge(_distinct_of(b))
+    (low, low_at), (high, high_at) = _extreme(a, b, "low", min), _extreme(a, b, "high", max)
     return ColumnProfile(
         type=a.type,
         rows=a.rows + b.rows,
@@ -290,28 +370,40 @@ def merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         zero=a.zero + b.zero,
         negative=a.negative + b.negative,
         empty=a.empty + b.empty,
-        low=_extreme(min, a.low, b.low),
-        high=_extreme(max, a.high, b.high),
-        moments=a.moments.merge(b.moments),
+        low=low,
+        high=high,
+        low_at=low_at,
+        high_at=high_at,
+        moments=_merge_moments(a, b, values),
         grid=_merge_grids(a.grid, b.grid),
         log_grid=_merge_grids(a.log_grid, b.log_grid),
         lengths=_merge_grids(a.lengths, b.lengths),
+        byte_lengths=_merge_grids(a.byte_lengths, b.byte_lengths),
+        valency=_merge_grids(a.valency, b.valency),
+        masks=None if a.masks is None or b.masks is None else a.masks.merge(b.masks),
+        classes=_add(a.classes, b.classes),
+        hours=_add(a.hours, b.hours),
+        weekdays=_add(a.weekdays, b.weekdays),
         values=values,
         hashes=hashes,
     )
 
 
 def _profile_numbers(base: ColumnProfile, array: pa.Array, kind: Kind) -> ColumnProfile:
-    values, counts, nan = _count_numbers(read_numbers(array, kind), kind)
+    numbers = read_numbers(array, kind)
+    values, counts, nan = count_numbers(numbers, kind)
     is_float = values.dtype.kind == "f"
     finite = np.isfinite(values) if is_float else np.ones(len(values), bool)
-    floats = values.astype(np.float64)[finite] if kind not in _INT64 else values
+    floats = values.astype(np.float64)[finite] if kind not in INT64 else values
     weights = counts[finite]
     tally = ValueCounts.of(values, counts)
     low, high = (values[0].item(), values[-1].item()) if len(values) else (None, None)
+    low_at, high_at = first_rows(array, numbers, (low, high))
     if kind is Kind.DECIMAL and low is not None:
         extremes = pc.min_max(array).as_py()
         low, high = extremes["min"], extremes["max"]
+        low_at, high_at = (first_row(array, extreme) for extreme in (low, high))
+    temporal = kind is Kind.TEMPORAL
     return replace(
         base,
         nan=nan,
@@ -321,61 +413,65 @@ def _profile_numbers(base: ColumnProfile, array: pa.Array, kind: Kind) -> Column
         negative=int(counts[values < 0].sum()),
         low=low,
         high=high,
+        low_at=low_at,
+        high_at=high_at,
         moments=Moments.of(floats, weights),
-        grid=Grid.of_integers(values, counts) if kind in _INT64 else Grid.of_floats(floats, weights),
+        grid=Grid.of_integers(values, counts) if kind in INT64 else Grid.of_floats(floats, weights),
         log_grid=Grid.of_logarithms(floats, weights) if kind is Kind.FLOAT else None,
+        hours=count_hours(values, counts, array.type) if temporal else None,
+        weekdays=count_weekdays(values, counts, array.type) if temporal else None,
         values=tally,
         hashes=None if tally.exact else DistinctHashes.of(hash_numbers(values)),
     )
 
 
-def _count_numbers(numbers: NDArray[Any], kind: Kind) -> tuple[NDArray[Any], Ints, int]:
-    """Return the different numbers ascending, their counts, and how many were NaN."""
-    nan = 0
-    if numbers.dtype.kind == "f":
-        is_nan = np.isnan(numbers)
-        nan = int(np.count_nonzero(is_nan))
-        numbers = (numbers[~is_nan] if nan else numbers) + 0.0  # adding zero turns -0.0 into 0.0
-    target = np.int64 if kind in _INT64 else numbers.dtype
-    if not len(numbers):
-        return np.empty(0, target), np.empty(0, np.int64), nan
-    if kind in _INT64:
-        low, high = int(numbers.min()), int(numbers.max())
-        if high - low < min(_DENSE_RANGE, 8 * len(numbers) + 1_024):
-            places = np.bincount(numbers.astype(np.int64) - low)
-            present_places = np.flatnonzero(places)
-            return present_places + low, places[present_places], nan
-    ordered = np.sort(numbers)
-    values, counts = _run_lengths(ordered)
-    return values.astype(target, copy=False), counts, nan
-
-
-def _run_lengths(ordered: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return ordered[starts], np.diff(starts, append=len(ordered)).astype(np.int64)
-
-
 def _profile_text(base: ColumnProfile, array: pa.Array, kind: Kind) -> ColumnProfile:
     """Profile text and bytes from their different values, each looked at once."""
-    counted = pc.value_counts(array.drop_null())
     target = pa.large_string() if kind is Kind.TEXT else pa.large_binary()
+    if array.type in (pa.string_view(), pa.binary_view()):  # Arrow has no filter for these
+        array = array.cast(target)
+    counted = pc.value_counts(array.drop_null())
     values, counts = counted.field(0).cast(target), counted.field(1).to_numpy()
+    if kind is Kind.TEXT:
+        check_text(values)
     hashes = hash_column(values) if len(values) > EXACT_LIMIT else None
-    lengths = (pc.utf8_length(values) if kind is Kind.TEXT else pc.binary_length(values)).to_numpy()
-    by_length = np.argsort(lengths, kind="stable")
-    grid = Grid.of_integers(*join_equal(lengths[by_length], counts[by_length]))
     extremes = pc.min_max(values).as_py()
+    low_at, high_at = (None if each is None else first_row(array, each) for each in extremes.values())
     tally = ValueCounts.of(values, counts)
     order = pc.array_sort_indices(tally.values)
-    return replace(
+    byte_lengths = pc.binary_length(values).to_numpy()
+    profile = replace(
         base,
-        empty=int(counts[lengths == 0].sum()),
+        empty=int(counts[byte_lengths == 0].sum()),
         low=extremes["min"],
         high=extremes["max"],
-        lengths=grid,
+        low_at=low_at,
+        high_at=high_at,
+        lengths=count_lengths(byte_lengths, counts),
         values=replace(tally, values=tally.values.take(order), counts=tally.counts[order.to_numpy()]),
         hashes=None if hashes is None else DistinctHashes.of(hashes),
     )
+    if kind is Kind.BINARY:
+        return profile
+    masks, classes = shape_texts(values, counts)
+    in_characters = count_lengths(pc.utf8_length(values).to_numpy(), counts)
+    return replace(profile, lengths=in_characters, byte_lengths=profile.lengths, masks=masks, classes=classes)
+
+
+def _profile_lists(base: ColumnProfile, array: pa.Array) -> ColumnProfile:
+    """Count how many items the lists have; what other nested values hold is not looked at."""
+    if not _has_items(array.type):
+        return base
+    if isinstance(array, pa.MapArray):  # the same layout, and no kernel of its own
+        array = array.view(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+    lengths, counts = count_numbers(np.asarray(pc.list_value_length(array).drop_null().to_numpy()), Kind.INTEGER)[:2]
+    return replace(base, valency=Grid.of_integers(lengths, counts), empty=int(counts[lengths == 0].sum()))
+
+
+def _has_items(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)
+    return any(test(kind) for test in (*tests, types.is_fixed_size_list, types.is_map))
 
 
 def _distinct_of(column: ColumnProfile) -> DistinctHashes:
@@ -394,11 +490,28 @@ def _merge_grids(a: Grid | None, b: Grid | None) -> Grid | None:
     return None if a is None or b is None else a.merge(b)
 
 
-def _extreme(choose: Any, a: Raw | None, b: Raw | None) -> Raw | None:
-    if a is None or b is None:
-        return b if a is None else a
-    chosen: Raw = choose(a, b)
-    return chosen
+def _merge_moments(a: ColumnProfile, b: ColumnProfile, values: ValueCounts | None) -> Moments:
+    """Join moments; while all values are held, measure them anew, so that no cut shows in the last bits."""
+    if values is None or not values.exact or isinstance(values.values, pa.Array):
+        return a.moments.merge(b.moments)
+    if not a.moments.n or not b.moments.n:
+        return a.moments if a.moments.n else b.moments
+    numbers = values.values.astype(np.float64)
+    finite = np.isfinite(numbers)
+    return Moments.of(numbers[finite], values.counts[finite])
+
+
+def _add(a: tuple[int, ...] | None, b: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return None if a is None or b is None else tuple(map(sum, zip(a, b, strict=True)))
+
+
+def _extreme(a: ColumnProfile, b: ColumnProfile, name: str, choose: Any) -> tuple[Raw | None, int | None]:
+    """Return the extreme of two ranges of rows, and the first row that holds it."""
+    (mine, at), (theirs, there) = ((getattr(each, name), getattr(each, f"{name}_at")) for each in (a, b))
+    there = None if there is None else there + a.rows
+    if mine is None or theirs is None:
+        return (theirs, there) if mine is None else (mine, at)
+    return (mine, at) if choose(mine, theirs) == mine else (theirs, there)
 
 
 def _quantile_span(grid: Grid, q: float) -> tuple[float, float]:

@@ -16,9 +16,10 @@ import pyarrow as pa
 from blake3 import blake3
 
 from foldstore.datastore.statistics.column import ColumnProfile, empty_column, merge_columns, profile_array
+from foldstore.datastore.statistics.grid import Grid, Scale
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.statistics.record import read_columns, write_columns
-from foldstore.errors import SchemaMismatchError, column_not_found
+from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.types import Progress
 
 # Rows are cut here, wherever the batches end, so that moments too do not depend on batches.
@@ -85,11 +86,11 @@ class Profile:
         >>> Profile.merge(*halves).id == profile_table(table).id
         True
         """
-        names = {name: part.columns[name].type for part in parts for name in part.columns}
+        examples = {name: part.columns[name] for part in parts for name in part.columns}
         merged: dict[str, ColumnProfile] = {}
-        for name, type_text in names.items():
+        for name, example in examples.items():
             for part in parts:
-                column = part.columns.get(name) or _absent(type_text, part.rows)
+                column = part.columns.get(name) or _absent(example, part.rows)
                 merged[name] = merge_columns(merged[name], column) if name in merged else column
         return cls(sum(part.rows for part in parts), merged)
 
@@ -184,15 +185,18 @@ def profile_batches(
     with ThreadPoolExecutor(max_workers=min(len(schema) or 1, os.cpu_count() or 1)) as pool:
         for chunk in _chunks(schema, batches):
             arrays = [chunk.column(place) for place in range(len(columns))]
-            columns = list(pool.map(_extend, columns, arrays))
+            columns = list(pool.map(_extend, schema.names, columns, arrays))
             rows += chunk.num_rows
             if progress is not None:
                 progress(rows, None)
     return Profile(rows, dict(zip(schema.names, columns, strict=True)))
 
 
-def _extend(column: ColumnProfile, array: pa.ChunkedArray) -> ColumnProfile:
-    return merge_columns(column, profile_array(array))
+def _extend(name: str, column: ColumnProfile, array: pa.ChunkedArray) -> ColumnProfile:
+    try:
+        return merge_columns(column, profile_array(array))
+    except UsageError as error:
+        raise type(error)(f"Column {name!r}: {error.message}", hint=error.hint, code=error.code, column=name) from error
 
 
 def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -213,9 +217,13 @@ def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
         yield pa.Table.from_batches(held, schema)
 
 
-def _absent(type_text: str, rows: int) -> ColumnProfile:
-    kind = parse_type(type_text)
-    return ColumnProfile(type=type_text, rows=rows, nulls=rows) if kind is None else empty_column(kind, rows)
+def _absent(example: ColumnProfile, rows: int) -> ColumnProfile:
+    """Return the profile of a column of the same type in which every row is null."""
+    kind = parse_type(example.type)
+    if kind is not None:
+        return empty_column(kind, rows)
+    valency = None if example.valency is None else Grid.empty(Scale.INTEGER)
+    return ColumnProfile(type=example.type, rows=rows, nulls=rows, valency=valency)
 
 
 def _summary(name: str, column: ColumnProfile) -> tuple[object, ...]:

@@ -18,14 +18,30 @@ from foldstore.datastore.statistics.moments import Moments
 from foldstore.datastore.statistics.reading import Kind, read_raw, write_raw
 from foldstore.errors import CorruptObjectError, StoreFormatError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _HEADER: Final = b"foldstore.profile"
 _COUNTS: Final = ("rows", "nulls", "nan", "pos_inf", "neg_inf", "zero", "negative", "empty")
 _MOMENTS: Final = ("mean", "m2", "m3", "m4")
 _GRIDS: Final = ("grid", "log_grid", "lengths")
+_GRIDS_2: Final = ("byte_lengths", "valency")
+_PLACES: Final = ("low_at", "high_at")
+_TALLIES: Final = ("classes", "hours", "weekdays")
 _INTS: Final = pa.list_(pa.int64())
 
-SCHEMA: Final = pa.schema(
+
+def _grid_fields(grids: Iterable[str]) -> list[pa.Field]:
+    return [
+        field
+        for grid in grids
+        for field in (
+            pa.field(f"{grid}_level", pa.int64()),
+            pa.field(f"{grid}_bins", _INTS),
+            pa.field(f"{grid}_counts", _INTS),
+        )
+    ]
+
+
+_FIRST: Final = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
         pa.field("type", pa.string(), nullable=False),
@@ -34,15 +50,7 @@ SCHEMA: Final = pa.schema(
         pa.field("maximum", pa.large_string()),
         pa.field("finite", pa.int64(), nullable=False),
         *(pa.field(name, pa.float64(), nullable=False) for name in _MOMENTS),
-        *(
-            field
-            for grid in _GRIDS
-            for field in (
-                pa.field(f"{grid}_level", pa.int64()),
-                pa.field(f"{grid}_bins", _INTS),
-                pa.field(f"{grid}_counts", _INTS),
-            )
-        ),
+        *_grid_fields(_GRIDS),
         pa.field("distinct_count", pa.int64()),
         pa.field("hashes_exact", pa.bool_()),
         pa.field("hashes", pa.list_(pa.uint64())),
@@ -50,6 +58,21 @@ SCHEMA: Final = pa.schema(
         pa.field("values_missed", pa.int64()),
         pa.field("values", pa.list_(pa.large_string())),
         pa.field("value_counts", _INTS),
+    ]
+)
+# What the second format added stands behind, so that queries over the first go on.
+SCHEMA: Final = pa.schema(
+    [
+        *_FIRST,
+        *(pa.field(name, pa.int64()) for name in _PLACES),
+        pa.field("skewness", pa.float64()),
+        pa.field("kurtosis", pa.float64()),
+        *_grid_fields(_GRIDS_2),
+        *(pa.field(name, _INTS) for name in _TALLIES),
+        pa.field("masks_exact", pa.bool_()),
+        pa.field("masks_missed", pa.int64()),
+        pa.field("masks", pa.list_(pa.large_string())),
+        pa.field("mask_counts", _INTS),
     ]
 )
 
@@ -81,9 +104,12 @@ def read_columns(table: pa.Table) -> tuple[int, dict[str, ColumnProfile]]:
             f"The profile has format {header['format']}; this Foldstore reads up to {FORMAT}.",
             hint="Upgrade Foldstore.",
         )
-    if not table.schema.equals(SCHEMA):
+    if not table.schema.equals(SCHEMA if header["format"] == FORMAT else _FIRST):
         raise CorruptObjectError("The columns of this profile are not those of its format.", format=header["format"])
     whole = table.combine_chunks()
+    for field in SCHEMA:
+        if field.name not in whole.schema.names:  # an older format, which knew nothing of it
+            whole = whole.append_column(field, pa.nulls(whole.num_rows, field.type))
     return header["rows"], {whole["name"][i].as_py(): _read(whole, i) for i in range(whole.num_rows)}
 
 
@@ -92,7 +118,8 @@ def _write(name: str, column: ColumnProfile) -> dict[str, Any]:
     record |= {field: getattr(column, field) for field in _COUNTS}
     record |= {field: getattr(column.moments, field) for field in _MOMENTS}
     record |= {"minimum": write_raw(column.low), "maximum": write_raw(column.high), "distinct_count": column.distinct}
-    for field in _GRIDS:
+    record |= {name: getattr(column, name) for name in (*_PLACES, *_TALLIES, "skewness", "kurtosis")}
+    for field in (*_GRIDS, *_GRIDS_2):
         grid: Grid | None = getattr(column, field)
         record[f"{field}_level"] = None if grid is None else grid.level
         record[f"{field}_bins"] = None if grid is None else grid.bins
@@ -104,6 +131,11 @@ def _write(name: str, column: ColumnProfile) -> dict[str, Any]:
     record["value_counts"] = None if values is None else values.counts
     record["values_exact"] = None if values is None else values.exact
     record["values_missed"] = None if values is None else values.missed
+    masks = column.masks
+    record["masks"] = None if masks is None else masks.values
+    record["mask_counts"] = None if masks is None else masks.counts
+    record["masks_exact"] = None if masks is None else masks.exact
+    record["masks_missed"] = None if masks is None else masks.missed
     return record
 
 
@@ -114,6 +146,7 @@ def _read(table: pa.Table, row: int) -> ColumnProfile:
     float_scale = Scale.INTEGER if kind.has_integer_grid else Scale.FLOAT
     values = _list(table["values"][row])
     hashes = _list(table["hashes"][row])
+    masks = _list(table["masks"][row])
     return ColumnProfile(
         type=kind_text,
         **{name: table[name][row].as_py() for name in _COUNTS},
@@ -123,16 +156,31 @@ def _read(table: pa.Table, row: int) -> ColumnProfile:
         grid=_read_grid(table, row, "grid", float_scale),
         log_grid=_read_grid(table, row, "log_grid", Scale.LOG),
         lengths=_read_grid(table, row, "lengths", Scale.INTEGER),
-        values=None
-        if values is None
-        else ValueCounts(
-            _values_from_text(values, kind),
-            _list(table["value_counts"][row]).to_numpy(),
-            table["values_exact"][row].as_py(),
-            table["values_missed"][row].as_py(),
-        ),
+        low_at=table["low_at"][row].as_py(),
+        high_at=table["high_at"][row].as_py(),
+        byte_lengths=_read_grid(table, row, "byte_lengths", Scale.INTEGER),
+        valency=_read_grid(table, row, "valency", Scale.INTEGER),
+        classes=_read_tally(table, row, "classes"),
+        hours=_read_tally(table, row, "hours"),
+        weekdays=_read_tally(table, row, "weekdays"),
+        masks=None if masks is None else _read_counts(table, row, "mask", masks),
+        values=None if values is None else _read_counts(table, row, "value", _values_from_text(values, kind)),
         hashes=None if hashes is None else DistinctHashes(hashes.to_numpy(), table["hashes_exact"][row].as_py()),
     )
+
+
+def _read_counts(table: pa.Table, row: int, name: str, values: Values) -> ValueCounts:
+    return ValueCounts(
+        values,
+        _list(table[f"{name}_counts"][row]).to_numpy(),
+        table[f"{name}s_exact"][row].as_py(),
+        table[f"{name}s_missed"][row].as_py(),
+    )
+
+
+def _read_tally(table: pa.Table, row: int, name: str) -> tuple[int, ...] | None:
+    tally = table[name][row].as_py()
+    return None if tally is None else tuple(tally)
 
 
 def _read_grid(table: pa.Table, row: int, field: str, scale: Scale) -> Grid | None:
