@@ -1,23 +1,29 @@
-"""The one module that opens DuckDB connections: expressions over batches, queries over tables.
+"""What asks DuckDB: expressions over batches, queries over tables.
 
 Every connection is in memory, locked (no files, no extensions, no Python objects, time zone UTC) and closed
 by whoever opened it. Text reaches DuckDB only after its syntax tree has been judged.
 """
 
-import functools
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.comparison import filter_compared, keep_held, read_comparisons
+from foldstore.datastore.engine_database import (
+    BATCH_ROWS,
+    ENGINE_ERRORS,
+    function_kinds,
+    open_database,
+    parse_trees,
+    run_text,
+)
 from foldstore.datastore.engine_errors import (
     cut,
     does_not_parse,
@@ -26,37 +32,25 @@ from foldstore.datastore.engine_errors import (
     position,
     query_failed,
     refuse_case_twins,
-    refuse_name_twins,
     unreadable_columns,
 )
-from foldstore.datastore.engine_types import is_plain, is_watched, loses_digits, refuse_inexact, watched
+from foldstore.datastore.engine_relation import open_relation
+from foldstore.datastore.engine_tables import choose_tables, show_tables
+from foldstore.datastore.engine_types import loses_digits, watched
 from foldstore.datastore.expression import (
     Expression,
-    FunctionKind,
     check_text,
-    classify_functions,
     columns_used,
-    read_tree,
     single_item,
 )
 from foldstore.datastore.feed import Feed, narrow, recut
 from foldstore.datastore.parsed import ParsedExpressions
-from foldstore.datastore.query import (
-    OWN_SCHEMA,
-    ParsedQuery,
-    check_query_text,
-    judge_query,
-    not_a_query,
-    without_explain,
-)
-from foldstore.errors import (
-    FoldstoreError,
-    InvalidExpressionError,
-    InvalidQueryError,
-    NotFoundError,
-    UsageError,
-    did_you_mean,
-)
+from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
+from foldstore.datastore.query_result import QueryResult
+from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = [
     "Engine",
@@ -73,13 +67,9 @@ __all__ = [
     "run_query",
 ]
 
-# 200 levels keep both DuckDB's parser and Python's JSON reader far from the end of their stacks.
-_MAX_DEPTH: Final = 200
-_BATCH_ROWS: Final = 131_072
 _ROWS: Final = "foldstore_rows"
 _FALSE: Final = pa.scalar(False)  # noqa: FBT003 - the only parameter
 _OPENING: Final = "SELECT (\n"
-_ENGINE_ERRORS: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 
 
 class Engine:
@@ -107,7 +97,7 @@ class Engine:
     ) -> None:
         self._lock = threading.Lock()
         self._parsed = ParsedExpressions()
-        self._database: duckdb.DuckDBPyConnection | None = _open(memory_limit, threads, temp_directory)
+        self._database: duckdb.DuckDBPyConnection | None = open_database(memory_limit, threads, temp_directory)
 
     def close(self) -> None:
         """Take no more work; what is being read may be read to its end."""
@@ -124,7 +114,7 @@ class Engine:
     ) -> None:
         self.close()
 
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def connection(self) -> "duckdb.DuckDBPyConnection":
         """Open a connection to the same locked database; tables registered on it are its own."""
         with self._lock:
             if self._database is None:
@@ -132,7 +122,7 @@ class Engine:
             return self._database.cursor()
 
     @contextmanager
-    def _borrowed(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _borrowed(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         connection = self.connection()
         try:
             yield connection
@@ -164,7 +154,7 @@ class Engine:
     def _parse(self, text: str, schema: pa.Schema, where: str) -> Expression:
         with self._borrowed() as connection:
             tree = _expression_tree(connection, text, where)
-            columns = columns_used(tree, schema, _function_kinds(), where=where)
+            columns = columns_used(tree, schema, function_kinds(), where=where)
             refuse_case_twins(columns, where, InvalidExpressionError)
             lost = [schema.field(name) for name in columns if loses_digits(schema.field(name).type)]
             if lost:
@@ -172,10 +162,8 @@ class Engine:
             sql = f"(\n{text}\n)"
             try:
                 connection.register(_ROWS, narrow(schema, columns).empty_table())
-                result = (
-                    _relation(connection, f"SELECT {sql} AS x FROM {_ROWS}").to_arrow_reader(1).schema.field(0).type
-                )
-            except _ENGINE_ERRORS as error:
+                result = run_text(connection, f"SELECT {sql} AS x FROM {_ROWS}").to_arrow_reader(1).schema.field(0).type
+            except ENGINE_ERRORS as error:
                 raise expression_failed(error, text, where) from error
         return Expression(text, sql, columns, result, *read_comparisons(tree, schema))
 
@@ -211,9 +199,9 @@ class Engine:
         with self._borrowed() as connection:
             try:
                 connection.register(_ROWS, feed.reader())
-                reader = _relation(connection, _projection(expressions)).to_arrow_reader(_BATCH_ROWS)
+                reader = run_text(connection, _projection(expressions)).to_arrow_reader(BATCH_ROWS)
                 yield from recut(reader, feed, _result_schema(expressions))
-            except _ENGINE_ERRORS as error:
+            except ENGINE_ERRORS as error:
                 if feed.failure is not None:
                     raise feed.failure from error
                 if isinstance(error, FoldstoreError):
@@ -267,7 +255,7 @@ class Engine:
         """
         check_query_text(text)
         with self._borrowed() as connection:
-            (tree,) = _trees(connection, without_explain(text))
+            (tree,) = parse_trees(connection, without_explain(text))
         if tree.get("error"):
             message = str(tree.get("error_message", ""))
             if tree.get("error_type") == "not implemented" and "Only SELECT" in message:
@@ -283,7 +271,7 @@ class Engine:
         params: Sequence[Any] | Mapping[str, Any] | None = None,
         *,
         owned: bool = False,
-    ) -> "QueryResult":
+    ) -> QueryResult:
         """Run a query over Arrow tables; only those that it names are shown to DuckDB, without a copy.
 
         Parameters
@@ -305,36 +293,19 @@ class Engine:
             When it names a table that is not among `tables`.
         """
         parsed = self.parse_query(query) if isinstance(query, str) else query
-        used = {name: _table_for(name, tables) for name in parsed.tables}
-        refuse_name_twins(used)
+        used = choose_tables(parsed, tables)
         connection = self.connection()
         left_out: list[pa.Field] = []
         try:
-            for name, table in used.items():
-                refuse_case_twins(table.schema.names, f"table {name!r}", InvalidQueryError)
-                shown, hidden = _readable(connection, name, table, parsed)
-                left_out += hidden
-                connection.register(name, shown)
-                if name.lower().startswith(f"{OWN_SCHEMA}."):
-                    self._show_in_own_schema(connection, name)
-            reader = _relation(connection, parsed.text, params).to_arrow_reader(_BATCH_ROWS)
+            left_out = show_tables(connection, parsed, used)
+            reader = run_text(connection, parsed.text, params).to_arrow_reader(BATCH_ROWS)
         except FoldstoreError:
             connection.close()
             raise
-        except _ENGINE_ERRORS as error:
+        except ENGINE_ERRORS as error:
             connection.close()
             raise query_failed(error, used, left_out) from error
         return QueryResult(connection, reader, used, self if owned else None)
-
-    def _show_in_own_schema(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Let ``foldstore.versions`` mean the table of that name, which each connection registers for itself.
-
-        The view is looked up again by every query, with what the connection then has under the name.
-        """
-        short = name.partition(".")[2].lower().replace('"', '""')
-        with self._lock:  # of two that make the same view at once, DuckDB refuses one
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}")
-            connection.execute(f'CREATE VIEW IF NOT EXISTS {OWN_SCHEMA}."{short}" AS FROM "{OWN_SCHEMA}.{short}"')
 
     def _name_culprit(
         self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"
@@ -344,63 +315,10 @@ class Engine:
             with self._borrowed() as connection:
                 connection.register(_ROWS, pa.Table.from_batches(feed.under_way, feed.schema))
                 try:
-                    _relation(connection, _projection({name: expression})).to_arrow_table()
-                except _ENGINE_ERRORS as found:
+                    run_text(connection, _projection({name: expression})).to_arrow_table()
+                except ENGINE_ERRORS as found:
                     return expression_failed(found, expression.text, name)
         return expression_failed(error, "", ", ".join(expressions))
-
-
-class QueryResult:
-    """The answer to a query, streamed once: the first of its ends takes the rows.
-
-    Attributes
-    ----------
-    schema : pyarrow.Schema
-        Names and types of the columns, known before any row is read.
-    """
-
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        reader: pa.RecordBatchReader,
-        tables: Mapping[str, pa.Table],
-        engine: Engine | None,
-    ) -> None:
-        self.schema: pa.Schema = reader.schema
-        self._connection = connection
-        self._reader: pa.RecordBatchReader | None = reader
-        self._tables = tables
-        self._engine = engine
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows as record batches; nothing is gathered."""
-        reader, self._reader = self._reader, None
-        if reader is None:
-            raise InvalidQueryError("This result has been read.", hint="Run the query again.")
-        return self._stream(reader)
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return the rows as a reader, for whatever takes an Arrow stream."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches())
-
-    def to_arrow(self) -> pa.Table:
-        """Return all rows as one table."""
-        return pa.Table.from_batches(self.to_batches(), self.schema)
-
-    def close(self) -> None:
-        """Stop the query."""
-        self._reader = None
-        self._connection.close()
-        if self._engine is not None:
-            self._engine.close()
-
-    def _stream(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from reader
-        except _ENGINE_ERRORS as error:
-            raise query_failed(error, self._tables) from error
-        finally:
-            self.close()
 
 
 @contextmanager
@@ -496,96 +414,9 @@ def run_query(
         raise
 
 
-def open_relation(table: pa.Table, connection: Any = None) -> Any:
-    """Show a table to a DuckDB of the caller's, without a copy: the one way rows leave for SQL that is not judged.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        Kept alive by the relation.
-    connection : duckdb.DuckDBPyConnection, optional
-        Where the relation lives; DuckDB's default connection unless given.
-
-    Raises
-    ------
-    UsageError
-        When the connection is none of DuckDB's, or is closed.
-    InvalidQueryError
-        When DuckDB has no type for a column.
-
-    Examples
-    --------
-    >>> import pyarrow as pa
-    >>> open_relation(pa.table({"x": [1, 2]})).sum("x").fetchall()
-    [(3,)]
-    """
-    if not isinstance(connection, duckdb.DuckDBPyConnection | None):
-        raise UsageError(
-            f"connection is a DuckDB connection, not {type(connection).__name__}.", hint="Write duckdb.connect()."
-        )
-    refuse_case_twins(table.schema.names, "the view", InvalidQueryError)
-    try:
-        return duckdb.from_arrow(table) if connection is None else connection.from_arrow(table)
-    except duckdb.ConnectionException as error:
-        raise UsageError(f"The connection cannot be used: {cut(str(error))}", hint="Open a new one.") from error
-    except _ENGINE_ERRORS as error:
-        raise query_failed(error, {"the view": table}) from error
-
-
-def _open(memory_limit: str | None, threads: int | None, temp_directory: Path | None) -> duckdb.DuckDBPyConnection:
-    config: dict[str, Any] = {
-        "temp_directory": "" if temp_directory is None else str(temp_directory),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "python_enable_replacements": False,
-    }
-    # DuckDB's own default is 80 %: a store shares its process with whoever opened it.
-    config["memory_limit"] = "50%" if memory_limit is None else memory_limit
-    if threads is not None:
-        config["threads"] = threads
-    try:
-        database = duckdb.connect(":memory:", config=config)
-    except duckdb.Error as error:
-        raise UsageError(
-            f"The SQL engine does not start with memory_limit={memory_limit!r}, threads={threads!r}: {cut(str(error))}",
-            hint="A limit is a number and MB, GB, MiB or GiB, such as 2GB.",
-            code="invalid-setting",
-        ) from error
-    # GLOBAL: otherwise the connections that are opened from this one keep the defaults.
-    for setting in (
-        "TimeZone = 'UTC'",
-        f"max_expression_depth = {_MAX_DEPTH}",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        database.execute(f"SET GLOBAL {setting}")
-    return database
-
-
-@functools.cache
-def _function_kinds() -> Mapping[str, FunctionKind]:
-    """Ask DuckDB which functions it has; they are the same for a whole process."""
-    with duckdb.connect(":memory:") as connection:
-        rows = connection.execute("SELECT function_name, function_type, stability FROM duckdb_functions()").fetchall()
-    return classify_functions(rows)
-
-
-def _relation(
-    connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-) -> duckdb.DuckDBPyRelation:
-    values = dict(params) if isinstance(params, Mapping) else None if params is None else list(params)
-    return connection.sql(sql, params=values)
-
-
-def _trees(connection: duckdb.DuckDBPyConnection, *texts: str) -> list[Mapping[str, Any]]:
-    (row,) = connection.execute(f"SELECT {', '.join(['json_serialize_sql(?)'] * len(texts))}", list(texts)).fetchall()
-    return [read_tree(written) for written in row]
-
-
-def _expression_tree(connection: duckdb.DuckDBPyConnection, text: str, where: str) -> Mapping[str, Any]:
+def _expression_tree(connection: "duckdb.DuckDBPyConnection", text: str, where: str) -> Mapping[str, Any]:
     # Without parentheses too: `a) OR (b` is an expression only inside them.
-    bare, wrapped = _trees(connection, f"SELECT\n{text}\nFROM t", f"{_OPENING}{text}\n) FROM t")
+    bare, wrapped = parse_trees(connection, f"SELECT\n{text}\nFROM t", f"{_OPENING}{text}\n) FROM t")
     if wrapped.get("error"):
         message = cut(str(wrapped.get("error_message", "")), 300)
         raise InvalidExpressionError(
@@ -616,37 +447,3 @@ def _result_schema(expressions: Mapping[str, Expression]) -> pa.Schema:
 def _columns_of(expressions: Iterable[Expression], schema: pa.Schema) -> tuple[str, ...]:
     used = {column for expression in expressions for column in expression.columns}
     return tuple(name for name in schema.names if name in used)
-
-
-def _table_for(name: str, tables: Mapping[str, pa.Table]) -> pa.Table:
-    if name in tables:
-        return tables[name]
-    raise NotFoundError(f"There is no table {cut(name)!r}.", hint=did_you_mean(name, tables), name=name)
-
-
-def _readable(
-    connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, query: ParsedQuery
-) -> tuple[pa.Table, list[pa.Field]]:
-    """Leave out columns that DuckDB cannot read exactly, unless the query asks for all columns."""
-    left_out = [field for field in table.schema if not is_plain(field.type) and not _reads(connection, field)]
-    if left_out and query.names is None:
-        raise unreadable_columns(left_out, f"{cut(name)!r}, and the query asks for all columns")
-    kept = table.drop_columns([field.name for field in left_out]) if left_out else table
-    for field in kept.schema:
-        if is_watched(field.type):
-            for chunk in kept[field.name].chunks:
-                refuse_inexact(chunk, field.name, f"{cut(name)!r}", InvalidQueryError)
-    return kept, left_out
-
-
-def _reads(connection: duckdb.DuckDBPyConnection, field: pa.Field) -> bool:
-    if loses_digits(field.type):
-        return False
-    try:
-        connection.register(_ROWS, pa.schema([field]).empty_table())
-        _relation(connection, f"SELECT * FROM {_ROWS}").to_arrow_table()
-    except _ENGINE_ERRORS:
-        return False
-    finally:
-        connection.unregister(_ROWS)
-    return True

@@ -10,7 +10,7 @@ from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
 from foldstore.datastore.export.file import write_file
 from foldstore.errors import InvalidNameError, InvalidQueryError, NotFoundError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
-from foldstore.views.values import NO_VALUE, first_without_python_value
+from foldstore.views.values import NO_VALUE, first_without_python_value, python_values
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class SqlResult:
         """
         table = self.to_arrow()
         try:
-            return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+            return list(zip(*map(python_values, table.columns), strict=True))
         except NO_VALUE as error:
             raise _no_python_value(table, error) from error
 

@@ -1,0 +1,75 @@
+"""DuckDB databases in memory, locked: no files, no extensions, no Python objects, time zone UTC."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from foldstore.datastore.engine_errors import cut
+from foldstore.datastore.expression import FunctionKind, classify_functions, read_tree
+from foldstore.errors import UsageError
+
+BATCH_ROWS: Final = 131_072
+# What running a text may raise.
+ENGINE_ERRORS: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
+# 200 levels keep both DuckDB's parser and Python's JSON reader far from the end of their stacks.
+_MAX_DEPTH: Final = 200
+
+
+def open_database(
+    memory_limit: str | None, threads: int | None, temp_directory: Path | None
+) -> duckdb.DuckDBPyConnection:
+    """Open a locked database; its connections are made with ``cursor()``."""
+    config: dict[str, Any] = {
+        "temp_directory": "" if temp_directory is None else str(temp_directory),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,
+    }
+    # DuckDB's own default is 80 %: a store shares its process with whoever opened it.
+    config["memory_limit"] = "50%" if memory_limit is None else memory_limit
+    if threads is not None:
+        config["threads"] = threads
+    try:
+        database = duckdb.connect(":memory:", config=config)
+    except duckdb.Error as error:
+        raise UsageError(
+            f"The SQL engine does not start with memory_limit={memory_limit!r}, threads={threads!r}: {cut(str(error))}",
+            hint="A limit is a number and MB, GB, MiB or GiB, such as 2GB.",
+            code="invalid-setting",
+        ) from error
+    # GLOBAL: otherwise the connections that are opened from this one keep the defaults.
+    for setting in (
+        "TimeZone = 'UTC'",
+        f"max_expression_depth = {_MAX_DEPTH}",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        database.execute(f"SET GLOBAL {setting}")
+    return database
+
+
+@functools.cache
+def function_kinds() -> Mapping[str, FunctionKind]:
+    """Ask DuckDB which functions it has; they are the same for a whole process."""
+    with duckdb.connect(":memory:") as connection:
+        rows = connection.execute("SELECT function_name, function_type, stability FROM duckdb_functions()").fetchall()
+    return classify_functions(rows)
+
+
+def run_text(
+    connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyRelation:
+    """Plan a query that was judged before; it runs when its rows are asked for."""
+    values = dict(params) if isinstance(params, Mapping) else None if params is None else list(params)
+    return connection.sql(sql, params=values)
+
+
+def parse_trees(connection: duckdb.DuckDBPyConnection, *texts: str) -> list[Mapping[str, Any]]:
+    """Return the syntax trees of some texts; nothing of them is run."""
+    (row,) = connection.execute(f"SELECT {', '.join(['json_serialize_sql(?)'] * len(texts))}", list(texts)).fetchall()
+    return [read_tree(written) for written in row]
