@@ -214,7 +214,9 @@ def _compare(
         drift[part] = DriftResult({name: each for name, each in result.columns.items() if name not in hidden})
         for name in tested:
             if name not in drift[part].columns:
-                untested.setdefault(name, "it is sealed" if name in hidden else result.untested[name].replace("the reference", "train"))
+                untested.setdefault(
+                    name, "it is sealed" if name in hidden else result.untested[name].replace("the reference", "train")
+                )
     return drift, untested
 
 

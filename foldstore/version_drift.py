@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.drift_reference import find_reference
+from foldstore.errors import UsageError
 from foldstore.validation.check import drift_between
 from foldstore.validation.column_schema import DriftPolicy
 from foldstore.validation.drift.adjustment import Adjustment
@@ -14,7 +15,10 @@ from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.concept import ConceptDrift
 from foldstore.validation.drift.pairs import concept_drift_between
 from foldstore.validation.drift.row_sample import two_sample_test_between
+from foldstore.validation.drift.time_trends import trends_over_time
+from foldstore.validation.drift.trends import Trends
 from foldstore.validation.fragments import FragmentSubject
+from foldstore.views.instant import parse_duration
 
 if TYPE_CHECKING:
     from foldstore.split import SplitPart
@@ -26,6 +30,7 @@ class VersionDrift:
     """Compares a version with others; the references are exact, nothing is sampled unless it says so."""
 
     _storage: Storage
+    _dataset: DatasetRecord
     _record: VersionRecord
 
     def drift(
@@ -145,6 +150,54 @@ class VersionDrift:
         """
         before, chosen = find_reference(self._storage, self._record, reference, rows)
         return two_sample_test_between(before, self._subject(chosen), columns, sample=sample)
+
+    def trends(
+        self,
+        every: str,
+        columns: Sequence[str] | None = None,
+        *,
+        time: str | None = None,
+        season: int = 1,
+        rows: str = "all",
+    ) -> Trends:
+        """Return how columns went over time, and where their level changed.
+
+        Parameters
+        ----------
+        every : str
+            The length of a span, such as ``"1d"`` or ``"6h"``; each has a mean and a share of nulls.
+        columns : sequence of str, optional
+            All but the time unless given.
+        time : str, optional
+            A column of timestamps or dates; the dataset's event time unless given.
+        season : int
+            Compare each span with that so many before: 7 for days whose week repeats.
+        rows : {'all', 'added'}
+            All rows, or those that this version added.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When a column is not there.
+        UsageError
+            When there is no time, or it has more than a million spans.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> from datetime import datetime, timedelta
+        >>> hours = [datetime(2026, 1, 1) + timedelta(hours=each) for each in range(40 * 24)]
+        >>> price = [20.0 if each < 700 else 25.0 for each in range(40 * 24)]
+        >>> prices = foldstore.connect(folder).create_dataset("prices", event_time="hour")
+        >>> version = prices.append({"hour": hours, "price": price})
+        >>> print(version.trends("1d"))
+        prices@1 by hour: 2 series
+          price: 20 -> 24.1667 at 2026-01-30T00:00:00Z, row 700 (2026-01-30T04:00:00Z)
+        """
+        chosen = time or self._dataset.event_time
+        if chosen is None:
+            raise UsageError(f"{self._dataset.name} has no event time.", hint="Name a column: time='created_at'.")
+        return trends_over_time(self._subject(rows), chosen, parse_duration(every), columns, season=season)
 
     def _subject(self, rows: str) -> FragmentSubject:
         raise NotImplementedError

@@ -1,0 +1,62 @@
+"""Trends of a dataset's columns over its versions, and of a version's over time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.storage import Storage
+from foldstore.drift_reference import list_windows, rows_added
+from foldstore.errors import UsageError, column_not_found
+from foldstore.types import Operation
+from foldstore.validation.drift.trend import Change, date_change
+from foldstore.validation.drift.trends import Trends, finite_numbers, trends_of_profiles
+from foldstore.validation.fragments import FragmentSubject
+
+_MOST: Final = 10_000
+
+
+def trends_over_versions(
+    storage: Storage, head: VersionRecord, name: str, columns: Sequence[str] | None, last: int | None, season: int
+) -> Trends:
+    """Return the trends of the rows that each published version added, from kept profiles.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When the newest version lacks a column.
+    UsageError
+        When `last` or `season` is no number of versions.
+    """
+    for value, role in ((last, "last"), (season, "season")):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST):
+            raise UsageError(f"{role}={value!r} is not a number of versions from 1 to {_MOST:,}.")
+    own = [head] if head.operation in (Operation.APPEND, Operation.UPSERT) else []
+    records = [*own, *list_windows(storage, head, (last or _MOST) - len(own))][::-1]
+    added = [rows_added(storage, record, name) for record in records]
+    for column in columns or ():
+        if not added or column not in added[-1].arrow_schema.names:
+            raise column_not_found(column, added[-1].arrow_schema.names if added else [], where=name)
+
+    def date(column: str, change: Change) -> tuple[int | None, str | None]:
+        """Look at the rows of the version before the change and of those up to its alarm."""
+        first = max(0, change.start - 1)
+        parts = [_values(each, column) for each in added[first : change.alarm + 1]]
+        found = date_change(np.concatenate(parts))
+        if found is None:
+            return None, None
+        row = found - (len(parts[0]) if first < change.start else 0)
+        return (row, None) if 0 <= row < len(parts[change.start - first]) else (None, None)
+
+    labels = [each.address for each in added]
+    return trends_of_profiles(name, labels, [each.profile() for each in added], columns, season, date)
+
+
+def _values(rows: FragmentSubject, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return the finite numbers of a column that a version added; none where it lacks the column."""
+    if column not in rows.arrow_schema.names:
+        return np.zeros(0)
+    parts = [finite_numbers(batch.column(column)) for batch in rows.batches([column])]
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return values[np.isfinite(values)]
