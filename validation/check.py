@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Final
 
 from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_schema import ColumnSchema, DriftPolicy, plain_type
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.measures import ORDERED
 from foldstore.validation.drift_checks import check_drift, drift_from_schema
 from foldstore.validation.evolution import WIDER, Patch
 from foldstore.validation.finding import Finding, settle
@@ -80,7 +82,8 @@ def drift_between(
     """Compare two sets of rows column by column, on the grids that inference chooses for the reference.
 
     Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
-    without a distribution worth comparing: calendar columns, identifiers, constants.
+    without a distribution worth comparing: calendar columns, identifiers, constants. Where a metric needs an order,
+    columns of categories are compared by the Jensen-Shannon distance.
 
     Examples
     --------
@@ -92,13 +95,19 @@ def drift_between(
     """
     before, after = reference.profile(), current.profile()
     columns = {
-        name: column if policy is None else replace(column, drift=policy)
+        name: column if policy is None else replace(column, drift=_fitting(policy, column))
         for name, column in infer_distributions(before).items()
         if _type_fits(after, name, column)
     }
     found = drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
+
+
+def _fitting(policy: DriftPolicy, column: ColumnSchema) -> DriftPolicy:
+    """Return the policy for a column: categories have no order, so what needs one is the default distance there."""
+    needs_order = policy.metric in ORDERED and isinstance(column.grid, CategoryGrid)
+    return replace(policy, metric="js") if needs_order else policy
 
 
 def _why_untested(name: str, before: Profile, after: Profile) -> str:

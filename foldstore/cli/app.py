@@ -13,6 +13,7 @@ from foldstore.cli import (
     care,
     changes,
     datasets,
+    drift,
     erasure,
     export,
     history,
@@ -70,6 +71,7 @@ care.register(app)
 history.register(app)
 schemas.register(app)
 judgement.register(app)
+drift.register(app)
 bias.register(app)
 queries.register(app)
 export.register(app)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from foldstore.errors import UsageError
 from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.significance import HALF, seeded
+from foldstore.validation.drift.text import two_sample_text
 
 Floats = NDArray[np.float64]
 
@@ -62,6 +63,9 @@ class TwoSampleTest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+
+    def __str__(self) -> str:
+        return two_sample_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""

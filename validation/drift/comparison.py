@@ -27,6 +27,7 @@ from foldstore.validation.drift.significance import (
     rows_to_show,
     seeded,
 )
+from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows, drift_text, html_rows
 from foldstore.validation.intervals import cohen_h
 
 
@@ -151,6 +152,12 @@ class DriftResult:
 
     def __repr__(self) -> str:
         return f"DriftResult({len(self.columns)} columns, drifted: {', '.join(self.drifted) or 'none'})"
+
+    def __str__(self) -> str:
+        return drift_text(self)
+
+    def _repr_html_(self) -> str:
+        return html_rows(DRIFT_HEADS, drift_rows(self), repr(self))
 
     @property
     def drifted(self) -> tuple[str, ...]:

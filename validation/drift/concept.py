@@ -17,6 +17,7 @@ from foldstore.validation.drift.adjustment import adjust
 from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.measures import LN2, Counts, Floats, divergence
 from foldstore.validation.drift.significance import DENSE, HALF, needed_rows, power, seeded
+from foldstore.validation.drift.text import CONCEPT_HEADS, concept_rows, concept_text, html_rows
 
 WARN: Final = 0.05
 ERROR: Final = 0.10
@@ -137,6 +138,12 @@ class ConceptDrift:
         return (
             f"ConceptDrift({self.label!r}, {len(self.features)} features, drifted: {', '.join(self.drifted) or 'none'})"
         )
+
+    def __str__(self) -> str:
+        return concept_text(self)
+
+    def _repr_html_(self) -> str:
+        return html_rows(CONCEPT_HEADS, concept_rows(self), repr(self))
 
     @property
     def drifted(self) -> tuple[str, ...]:

@@ -1,0 +1,141 @@
+"""The verbs that tell change from noise: drift and trends."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say
+from foldstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foldstore.validation.drift.comparison import DriftResult
+    from foldstore.validation.drift.concept import ConceptDrift
+
+_HERE = Path()
+_WINDOWS = ("previous", "rolling(", "seasonal(")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command()(drift)
+    app.command()(trends)
+
+
+def drift(
+    address: Annotated[str, typer.Argument(help="A version, such as flights@2 or flights.")],
+    reference: Annotated[
+        str, typer.Argument(help="A version, view or part; or previous, rolling(5), seasonal(12): rows added before.")
+    ] = "previous",
+    store: StoreOption = _HERE,
+    added: Annotated[bool, typer.Option("--added", help="Compare only the rows that the version added.")] = False,
+    metric: Annotated[str, typer.Option(help="js, psi, hellinger, tvd, l_inf; for numbers ks, wasserstein.")] = "js",
+    warn: Annotated[float, typer.Option(help="The least effect that counts.")] = 0.10,
+    error: Annotated[float, typer.Option(help="The least effect that fails.")] = 0.20,
+    alpha: Annotated[float, typer.Option(help="The level, after adjustment over the columns.")] = 0.01,
+    label: Annotated[str | None, typer.Option(help="Ask how this column depends on the others, instead.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Ask whether a classifier tells the rows apart, instead.")
+    ] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when something drifted.")] = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Compare distributions with a reference; exit 1 when a column drifted by its error limit.
+
+    A column is flagged when the change is significant and large: both, so that many rows alone raise no alarm.
+
+    Example: foldstore drift flights@2 flights@1 --added
+    """
+    import foldstore
+    from foldstore.validation.column_schema import DriftPolicy
+
+    if label is not None and together:
+        raise UsageError("--label and --together ask different questions.", hint="Leave one out.")
+    with foldstore.connect(store, create=False) as opened:
+        version = opened.version(address)
+        against: Any = reference if reference.startswith(_WINDOWS) else opened.view(reference)
+        rows = "added" if added else "all"
+        if label is not None:
+            found = version.concept_drift(against, label, rows=rows)
+            failed = _print_concept(found, output)
+        elif together:
+            told = version.two_sample_test(against, rows=rows)
+            failed = str(told.verdict) == "error"
+            _print_plain(str(told), told.to_dict(), output)
+        else:
+            policy = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(error, warn), alpha=alpha)
+            failed = _print_drift(version.drift(against, rows=rows, policy=policy), output)
+    if failed and not exit_zero:
+        raise typer.Exit(1)
+
+
+def trends(
+    address: Annotated[str, typer.Argument(help="A dataset, for its versions; with --every a version, for its time.")],
+    store: StoreOption = _HERE,
+    column: Annotated[list[str] | None, typer.Option("--column", "-c", help="Only this column; repeatable.")] = None,
+    every: Annotated[str | None, typer.Option(help="Look at spans of time, such as 1d or 6h.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column of time; the dataset's event time unless given.")] = None,
+    last: Annotated[int | None, typer.Option(help="Only so many versions, the newest.")] = None,
+    season: Annotated[int, typer.Option(help="Compare with that many before: 7 for days, 12 for months.")] = 1,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Find where columns changed their level, over versions or over time, with the first row of the new level.
+
+    Example: foldstore trends prices --every 1d --season 7 -c price
+    """
+    import foldstore
+
+    if every is None and time is not None:
+        raise UsageError("--time belongs to spans of time.", hint="Give --every 1d, too.")
+    if every is not None and last is not None:
+        raise UsageError("--last is about versions, --every about time.", hint="Leave one out.")
+    with foldstore.connect(store, create=False) as opened:
+        if every is None:
+            found = opened.dataset(address).trends(column, last=last, season=season)
+        else:
+            found = opened.version(address).trends(every, column, time=time, season=season)
+    if output is Format.JSON:
+        print_json(found.to_dict())
+        return
+    heads = ("column", "statistic", "at", "row", "time", "before", "after", "score", "certain at")
+    rows = [
+        (trend.column, trend.statistic, each.at, each.row, each.time, each.before, each.after, each.score, each.alarm)
+        for trend in found.trends
+        for each in trend.changes
+    ]
+    print_rows(heads, rows, output)
+    if not rows and output is Format.TABLE:
+        say(f"No change of level in {len(found.trends)} series of {found.subject}.")
+
+
+def _print_drift(found: "DriftResult", output: Format) -> bool:
+    from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows
+
+    _print_result(found.to_dict(), DRIFT_HEADS, drift_rows(found), output)
+    if output is Format.TABLE:
+        for name, reason in found.untested.items():
+            say(f"not compared: {name} ({reason})")
+    return any("error" in (str(each.verdict), str(each.null_verdict)) for each in found.columns.values())
+
+
+def _print_concept(found: "ConceptDrift", output: Format) -> bool:
+    from foldstore.validation.drift.text import CONCEPT_HEADS, concept_rows
+
+    _print_result(found.to_dict(), CONCEPT_HEADS, concept_rows(found), output)
+    return any(str(each.verdict) == "error" for each in found.features.values())
+
+
+def _print_result(plain: dict[str, Any], heads: "Sequence[str]", rows: list[tuple[Any, ...]], output: Format) -> None:
+    if output is Format.JSON:
+        print_json(plain)
+    else:
+        print_rows(heads, rows, output)
+
+
+def _print_plain(text: str, plain: dict[str, Any], output: Format) -> None:
+    if output is Format.TABLE:
+        typer.echo(printable(text))
+    else:
+        print_json(plain)

@@ -1,0 +1,93 @@
+"""What people read of drift: one line a column, the worst first."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from foldstore.validation.anomaly import percent
+
+if TYPE_CHECKING:
+    from foldstore.validation.drift.classifier import TwoSampleTest
+    from foldstore.validation.drift.comparison import ColumnDrift, DriftResult
+    from foldstore.validation.drift.concept import ConceptDrift
+
+DRIFT_HEADS: Final = ("column", "verdict", "effect", "noise", "p", "largest change", "nulls")
+CONCEPT_HEADS: Final = ("feature", "verdict", "effect", "noise", "p", "covariate part", "concept part", "worst cell")
+_ORDER: Final = {"error": 0, "warn": 1, "untestable": 2, "stable": 3}
+
+
+def drift_rows(result: "DriftResult") -> list[tuple[Any, ...]]:
+    """Return a row for each column, the worst first."""
+    rows = []
+    for name, each in result.columns.items():
+        grade = min(_ORDER[str(each.verdict)], _ORDER[str(each.null_verdict)])
+        rows.append(((grade, -each.effect, name), _drift_row(name, each)))
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
+    """Return a row for each feature, the worst first."""
+    rows = []
+    for name, each in result.features.items():
+        worst = each.worst[0] if each.worst else None
+        cell = "" if worst is None else f"{worst.cell}: {worst.label} {percent(worst.before)} -> {percent(worst.after)}"
+        parts = (round(each.covariate_part, 6), round(each.concept_part, 6))
+        shown = (name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), each.p_adjusted, *parts, cell)
+        rows.append(((_ORDER[str(each.verdict)], -each.effect, name), shown))
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def drift_text(result: "DriftResult") -> str:
+    """Write a comparison for a terminal."""
+    lines = [f"{len(result.columns)} columns compared, drifted: {', '.join(result.drifted) or 'none'}"]
+    lines += _table(DRIFT_HEADS, drift_rows(result))
+    lines += [f"  not compared: {name} ({reason})" for name, reason in result.untested.items()]
+    return "\n".join(lines)
+
+
+def concept_text(result: "ConceptDrift") -> str:
+    """Write concept drift for a terminal."""
+    drifted = ", ".join(result.drifted) or "no feature"
+    lines = [f"{result.label} by {len(result.features)} features; depends otherwise than before on: {drifted}"]
+    return "\n".join([*lines, *_table(CONCEPT_HEADS, concept_rows(result))])
+
+
+def two_sample_text(result: "TwoSampleTest") -> str:
+    """Write a classifier two-sample test for a terminal."""
+    sizes = f"{result.n_reference:,} and {result.n_current:,} rows"
+    lines = [f"{result.verdict}: AUC {result.auc:.3f} on {sizes}, p {result.p_value:.2g}"]
+    if result.needed is not None:
+        lines.append(f"  too few rows; about {result.needed:,} on each side would show the limit")
+    lines += [f"  {name}: {lost:.3f} of the AUC is lost without it" for name, lost in result.columns.items()]
+    return "\n".join(lines)
+
+
+def html_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str) -> str:
+    """Write a table for a notebook; everything is escaped."""
+    head = "".join(f"<th>{html.escape(each)}</th>" for each in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(_shown(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
+    change = each.largest_change
+    moved = f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}" if change else ""
+    if each.needed is not None:
+        moved = f"about {each.needed:,} rows are needed"
+    nulls = ""
+    if each.null_before or each.null_after:
+        flag = "" if str(each.null_verdict) == "stable" else f" ({each.null_verdict})"
+        nulls = f"{percent(each.null_before)} -> {percent(each.null_after)}{flag}"
+    return name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), each.p_adjusted, moved, nulls
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    cells = [list(heads), *([_shown(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    ]
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
