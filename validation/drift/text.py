@@ -32,7 +32,15 @@ def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
         worst = each.worst[0] if each.worst else None
         cell = "" if worst is None else f"{worst.cell}: {worst.label} {percent(worst.before)} -> {percent(worst.after)}"
         parts = (round(each.covariate_part, 6), round(each.concept_part, 6))
-        shown = (name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), each.p_adjusted, *parts, cell)
+        shown = (
+            name,
+            str(each.verdict),
+            round(each.effect, 4),
+            round(each.noise, 4),
+            _brief(each.p_adjusted),
+            *parts,
+            cell,
+        )
         rows.append(((_ORDER[str(each.verdict)], -each.effect, name), shown))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
@@ -78,7 +86,7 @@ def _drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
     if each.null_before or each.null_after:
         flag = "" if str(each.null_verdict) == "stable" else f" ({each.null_verdict})"
         nulls = f"{percent(each.null_before)} -> {percent(each.null_after)}{flag}"
-    return name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), each.p_adjusted, moved, nulls
+    return name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), _brief(each.p_adjusted), moved, nulls
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -87,6 +95,10 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     ]
+
+
+def _brief(p_value: float) -> float:
+    return float(f"{p_value:.2g}")
 
 
 def _shown(cell: Any) -> str:

@@ -1,0 +1,88 @@
+"""drift and trends as a person types them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+import foldstore
+from foldstore.cli.app import run
+
+
+@pytest.fixture
+def command(capsys):
+    def call(*arguments):
+        code = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def made(folder):
+    generator = np.random.default_rng(1)
+    with foldstore.connect(folder, author="tester") as store:
+        trips = store.create_dataset("trips", event_time="ts")
+        for number in range(12):
+            hours = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number * 200 + each) for each in range(200)]
+            km = generator.normal(5 if number > 9 else 0, size=200)
+            trips.append({"ts": hours, "km": km, "late": km + generator.normal(size=200) > 2, "one": [1] * 200})
+    return folder
+
+
+def test_drift_exits_1_and_names_what_moved(command, made):
+    code, out, err = command("drift", "trips@11", "rolling(3)", "-s", made)
+    assert code == 1
+    assert "km" in out
+    assert "error" in out
+    assert "not compared: one (the reference has one value only)" in err
+    assert command("drift", "trips@11", "rolling(3)", "-s", made, "--exit-zero")[0] == 0
+    assert command("drift", "trips@5", "trips@4", "--added", "-s", made)[0] == 0
+
+
+def test_drift_as_json_is_the_result(command, made):
+    _, out, _ = command("drift", "trips@11", "trips@10", "--metric", "psi", "-o", "json", "-s", made)
+    found = json.loads(out)
+    assert found["columns"]["km"]["metric"] == "psi"
+    assert found["untested"]["one"].startswith("the reference has one")
+
+
+def test_questions_of_labels_and_of_all_columns(command, made):
+    code, out, _ = command("drift", "trips@12", "rolling(2)", "--label", "late", "-s", made, "-o", "json")
+    assert json.loads(out)["label"] == "late"
+    assert code in (0, 1)
+    code, out, _ = command("drift", "trips@12", "seasonal(9)", "--together", "-s", made)
+    assert code == 1
+    assert out.startswith("error: AUC")
+    code, _, err = command("drift", "trips@12", "--label", "late", "--together", "-s", made)
+    assert code == 2
+    assert "different questions" in err
+
+
+def test_bad_questions_are_answered_in_words(command, made):
+    code, _, err = command("drift", "trips@12", "rolling(99)", "-s", made)
+    assert code == 2
+    assert "not 99" in err
+    code, _, err = command("drift", "trips@12", "--metric", "jsd", "-s", made)
+    assert code == 2
+    assert "Did you mean 'js'?" in err
+    assert command("drift", "trips@12", "nothing@1", "-s", made)[0] != 0
+
+
+def test_trends_over_versions_and_over_time(command, made):
+    code, out, _ = command("trends", "trips", "-c", "km", "-s", made)
+    assert code == 0
+    assert "trips@11" in out
+    _, out, _ = command("trends", "trips", "--every", "1d", "-c", "km", "-s", made, "-o", "json")
+    (change,) = next(each["changes"] for each in json.loads(out)["trends"] if each["statistic"] == "mean")
+    assert abs(change["row"] - 2_000) <= 2
+    code, _, err = command("trends", "trips@3", "--every", "1d", "-c", "late", "-s", made)
+    assert code == 0
+    assert "No change of level in 2 series of trips@3 by ts." in err
+
+
+def test_options_that_do_not_fit_are_refused(command, made):
+    for arguments in (["--time", "ts"], ["--every", "1d", "--last", "3"], ["--every", "soon"], ["--season", "0"]):
+        assert command("trends", "trips", *arguments, "-s", made)[0] == 2
