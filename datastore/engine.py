@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -47,6 +48,7 @@ from foldstore.datastore.feed import Feed, narrow, recut
 from foldstore.datastore.parsed import ParsedExpressions
 from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
 from foldstore.datastore.query_result import QueryResult
+from foldstore.datastore.running import RunningQueries
 from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class Engine:
     ) -> None:
         self._lock = threading.Lock()
         self._parsed = ParsedExpressions()
+        self._running = RunningQueries()
         self._database: duckdb.DuckDBPyConnection | None = open_database(memory_limit, threads, temp_directory)
 
     def close(self) -> None:
@@ -105,6 +108,10 @@ class Engine:
             if self._database is not None:
                 self._database.close()
                 self._database, self._parsed = None, ParsedExpressions()
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running, from another thread; each ends with an error."""
+        self._running.interrupt()
 
     def __enter__(self) -> Self:
         return self
@@ -295,17 +302,18 @@ class Engine:
         parsed = self.parse_query(query) if isinstance(query, str) else query
         used = choose_tables(parsed, tables)
         connection = self.connection()
+        self._running.begin(connection)
         left_out: list[pa.Field] = []
         try:
             left_out = show_tables(connection, parsed, used)
             reader = run_text(connection, parsed.text, params).to_arrow_reader(BATCH_ROWS)
         except FoldstoreError:
-            connection.close()
+            self._running.end(connection)
             raise
         except ENGINE_ERRORS as error:
-            connection.close()
+            self._running.end(connection)
             raise query_failed(error, used, left_out) from error
-        return QueryResult(connection, reader, used, self if owned else None)
+        return QueryResult(partial(self._running.end, connection), reader, used, self if owned else None)
 
     def _name_culprit(
         self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"

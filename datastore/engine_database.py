@@ -53,6 +53,11 @@ def open_database(
     return database
 
 
+def list_functions() -> list[str]:
+    """List the functions that DuckDB has under a plain name; operators are functions, too."""
+    return sorted(name for name in function_kinds() if name.isidentifier() and not name.startswith("_"))
+
+
 @functools.cache
 def function_kinds() -> Mapping[str, FunctionKind]:
     """Ask DuckDB which functions it has; they are the same for a whole process."""

@@ -36,6 +36,8 @@ def unreadable_columns(
 
 def query_failed(error: Exception, tables: Mapping[str, pa.Table], left_out: Sequence[pa.Field] = ()) -> FoldstoreError:
     """Build the error for a query that DuckDB refused or could not finish; say which columns exist."""
+    if "INTERRUPT Error" in str(error):
+        return InvalidQueryError("The query was stopped.", hint="Nothing was changed.", code="query-stopped")
     message = _cleaned(error)
     found = re.search(r'column (?:named |with name )?"([^"]+)"', message, re.IGNORECASE)
     unread = [field for field in left_out if found and field.name.lower() == found.group(1).rpartition(".")[2].lower()]

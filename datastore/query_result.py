@@ -1,6 +1,6 @@
 """The answer to a query, as it streams out of the engine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,8 +10,6 @@ from foldstore.datastore.engine_errors import query_failed
 from foldstore.errors import InvalidQueryError
 
 if TYPE_CHECKING:
-    import duckdb
-
     from foldstore.datastore.engine import Engine
 
 
@@ -26,13 +24,13 @@ class QueryResult:
 
     def __init__(
         self,
-        connection: "duckdb.DuckDBPyConnection",
+        end: Callable[[], None],
         reader: pa.RecordBatchReader,
         tables: Mapping[str, pa.Table],
         engine: "Engine | None",
     ) -> None:
         self.schema: pa.Schema = reader.schema
-        self._connection = connection
+        self._end = end
         self._reader: pa.RecordBatchReader | None = reader
         self._tables = tables
         self._engine = engine
@@ -55,7 +53,7 @@ class QueryResult:
     def close(self) -> None:
         """Stop the query."""
         self._reader = None
-        self._connection.close()
+        self._end()
         if self._engine is not None:
             self._engine.close()
 

@@ -182,9 +182,10 @@ PRECISE_CODES = {
         "A commit was silent for longer than its lease and was given up; doing it again helps.",
     ),
     "invalid-status": (errors.UsageError, "A version's status cannot be moved to that one."),
+    "query-stopped": (errors.InvalidQueryError, "A query was interrupted while it ran."),
     "catalog-table-too-large": (
         errors.InvalidQueryError,
-        "A catalog table would have more rows than are made; one dataset or version has fewer.",
+        "A catalog table would have more rows than are made in memory.",
     ),
     "too-many-entities": (
         errors.UsageError,

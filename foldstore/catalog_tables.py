@@ -3,7 +3,9 @@
 Nothing is made before it is asked for, and of a table only the columns that the query may use.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -34,15 +36,18 @@ from foldstore.errors import NotFoundError, did_you_mean
 from foldstore.names import PARTS
 from foldstore.saved_views import GONE, STATE_KIND, VIEW_KIND
 from foldstore.split_documents import KIND as SPLIT_KIND
-from foldstore.split_documents import read_document
+from foldstore.split_documents import Assignment, read_document
 from foldstore.validation.pools.pool import PoolRecord, list_pools, pool_status
 from foldstore.version import Version
 from foldstore.views.specification import hash_spec
 from foldstore.views.splits.fold_assignment import FoldAssignment
+from foldstore.views.splits.folds import FoldSpec
 
 _SCHEMA: Final = "foldstore."
 _MOST_PROFILES: Final = 1_000
 _MOST_FILES: Final = 5_000
+# Of all these versions together.
+_MOST_FRAGMENTS: Final = 200_000
 _TOP: Final = 10
 _SHARES: Final = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -149,31 +154,33 @@ def _list_splits(listings: Listings, wanted: frozenset[str]) -> Filling:
             "spec": canonical_json(document.body["spec"]),
         }
         base = versions.address(document.body["version_id"])
-        for fold, inner, part, count in _parts(document):
+        assignment = read_document(document).assignment if "rows" in wanted else None
+        for fold, inner, part in _parts(document.body):
             suffix = "".join(f"-{number}" for number in (fold, inner) if number is not None)
             place = {"fold": fold, "inner_fold": inner, "part": part, "address": f"{base}#{split}{suffix}.{part}"}
-            rows.append({**said, **place, "rows": count if "rows" in wanted else None})
+            rows.append({**said, **place, "rows": assignment and _count(assignment, fold, inner, part)})
     return gather(rows)
 
 
-def _parts(document: Document) -> Iterator[tuple[int | None, int | None, str, int]]:
-    """Yield fold, inner fold, part and rows of each part that a split or folds have."""
-    assignment = read_document(document).assignment
-    if not isinstance(assignment, FoldAssignment):
-        for part in PARTS:
-            yield None, None, part, assignment.count(part)
+def _parts(body: Mapping[str, Any]) -> Iterator[tuple[int | None, int | None, str]]:
+    """Yield fold, inner fold and name of each part that a split or folds have."""
+    if "folds" not in body:
+        yield from ((None, None, part) for part in PARTS)
         return
-    for fold in range(1, assignment.spec.count + 1):
-        for within in (None, *range(1, assignment.spec.inner + 1)):
-            members = [assignment.members(codes, fold, within) for codes in assignment.fragments]
-            for part in _parts_of_fold(nested=assignment.spec.inner > 0, is_inner=within is not None):
-                yield fold, within, part, sum(int(np.count_nonzero(each.mask(part))) for each in members)
-
-
-def _parts_of_fold(*, nested: bool, is_inner: bool) -> Sequence[str]:
-    """Return the parts that a fold has: what a nested one holds out is for the test."""
     train, validation, test = PARTS
-    return PARTS if is_inner else (train, test) if nested else (train, validation)
+    spec = FoldSpec.from_dict(body["spec"])
+    for fold in range(1, spec.count + 1):
+        # What a nested fold holds out is for the test.
+        yield from ((fold, None, part) for part in ((train, test) if spec.inner else (train, validation)))
+        for within in range(1, spec.inner + 1):
+            yield from ((fold, within, part) for part in PARTS)
+
+
+def _count(assignment: Assignment, fold: int | None, inner: int | None, part: str) -> int:
+    if not isinstance(assignment, FoldAssignment):
+        return assignment.count(part)
+    members = (assignment.members(codes, fold or 0, inner) for codes in assignment.fragments)
+    return sum(int(np.count_nonzero(each.mask(part))) for each in members)
 
 
 def _list_pools(storage: Storage) -> Filling:
@@ -218,7 +225,10 @@ def _newest_versions(storage: Storage) -> Iterator[Version]:
     """Yield the newest versions that still have rows: dataset by dataset, oldest first, so that merges are shared."""
     with open_listings(storage.catalog) as listings:
         records = listings.datasets()
-        found = listings.version_records(_MOST_PROFILES)
+        sizes = listings.version_sizes()
+        newest = listings.version_records(_MOST_PROFILES)
+    walked = list(accumulate(sizes.get(each.id, (0, 0))[1] for each in newest))
+    found = newest[: max(1, bisect_right(walked, _MOST_FRAGMENTS))]
     for record in sorted(found, key=lambda each: (records[each.dataset_id].name, each.number)):
         yield Version(storage, records[record.dataset_id], record)
 

@@ -299,6 +299,10 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         """
         return run_sql(query, params, self._open_table, engine=self._storage.engine)
 
+    def interrupt(self) -> None:
+        """Stop the queries that are running in other threads; each of them raises an error."""
+        self._storage.engine.interrupt()
+
     def _open_table(self, address: str) -> View | CatalogTable:
         """Open what SQL names; a version that is quarantined is read by whoever names it."""
         if is_catalog_table(address):

@@ -59,7 +59,9 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
     tables = {name: _table(each, parsed.columns_of(_names(each))) for name, each in found.items()}
     try:
         return SqlResult(engine, parsed, tables, params)
-    except InvalidQueryError:
+    except InvalidQueryError as error:
+        if error.code == "query-stopped":
+            raise
         # All columns this time: the message can then say what else there is.
         whole = {name: _table(each, _names(each)) for name, each in found.items()}
         return SqlResult(engine, parsed, whole, params)

@@ -140,7 +140,7 @@ _FRAGMENTS: Final = declare(
 _PROFILES: Final = declare(
     "profiles",
     "A row for each column of each version whose profile is kept. `version.profile()` keeps it. Of sealed columns only "
-    "cells that can be read are in it. The newest 1,000 versions at most, and no more than 5,000 files.",
+    "cells that can be read are in it. At most the newest 1,000 versions, fewer when they have very many fragments.",
     dataset=_DATASET,
     version=_VERSION,
     address=_ADDRESS,

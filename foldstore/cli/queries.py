@@ -1,19 +1,20 @@
 """The verb that asks: sql."""
 
 import sys
-from itertools import islice
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_rows, say
-from foldstore.errors import UsageError
+from foldstore.cli.output import Format, FormatOption, StoreOption, say, show_bytes
+from foldstore.cli.sql_running import Printing, print_query, read_params, run_interruptibly
+from foldstore.errors import IngestError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping, Sequence
 
-    from foldstore.views.sql import SqlResult
+    from foldstore.store import Store
 
 _HERE = Path()
 
@@ -24,34 +25,72 @@ def register(app: typer.Typer) -> None:
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="One query that only reads; - takes it from stdin.")],
+    query: Annotated[
+        str | None, typer.Argument(help="One query that only reads; - takes it from stdin. A shell opens without.")
+    ] = None,
     store: StoreOption = _HERE,
     output: FormatOption = Format.TABLE,
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="Text for each ? in turn.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="Text for each ? in turn; name=value for $name.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Rows of a table to print (0: all); other formats print all.")] = 100,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Take the query from a file.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write the rows to a file: Parquet, CSV, JSON lines or Arrow, by its ending."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Take the place of a file that is there.")] = False,
 ) -> None:
-    """Ask SQL over datasets, versions and views. Addresses with @ are quoted names.
+    """Ask SQL over datasets, versions, views and catalog tables. Addresses with @ are quoted names.
 
-    Example: foldstore sql 'SELECT origin, count(*) FROM "flights@3" GROUP BY 1'
+    Examples:
+    foldstore sql 'SELECT origin, count(*) FROM "flights@3" GROUP BY 1'
+
+    foldstore sql 'FROM flights WHERE origin = $airport' -p airport=JFK --to jfk.parquet
+
+    foldstore sql 'SELECT address, rows, message FROM foldstore.versions'
+
+    foldstore sql
     """
     import foldstore
 
     if limit < 0:
         raise UsageError("--limit is 0 or more.")
-    text = sys.stdin.read() if query == "-" else query
+    text = _read_query(query, file)
+    if text is None and (param or to):
+        raise UsageError("There is no query to run.", hint="foldstore sql 'SELECT ...' takes --param and --to.")
     with foldstore.connect(store, create=False) as opened:
-        result = opened.sql(text, param or None)
-        rows = _rows(result)
-        if output is not Format.TABLE or limit == 0:
-            print_rows(result.arrow_schema.names, rows, output)
-            return
-        print_rows(result.arrow_schema.names, islice(rows, limit), output)
-        if next(rows, None) is not None:
-            say(f"The first {limit} rows; --limit 0 prints all, --output csv streams them.")
+        printing = Printing(form=output, limit=limit)
+        if text is None:
+            from foldstore.cli.sql_shell import Shell
+
+            Shell(opened, printing).run()
+        elif to is not None:
+            _export(opened, text, read_params(text, param or ()), to, overwrite=overwrite)
+        else:
+            print_query(opened, text, read_params(text, param or ()), printing)
 
 
-def _rows(result: "SqlResult") -> "Iterator[tuple[Any, ...]]":
-    from foldstore.views.values import display_values
+def _read_query(query: str | None, file: Path | None) -> str | None:
+    """Return the text of the query; None when a person at a terminal is to be asked."""
+    if query is not None and file is not None:
+        raise UsageError("A query and --file are two queries.", hint="Give one of them.")
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise IngestError(f"{str(file)!r} cannot be read: {reason}.", hint="Check the path.") from error
+    if query is None and sys.stdin.isatty() and sys.stdout.isatty():
+        return None
+    return sys.stdin.read() if query in (None, "-") else query
 
-    for batch in result.to_batches():
-        yield from zip(*(display_values(column) for column in batch.columns), strict=True)
+
+def _export(
+    store: "Store", text: str, params: "Sequence[str] | Mapping[str, str] | None", path: Path, *, overwrite: bool
+) -> None:
+    started = time.perf_counter()
+    written: list[Path] = []
+    run_interruptibly(store, lambda _: written.extend(store.sql(text, params).export(path, overwrite=overwrite)))
+    size = show_bytes(sum(each.stat().st_size for each in written))
+    say(f"Wrote {path} ({size}, {time.perf_counter() - started:.2f} s)")

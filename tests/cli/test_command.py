@@ -125,7 +125,7 @@ def test_sql_takes_parameters_and_stdin(command, made, monkeypatch):
         (["validate", "people"], 2, "error[schema-not-found]"),
         (["schema", "show", "people"], 2, "schema infer"),
         (["nonsense"], 2, "No such command"),
-        (["sql"], 2, "Missing argument"),
+        (["show"], 2, "Missing argument"),
         (["log", "people", "-o", "yaml"], 2, "Invalid value"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
