@@ -170,14 +170,14 @@ class _Unit:
 
 def _units(reader: FragmentReader) -> list[_Unit]:
     return [
-        _Unit(reader, fragment, group, _variant(reader, fragment, group))
+        _Unit(reader, fragment, group, row_variant(reader, fragment, group))
         for fragment in reader.fragments
         for group in fragment.groups
         if group.fields != (ROW_ID_FIELD,)
     ]
 
 
-def _variant(reader: FragmentReader, fragment: Fragment, group: ColumnGroup) -> str:
+def row_variant(reader: FragmentReader, fragment: Fragment, group: ColumnGroup) -> str:
     """Say what sets the rows apart from those of the file: deletions, and columns that read as wider types."""
     gone = fragment.deleted.hash if fragment.deleted else ""
     widened = reader.widened(group)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from foldstore.datastore.statistics.row_profile import RowProfile
+    from foldstore.datastore.statistics.segments import SegmentedProfile
     from foldstore.views.loading.loader import Loader
 
 
@@ -24,6 +26,14 @@ class Forms:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.view().__arrow_c_stream__(requested_schema)
+
+    @overload
+    def profile(self, *, by: None = None, max_segments: int = ...) -> "RowProfile": ...
+    @overload
+    def profile(self, *, by: str | Sequence[str], max_segments: int = ...) -> "SegmentedProfile": ...
+    def profile(self, **how: Any) -> Any:
+        """Return the statistics of the rows, or with ``by=`` those of each segment; see `View.profile`."""
+        return self.view().profile(**how)
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return the rows as an Arrow stream."""

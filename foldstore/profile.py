@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from foldstore.datastore.statistics.profile import Profile
+from foldstore.datastore.statistics.row_profile import RowProfile
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class VersionProfile(Profile):
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class VersionProfile(RowProfile):
     """The statistics of a version's rows.
 
     Attributes
@@ -31,7 +31,6 @@ class VersionProfile(Profile):
     """
 
     dataset: str = ""
-    key: tuple[str, ...] = ()
 
     def infer_schema(self) -> DataSchema:
         """Propose a schema from the statistics alone, with the evidence for each part.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
@@ -14,11 +14,13 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.ingest.source import key_table
+from foldstore.datastore.joint_profiling import FragmentRows
 from foldstore.datastore.key_search import read_keys
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.row_directory import RowDirectory
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, profile_segments
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
@@ -238,18 +240,54 @@ class Version(Forms, VersionDrift, VersionSplits, VersionTiers, VersionUpkeep, C
         """Return the bytes that columns take in the mapped files; no value is read for it."""
         return self._reader().column_sizes(columns)
 
-    def profile(self, *, rows: str = "all", progress: Progress | None = None) -> VersionProfile:
+    @overload
+    def profile(
+        self, *, by: None = None, rows: str = "all", max_segments: int = ..., progress: Progress | None = None
+    ) -> VersionProfile: ...
+    @overload
+    def profile(
+        self, *, by: str | Sequence[str], rows: str = "all", max_segments: int = ..., progress: Progress | None = None
+    ) -> SegmentedProfile: ...
+    def profile(
+        self,
+        *,
+        by: str | Sequence[str] | None = None,
+        rows: str = "all",
+        max_segments: int = MAX_SEGMENTS,
+        progress: Progress | None = None,
+    ) -> VersionProfile | SegmentedProfile:
         """Return the statistics of the rows; only files that no profile has read before are read.
 
         Parameters
         ----------
+        by : str or sequence of str, optional
+            One column or two: a profile of each value, or of each pair of values.
         rows : {'all', 'added'}
             All rows, or those that this version added to its parent.
+        max_segments : int
+            How many segments stand alone, the largest; the rest is joined under `OTHER`.
         progress : callable, optional
             Told the rows done and the rows in all.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> trips = store.create_dataset("trips").append({"origin": ["JFK", "EWR", "JFK"], "delay": [4, 30, 6]})
+        >>> {key: part.columns["delay"].mean for key, part in trips.profile(by="origin").items()}
+        {'JFK': 5.0, 'EWR': 30.0}
         """
-        profile = profile_fragments(self._storage, self._reader(rows), progress)
-        return VersionProfile(profile.rows, profile.columns, self._dataset.name, self._dataset.key)
+        source = FragmentRows(self._storage, self._reader(rows))
+        if by is not None:
+            return profile_segments(source, by, max_segments)
+        profile = profile_fragments(self._storage, source.reader, progress)
+        return VersionProfile(
+            rows=profile.rows,
+            columns=profile.columns,
+            source=source,
+            key=self._dataset.key,
+            dataset=self._dataset.name,
+        )
 
     def validate(self, schema: DataSchema | None = None, *, rows: str = "all") -> Report:
         """Judge the rows by a schema; that sealed cells are null is not held against them.

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
 from foldstore.datastore.export.file import write_file
-from foldstore.datastore.statistics.profile import Profile, profile_batches
+from foldstore.datastore.statistics.profile import profile_batches
+from foldstore.datastore.statistics.row_profile import RowProfile
+from foldstore.datastore.statistics.row_source import StreamedRows
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, profile_segments
 from foldstore.views.rows.rows import Rows, endless
 from foldstore.views.steps.explode import Explode
 from foldstore.views.steps.order import AnyStep
@@ -150,8 +153,21 @@ class ViewForms:
 
         return open_relation(self.to_arrow(), connection)
 
-    def profile(self) -> Profile:
+    @overload
+    def profile(self, *, by: None = None, max_segments: int = ...) -> RowProfile: ...
+    @overload
+    def profile(self, *, by: str | Sequence[str], max_segments: int = ...) -> SegmentedProfile: ...
+    def profile(
+        self, *, by: str | Sequence[str] | None = None, max_segments: int = MAX_SEGMENTS
+    ) -> RowProfile | SegmentedProfile:
         """Return the statistics of the rows, read batch by batch.
+
+        Parameters
+        ----------
+        by : str or sequence of str, optional
+            One column or two: a profile of each value, or of each pair of values.
+        max_segments : int
+            How many segments stand alone, the largest; the rest is joined under `OTHER`.
 
         Examples
         --------
@@ -163,7 +179,11 @@ class ViewForms:
         """
         if self.is_endless:
             raise endless("it has no statistics")
-        return profile_batches(self.arrow_schema, self.to_batches())
+        source = StreamedRows(self.arrow_schema, self.rows.stream)
+        if by is not None:
+            return profile_segments(source, by, max_segments)
+        profile = profile_batches(self.arrow_schema, self.to_batches())
+        return RowProfile(profile.rows, profile.columns, source)
 
     def loader(self, batch_size: int, **how: Any) -> "Loader":
         """Return batches of a fixed size for training, resumable and shared among processes.

@@ -23,7 +23,7 @@ from foldstore.datastore.statistics.counting import (
     first_row,
     first_rows,
 )
-from foldstore.datastore.statistics.distinct import DistinctHashes
+from foldstore.datastore.statistics.distinct import DistinctHashes, Overlap
 from foldstore.datastore.statistics.frequent import EXACT_LIMIT, ValueCounts
 from foldstore.datastore.statistics.grid import Grid, Ints, Scale
 from foldstore.datastore.statistics.hashing import hash_column, hash_numbers
@@ -182,6 +182,12 @@ class ColumnProfile:
     def distinct_exact(self) -> bool:
         """Whether `distinct` was counted rather than estimated."""
         return self.values is not None and (self.hashes is None or self.hashes.exact)
+
+    def overlap(self, other: "ColumnProfile") -> Overlap:
+        """Say how many different values two columns share, from their profiles alone."""
+        if self.values is None or other.values is None:
+            raise SchemaMismatchError("Nested values have no set that could be compared.")
+        return _distinct_of(self).overlap(_distinct_of(other))
 
     def top_masks(self, n: int = 10) -> list[tuple[str, int]]:
         """Return the most frequent forms of texts with their counts; ``A9`` is that of ``N12345``."""

@@ -6,7 +6,7 @@ Travels as one Arrow table that SQL can read, in an Arrow IPC stream.
 
 import html
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,13 +19,12 @@ from foldstore.datastore.statistics.column import ColumnProfile, empty_column, m
 from foldstore.datastore.statistics.grid import Grid, Scale
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.statistics.record import read_columns, write_columns
+from foldstore.datastore.statistics.row_source import cut_rows
 from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.types import Progress
 
 # Rows are cut here, wherever the batches end, so that moments too do not depend on batches.
 _CHUNK_ROWS: Final = 262_144
-# Wide rows are cut earlier, to hold memory.
-_CHUNK_BYTES: Final = 128 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +182,7 @@ def profile_batches(
     columns = list(empty_profile(schema).columns.values())
     rows = 0
     with ThreadPoolExecutor(max_workers=min(len(schema) or 1, os.cpu_count() or 1)) as pool:
-        for chunk in _chunks(schema, batches):
+        for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
             arrays = [chunk.column(place) for place in range(len(columns))]
             columns = list(pool.map(_extend, schema.names, columns, arrays))
             rows += chunk.num_rows
@@ -197,24 +196,6 @@ def _extend(name: str, column: ColumnProfile, array: pa.ChunkedArray) -> ColumnP
         return merge_columns(column, profile_array(array))
     except UsageError as error:
         raise type(error)(f"Column {name!r}: {error.message}", hint=error.hint, code=error.code, column=name) from error
-
-
-def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        rest = batch
-        while rest.num_rows:
-            piece = rest.slice(0, _CHUNK_ROWS - rows)
-            rest = rest.slice(piece.num_rows)
-            held.append(piece)
-            rows += piece.num_rows
-            size += piece.nbytes
-            if rows == _CHUNK_ROWS or size >= _CHUNK_BYTES:
-                yield pa.Table.from_batches(held, schema)
-                held, rows, size = [], 0, 0
-    if held:
-        yield pa.Table.from_batches(held, schema)
 
 
 def _absent(example: ColumnProfile, rows: int) -> ColumnProfile:
