@@ -18,9 +18,8 @@ from foldstore.saved_views import DRAFT, SavedViews
 from foldstore.split import Split
 from foldstore.types import Status
 from foldstore.version import Version
-from foldstore.views.combination import Pinned, make_blend, make_union, select_common
+from foldstore.views.combination import MAX_LEVELS, Pinned, make_blend, make_union, select_common
 from foldstore.views.source import Source
-from foldstore.views.specification import MAX_LEVELS
 from foldstore.views.view import View
 
 
@@ -254,29 +253,21 @@ class StoreViews:
         if level < MAX_LEVELS and isinstance(plain.get("inputs"), list):
             inputs = plain["inputs"]
             plain["inputs"] = [self._pinned(each, level + 1) if isinstance(each, Mapping) else each for each in inputs]
-        if isinstance(plain.get("sources"), list):
-            plain["sources"] = [self._pin(source) for source in plain["sources"]]
+        match plain:
+            case {"sources": [{"address": address, **others}], "steps": list(steps)} if not others:
+                return self._spliced(address, steps)
         return plain
 
-    def _pin(self, source: Any) -> Any:
-        if not isinstance(source, Mapping) or set(source) != {"address"}:
-            return source
-        (pinned,) = self._open(source["address"], quarantined=False).sources()
-        return self._describe(pinned)
-
-    def _describe(self, pinned: Pinned) -> dict[str, str]:
-        said = {"address": pinned.source.address, "version_id": pinned.source.version_id}
-        return said if pinned.asked is None else {**said, "asked": pinned.asked}
+    def _spliced(self, address: str, steps: Sequence[Any]) -> dict[str, Any]:
+        """Return the specification of what is at an address, and further steps behind its own."""
+        opened = self._open(address, quarantined=False).spec()
+        return {**opened, "steps": [*opened["steps"], *steps]}
 
     def _repinned(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         if "sources" not in spec:
             return {**spec, "inputs": [self._repinned(each) for each in spec["inputs"]]}
-        sources = [self._repin(source) if "asked" in source else source for source in spec["sources"]]
-        return {**spec, "sources": sources}
-
-    def _repin(self, source: Mapping[str, str]) -> dict[str, str]:
-        (pinned,) = self._open(source["asked"], quarantined=False).sources()
-        return self._describe(pinned)
+        (source,) = spec["sources"]
+        return self._spliced(source["asked"], spec["steps"]) if "asked" in source else dict(spec)
 
 
 def _warn_of_deprecated(version: Version) -> None:

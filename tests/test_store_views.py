@@ -45,6 +45,32 @@ class TestInputs:
         store.view("short@2").union(store.view("short@1")).save("short")
         assert [store.view(f"short@{number}").count() for number in (1, 2, 3)] == [50, 30, 80]
 
+    def test_a_specification_that_names_a_saved_view_has_its_steps(self, store, trips):
+        store.view("trips@1").where("id < 10").save("ten")
+        store.blend({"trips@1": 1, "ten@1": 1}, rows=8).save("mix")
+        named = {"sources": [{"address": "ten@1"}], "steps": [{"where": "km > 3"}]}
+        assert store.view(named).hash == store.view("ten@1").where("km > 3").hash
+        both = {"union": {"columns": "same"}, "inputs": [named, {"sources": [{"address": "mix@1"}], "steps": []}]}
+        assert store.view({**both, "steps": [{"limit": 9}]}).to_arrow() == (
+            store.view(["ten@1"]).where("km > 3").union(store.view("mix@1")).limit(9).to_arrow()
+        )
+
+    def test_what_is_saved_can_be_opened_however_deep_and_fine(self, store, trips):
+        view = store.view("trips@1").limit(3)
+        for level in range(16):
+            view = view.union(store.view("trips@1").limit(1))
+            view.save(f"deep{level}")
+        assert store.view("deep15@1").count() == 19
+        with pytest.raises(UsageError, match="at most 16 deep"):
+            view.union(view)
+        with pytest.raises(UsageError, match="at most 16 deep"):
+            store.blend([view, "trips@1"])
+        thirds = ["123456789011/999999999989", "1/999999999961", 1 / 3]
+        store.blend(["trips@1"] * 3, thirds, rows=30).save("fine")
+        assert store.view("fine@1").count() == 30
+        with pytest.raises(UsageError, match="too many digits"):
+            store.blend(["trips@1"] * 3, [f"1/{10**38 + 1}", f"1/{10**38 + 3}", 1])
+
     def test_a_quarantined_version_is_no_input_unless_it_is_asked_for(self, store):
         version = _quarantined(store)
         with pytest.raises(RefusedError, match="judged@2 is quarantined") as caught:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from foldstore.views.view import View
 
 MAX_INPUTS: Final = 1_000
+MAX_LEVELS: Final = 16
+# How fine weights may be: what is written of them can be read again.
+_MOST_PARTS: Final = 10**40
 COLUMN_RULES: Final = ("same", "common", "all")
 ROW_RULES: Final = ("all", "once", "largest")
 
@@ -47,6 +50,11 @@ class Pinned:
         return ()
 
     @property
+    def level(self) -> int:
+        """It reads no views."""
+        return 0
+
+    @property
     def shown(self) -> str:
         """What it is called in messages."""
         return self.source.address
@@ -61,11 +69,14 @@ class Union:
     columns : {'same', 'common', 'all'}
         Whether all views have the same columns, or those that all have are taken, or all with nulls where one is
         missing.
+    level : int
+        How deep views of views lie in it.
     """
 
     views: tuple["View", ...]
     columns: str
     arrow_schema: pa.Schema
+    level: int
 
     @property
     def shown(self) -> str:
@@ -84,12 +95,15 @@ class Blend:
     rows : str or int
         How many rows an epoch has: a number; ``all``: so many that every row comes at least once; ``once``: that none
         comes twice; ``largest``: that every row of the largest view comes once.
+    level : int
+        How deep views of views lie in it.
     """
 
     views: tuple["View", ...]
     weights: tuple[Fraction, ...]
     rows: str | int
     arrow_schema: pa.Schema
+    level: int
 
     @property
     def shown(self) -> str:
@@ -130,10 +144,10 @@ def make_union(views: Sequence["View"], columns: object) -> Union:
     UsageError
         When their columns do not fit.
     """
-    _check_inputs(views, "A union")
+    level = _check_inputs(views, "A union")
     if columns not in COLUMN_RULES:
         raise UsageError(f"columns={columns!r} is no choice.", hint=f"One of {', '.join(COLUMN_RULES)}.")
-    return Union(tuple(views), str(columns), _join_schemas(views, str(columns)))
+    return Union(tuple(views), str(columns), _join_schemas(views, str(columns)), level)
 
 
 def select_common(views: Sequence["View"]) -> list["View"]:
@@ -156,7 +170,7 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
     UsageError
         When a weight is negative, zero or no number, or the columns of the views are not the same.
     """
-    _check_inputs(views, "A blend")
+    level = _check_inputs(views, "A blend")
     if isinstance(rows, bool) or (not (isinstance(rows, int) and 0 < rows < 2**53) and rows not in ROW_RULES):
         raise UsageError(
             f"rows={ascii(rows)[:40]} does not say how many rows a blend has.",
@@ -171,20 +185,32 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
     exact = [_read_weight(weight) for weight in given]
     total = sum(exact)
     shares = tuple(weight / total for weight in exact)
+    if any(share.denominator > _MOST_PARTS for share in shares):
+        raise UsageError(
+            "The weights have too many digits together to be kept exactly.", hint="Round them: 0.3333 says enough."
+        )
     assert isinstance(rows, int | str)  # noqa: S101  # just looked at
-    return Blend(tuple(views), shares, rows, _join_schemas(views, "same"))
+    return Blend(tuple(views), shares, rows, _join_schemas(views, "same"), level)
 
 
-def _check_inputs(views: Sequence[Any], what: str) -> None:
+def _check_inputs(views: Sequence[Any], what: str) -> int:
+    """Return how deep views of views lie in a combination of some."""
     if not views:
         raise UsageError(f"{what} needs at least one view.", hint="Name addresses or give views.")
     if len(views) > MAX_INPUTS:
         raise UsageError(f"{what} has at most {MAX_INPUTS:,} views.", hint="Put them together in several steps.")
+    level: int = 1 + max(view.inputs.level for view in views)
+    if level > MAX_LEVELS:
+        raise UsageError(
+            f"Views of views are at most {MAX_LEVELS} deep.",
+            hint="Put more together at once: store.view([a, b, c]), a.union(b, c).",
+        )
+    return level
 
 
 def _read_weight(weight: object) -> Fraction:
     exact = read_fraction(weight)
-    if exact is None or not 0 < exact <= 10**12 or exact.denominator > 10**12:
+    if exact is None or not Fraction(1, 10**12) <= exact <= 10**12 or exact.denominator > _MOST_PARTS:
         raise UsageError(
             f"{ascii(weight)[:40]} is no weight.", hint="Weights are numbers above 0, such as 1 and 5; 0.5 or '1/3'."
         )

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.errors import UsageError
-from foldstore.views.combination import MAX_INPUTS, Blend, Inputs, Pinned, Union
+from foldstore.views.combination import MAX_INPUTS, MAX_LEVELS, Blend, Inputs, Pinned, Union
 from foldstore.views.ordering.keys import ALGORITHM
 from foldstore.views.steps.step import MAX_STEPS, Step
 
 # In front of what is hashed: another meaning of the same words must get another name here.
 _HASHED_FORMAT: Final = "view/v1"
-MAX_LEVELS: Final = 16
+_MOST_DIGITS: Final = 100
 # What each verb takes by name; those that take one thing alone are read by hand.
 _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
     verb: frozenset(words.split())
@@ -89,7 +89,7 @@ def read_inputs(spec: object, level: int = 0) -> tuple[str, Any]:
         return "union", (spec["union"]["columns"], inputs)
     if set(spec) == {"blend", "inputs", "steps"} and _is_object(spec["blend"], {"weights", "rows"}):
         weights, rows = spec["blend"]["weights"], spec["blend"]["rows"]
-        if isinstance(weights, list) and all(isinstance(weight, str) and len(weight) < 40 for weight in weights):
+        if isinstance(weights, list) and all(isinstance(each, str) and len(each) <= _MOST_DIGITS for each in weights):
             return "blend", (weights, rows, inputs)
     raise _malformed("several inputs are a 'union' with 'columns', or a 'blend' with 'weights' and 'rows'")
 

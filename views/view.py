@@ -4,12 +4,14 @@ A view stores nothing. Its steps run in the order in which they were written, ba
 such as `View.to_arrow` asks for rows.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
 import pyarrow as pa
 
+from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.engine import Engine
 from foldstore.errors import FoldstoreError, UsageError
 from foldstore.names import check_name
@@ -214,7 +216,7 @@ class View(ViewForms, ViewSteps):
         check_name(name, "view")
         if self._store is None:
             raise _no_store("saved")
-        number: int = self._store.save_view(name, self.spec(), message=message)
+        number: int = self._store.save_view(name, self._kept_spec(), message=message)
         return number
 
     def save_draft(self, name: str, *, message: str = "") -> None:
@@ -225,7 +227,16 @@ class View(ViewForms, ViewSteps):
         check_name(name, "view")
         if self._store is None:
             raise _no_store("saved")
-        self._store.save_draft(name, self.spec(), message=message)
+        self._store.save_draft(name, self._kept_spec(), message=message)
+
+    def _kept_spec(self) -> dict[str, Any]:
+        """Return the specification, once it has been read back: what is kept can always be opened."""
+        sources = {pinned.source.version_id: pinned.source for pinned in self.sources()}
+        spec: dict[str, Any] = json.loads(canonical_json(self.spec()))
+        again = View.from_spec(spec, lambda pinned: sources[pinned["version_id"]], engine=self._engine)
+        if again.hash != self.hash:
+            raise UsageError(f"{self!r} does not read back as it was written.", code="invalid-view")
+        return spec
 
     def split(self, name: str, **how: Any) -> Any:
         """Share out the rows to train, validation and test, for good; rows outside the view are in no part.

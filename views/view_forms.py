@@ -121,6 +121,7 @@ class ViewForms:
         -------
         tuple of ndarray
             ``X`` of shape (rows, features) and type float64, with NaN where a value is null; ``y`` of shape (rows,).
+            As in numpy, a whole number beyond 2**53 becomes the nearest float64; `to_numpy` keeps it exactly.
 
         Raises
         ------

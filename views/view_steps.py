@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from foldstore.datastore.engine import Engine
 from foldstore.errors import UsageError
 from foldstore.views.combination import Inputs, Union, make_blend, make_union
+from foldstore.views.rows.rows import endless
 from foldstore.views.rule import EVERY_SOURCE, Rule, find_inputs, read_rules
 from foldstore.views.steps.elements import make_keep_elements, quote
 from foldstore.views.steps.explode import make_explode
@@ -437,6 +438,8 @@ class ViewSteps:
 
     def _distinct(self, column: str) -> list[Any]:
         """Return the values of a column in their order."""
+        if self.is_endless:
+            raise endless("its values cannot be looked up")
         found: set[Any] = set()
         for batch in self.select(column).to_batches():  # type: ignore[attr-defined]  # the forms of a view
             values = batch.column(0)

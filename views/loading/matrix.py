@@ -54,7 +54,8 @@ def make_matrix(
 def _fill(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float64]:
     part = np.empty((batch.num_rows, len(names)))
     for place, name in enumerate(names):
-        column = batch.column(name).cast(pa.float64())
+        # As numpy does it: a whole number beyond 2**53 becomes the nearest double.
+        column = batch.column(name).cast(pa.float64(), safe=False)
         part[:, place] = column.to_numpy(zero_copy_only=False)
     return part
 

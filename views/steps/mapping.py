@@ -4,6 +4,7 @@ They act on the column as it reaches them, so that conditions written before see
 is mapped; a rule that names several labels speaks of the list as a whole.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -204,6 +205,8 @@ def make_map(column: object, values: object, default: object, into: str | None, 
     """
     path = _find(column, schema, address, "map")
     pairs = _read_pairs(values, "map")
+    if default is not KEEP and not _is_plain(default):
+        raise UsageError(f"default={ascii(default)[:40]} is no value to map to.", hint="Texts, finite numbers, None.")
     old = _innermost(path.type)
     targets = [target for _, target in pairs] + ([] if default is KEEP else [default])
     kind = old.value_type if pa.types.is_dictionary(old) else old
@@ -250,18 +253,26 @@ def _read_pairs(values: object, verb: str) -> tuple[tuple[tuple[Any, ...], Any],
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageError(f"{verb}() takes a dict of values, not {type(values).__name__}.", hint=_HINT)
     pairs: dict[tuple[Any, ...], Any] = {}
+    known: set[frozenset[Any]] = set()
     for pair in given:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2 or len(pairs) >= _MOST_RULES:
             raise UsageError(f"{verb}() takes at most {_MOST_RULES:,} pairs of a value and a new one.", hint=_HINT)
         labels = tuple(pair[0]) if isinstance(pair[0], tuple | list) else (pair[0],)
         if not labels or not all(_is_plain(each) for each in (*labels, pair[1])):
-            raise UsageError(f"{ascii(pair)[:80]} is no rule of {verb}().", hint=_HINT)
-        if labels in pairs:
+            raise _no_rule(pair, verb)
+        if frozenset(labels) in known:
             raise UsageError(f"{verb}() has two rules for {_shown(labels)}.", hint="Each value becomes one thing.")
         pairs[labels] = pair[1]
+        known.add(frozenset(labels))
     if not pairs:
         raise UsageError(f"{verb}() needs at least one rule.", hint=_HINT)
     return tuple(pairs.items())
+
+
+def _no_rule(pair: Sequence[Any], verb: str) -> UsageError:
+    unreal = any(isinstance(each, float) and not math.isfinite(each) for each in pair)
+    hint = "SQL has NaN and infinity: select(..., x='CASE WHEN isnan(x) THEN 0 ELSE x END')." if unreal else _HINT
+    return UsageError(f"{ascii(pair)[:80]} is no rule of {verb}().", hint=hint)
 
 
 def _check_labels(rules: Rules, path: FieldPath, verb: str) -> None:
@@ -314,7 +325,10 @@ def _fits(value: object, kind: pa.DataType) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+    """Say whether a value can be written down: JSON has no NaN, no infinity and no half characters."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _innermost(kind: pa.DataType) -> pa.DataType:

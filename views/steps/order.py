@@ -3,6 +3,7 @@
 They are plain data; `foldstore.views.rows` carries them out.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -326,7 +327,7 @@ def _check_gap(value: object, *, is_time: bool) -> str | float | None:
         return None
     if is_time and isinstance(value, str) and parse_duration(value) > 0:
         return format_duration(parse_duration(value))
-    if not is_time and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+    if not is_time and isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
         return value
     hint = "max_gap='6h'" if is_time else "max_gap=10"
     raise UsageError(f"max_gap={ascii(value)[:40]} is no distance of the order's column.", hint=hint)

@@ -204,6 +204,12 @@ class TestMatrix:
         assert label.tolist() == [False, True, False]
         assert view.to_xy("late")[0].shape == (3, 2)
 
+    def test_large_integers_become_the_nearest_doubles_as_in_numpy(self, engine):
+        large = np.array([2**53 + 1, -(2**62) - 1], np.int64)
+        whole = np.array([2**64 - 1, 2**53 + 1], np.uint64)
+        features, _ = _view(engine, i=large, u=whole, y=[0, 1]).to_xy("y")
+        assert features.tolist() == np.column_stack([large.astype(float), whole.astype(float)]).tolist()
+
     @pytest.mark.parametrize(
         ("label", "features", "error", "says"),
         [

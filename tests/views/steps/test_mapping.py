@@ -27,6 +27,30 @@ def _values(view, name="v"):
     return view.to_arrow()[name].to_pylist()
 
 
+@pytest.mark.parametrize(
+    ("values", "rules", "default"),
+    [
+        ([0.5], {0.5: float("inf")}, {}),
+        ([0.5], {float("nan"): 0.5}, {}),
+        ([0.5], {0.5: 1.5}, {"default": float("nan")}),
+        (["a"], {"a": "\ud800"}, {}),
+        (["a"], {"a": "b"}, {"default": "\udfff"}),
+        ([["a", "b"]], {("a", "b"): "x", ("b", "a"): "y"}, {}),
+    ],
+)
+def test_what_cannot_be_kept_or_is_said_twice_is_refused(engine, values, rules, default):
+    with pytest.raises(UsageError):
+        _view(values, None, engine).map("v", rules, **default)
+
+
+def test_nan_is_mapped_by_sql(engine):
+    view = _view([1.0, float("nan")], pa.float64(), engine)
+    with pytest.raises(UsageError) as caught:
+        view.map("v", {float("nan"): 0.0})
+    assert "CASE WHEN isnan" in caught.value.hint
+    assert _values(view.select(v="CASE WHEN isnan(v) THEN 0 ELSE v END")) == [1.0, 0.0]
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
 @given(values=st.lists(LABELS, max_size=12), rules=RULES, default=st.sampled_from(["keep", None, "z"]))
 def test_texts_become_what_the_rules_say(engine, kind, values, rules, default):

@@ -222,6 +222,7 @@ class TestSequences:
             ({"length": 0}, "no number of rows"),
             ({"length": "10m"}, "no number of rows"),
             ({"max_gap": -1}, "no distance"),
+            ({"max_gap": math.inf}, "no distance"),
             ({"min_length": 0}, "no number from 1"),
             ({"into": "n"}, "there already"),
         ],
@@ -272,6 +273,13 @@ class TestRepeat:
     def test_orders_come_before_repetitions(self, engine, build):
         with pytest.raises(UsageError, match="comes before repeat"):
             build(_view(engine, n=[1, 2]))
+
+    def test_values_of_an_endless_view_are_not_looked_up(self, engine):
+        view = _view(engine, g=["a", "b"]).repeat()
+        for look in (lambda: view.balance("g"), lambda: view.enumerate("g")):
+            with pytest.raises(UsageError, match="never ends"):
+                look()
+        assert view.enumerate("g", {"a": 0}).limit(3).to_arrow()["g"].to_pylist() == [0, -1, 0]
 
     @pytest.mark.parametrize("epochs", [0, -1, 1.5, True, "2"])
     def test_what_is_no_number_of_epochs_is_refused(self, engine, epochs):
