@@ -20,6 +20,7 @@ from foldstore.cli import (
     judgement,
     lineage,
     pools,
+    profiles,
     queries,
     refs,
     schemas,
@@ -69,6 +70,7 @@ refs.register(app)
 streams.register(app)
 care.register(app)
 history.register(app)
+profiles.register(app)
 schemas.register(app)
 judgement.register(app)
 drift.register(app)
