@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from foldstore.datastore.query_restrictions import Restrictions, find_restrictions
 from foldstore.errors import InvalidQueryError
 
 MAX_QUERY_LENGTH: Final = 100_000
@@ -47,12 +48,26 @@ class ParsedQuery:
     names : frozenset of str or None
         Every name that may mean a column, in lower case; None when columns can be meant without their
         names (a star, a whole row, a position, a natural join).
+    restrictions : mapping
+        To which values the query restricts columns of tables about the store; see `wanted_of`.
     """
 
     text: str
     tables: tuple[str, ...]
     has_star: bool = False
     names: frozenset[str] | None = None
+    restrictions: Restrictions = field(default_factory=dict)
+
+    def wanted_of(self, table: str, params: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
+        """Return the only values that columns of a table may have in rows that the query wants, where that is sure."""
+        given = dict(params) if isinstance(params, Mapping) else {str(n): v for n, v in enumerate(params or (), 1)}
+        wanted = {}
+        for column, operands in self.restrictions.get(table.lower(), {}).items():
+            values = [given.get(each.text) if each.is_parameter else each.text for each in operands]
+            texts = [value for value in values if isinstance(value, str)]
+            if len(texts) == len(values):
+                wanted[column] = frozenset(texts)
+        return wanted
 
     def columns_of(self, columns: Sequence[str]) -> list[str]:
         """Return those of a table's columns that the query may read; at least one, which carries the rows."""
@@ -133,7 +148,9 @@ def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
             _judge_node(node, scope, findings)
             _note_columns(node, findings)
             stack.extend(reversed(list(_children(node, scope))))
-    return ParsedQuery(text, tuple(findings.tables), findings.has_star, findings.column_names())
+    own = any(name.lower().startswith(f"{OWN_SCHEMA}.") for name in findings.tables)
+    restrictions = find_restrictions(statements[0]["node"], OWN_SCHEMA) if own else {}
+    return ParsedQuery(text, tuple(findings.tables), findings.has_star, findings.column_names(), restrictions)
 
 
 def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findings) -> None:

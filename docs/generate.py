@@ -188,7 +188,7 @@ PRECISE_CODES = {
     "query-stopped": (errors.InvalidQueryError, "A query was interrupted while it ran."),
     "catalog-table-too-large": (
         errors.InvalidQueryError,
-        "A catalog table would have more rows than are made in memory.",
+        "A catalog table would have more rows than are made; one dataset or version has fewer.",
     ),
     "too-many-entities": (
         errors.UsageError,
@@ -438,9 +438,10 @@ def write_catalog_tables() -> str:
         "SQL can ask what the store knows of itself, in the same query as datasets and views:\n",
         "```sql\nSELECT address, rows, message FROM foldstore.versions WHERE author = 'ci' ORDER BY created_at\n```\n",
         "A table is made when a query names it, of the columns that the query may use, and shows the catalog as it is "
-        "at\nthat moment. `TIMESTAMP WITH TIME ZONE` is in UTC. JSON is text: `json_extract_string(properties, "
-        "'$.source')`\nreads it. No table holds anything of sealed cells or of erased rows: no extreme, count, "
-        "message or schema that\nsays something of them.\n",
+        "at\nthat moment. Where a query says `dataset = 'flights'` or `address = 'flights@3'` (or `IN`), nothing else "
+        "is\nlooked up: ask in this way where there are many versions and fragments. `TIMESTAMP WITH TIME ZONE` is in "
+        "UTC.\nJSON is text: `json_extract_string(properties, '$.source')` reads it.\n\nNo table holds anything of "
+        "sealed cells or of erased rows: no extreme, count, message or schema that says\nsomething of them.\n",
         "\n".join(f"- [`foldstore.{each.name}`](#foldstore{each.name}): {_first(each.words)}" for each in _TABLES),
         "",
     ]

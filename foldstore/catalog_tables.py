@@ -3,6 +3,7 @@
 Nothing is made before it is asked for, and of a table only the columns that the query may use.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from foldstore.datastore.canonical import canonical_json
-from foldstore.datastore.catalog.listings import Listings, open_listings
+from foldstore.datastore.catalog.listings import Chosen, Listings, open_listings
 from foldstore.datastore.catalog.records import Document
 from foldstore.datastore.catalog_tables.columns import list_columns
 from foldstore.datastore.catalog_tables.declaration import Filling, TableDeclaration, columns_of, gather
@@ -49,6 +50,8 @@ _MOST_FILES: Final = 5_000
 # Of all these versions together.
 _MOST_FRAGMENTS: Final = 200_000
 _TOP: Final = 10
+# More values of `dataset` or `address` than that are no restriction.
+_MOST_CHOSEN: Final = 500
 _SHARES: Final = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
 List: TypeAlias = Callable[[Listings, frozenset[str]], Filling]
@@ -57,14 +60,22 @@ List: TypeAlias = Callable[[Listings, frozenset[str]], Filling]
 class CatalogTable:
     """One catalog table: its columns are known at once, its rows are made when somebody reads them."""
 
-    def __init__(self, storage: Storage, declaration: TableDeclaration) -> None:
+    def __init__(self, storage: Storage, declaration: TableDeclaration, chosen: Chosen | None = None) -> None:
         self._storage = storage
         self._declaration = declaration
+        self._chosen = chosen or Chosen()
 
     @property
     def arrow_schema(self) -> pa.Schema:
         """Names and types of the columns; what each says is its metadata."""
         return self._declaration.arrow_schema
+
+    def restricted(self, wanted: Mapping[str, frozenset[str]]) -> "CatalogTable":
+        """Return the table for a query that wants some values of ``dataset`` or ``address`` alone.
+
+        Rows of other datasets and versions may be left out, and need not be.
+        """
+        return CatalogTable(self._storage, self._declaration, choose(wanted))
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Make the table, as the catalog is now; of some columns where they are named."""
@@ -73,10 +84,29 @@ class CatalogTable:
         if self._declaration.name == "tables":
             return self._declaration.to_table(names, _own_columns())
         if self._declaration.name in _FROM_STORAGE:
-            return self._declaration.to_table(names, _FROM_STORAGE[self._declaration.name](self._storage))
-        with open_listings(self._storage.catalog) as listings:
+            return self._declaration.to_table(names, _FROM_STORAGE[self._declaration.name](self._storage, self._chosen))
+        with open_listings(self._storage.catalog, self._chosen) as listings:
             filling = _FROM_LISTINGS[self._declaration.name](listings, wanted)
         return self._declaration.to_table(names, filling)
+
+
+def choose(wanted: Mapping[str, frozenset[str]]) -> Chosen:
+    """Return which datasets and versions have rows with some values of ``dataset`` and ``address``.
+
+    Examples
+    --------
+    >>> choose({"address": frozenset({"flights@3"})})
+    Chosen(datasets=('flights',), versions=(('flights', 3),))
+    """
+    names, addresses = wanted.get("dataset"), wanted.get("address")
+    if sum(map(len, wanted.values())) > _MOST_CHOSEN or (names is None and addresses is None):
+        return Chosen()
+    if addresses is None:
+        return Chosen(tuple(sorted(names or ())))
+    # Of a part of a split the version; what is no address has no rows.
+    said = [each.partition("#")[0].partition("@") for each in addresses]
+    pairs = {(name, int(number)) for name, _, number in said if re.fullmatch("[0-9]{1,18}", number)}
+    return Chosen(tuple(sorted({name for name, _ in pairs})), tuple(sorted(pairs)))
 
 
 def is_catalog_table(name: str) -> bool:
@@ -183,7 +213,7 @@ def _count(assignment: Assignment, fold: int | None, inner: int | None, part: st
     return sum(int(np.count_nonzero(each.mask(part))) for each in members)
 
 
-def _list_pools(storage: Storage) -> Filling:
+def _list_pools(storage: Storage, _chosen: Chosen) -> Filling:
     return gather([_pool_row(storage, record) for record in list_pools(storage)])
 
 
@@ -211,19 +241,19 @@ def _pool_row(storage: Storage, record: PoolRecord) -> dict[str, Any]:
     }
 
 
-def _list_profiles(storage: Storage) -> Filling:
+def _list_profiles(storage: Storage, chosen: Chosen) -> Filling:
     kept = KeptProfiles(storage, _MOST_FILES)
     rows = []
-    for version in _newest_versions(storage):
+    for version in _newest_versions(storage, chosen):
         profile = kept.find(version.rows)
         for name, column in profile.columns.items() if profile else ():
             rows.append({**_version_words(version), "column_name": name, **_statistics(column)})
     return gather(rows)
 
 
-def _newest_versions(storage: Storage) -> Iterator[Version]:
+def _newest_versions(storage: Storage, chosen: Chosen) -> Iterator[Version]:
     """Yield the newest versions that still have rows: dataset by dataset, oldest first, so that merges are shared."""
-    with open_listings(storage.catalog) as listings:
+    with open_listings(storage.catalog, chosen) as listings:
         records = listings.datasets()
         sizes = listings.version_sizes()
         newest = listings.version_records(_MOST_PROFILES)
@@ -269,7 +299,10 @@ def _text(value: Any) -> str | None:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-_FROM_STORAGE: Final[Mapping[str, Callable[[Storage], Filling]]] = {"profiles": _list_profiles, "pools": _list_pools}
+_FROM_STORAGE: Final[Mapping[str, Callable[[Storage, Chosen], Filling]]] = {
+    "profiles": _list_profiles,
+    "pools": _list_pools,
+}
 _FROM_LISTINGS: Final[Mapping[str, List]] = {
     "datasets": list_datasets,
     "versions": list_versions,

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 
 import foldstore
+from foldstore.catalog_tables import CatalogTable
 from foldstore.datastore.catalog_tables.declarations import TABLES
 from foldstore.datastore.profiling import KeptProfiles
+from foldstore.datastore.query import ParsedQuery
 from foldstore.errors import InvalidQueryError, NotFoundError
 from foldstore.names import PARTS
 from foldstore.types import Severity
@@ -74,25 +76,31 @@ def fill(store):
     store.create_dataset("empty")
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A store like `rich` that no test changes."""
+    with foldstore.connect(tmp_path_factory.mktemp("filled") / "store", author="tester") as opened:
+        fill(opened)
+        yield opened
+
+
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_has_the_columns_that_are_declared_with_or_without_rows(store, name):
+def test_a_table_has_the_columns_that_are_declared_with_or_without_rows(store, filled, name):
     declared = TABLES[name].arrow_schema.remove_metadata()
     found = store.sql(f"FROM foldstore.{name}").arrow_schema
     assert [(field.name, field.type) for field in found] == [(field.name, field.type) for field in declared]
-    fill(store)
-    full = store.sql(f"FROM foldstore.{name}").to_arrow()
+    full = filled.sql(f"FROM foldstore.{name}").to_arrow()
     assert full.schema.names == declared.names
     assert [field.type for field in full.schema] == [field.type for field in declared]
     assert full.num_rows or name == "pools"
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_each_column_can_be_asked_for_alone_by_its_bare_name(store, name):
-    fill(store)
-    whole = store.sql(f"FROM foldstore.{name}").to_arrow()
+def test_each_column_can_be_asked_for_alone_by_its_bare_name(filled, name):
+    whole = filled.sql(f"FROM foldstore.{name}").to_arrow()
     for column in TABLES[name].columns:
         assert column.words.endswith("."), column
-        alone = store.sql(f"SELECT {column.name} FROM foldstore.{name}").to_arrow()
+        alone = filled.sql(f"SELECT {column.name} FROM foldstore.{name}").to_arrow()
         assert alone.column(0).equals(whole.column(column.name)), column.name
 
 
@@ -380,6 +388,80 @@ def test_listing_versions_takes_as_many_statements_for_many_as_for_few(store):
         cities.append({"city": ["Oslo"]})
     # The listener of the first time counts along: what it saw is twice what was asked since.
     assert statements() == before
+
+
+RESTRICTED = [
+    ("FROM foldstore.{table} WHERE dataset = 'flights'", None, {"dataset": {"flights"}}),
+    ("SELECT * FROM foldstore.{table} WHERE 'flights' = dataset AND 1 = 1", None, {"dataset": {"flights"}}),
+    ("FROM foldstore.{table} WHERE address IN ('flights@1', 'flights@3')", None,
+     {"address": {"flights@1", "flights@3"}}),
+    ("FROM foldstore.{table} WHERE address = ? AND dataset = ?", ["flights@2", "flights"],
+     {"address": {"flights@2"}, "dataset": {"flights"}}),
+    ("FROM foldstore.{table} WHERE address = $one", {"one": "cities@1"}, {"address": {"cities@1"}}),
+    ("FROM foldstore.{table} t WHERE t.address = 'flights@1'", None, {"address": {"flights@1"}}),
+    ("FROM foldstore.{table} WHERE foldstore.{table}.address = 'flights@1'", None, {"address": {"flights@1"}}),
+    ("FROM foldstore.{table} WHERE {table}.address = 'flights@1'", None, {"address": {"flights@1"}}),
+    ("SELECT a.* FROM foldstore.{table} a JOIN foldstore.{table} b USING (address) WHERE a.address = 'flights@1' AND "
+     "b.address = 'flights@1'", None, {"address": {"flights@1"}}),
+    ("WITH t AS (FROM foldstore.{table} WHERE address = 'flights@1') FROM t UNION ALL "
+     "FROM foldstore.{table} WHERE address = 'cities@1'", None, {"address": {"flights@1", "cities@1"}}),
+    ("FROM foldstore.{table} WHERE address = 'flights@nothing'", None, {"address": {"flights@nothing"}}),
+    # Rows may be wanted that are not of these values.
+    ("FROM foldstore.{table} WHERE address = 'flights@1' OR dataset = 'cities'", None, {}),
+    ("FROM foldstore.{table} WHERE NOT (address = 'flights@1')", None, {}),
+    ("FROM foldstore.{table} WHERE address NOT IN ('flights@1')", None, {}),
+    ("FROM foldstore.{table} WHERE address <> 'flights@1'", None, {}),
+    ("FROM foldstore.{table} WHERE lower(address) = 'flights@1'", None, {}),
+    ("FROM foldstore.{table} WHERE address = dataset || '@1'", None, {}),
+    ("FROM foldstore.{table} WHERE address IN (SELECT 'flights@1')", None, {}),
+    ("FROM foldstore.{table} WHERE address IS NOT DISTINCT FROM 'flights@1'", None, {}),
+    ("FROM foldstore.{table} WHERE address = $one", {"one": None}, {}),
+    ("SELECT address FROM foldstore.{table} t(address, x, y) WHERE address = 'flights'", None, {}),
+    ("SELECT a.* FROM foldstore.{table} a LEFT JOIN foldstore.{table} b USING (address) WHERE b.address = 'flights@1'",
+     None, {}),
+    ("SELECT a.* FROM foldstore.{table} a JOIN foldstore.{table} b USING (address) WHERE a.address = 'flights@1'",
+     None, {}),
+    ("SELECT b.dataset FROM foldstore.{table} a POSITIONAL JOIN foldstore.{table} b WHERE b.address = 'cities@1' AND "
+     "a.address = 'cities@1'", None, {}),
+    ("SELECT *, (SELECT count(*) FROM foldstore.{table}) FROM foldstore.{table} WHERE address = 'flights@1'", None, {}),
+    ("FROM foldstore.{table} WHERE address = 'flights@1' UNION ALL FROM foldstore.{table}", None, {}),
+    ("SELECT CASE WHEN address = 'flights@1' THEN 1 END FROM foldstore.{table}", None, {}),
+    ("SELECT count(*) FILTER (address = 'flights@1') FROM foldstore.{table}", None, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "params", "wanted"), RESTRICTED)
+def test_what_is_not_wanted_is_left_out_without_a_change_of_the_answer(store, monkeypatch, query, params, wanted):
+    for name, rows in (("flights", 4), ("cities", 2), ("flights_2", 1)):
+        made = store.create_dataset(name, key=["id"])
+        for number in range(rows):
+            made.append({"id": [number]}).profile()
+        made.tag("paper", 1)
+    asked = []
+    restrict = CatalogTable.restricted
+
+    def note(self, values):
+        asked.append({name: set(each) for name, each in values.items()})
+        return restrict(self, values)
+
+    tables = ("versions", "fragments", "columns", "refs", "profiles")
+    monkeypatch.setattr(CatalogTable, "restricted", note)
+    found = {table: store.sql(query.format(table=table), params).to_arrow() for table in tables}
+    assert asked == ([wanted] * len(tables) if wanted else [])
+    monkeypatch.setattr(ParsedQuery, "wanted_of", lambda *_given: {})
+    for table in tables:
+        assert store.sql(query.format(table=table), params).to_arrow().equals(found[table]), table
+
+
+def test_one_version_of_many_fits_where_all_would_be_too_many(store, monkeypatch):
+    cities = store.create_dataset("cities")
+    for _ in range(3):
+        cities.append({"city": ["Oslo"]})
+    monkeypatch.setattr("foldstore.datastore.catalog_tables.limit.MOST_ROWS", 4)
+    with pytest.raises(InvalidQueryError, match="would have 6 rows"):
+        store.sql("SELECT object_id FROM foldstore.fragments")
+    query = "SELECT version, first_row FROM foldstore.fragments WHERE address = 'cities@3'"
+    assert store.sql(query).rows() == [(3, 0), (3, 1), (3, 2)]
 
 
 def sealed_store(folder):

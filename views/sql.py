@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -32,6 +32,14 @@ class Tabular(Protocol):
         """Return the rows, of some columns."""
 
 
+@runtime_checkable
+class Restrictable(Tabular, Protocol):
+    """A table that may leave rows out before they are made."""
+
+    def restricted(self, wanted: Mapping[str, frozenset[str]]) -> "Tabular":
+        """Return the table with all rows whose columns have these values, and perhaps with others."""
+
+
 def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engine) -> "SqlResult":
     """Run a query over the versions and views that it names.
 
@@ -55,7 +63,7 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         From `resolve`, for a name that it does not know.
     """
     parsed = engine.parse_query(query)
-    found = {name: _resolved(name, resolve) for name in parsed.tables}
+    found = {name: _restricted(_resolved(name, resolve), parsed.wanted_of(name, params)) for name in parsed.tables}
     tables = {name: _table(each, parsed.columns_of(_names(each))) for name, each in found.items()}
     try:
         return SqlResult(engine, parsed, tables, params)
@@ -65,6 +73,12 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         # All columns this time: the message can then say what else there is.
         whole = {name: _table(each, _names(each)) for name, each in found.items()}
         return SqlResult(engine, parsed, whole, params)
+
+
+def _restricted(
+    found: "pa.Table | Tabular | View", wanted: Mapping[str, frozenset[str]]
+) -> "pa.Table | Tabular | View":
+    return found.restricted(wanted) if wanted and isinstance(found, Restrictable) else found
 
 
 def _table(found: "pa.Table | Tabular | View", columns: list[str]) -> pa.Table:

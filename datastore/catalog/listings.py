@@ -5,6 +5,7 @@ Zones, bitmaps of deleted rows, journals and the files of the sealed area are no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -17,6 +18,22 @@ from foldstore.datastore.catalog.records import DatasetRecord, Document, Version
 Row: TypeAlias = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which datasets and versions are listed.
+
+    Attributes
+    ----------
+    datasets : tuple of str, or None
+        Their names; None for all.
+    versions : tuple of (str, int), or None
+        Of the versions alone whose files are listed: names of datasets, and numbers; None for all of the datasets.
+    """
+
+    datasets: tuple[str, ...] | None = None
+    versions: tuple[tuple[str, int], ...] | None = None
+
+
 class Listings:
     """What the catalog holds at one moment.
 
@@ -24,29 +41,32 @@ class Listings:
     ----------
     connection : sqlalchemy.Connection
         In a transaction that reads.
+    chosen : Chosen, optional
+        Whose datasets, versions and refs are listed; all unless given. Documents, runs and consumers are all listed.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, chosen: Chosen | None = None) -> None:
         self._connection = connection
+        self._chosen = chosen or Chosen()
 
     def datasets(self) -> dict[str, DatasetRecord]:
         """Return the datasets by id, in the order of their names."""
-        rows = self._connection.execute(sa.select(t.dataset).order_by(t.dataset.c.name))
+        rows = self._connection.execute(self._of_datasets(sa.select(t.dataset)).order_by(t.dataset.c.name))
         return {row.id: to_dataset(row) for row in rows}
 
     def versions(self, *columns: str) -> list[Row]:
         """List columns of all versions, by the name of the dataset and the number."""
-        query = sa.select(*(t.version.c[name] for name in columns)).join(t.dataset)
+        query = self._of_datasets(sa.select(*(t.version.c[name] for name in columns)).join(t.dataset))
         return self._rows(query.order_by(t.dataset.c.name, t.version.c.number))
 
     def version_records(self, most: int) -> list[VersionRecord]:
         """List the newest versions that still have rows, whole, the newest first."""
-        query = sa.select(t.version).where(t.version.c.expired_at.is_(None))
+        query = self._of_versions(sa.select(t.version), t.version.c.id).where(t.version.c.expired_at.is_(None))
         query = query.order_by(t.version.c.created_at.desc(), t.version.c.id).limit(most)
         return [to_version(row) for row in self._connection.execute(query)]
 
     def version_sizes(self) -> dict[str, tuple[int, int]]:
-        """Return how many bytes and fragments each version lists, by its id.
+        """Return how many bytes and fragments each chosen version lists, by its id.
 
         A file that two pages of a version share counts in both.
         """
@@ -56,18 +76,19 @@ class Listings:
             .group_by(t.page_object.c.page_hash)
             .subquery()
         )
-        query = (
+        query: sa.Select[Any] = (
             sa.select(t.version_page.c.version_id, sa.func.sum(sizes.c.num_bytes), sa.func.sum(t.page.c.num_fragments))
             .join(t.page, t.page.c.hash == t.version_page.c.page_hash)
             .outerjoin(sizes, sizes.c.page_hash == t.version_page.c.page_hash)
             .group_by(t.version_page.c.version_id)
         )
+        query = self._of_versions(query, t.version_page.c.version_id)
         return {row[0]: (int(row[1] or 0), int(row[2] or 0)) for row in self._rows(query)}
 
     def refs(self) -> list[Row]:
         """List dataset id, name, kind, version id and generation of branches, aliases and tags."""
         c = t.ref.c
-        query = sa.select(c.dataset_id, c.name, c.kind, c.version_id, c.generation).join(t.dataset)
+        query = self._of_datasets(sa.select(c.dataset_id, c.name, c.kind, c.version_id, c.generation).join(t.dataset))
         return self._rows(query.order_by(t.dataset.c.name, c.name))
 
     def arrow_schemas(self) -> dict[str, bytes]:
@@ -75,13 +96,14 @@ class Listings:
         return {key: bytes(encoded) for key, encoded in self._rows(sa.select(t.arrow_schema))}
 
     def version_pages(self) -> list[Row]:
-        """List version id and page hash of every page of every version, in order."""
+        """List version id and page hash of every page of the chosen versions, in order."""
         c = t.version_page.c
-        return self._rows(sa.select(c.version_id, c.page_hash).order_by(c.version_id, c.position))
+        query = self._of_versions(sa.select(c.version_id, c.page_hash), c.version_id)
+        return self._rows(query.order_by(c.version_id, c.position))
 
     def pages(self) -> Iterator[tuple[str, bytes]]:
         """Yield hash and encoded bytes of the pages that versions list."""
-        used = sa.select(t.version_page.c.page_hash)
+        used = self._of_versions(sa.select(t.version_page.c.page_hash), t.version_page.c.version_id)
         query = sa.select(t.page.c.hash, t.page.c.encoded).where(t.page.c.hash.in_(used))
         for name, encoded in self._connection.execute(query):
             yield name, bytes(encoded)
@@ -121,12 +143,29 @@ class Listings:
         query = sa.select(t.seal.c.dataset_id, t.seal.c.columns).where(t.seal.c.state != "open")
         return self._rows(query.order_by(t.seal.c.created_at))
 
+    def _of_datasets(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        chosen = self._chosen.datasets
+        return query if chosen is None else query.where(t.dataset.c.name.in_(chosen))
+
+    def _of_versions(self, query: sa.Select[Any], version_id: sa.ColumnElement[str]) -> sa.Select[Any]:
+        if self._chosen == Chosen():
+            return query
+        ids = self._of_datasets(sa.select(t.version.c.id).join(t.dataset))
+        pairs = self._chosen.versions
+        if pairs is not None:
+            ids = ids.where(sa.or_(sa.false(), *(_is_version(name, number) for name, number in pairs)))
+        return query.where(version_id.in_(ids))
+
     def _rows(self, query: sa.Select[Any]) -> list[Row]:
         return [tuple(row) for row in self._connection.execute(query)]
 
 
+def _is_version(name: str, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(t.dataset.c.name == name, t.version.c.number == number)
+
+
 @contextmanager
-def open_listings(catalog: Catalog) -> Iterator[Listings]:
+def open_listings(catalog: Catalog, chosen: Chosen | None = None) -> Iterator[Listings]:
     """Open the catalog to list what it holds, at one moment."""
     with catalog.read() as connection:
-        yield Listings(connection)
+        yield Listings(connection, chosen)

@@ -18,7 +18,7 @@ def refuse_too_many(table: str, rows: int) -> None:
     if rows > MOST_ROWS:
         raise InvalidQueryError(
             f"foldstore.{table} would have {rows:,} rows; at most {MOST_ROWS:,} are made.",
-            hint="foldstore.versions says of each version how many fragments and bytes it has; compact() makes fewer.",
+            hint="Ask for one dataset or version: WHERE dataset = 'flights', or WHERE address = 'flights@3'.",
             code="catalog-table-too-large",
             rows=rows,
         )
