@@ -300,10 +300,13 @@ class Transaction:
         if not self.basis.is_set:
             if self.operation is not Operation.RESTORE:
                 check_keys(self.dataset, new, old)
-            return Decision(Status.PUBLISHED, self.basis)
+            if self.basis.besides is None or not self.basis.besides.is_set:
+                return Decision(Status.PUBLISHED, self.basis)
         if not self._adds_only:
             new, old = self._reader(self.draft.fragments), self._reader(())
-        candidate = Candidate(dataset=self.dataset, operation=self.operation, added=new, before=old)
+        candidate = Candidate(
+            dataset=self.dataset, operation=self.operation, added=new, before=old, head=self.head.version
+        )
         decision = self._gate.judge(candidate)
         if decision.status is Status.PUBLISHED and self._adds_only:
             _refuse_lost_columns(self.dataset, self.head, self.draft)

@@ -6,7 +6,7 @@ The layer above answers (see `foldstore.validation.gate`); without a gate everyt
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from foldstore.datastore.catalog.records import Basis, DatasetRecord
+from foldstore.datastore.catalog.records import Basis, DatasetRecord, VersionRecord
 from foldstore.datastore.reader import FragmentReader
 from foldstore.types import Operation, Status
 
@@ -21,12 +21,15 @@ class Candidate:
         The rows that are judged: those that the commit adds, or all when it does more than add.
     before : FragmentReader
         The other rows, which were judged when they came; keys are compared with them.
+    head : VersionRecord or None
+        The newest published version of the branch.
     """
 
     dataset: DatasetRecord
     operation: Operation
     added: FragmentReader
     before: FragmentReader
+    head: VersionRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

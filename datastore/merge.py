@@ -39,10 +39,18 @@ def merge_version(
     theirs: VersionRecord,
     *,
     prefer: str | None = None,
+    released: bool = False,
     options: CommitOptions,
     gate: PublishGate,
 ) -> VersionRecord:
     """Merge a version into the head of a branch; when the head has all of it, the head is returned.
+
+    Parameters
+    ----------
+    prefer : {'ours', 'theirs'}, optional
+        Whose side wins where both did something to the same row or column.
+    released : bool
+        A person has released the version: it may be quarantined.
 
     Raises
     ------
@@ -52,7 +60,7 @@ def merge_version(
     UsageError
         When the version cannot be merged, or `prefer` is no choice.
     """
-    step = Merge(theirs, prefer)
+    step = Merge(theirs, prefer, released=released)
     head = load_head(storage, dataset, options.branch).version
     if head is not None and is_ancestor(storage, theirs, head):
         return head
@@ -70,15 +78,17 @@ class Merge:
         What is merged.
     prefer : {'ours', 'theirs'}, optional
         Whose side wins where both did something to the same row or column.
+    released : bool
+        Whether the version may be quarantined.
     """
 
     operation: ClassVar = Operation.MERGE
     replays: ClassVar = False
 
-    def __init__(self, theirs: VersionRecord, prefer: str | None = None) -> None:
+    def __init__(self, theirs: VersionRecord, prefer: str | None = None, *, released: bool = False) -> None:
         if prefer is not None and prefer not in PREFERENCES:
             raise UsageError(f"prefer={prefer!r} is not a choice.", hint="Write prefer='ours' or prefer='theirs'.")
-        if theirs.status in (Status.QUARANTINED, Status.DRAFT):
+        if theirs.status is Status.DRAFT or (theirs.status is Status.QUARANTINED and not released):
             raise UsageError(
                 f"Version {theirs.number} is {theirs.status}: it is not merged.", hint="Merge a published version."
             )
@@ -96,9 +106,14 @@ class Merge:
         RefusedError
             When the other side has deleted rows that belong to a test pool.
         """
-        draft.known_schema(transaction.dataset.name)
-        merging = _Merging.begin(draft, transaction, self._theirs, self._prefer)
         transaction.merge_parent_id = self._theirs.id
+        if draft.schema is None and transaction.head.version is None:  # nothing is there yet: theirs is all there is
+            transaction.note("merged", {"theirs": self._theirs.number, "base": None})
+            other = open_version(transaction.storage, transaction.dataset, self._theirs)
+            return Draft(
+                schema=other.stored_schema, next_field=self._theirs.next_field, fragments=tuple(other.fragments)
+            )
+        merging = _Merging.begin(draft, transaction, self._theirs, self._prefer)
         transaction.note("merged", {"theirs": self._theirs.number, "base": merging.base_number})
         return merging.run(draft)
 

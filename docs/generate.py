@@ -52,6 +52,8 @@ MEANINGS = {
     "drift": "The distribution moved from the reference by more than chance, and by at least a limit.",
     "missingness_drift": "The share of nulls moved from the reference by more than chance, and by at least a limit.",
     "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
+    "comparator_missing_reference": "The gate compares with more versions than there are yet; nothing fails for it.",
+    "review_needed": "The dataset's policy has a person release every version.",
 }
 
 # Codes that an error may carry instead of its class's own; a test looks for all of them in the code.
@@ -88,7 +90,11 @@ PRECISE_CODES = {
     "column-needed": (errors.UsageError, "A column is part of what the dataset was made with, or another uses it."),
     "not-wider": (errors.SchemaMismatchError, "A new type does not hold every value of the old one."),
     "rows-sealed": (errors.RefusedError, "Rows belong to a test pool and stay as they were sealed."),
-    "version-quarantined": (errors.RefusedError, "A version that did not pass its gate gets no branch, alias or tag."),
+    "version-quarantined": (
+        errors.RefusedError,
+        "A version that did not pass its gate gets no branch, alias or tag, and no view or feature is read from it.",
+    ),
+    "too-few-versions": (errors.UsageError, "A window reaches back over more versions than there are."),
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "merge-conflict": (errors.ConflictError, "Both sides of a merge did something to the same row or column."),

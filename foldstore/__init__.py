@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from foldstore.store_views import DeprecatedInputWarning
     from foldstore.validation.bias.measure import measure_bias
     from foldstore.validation.bias.report import BiasReport
+    from foldstore.validation.gate_policy import GatePolicy
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
@@ -50,6 +51,7 @@ _HOMES = {
     "Entity": "foldstore.views.features.entity",
     "FeatureView": "foldstore.views.features.feature_view",
     "FeatureService": "foldstore.views.features.feature_service",
+    "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
     "measure_bias": "foldstore.validation.bias.measure",
     "BiasReport": "foldstore.validation.bias.report",
@@ -64,6 +66,7 @@ __all__ = [
     "FeatureService",
     "FeatureView",
     "FoldstoreError",
+    "GatePolicy",
     "LeakageWarning",
     "Report",
     "Rule",

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from foldstore.dataset_erasure import DatasetErasure
+from foldstore.dataset_gate import DatasetGate
 from foldstore.dataset_history import DatasetHistory
 from foldstore.dataset_refs import DatasetRefs
 from foldstore.dataset_writing import DatasetWriting
@@ -32,7 +33,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 
 
-class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, DatasetUpkeep, Described):
+class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, DatasetGate, DatasetUpkeep, Described):
     """A named line of versions with an optional key and event time.
 
     Examples

@@ -10,11 +10,11 @@ import pyarrow as pa
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError, UsageError, column_not_found, did_you_mean
+from foldstore.errors import NotFoundError, RefusedError, UsageError, column_not_found, did_you_mean
 from foldstore.names import LATEST, parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
-from foldstore.types import format_time
+from foldstore.types import Status, format_time
 from foldstore.version import Version
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
@@ -74,10 +74,22 @@ class _Pins:
     def pin(self, text: str) -> str:
         address = parse_address(text)
         written = f"{address.name}@{address.ref}"
-        pinned = self.given.get(written) or self.version(written).address
+        pinned = self.given.get(written) or _published(self.version(written)).address
         self.used[written] = pinned
         suffix = f"#{address.split}.{address.part}" if address.split and address.part else ""
         return f"{pinned}{suffix}"
+
+
+def _published(version: Version) -> Version:
+    """Refuse a version that did not pass its gate: nothing is learnt or served from it until a person releases it."""
+    if version.status in (Status.QUARANTINED, Status.DRAFT):
+        raise RefusedError(
+            f"{version.address} is {version.status}: features are not read from it.",
+            hint=f"foldstore review release {version.address} publishes it; name a published version otherwise.",
+            code="version-quarantined",
+            address=version.address,
+        )
+    return version
 
 
 class Features:
@@ -204,7 +216,7 @@ class Features:
         asked = parse_address(labels)
         if asked.split is None or asked.part is not None:
             raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
-        base = self._rows.version(f"{asked.name}@{asked.ref}")
+        base = _published(self._rows.version(f"{asked.name}@{asked.ref}"))
         split = base.find_split(asked.split)
         pins = _Pins(self._rows.version)
         tables = self._feature_tables(definition, pins)

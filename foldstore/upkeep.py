@@ -21,6 +21,7 @@ from foldstore.datastore.retention import RetentionPolicy, parse_span
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import parse_address
+from foldstore.review import Review, list_reviews
 from foldstore.types import Progress, Status, format_time
 
 _LONGEST_TEXT = 2_000
@@ -266,6 +267,19 @@ class StoreUpkeep:
 
     _storage: Storage
     _author: str
+
+    def reviews(self, *, every: bool = False) -> list[Review]:
+        """List the versions of all datasets that wait for a person, the oldest first.
+
+        Parameters
+        ----------
+        every : bool
+            Also those that are postponed, released or rejected.
+        """
+        found = []
+        for dataset in self._storage.catalog.list_datasets():
+            found += list_reviews(self._storage, dataset, every=every)
+        return sorted(found, key=lambda each: (each.since, each.address))
 
     def gc(
         self, *, dry_run: bool = True, grace: str | float | timedelta = GRACE, progress: Progress | None = None

@@ -36,6 +36,7 @@ from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
 from foldstore.version_drift import VersionDrift
+from foldstore.version_review import VersionReview
 from foldstore.version_splits import VersionSplits
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(Forms, VersionDrift, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
+class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
@@ -314,6 +315,9 @@ class Version(Forms, VersionDrift, VersionSplits, VersionTiers, VersionUpkeep, C
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
         return replace(report, anomalies=tuple(kept))
+
+    def _sibling(self, record: VersionRecord) -> "Version":
+        return Version(self._storage, self._dataset, record, self._author)
 
     def _base(self) -> Base:
         return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker())

@@ -7,11 +7,10 @@ import numpy as np
 
 from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
-from foldstore.drift_reference import list_windows, rows_added
 from foldstore.errors import UsageError, column_not_found
-from foldstore.types import Operation
 from foldstore.validation.drift.trend import Change, date_change
 from foldstore.validation.drift.trends import Trends, finite_numbers, trends_of_profiles
+from foldstore.validation.drift.windows import list_windows, rows_added
 from foldstore.validation.fragments import FragmentSubject
 
 _MOST: Final = 10_000
@@ -32,8 +31,7 @@ def trends_over_versions(
     for value, role in ((last, "last"), (season, "season")):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST):
             raise UsageError(f"{role}={value!r} is not a number of versions from 1 to {_MOST:,}.")
-    own = [head] if head.operation in (Operation.APPEND, Operation.UPSERT) else []
-    records = [*own, *list_windows(storage, head, (last or _MOST) - len(own))][::-1]
+    records = list_windows(storage, head, last or _MOST, own=True)[::-1]
     added = [rows_added(storage, record, name) for record in records]
     for column in columns or ():
         if not added or column not in added[-1].arrow_schema.names:

@@ -68,7 +68,7 @@ def test_what_was_not_compared_is_said(months):
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("rolling(9)", "has 3 published versions with rows before it, not 9"),
+        ("rolling(9)", "There are 3 published versions with rows before it, not 9"),
         ("rolling(0)", "is no reference"),
         ("yesterday", "is no reference"),
         (3, "'int' is no rows to compare with"),

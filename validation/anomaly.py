@@ -48,6 +48,11 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
             Severity.ERROR, "null fraction moved from {before} to {after}: Cohen h {effect} (limit {limit}), p {p}"
         ),
         "drift_untestable": Code(Severity.INFO, "{rows} values cannot show a change of {tau} ({needs})"),
+        "comparator_missing_reference": Code(
+            Severity.WARN,
+            "nothing to compare with: {reference} needs more than the {versions} published versions before",
+        ),
+        "review_needed": Code(Severity.INFO, "a person has to release every version of this dataset"),
     }
 )
 

@@ -331,6 +331,8 @@ def _refuse_other_basis(connection: sa.Connection, basis: Basis) -> None:
         raise ConflictError(
             f"A new {basis.kind} of {basis.name!r} was set meanwhile.", retry=True, hint="Do the same again."
         )
+    if basis.besides is not None:
+        _refuse_other_basis(connection, basis.besides)
 
 
 def _known_objects(connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:

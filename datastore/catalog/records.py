@@ -167,11 +167,18 @@ class SealRecord:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The newest version of a document that a decision rests on; version 0 says that there is none."""
+    """The newest version of a document that a decision rests on; version 0 says that there is none.
+
+    Attributes
+    ----------
+    besides : Basis or None
+        A further document that it rests on.
+    """
 
     kind: str
     name: str
     version: int
+    besides: "Basis | None" = None
 
     @property
     def is_set(self) -> bool:

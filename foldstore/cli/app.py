@@ -23,6 +23,7 @@ from foldstore.cli import (
     profiles,
     queries,
     refs,
+    reviews,
     schemas,
     serving,
     splits,
@@ -74,6 +75,7 @@ profiles.register(app)
 schemas.register(app)
 judgement.register(app)
 drift.register(app)
+reviews.register(app)
 bias.register(app)
 queries.register(app)
 export.register(app)

@@ -1,0 +1,96 @@
+"""Windows of the versions before one: the rows that the last few brought, or that of a season ago."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from foldstore.datastore.arrow_schema import decode_schema
+from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.storage import Storage
+from foldstore.errors import UsageError
+from foldstore.types import Operation, Status
+from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.subject import JoinedSubject, Subject
+
+_WINDOW: Final = re.compile(r"(previous)|(rolling|seasonal)\(([1-9][0-9]{0,3})\)", re.ASCII)
+CHOICES: Final = 'Give a version, a view, a part of a split, or "previous", "rolling(5)" or "seasonal(12)".'
+
+
+def window_size(text: str) -> int:
+    """Return how many versions back a window reaches.
+
+    Raises
+    ------
+    UsageError
+        When the text names none.
+
+    Examples
+    --------
+    >>> window_size("previous"), window_size("rolling(5)")
+    (1, 5)
+    """
+    found = _WINDOW.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not found:
+        raise UsageError(f"{str(text)[:80]!r} is no reference.", hint=CHOICES)
+    return int(found[3] or 1)
+
+
+def list_windows(
+    storage: Storage, record: VersionRecord, most: int | None = None, *, own: bool = False
+) -> list[VersionRecord]:
+    """Return the versions that brought rows, from the newest before a version back along first parents.
+
+    Parameters
+    ----------
+    most : int, optional
+        How many at most.
+    own : bool
+        Whether the version itself may be the first.
+    """
+    found: list[VersionRecord] = []
+    at: VersionRecord | None = record if own else _parent(storage, record)
+    while at is not None and (most is None or len(found) < most):
+        if at.operation in (Operation.APPEND, Operation.UPSERT, Operation.MERGE) and at.status is Status.PUBLISHED:
+            found.append(at)
+        at = _parent(storage, at)
+    return found
+
+
+def find_window(storage: Storage, before: Sequence[VersionRecord], text: str) -> Subject:
+    """Return the rows of a window over versions that brought rows, the newest first.
+
+    Raises
+    ------
+    UsageError
+        When the text names no window, or there are not so many versions.
+    """
+    count = window_size(text)
+    if len(before) < count:
+        raise UsageError(
+            f"There are {len(before)} published versions with rows before it, not {count}.",
+            hint="Take a smaller window, or name a version.",
+            code="too-few-versions",
+        )
+    dataset = storage.catalog.find_dataset_by_id(before[0].dataset_id)
+    name = dataset.name if dataset else ""
+    if not text.strip().startswith("rolling"):
+        return rows_added(storage, before[count - 1], name)
+    parts = [rows_added(storage, each, name) for each in reversed(before[:count])]
+    return JoinedSubject(parts, f"the {count} versions up to {name}@{before[0].number}")
+
+
+def rows_added(storage: Storage, record: VersionRecord, name: str) -> FragmentSubject:
+    """Return the rows that a version added to its parent."""
+    fragments = list(storage.pages.fragments(record))
+    parent = _parent(storage, record)
+    if parent is not None:
+        known = frozenset(fragment.id for fragment in storage.pages.fragments(parent))
+        fragments = [fragment for fragment in fragments if fragment.id not in known]
+    schema = decode_schema(storage.catalog.read_arrow_schema(record.arrow_schema_id))
+    address = f"{name}@{record.number}"
+    return FragmentSubject(storage, FragmentReader(storage, fragments, schema, address), address)
+
+
+def _parent(storage: Storage, record: VersionRecord) -> VersionRecord | None:
+    return storage.catalog.find_version_by_id(record.parent_id) if record.parent_id is not None else None
