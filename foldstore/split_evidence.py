@@ -21,7 +21,7 @@ from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import column_not_found
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.comparison import ColumnDrift, DriftTarget, detect_drift
 from foldstore.validation.inference import is_calendar
 from foldstore.views.instant import UNITS

@@ -8,7 +8,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.drift_reference import find_reference
 from foldstore.errors import UsageError
 from foldstore.validation.check import drift_between
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.classifier import TwoSampleTest
 from foldstore.validation.drift.comparison import DriftResult

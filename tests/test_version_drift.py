@@ -9,7 +9,7 @@ import pytest
 import foldstore
 from foldstore.errors import ColumnNotFoundError, UsageError
 from foldstore.validation.check import drift_between
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.subject import TableSubject
 
 

@@ -4,15 +4,26 @@ The checks read the profile and the counts on pinned grids; rows are looked at a
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Final
 
-from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.engine import Engine
 from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
+from foldstore.types import parse_time
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
-from foldstore.validation.column_schema import ColumnSchema, DriftPolicy, plain_type
+from foldstore.validation.column_domains import CategoryDomain, SharedDomain
+from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.dataset_checks import (
+    check_freshness,
+    check_keys,
+    check_order,
+    check_row_count,
+    check_rules,
+    check_unjudged,
+)
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.measures import ORDERED
@@ -24,10 +35,15 @@ from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
-_EXAMPLE_KEYS: Final = 10
 
-
-def validate(subject: Subject, schema: DataSchema, *, created_at: str | None = None) -> Report:
+def validate(
+    subject: Subject,
+    schema: DataSchema,
+    *,
+    created_at: str | None = None,
+    environment: str | None = None,
+    previous_rows: int | None = None,
+) -> Report:
     """Judge data by a schema.
 
     Parameters
@@ -36,7 +52,13 @@ def validate(subject: Subject, schema: DataSchema, *, created_at: str | None = N
         The rows to judge.
     schema : DataSchema
     created_at : str, optional
-        An instant to note on the report; nothing here reads a clock.
+        The instant of judgement, noted on the report and what ages are counted from; nothing here
+        reads a clock.
+    environment : str, optional
+        Where the rows are from, such as ``serving``: columns that do not belong there are not asked
+        for. All columns are, unless it is given.
+    previous_rows : int, optional
+        How many rows the version before has, for `DataSchema.rows_vs_previous`.
 
     Returns
     -------
@@ -46,31 +68,38 @@ def validate(subject: Subject, schema: DataSchema, *, created_at: str | None = N
     Examples
     --------
     >>> import pyarrow as pa
-    >>> from foldstore.validation.column_schema import NumericDomain
+    >>> from foldstore.validation.column_domains import NumericDomain
     >>> from foldstore.validation.subject import TableSubject
     >>> schema = DataSchema(columns={"x": ColumnSchema(type="int64", domain=NumericDomain(min=0))})
     >>> [str(each) for each in validate(TableSubject(pa.table({"x": [1, -7]}), "draft"), schema).anomalies]
     ['error: x: 1 values below 0 (min -7) [below_min]']
     """
     profile = subject.profile()
-    fitting = {name: column for name, column in schema.columns.items() if _type_fits(profile, name, column)}
-    keys = schema.keys if all(key in fitting for key in schema.keys) else ()
-    findings = [*_check_rows(subject, profile, schema), *_check_columns(profile, schema)]
+    asked, findings = _enter(schema, environment)
+    fitting = {name: _settled(c, schema) for name, c in asked.columns.items() if _type_fits(profile, name, c)}
+    keys = asked.keys if all(key in fitting for key in asked.keys) else ()
+    now = None if created_at is None else parse_time(created_at)
+    findings += [*check_row_count(subject, profile, asked, previous_rows), *_check_columns(profile, schema, asked)]
+    findings += [*check_order(subject, asked), *check_unjudged(asked)]
     drift = DriftResult({})
-    if profile.rows:
-        findings += _check_keys(subject, keys)
-        for name, column in fitting.items():
-            findings += check_column(name, column, profile.columns[name], subject)
-        drift = drift_from_schema(subject, fitting, seed=f"{schema.id}\n{profile.id}")
-        for name, result in drift.columns.items():
-            findings += check_drift(result, fitting[name].drift or DriftPolicy())
+    with ExitStack() as stack:
+        if profile.rows:
+            findings += [*check_keys(subject, asked, fitting), *check_freshness(profile, asked, now)]
+            if asked.rules:
+                findings += check_rules(subject, asked, stack.enter_context(Engine()))
+            for name, column in fitting.items():
+                findings += check_column(name, column, profile.columns[name], subject, now)
+            drift = drift_from_schema(subject, fitting, seed=f"{schema.id}\n{profile.id}")
+            for name, result in drift.columns.items():
+                findings += check_drift(result, fitting[name].drift or DriftPolicy())
+        anomalies = settle(findings, schema, subject, keys)
     return Report(
         subject=subject.address,
         rows=profile.rows,
         schema_id=schema.id,
         schema_version=schema.version,
         profile_id=profile.id,
-        anomalies=settle(findings, schema, subject, keys),
+        anomalies=anomalies,
         drift=drift,
         created_at=created_at,
     )
@@ -135,21 +164,27 @@ def _type_fits(profile: Profile, name: str, column: ColumnSchema) -> bool:
     return observed == plain_type(column.type) or observed in column.coerce_from
 
 
-def _check_rows(subject: Subject, profile: Profile, schema: DataSchema) -> Iterator[Finding]:
-    if not profile.rows:
-        yield Finding(code="no_data", facts={"address": subject.address}, observed=0, expected=schema.min_rows or 1)
-    elif profile.rows < schema.min_rows:
-        yield Finding(
-            code="rows_too_few",
-            facts={"rows": profile.rows, "expected": schema.min_rows},
-            observed=profile.rows,
-            expected=schema.min_rows,
-            fix=({"op": "set_dataset", "field": "min_rows", "value": profile.rows},),
-        )
+def _enter(schema: DataSchema, environment: str | None) -> tuple[DataSchema, list[Finding]]:
+    """Return what an environment asks; one that the schema does not know is a finding, and asks for everything."""
+    if environment is None or environment in schema.environments:
+        return schema.for_environment(environment), []
+    facts = {"environment": environment, "known": ", ".join(schema.environments) or "none"}
+    unknown = Finding(code="schema_unknown_environment", facts=facts, observed=environment)
+    return schema.for_environment(None), [unknown]
 
 
-def _check_columns(profile: Profile, schema: DataSchema) -> Iterator[Finding]:
-    for name, column in schema.columns.items():
+def _settled(column: ColumnSchema, schema: DataSchema) -> ColumnSchema:
+    """Return a column with what the schema says for all columns: shared values, the usual drift policy."""
+    if isinstance(column.domain, SharedDomain):
+        values = schema.domains[column.domain.ref]
+        column = replace(column, domain=CategoryDomain(values=values, min_mass=column.domain.min_mass))
+    if schema.drift is not None and column.drift is None and column.grid is not None and column.reference is not None:
+        column = replace(column, drift=schema.drift)
+    return column
+
+
+def _check_columns(profile: Profile, schema: DataSchema, asked: DataSchema) -> Iterator[Finding]:
+    for name, column in asked.columns.items():
         if name not in profile.columns:
             if column.stage.is_required:
                 fix: tuple[Patch, ...] = ({"op": "remove_column", "column": name},)
@@ -184,26 +219,3 @@ def _type_mismatch(profile: Profile, name: str, column: ColumnSchema, *, is_key:
         expected=column.type,
         fix=(fix,),
     )
-
-
-def _check_keys(subject: Subject, keys: tuple[str, ...]) -> Iterator[Finding]:
-    if not keys:
-        return
-    found = subject.duplicate_keys(keys, _EXAMPLE_KEYS)
-    if not found.groups:
-        return
-    examples = [{key: json_value(each[key]) for key in keys} for each in found.examples[:_EXAMPLE_KEYS]]
-    yield Finding(
-        code="duplicate_key",
-        facts={"groups": found.groups, "rows": found.rows, "example": _shown(examples)},
-        observed=found.groups,
-        expected=0,
-        count=found.rows,
-        of=max(subject.num_rows, found.rows),
-        examples=tuple({"key": each} for each in examples),
-        evidence={"keys": list(keys)},
-    )
-
-
-def _shown(examples: list[dict[str, object]]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in examples[0].items()) if examples else "none shown"

@@ -1,18 +1,22 @@
 """The checks of one column's values: nulls, ranges, vocabularies, constancy."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from math import isfinite
 from typing import Any, Final
 
 from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.validation.anomaly import percent
-from foldstore.validation.column_schema import CategoryDomain, ColumnSchema, NumericDomain
+from foldstore.validation.column_domains import CategoryDomain, NumericDomain
+from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.evolution import Patch
-from foldstore.validation.failing_rows import Question, above, below, is_nan, is_null, outside
+from foldstore.validation.failing_rows import Question, above, below, is_missing, is_nan, is_null, outside
 from foldstore.validation.finding import Finding
 from foldstore.validation.inference import allowed_null_share
 from foldstore.validation.intervals import Z_CHECK, wilson
+from foldstore.validation.row_checks import check_rows
+from foldstore.validation.statistic_checks import check_statistics
 from foldstore.validation.subject import Subject
 
 _SHOWN_VALUES: Final = 5
@@ -21,7 +25,9 @@ _FIXED_VALUES: Final = 100
 _CONSTANT_ROWS: Final = 20
 
 
-def check_column(name: str, schema: ColumnSchema, column: ColumnProfile, subject: Subject) -> Iterator[Finding]:
+def check_column(
+    name: str, schema: ColumnSchema, column: ColumnProfile, subject: Subject, now: datetime | None = None
+) -> Iterator[Finding]:
     """Yield what is wrong with a column that is there and has the right type."""
     yield from _check_nulls(name, schema, column)
     if not schema.constant and column.distinct == 1 and column.present >= _CONSTANT_ROWS:
@@ -39,6 +45,8 @@ def check_column(name: str, schema: ColumnSchema, column: ColumnProfile, subject
         yield from _check_range(name, schema.domain, column)
     elif isinstance(schema.domain, CategoryDomain):
         yield from _check_vocabulary(name, schema.domain, column, subject)
+    yield from check_statistics(name, schema, column)
+    yield from check_rows(name, schema, column, now)
 
 
 def set_field(column: str, field: str, *, value: Any) -> Patch:
@@ -49,14 +57,20 @@ def set_field(column: str, field: str, *, value: Any) -> Patch:
 def _check_nulls(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
     """Compare the null fraction with what is allowed, by a one-sided Wilson bound of 99 %."""
     allowed = 0.0 if not schema.nullable else 1 - schema.min_fraction
-    if not column.nulls or allowed >= 1:
+    counts_nan = isinstance(schema.domain, NumericDomain) and schema.domain.nan == "as_null"
+    nulls = column.nulls + (column.nan if counts_nan else 0)
+    if not nulls or allowed >= 1:
         return
-    low, high = wilson(column.nulls, column.rows, Z_CHECK)
+    low, high = wilson(nulls, column.rows, Z_CHECK)
     if schema.nullable and low <= allowed:
         return
-    fix = (set_field(name, "nullable", value=None), set_field(name, "min_fraction", value=_present_share(column)))
-    question = Question(name, is_null)
-    if column.nulls == column.rows:
+    fix = (
+        set_field(name, "nullable", value=None),
+        set_field(name, "min_fraction", value=_present_share(nulls, column.rows)),
+    )
+    question = Question(name, is_missing if counts_nan else is_null)
+    share = nulls / column.rows
+    if nulls == column.rows:
         facts: dict[str, Any] = {"rows": column.rows}
         yield Finding(code="all_null", column=name, facts=facts, question=question, of=column.rows, fix=fix)
         return
@@ -64,13 +78,13 @@ def _check_nulls(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iter
         code="null_fraction_high",
         column=name,
         facts={
-            "share": percent(column.null_fraction),
+            "share": percent(share),
             "low": percent(low),
             "high": percent(high),
             "allowed": percent(allowed),
         },
         question=question,
-        observed=column.null_fraction,
+        observed=share,
         expected=allowed,
         of=column.rows,
         evidence={"low": low, "high": high, "n": column.rows},
@@ -78,8 +92,8 @@ def _check_nulls(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iter
     )
 
 
-def _present_share(column: ColumnProfile) -> float:
-    return max(0.0, round(1 - allowed_null_share(column), 6))
+def _present_share(nulls: int, rows: int) -> float:
+    return max(0.0, round(1 - allowed_null_share(nulls, rows), 6))
 
 
 def _check_range(name: str, domain: NumericDomain, column: ColumnProfile) -> Iterator[Finding]:

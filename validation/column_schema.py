@@ -4,31 +4,40 @@ Plain, immutable values that check themselves; `to_dict` leaves defaults out, `f
 what it does not know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
-from foldstore.datastore.statistics.pinned import Category, GridCounts, NumericGrid, PinnedGrid, grid_from_dict
+from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid, PinnedGrid, grid_from_dict
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
-from foldstore.errors import InvalidSchemaError, did_you_mean
+from foldstore.errors import InvalidSchemaError
 from foldstore.types import Severity
+from foldstore.validation.column_bounds import Bounds, DriftPolicy, Uniqueness, Valency
+from foldstore.validation.column_domains import Domain, domain_fits, read_domain, values_fit
 from foldstore.validation.document import (
     check_keys,
-    is_number,
+    located,
+    read_choice,
+    read_count,
     read_enum,
     read_fraction,
     read_mapping,
+    read_names,
     read_plain,
+    read_record,
     read_text,
+    written,
 )
 from foldstore.validation.evolution import WIDER
 
 
 class Stage(StrEnum):
-    """Where a column stands in its life; only `beta` and `production` columns must be there."""
+    """Where a column stands in its life; only `beta` and `production` columns must be there.
+
+    `disabled` columns are not looked at; `derived` ones are made from others after ingest.
+    """
 
     PLANNED = "planned"
     ALPHA = "alpha"
@@ -36,6 +45,8 @@ class Stage(StrEnum):
     PRODUCTION = "production"
     DEPRECATED = "deprecated"
     DEBUG = "debug"
+    DISABLED = "disabled"
+    DERIVED = "derived"
 
     @property
     def is_required(self) -> bool:
@@ -43,117 +54,14 @@ class Stage(StrEnum):
         return self in (Stage.BETA, Stage.PRODUCTION)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumericDomain:
-    """The numbers a column may hold.
-
-    Attributes
-    ----------
-    min, max : int or float, optional
-        Hard limits, both allowed values.
-    nan : {"allow", "deny"}
-        Whether NaN may occur.
-    """
-
-    min: int | float | None = None
-    max: int | float | None = None
-    nan: Literal["allow", "deny"] = "allow"
-
-    def __post_init__(self) -> None:
-        for limit in (self.min, self.max):
-            # Compared, not converted: an int may be greater than every float.
-            if limit is not None and not (is_number(limit) and -inf < limit < inf):
-                raise InvalidSchemaError(f"A limit of a domain is a finite number, not {limit!r}.")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise InvalidSchemaError(f"The domain is empty: min {self.min} lies above max {self.max}.")
-        if self.nan not in ("allow", "deny"):
-            raise InvalidSchemaError(f"nan is 'allow' or 'deny', not {self.nan!r}.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, defaults left out."""
-        plain = {key: value for key, value in (("min", self.min), ("max", self.max)) if value is not None}
-        return plain | ({"nan": "deny"} if self.nan == "deny" else {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CategoryDomain:
-    """The values a column may hold.
-
-    Attributes
-    ----------
-    values : tuple of str, int or bool
-    min_mass : float
-        The share of rows (null apart) that must hold one of them.
-    """
-
-    values: tuple[Category, ...]
-    min_mass: float = 1.0
-
-    def __post_init__(self) -> None:
-        kinds = {type(value) for value in self.values}
-        if len(kinds) != 1 or not kinds <= {str, int, bool}:
-            raise InvalidSchemaError("The values of a domain are all text, all whole numbers or all booleans.")
-        if len(set(self.values)) != len(self.values):
-            raise InvalidSchemaError("A value occurs twice in a domain.")
-        read_fraction(self.min_mass, "min_mass")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, defaults left out."""
-        return {"values": list(self.values)} | ({"min_mass": self.min_mass} if self.min_mass != 1.0 else {})
-
-
-Domain: TypeAlias = NumericDomain | CategoryDomain
-
-
-DRIFT_METRICS: Final = ("js", "psi", "hellinger", "tvd", "l_inf", "ks", "wasserstein")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftPolicy:
-    """When a change of distribution counts: both significant and at least this great.
-
-    Attributes
-    ----------
-    tau_warn, tau_error : float
-        Limits of the debiased Jensen-Shannon distance (base 2). 0.10 is a shift of a normal's mean
-        by about a quarter of its standard deviation.
-    null_warn, null_error : float
-        Limits of Cohen's h between the null fractions.
-    alpha : float
-        The rate of false alarms allowed, after adjustment over columns.
-    metric : str
-        What the limits are of: ``js``, ``psi``, ``hellinger``, ``tvd``, ``l_inf``, and for numbers ``ks`` and
-        ``wasserstein``, each debiased; see `foldstore.validation.drift.measures`.
-    """
-
-    tau_warn: float = 0.10
-    tau_error: float = 0.20
-    null_warn: float = 0.10
-    null_error: float = 0.20
-    alpha: float = 0.01
-    metric: str = "js"
-
-    def __post_init__(self) -> None:
-        if self.metric not in DRIFT_METRICS:
-            raise InvalidSchemaError(
-                f"There is no metric of drift {self.metric!r}.", hint=did_you_mean(str(self.metric), DRIFT_METRICS)
-            )
-        for name in ("tau_warn", "tau_error", "alpha"):
-            read_fraction(getattr(self, name), name)
-        for warn, error in ((self.tau_warn, self.tau_error), (self.null_warn, self.null_error)):
-            if not (is_number(warn) and is_number(error) and 0 <= warn <= error):
-                raise InvalidSchemaError(f"A warning limit lies between 0 and the error limit: {warn!r}, {error!r}.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, defaults left out."""
-        return {key: getattr(self, key) for key in self.__slots__ if getattr(self, key) != getattr(_POLICY, key)}
-
-
-_POLICY: Final = DriftPolicy()
-_FIELDS: Final = (
-    "type", "coerce_from", "nullable", "min_fraction", "domain", "constant", "drift", "grid", "reference",
-    "severity", "stage", "doc", "inferred", "evidence",
+# In the order in which they are written.
+_SCALARS: Final[Mapping[str, Any]] = MappingProxyType(
+    {"nullable": True, "min_fraction": 0.0, "min_count": 0, "constant": True, "monotone": None, "doc": "", "pii": False,
+     "inferred": False}
 )  # fmt: skip
+_RECORDS: Final = ("domain", "valency", "unique", "bounds", "drift", "skew", "grid", "reference")
+_LISTS: Final = ("coerce_from", "fixed_shape", "in_environment", "not_in_environment", "derived_from", "tags")
+_FIELDS: Final = ("type", *_SCALARS, *_RECORDS, *_LISTS, "severity", "stage", "evidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,16 +78,36 @@ class ColumnSchema:
         False: a single null is an anomaly.
     min_fraction : float
         The share of rows that must not be null.
-    domain : NumericDomain, CategoryDomain or None
+    min_count : int
+        How many values must not be null.
+    domain : NumericDomain, CategoryDomain, TextDomain, TimeDomain or another, or None
+    valency : Valency or None
+        How many items each list has.
+    fixed_shape : tuple of int
+        The one shape of all lists, from the outside in; empty for any.
+    unique : Uniqueness or None
+    monotone : {"increasing", "decreasing"} or None
+        The order that the values keep, row after row; equal neighbours are allowed.
+    bounds : Bounds or None
+        Between what mean, quantiles and the like lie.
     constant : bool
         Whether the column may hold one value only.
     drift : DriftPolicy or None
         None turns the distribution check off.
+    skew : DriftPolicy or None
+        When a difference between training and serving counts.
     grid, reference : PinnedGrid and GridCounts, or None
         The cells that distributions are compared on, and the counts to compare with.
     severity : Mapping[str, Severity]
         Overrides by anomaly code.
     stage : Stage
+    in_environment, not_in_environment : tuple of str
+        The only environments in which the column is expected, and those in which it is not.
+    derived_from : tuple of str
+        The columns that it is made of; told, not judged.
+    tags : tuple of str
+    pii : bool
+        Whether it is about a person. As with `tags` and `doc`, nothing is judged by it.
     doc : str
     inferred : bool
         Whether no person has edited it.
@@ -191,13 +119,25 @@ class ColumnSchema:
     coerce_from: tuple[str, ...] = ()
     nullable: bool = True
     min_fraction: float = 0.0
+    min_count: int = 0
     domain: Domain | None = None
+    valency: Valency | None = None
+    fixed_shape: tuple[int, ...] = ()
+    unique: Uniqueness | None = None
+    monotone: Literal["increasing", "decreasing"] | None = None
+    bounds: Bounds | None = None
     constant: bool = True
     drift: DriftPolicy | None = None
+    skew: DriftPolicy | None = None
     grid: PinnedGrid | None = None
     reference: GridCounts | None = None
     severity: Mapping[str, Severity] = field(default_factory=dict)
     stage: Stage = Stage.PRODUCTION
+    in_environment: tuple[str, ...] = ()
+    not_in_environment: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    pii: bool = False
     doc: str = ""
     inferred: bool = False
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -206,41 +146,42 @@ class ColumnSchema:
         if not isinstance(self.type, str) or not self.type:
             raise InvalidSchemaError("A column needs its Arrow type as text.", hint="For example: int64, string.")
         read_fraction(self.min_fraction, "min_fraction")
-        for name in ("nullable", "constant", "inferred"):
+        read_count(self.min_count, "min_count")
+        for name in ("nullable", "constant", "inferred", "pii"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidSchemaError(f"{name} is true or false, not {getattr(self, name)!r}.")
-        if self.drift is not None and (self.grid is None or self.reference is None):
-            raise InvalidSchemaError(
-                "A drift check needs a grid and reference counts.", hint="Infer the column, or turn drift off."
-            )
-        if self.grid is not None and self.reference is not None and len(self.reference.cells) != self.grid.cells:
-            raise InvalidSchemaError(
-                f"The grid has {self.grid.cells} cells, the reference {len(self.reference.cells)}."
-            )
-        for source in self.coerce_from:
-            if self.type not in WIDER.get(source, ()):
-                raise InvalidSchemaError(
-                    f"{source} values cannot be read as {self.type} without loss.", hint="Change the column's type."
-                )
-        for cells in (self.domain, self.grid):
-            if cells is not None and not _fits(cells, self.type):
-                raise InvalidSchemaError(f"{type(cells).__name__} does not fit values of type {self.type}.")
+        if self.monotone is not None:
+            read_choice(self.monotone, ("increasing", "decreasing"), "monotone")
+        for name in ("in_environment", "not_in_environment", "derived_from", "tags"):
+            read_names(getattr(self, name), name)
+        _check_distribution(self)
+        _check_types(self)
         object.__setattr__(self, "severity", MappingProxyType(dict(self.severity)))
         object.__setattr__(self, "evidence", MappingProxyType(read_plain(self.evidence, "evidence")))
+
+    def is_expected(self, environment: str | None) -> bool:
+        """Whether the column belongs to an environment; None stands for all of them together.
+
+        Examples
+        --------
+        >>> ColumnSchema(type="bool", not_in_environment=("serving",)).is_expected("serving")
+        False
+        """
+        if self.stage is Stage.DISABLED:
+            return False
+        if environment is None:
+            return True
+        listed = not self.in_environment or environment in self.in_environment
+        return listed and environment not in self.not_in_environment
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""
         plain: dict[str, Any] = {"type": self.type}
-        for name in ("nullable", "min_fraction", "constant", "doc", "inferred"):
-            if getattr(self, name) != _default(name):
-                plain[name] = getattr(self, name)
-        for name in ("domain", "drift", "grid", "reference"):
-            if getattr(self, name) is not None:
-                plain[name] = getattr(self, name).to_dict()
-        if self.coerce_from:
-            plain["coerce_from"] = list(self.coerce_from)
+        plain |= {name: getattr(self, name) for name, usual in _SCALARS.items() if getattr(self, name) != usual}
+        plain |= {name: written(getattr(self, name)) for name in _RECORDS if getattr(self, name) is not None}
+        plain |= {name: list(getattr(self, name)) for name in _LISTS if getattr(self, name)}
         if self.severity:
-            plain["severity"] = {code: str(severity) for code, severity in self.severity.items()}
+            plain["severity"] = written(self.severity)
         if self.stage is not Stage.PRODUCTION:
             plain["stage"] = str(self.stage)
         return plain | ({"evidence": dict(self.evidence)} if self.evidence else {})
@@ -257,29 +198,13 @@ class ColumnSchema:
         check_keys(plain, _FIELDS, where)
         if "type" not in plain:
             raise InvalidSchemaError(f"{where} has no type.", hint="For example: type: int64.")
-        made = dict(plain)
-        if "coerce_from" in plain:
-            made["coerce_from"] = tuple(
-                read_text(each, f"{where}.coerce_from") for each in _items(plain, "coerce_from")
-            )
-        if "domain" in plain:
-            made["domain"] = _read_domain(plain["domain"], f"{where}.domain")
-        if "drift" in plain:
-            policy = read_mapping(plain["drift"], f"{where}.drift")
-            check_keys(policy, DriftPolicy.__slots__, f"{where}.drift")
-            made["drift"] = DriftPolicy(**policy)
-        if "grid" in plain:
-            made["grid"] = grid_from_dict(read_mapping(plain["grid"], f"{where}.grid"))
-        if "reference" in plain:
-            counts = read_mapping(plain["reference"], f"{where}.reference")
-            if "cells" in counts:
-                _items(counts, "cells")
-            made["reference"] = GridCounts.from_dict(counts)
-        made["severity"] = read_severities(plain.get("severity", {}), f"{where}.severity")
-        made["stage"] = read_enum(plain.get("stage", Stage.PRODUCTION), Stage, f"{where}.stage")
-        made["evidence"] = read_mapping(plain.get("evidence", {}), f"{where}.evidence")
-        made["doc"] = read_text(plain.get("doc", ""), f"{where}.doc")
-        return cls(**made)
+        made = {key: read(plain[key], f"{where}.{key}") for key, read in _READERS.items() if key in plain}
+        for name in _LISTS:
+            if name in plain:
+                made[name] = tuple(_items(plain, name, where))
+        made |= {name: plain[name] for name in ("type", *_SCALARS) if name in plain and name not in made}
+        with located(where):
+            return cls(**made)
 
 
 def plain_type(text: str) -> str:
@@ -299,34 +224,95 @@ def read_severities(data: object, where: str) -> dict[str, Severity]:
     return {code: read_enum(value, Severity, f"{where}.{code}") for code, value in read_mapping(data, where).items()}
 
 
-def _read_domain(data: object, where: str) -> Domain:
-    plain = read_mapping(data, where)
-    if "values" in plain:
-        check_keys(plain, ("values", "min_mass"), where)
-        return CategoryDomain(values=tuple(_items(plain, "values")), min_mass=plain.get("min_mass", 1.0))
-    check_keys(plain, ("min", "max", "nan"), where)
-    return NumericDomain(**plain)
-
-
-def _items(plain: Mapping[str, Any], key: str) -> list[Any]:
+def _items(plain: Mapping[str, Any], key: str, where: str) -> list[Any]:
     if not isinstance(plain[key], list):
-        raise InvalidSchemaError(f"{key} is a list, not {plain[key]!r}.")
+        raise InvalidSchemaError(f"{where}.{key} is a list, not {plain[key]!r}.", where=f"{where}.{key}")
     items: list[Any] = plain[key]
     return items
 
 
-def _fits(cells: Domain | PinnedGrid, type_text: str) -> bool:
-    """Whether values of a type can be compared with the limits, values or edges."""
+def _read_grid(data: object, where: str) -> PinnedGrid:
+    with located(where):
+        return grid_from_dict(read_mapping(data, where))
+
+
+def _read_reference(data: object, where: str) -> GridCounts:
+    counts = read_mapping(data, where)
+    if "cells" in counts:
+        _items(counts, "cells", where)
+    with located(where):
+        return GridCounts.from_dict(counts)
+
+
+_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = MappingProxyType(
+    {
+        "domain": read_domain,
+        "valency": lambda data, where: read_record(Valency, data, where),
+        "unique": lambda data, where: read_record(Uniqueness, data, where),
+        "bounds": lambda data, where: read_record(Bounds, data, where),
+        "drift": lambda data, where: read_record(DriftPolicy, data, where),
+        "skew": lambda data, where: read_record(DriftPolicy, data, where),
+        "grid": _read_grid,
+        "reference": _read_reference,
+        "severity": read_severities,
+        "stage": lambda data, where: read_enum(data, Stage, where),
+        "evidence": read_mapping,
+        "doc": read_text,
+    }
+)
+
+
+def _check_distribution(column: ColumnSchema) -> None:
+    if column.drift is not None and (column.grid is None or column.reference is None):
+        raise InvalidSchemaError(
+            "A drift check needs a grid and reference counts.", hint="Infer the column, or turn drift off."
+        )
+    if column.grid is not None and column.reference is not None and len(column.reference.cells) != column.grid.cells:
+        raise InvalidSchemaError(
+            f"The grid has {column.grid.cells} cells, the reference {len(column.reference.cells)}."
+        )
+
+
+def _check_types(column: ColumnSchema) -> None:
+    """Refuse constraints that no value of the type could be judged by."""
+    for source in column.coerce_from:
+        if column.type not in WIDER.get(source, ()):
+            raise InvalidSchemaError(
+                f"{source} values cannot be read as {column.type} without loss.", hint="Change the column's type."
+            )
+    if column.domain is not None and not domain_fits(column.domain, column.type):
+        raise InvalidSchemaError(f"{type(column.domain).__name__} does not fit values of type {column.type}.")
+    kind = _kind(column.type)
+    if column.grid is not None and not _grid_fits(column.grid, kind):
+        raise InvalidSchemaError(f"{type(column.grid).__name__} does not fit values of type {column.type}.")
+    has_lists = column.valency is not None or column.fixed_shape
+    if has_lists and "list" not in column.type:
+        raise InvalidSchemaError(f"A valency or shape is of lists, and {column.type} is none.")
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in column.fixed_shape):
+        raise InvalidSchemaError(f"fixed_shape is a list of sizes, not {column.fixed_shape!r}.")
+    if column.monotone is not None and not (kind.is_numeric or kind is Kind.TEXT):
+        raise InvalidSchemaError(f"Values of type {column.type} have no order.")
+    if column.bounds is not None and not _bounds_fit(column.bounds, kind):
+        raise InvalidSchemaError(f"Means and quantiles are of numbers, and {column.type} is none.")
+
+
+def _kind(type_text: str) -> Kind:
     try:
         parsed = parse_type(type_text)
     except OverflowError as error:  # a width beyond 32 bits
         raise InvalidSchemaError(f"{type_text!r} is not an Arrow type.") from error
-    kind = Kind.OPAQUE if parsed is None else kind_of(parsed)
-    if isinstance(cells, NumericDomain | NumericGrid):
-        return kind.is_numeric
-    held = {Kind.TEXT: str, Kind.INTEGER: int, Kind.UNSIGNED: int, Kind.BOOLEAN: bool}.get(kind)
-    return all(type(value) is held for value in cells.values)
+    return Kind.OPAQUE if parsed is None else kind_of(parsed)
 
 
-def _default(name: str) -> Any:
-    return {"nullable": True, "min_fraction": 0.0, "constant": True, "doc": "", "inferred": False}[name]
+def _grid_fits(grid: PinnedGrid, kind: Kind) -> bool:
+    return kind.is_numeric if isinstance(grid, NumericGrid) else values_fit(grid.values, kind)
+
+
+def _bounds_fit(bounds: Bounds, kind: Kind) -> bool:
+    is_shared = bounds.mean is None and bounds.std is None and not bounds.quantiles
+    return kind.is_numeric or is_shared
+
+
+def environments_named(columns: Collection[ColumnSchema]) -> set[str]:
+    """Return the environments that columns speak of."""
+    return {name for column in columns for name in (*column.in_environment, *column.not_in_environment)}

@@ -1,8 +1,12 @@
 """Reading documents that people write: every piece is checked, and every refusal says where and why."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import isfinite
 from typing import Any, Final, TypeVar
@@ -12,6 +16,7 @@ import yaml
 from foldstore.errors import InvalidSchemaError, did_you_mean
 
 Choice = TypeVar("Choice", bound=StrEnum)
+Record = TypeVar("Record")
 
 
 # A schema of ten thousand columns, with a grid each, has a tenth of this.
@@ -19,6 +24,9 @@ _MAX_LENGTH: Final = 64 << 20
 # A schema needs six levels; the readers of YAML and JSON recurse, in C with no net under them.
 _MAX_DEPTH: Final = 64
 _MAX_NUMBER: Final = 2**64
+_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d|w)", re.ASCII)
+_PLACE: Final = re.compile(r"\[(\d+)\]", re.ASCII)
+_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 # What PyYAML's constructors let through when a tag and its value do not fit.
 _YAML_ERRORS: Final = (yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError)
 
@@ -148,9 +156,155 @@ def read_enum(data: object, choices: type[Choice], where: str) -> Choice:
     return choices(word)
 
 
+def read_duration(data: object, where: str) -> timedelta:
+    """Return a length of time: a whole number and ms, s, m, h, d or w.
+
+    Examples
+    --------
+    >>> read_duration("36h", "freshness")
+    datetime.timedelta(days=1, seconds=43200)
+    """
+    found = _DURATION.fullmatch(data) if isinstance(data, str) else None
+    if found is None:
+        raise InvalidSchemaError(
+            f"{where} is a length of time, not {_shown(data)}.", hint="For example: 90s, 36h, 7d.", where=where
+        )
+    return timedelta(milliseconds=int(found[1]) * _UNITS[found[2]])
+
+
+def read_instant(text: object) -> datetime:
+    """Read a time in ISO 8601; without an offset it is in UTC.
+
+    Examples
+    --------
+    >>> read_instant("2013-01-01").isoformat()
+    '2013-01-01T00:00:00+00:00'
+    """
+    try:
+        moment = datetime.fromisoformat(text)  # type: ignore[arg-type]  # what is no text is refused just below
+    except (TypeError, ValueError) as error:
+        raise InvalidSchemaError(
+            f"A limit of times is in ISO 8601, not {text!r}.", hint="For example: '2013-01-31T23:00:00Z', in quotes."
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_count(data: object, where: str) -> int:
+    """Return a whole number, 0 or more."""
+    if not isinstance(data, int) or isinstance(data, bool) or data < 0:
+        raise InvalidSchemaError(f"{where} is a whole number, 0 or more, not {_shown(data)}.", where=where)
+    return data
+
+
+def read_span(data: object, where: str) -> tuple[float | None, float | None]:
+    """Return a least and a greatest number; either may be missing, not both."""
+    ends = tuple(data) if isinstance(data, list | tuple) else ()
+    if len(ends) != 2 or ends == (None, None) or not all(end is None or is_number(end) for end in ends):
+        raise InvalidSchemaError(
+            f"{where} is a least and a greatest number, not {_shown(data)}.",
+            hint="For example: [0, 10], or [null, 10] for no least.",
+            where=where,
+        )
+    low, high = ends
+    if low is not None and high is not None and low > high:
+        raise InvalidSchemaError(f"{where} is empty: {low} lies above {high}.", where=where)
+    return low, high
+
+
+def read_names(data: object, where: str) -> tuple[str, ...]:
+    """Return a list of different texts."""
+    if not isinstance(data, list | tuple):
+        raise InvalidSchemaError(f"{where} is a list, not {_shown(data)}.", where=where)
+    names = tuple(read_text(each, where) for each in data)
+    if len(set(names)) != len(names):
+        raise InvalidSchemaError(f"{where} names something twice.", where=where)
+    return names
+
+
+def read_choice(data: object, choices: Collection[str], where: str) -> str:
+    """Return one of some words."""
+    if not isinstance(data, str) or data not in choices:
+        raise InvalidSchemaError(
+            f"{where} is one of {', '.join(choices)}, not {_shown(data)}.",
+            hint=did_you_mean(str(data), choices),
+            where=where,
+        )
+    return data
+
+
+def plain_record(record: Any) -> dict[str, Any]:
+    """Return a dataclass as plain data, without what has its default."""
+    pairs = ((each.name, getattr(record, each.name), _default(each)) for each in fields(record))
+    return {name: written(value) for name, value, default in pairs if default is MISSING or value != default}
+
+
+def read_record(kind: type[Record], data: object, where: str) -> Record:
+    """Make a dataclass of plain data: its fields are the only keys, and it checks their values itself."""
+    plain = read_mapping(data, where)
+    known = fields(kind)  # type: ignore[arg-type]  # callers pass dataclasses
+    check_keys(plain, [each.name for each in known], where)
+    for each in known:
+        if _default(each) is MISSING and each.name not in plain:
+            raise InvalidSchemaError(f"{where} has no {each.name}.", where=where)
+    with located(where):
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say where, in refusals that do not say it themselves."""
+    try:
+        yield
+    except InvalidSchemaError as error:
+        inner = str(error.facts.get("where", ""))
+        if inner.startswith(where):
+            raise
+        facts = {**error.facts, "where": f"{where}.{inner}" if inner else where}
+        raise InvalidSchemaError(f"{where}: {error.message}", hint=error.hint, **facts) from None
+
+
+def written(value: Any) -> Any:
+    """Return a field's value as plain data."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: written(each) for key, each in value.items()}
+    return [written(each) for each in value] if isinstance(value, tuple | list) else value
+
+
+def find_line(text: str, where: str) -> int | None:
+    """Return the line of a YAML text on which a path such as ``columns.x.domain`` begins."""
+    try:
+        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except _YAML_ERRORS:
+        return None
+    line, rest = None, where
+    while rest:
+        item = _PLACE.match(rest)
+        if item and isinstance(node, yaml.SequenceNode) and int(item[1]) < len(node.value):
+            node = node.value[int(item[1])]
+            line, rest = node.start_mark.line + 1, rest[item.end() :].removeprefix(".")
+            continue
+        if not isinstance(node, yaml.MappingNode):
+            break
+        # The longest key first: the name of a column may hold dots.
+        found = [(k, v) for k, v in node.value if rest == k.value or rest.startswith((f"{k.value}.", f"{k.value}["))]
+        if not found:
+            break
+        key, node = max(found, key=lambda pair: len(pair[0].value))
+        line, rest = key.start_mark.line + 1, rest[len(key.value) :].removeprefix(".")
+    return line
+
+
 def is_number(value: object) -> bool:
     """Whether a value is an int or a float, and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _check_length(text: object) -> None:

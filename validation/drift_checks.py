@@ -7,8 +7,9 @@ from typing import Any
 from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid, PinnedGrid
 from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import set_field
-from foldstore.validation.column_schema import ColumnSchema, DriftPolicy
+from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch

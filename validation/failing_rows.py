@@ -14,7 +14,7 @@ from foldstore.views.values import display_values
 
 EXAMPLES: Final = 10
 
-# Says of each value of a column whether it fails.
+# Says of each value of a column whether it fails; of a batch of rows where a question reads several columns.
 Predicate: TypeAlias = Callable[[pa.Array], pa.Array]
 
 
@@ -35,10 +35,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A column and what fails in it."""
+    """A column and what fails in it; or several that are read together, and then none is shown for itself."""
 
-    column: str
+    column: str | None
     fails: Predicate
+    reads: tuple[str, ...] = ()
 
 
 def is_null(values: pa.Array) -> pa.Array:
@@ -49,6 +50,11 @@ def is_null(values: pa.Array) -> pa.Array:
 def is_nan(values: pa.Array) -> pa.Array:
     """Say which values are NaN."""
     return pc.is_nan(values)
+
+
+def is_missing(values: pa.Array) -> pa.Array:
+    """Say which values are null or NaN."""
+    return pc.is_null(values, nan_is_null=True)
 
 
 def below(limit: float) -> Predicate:
@@ -75,31 +81,43 @@ def outside(allowed: Sequence[Any]) -> Predicate:
 
 def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[str]) -> dict[int, Failure]:
     """Answer all questions in one pass over the columns they name, and the key."""
-    columns = list(dict.fromkeys([*(each.column for each in questions.values()), *keys]))
+    asked = (name for each in questions.values() for name in (each.column, *each.reads) if name is not None)
+    columns = list(dict.fromkeys([*asked, *keys]))
     counts = dict.fromkeys(questions, 0)
     examples: dict[int, list[dict[str, Any]]] = {number: [] for number in questions}
     position = 0
     for batch in subject.batches(columns):
         for number, question in questions.items():
-            mask = question.fails(plain_array(batch.column(question.column)))
+            mask = _failing(batch, question)
             failing = pc.sum(mask).as_py() or 0
             counts[number] += failing
             room = EXAMPLES - len(examples[number])
             if failing and room > 0:
                 rows = pc.indices_nonzero(mask).slice(0, room)
-                examples[number] += _examples(batch, rows, question.column, keys, position)
+                examples[number] += _examples(batch, rows, question, keys, position)
         position += batch.num_rows
     return {number: Failure(counts[number], tuple(examples[number])) for number in questions}
 
 
+def _failing(batch: pa.RecordBatch, question: Question) -> pa.Array:
+    if question.column is None:
+        return question.fails(batch.select(list(question.reads)))
+    return question.fails(plain_array(batch.column(question.column)))
+
+
 def _examples(
-    batch: pa.RecordBatch, rows: pa.Array, column: str, keys: Sequence[str], position: int
+    batch: pa.RecordBatch, rows: pa.Array, question: Question, keys: Sequence[str], position: int
 ) -> list[dict[str, Any]]:
     def cell(name: str, row: int) -> Any:
         return json_value(display_values(batch.column(name).slice(row, 1))[0])
 
+    def shown(row: int) -> Any:
+        if question.column is None:
+            return {name: cell(name, row) for name in question.reads}
+        return cell(question.column, row)
+
     return [
-        {"row": position + row, "key": {key: cell(key, row) for key in keys}, "value": cell(column, row)}
+        {"row": position + row, "key": {key: cell(key, row) for key in keys}, "value": shown(row)}
         for row in rows.to_pylist()
     ]
 

@@ -28,6 +28,9 @@ class Finding:
         None for the code's own.
     question : Question or None
         What fails, to find rows by.
+    tolerated : float or None
+        The share of `of` that may fail: only more is an anomaly. None where the statistics said already
+        that something fails.
     observed, expected, count, of, evidence, examples, fix
         As in `Anomaly`; `of` is the number of rows that could have failed.
     """
@@ -37,6 +40,7 @@ class Finding:
     facts: Mapping[str, Any]
     severity: Severity | None = None
     question: Question | None = None
+    tolerated: float | None = None
     observed: Any = None
     expected: Any = None
     count: int | None = None
@@ -53,8 +57,18 @@ def settle(
     heard = [(each, severity) for each in findings if (severity := _severity(each, schema)) is not Severity.OFF]
     questions = {place: each.question for place, (each, _) in enumerate(heard) if each.question is not None}
     answers = look_up(subject, questions, keys) if questions else {}
-    anomalies = [_anomaly(each, severity, answers.get(place)) for place, (each, severity) in enumerate(heard)]
+    anomalies = [
+        _anomaly(each, severity, answers.get(place))
+        for place, (each, severity) in enumerate(heard)
+        if not _is_tolerated(each, answers.get(place))
+    ]
     return tuple(sorted(anomalies, key=lambda each: _ORDER[each.severity]))
+
+
+def _is_tolerated(finding: Finding, answer: Failure | None) -> bool:
+    if finding.tolerated is None or answer is None:
+        return False
+    return answer.count <= finding.tolerated * (finding.of or 0) * (1 + 1e-12)
 
 
 def _severity(finding: Finding, schema: DataSchema) -> Severity:

@@ -16,14 +16,9 @@ from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, Pin
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind, parse_type
 from foldstore.errors import column_not_found
-from foldstore.validation.column_schema import (
-    CategoryDomain,
-    ColumnSchema,
-    Domain,
-    DriftPolicy,
-    NumericDomain,
-    plain_type,
-)
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.column_domains import CategoryDomain, Domain, NumericDomain
+from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.intervals import fraction_above, wilson
 from foldstore.validation.schema import DataSchema
 
@@ -158,13 +153,13 @@ def _presence(column: ColumnProfile) -> dict[str, Any]:
         return {}
     if not column.nulls:
         return {"nullable": False, "min_fraction": 1.0} if n >= _ROWS_FOR_NO_NULLS else {"min_fraction": _floor(3 / n)}
-    return {"min_fraction": _floor(allowed_null_share(column))}
+    return {"min_fraction": _floor(allowed_null_share(column.nulls, column.rows))}
 
 
-def allowed_null_share(column: ColumnProfile) -> float:
+def allowed_null_share(nulls: int, rows: int) -> float:
     """Return the share of nulls that later data may have: chance (Wilson, z = 3) or a small effect more."""
-    _, upper = wilson(column.nulls, column.rows, 3.0)
-    return max(upper, fraction_above(column.null_fraction, _NULL_SLACK))
+    _, upper = wilson(nulls, rows, 3.0)
+    return max(upper, fraction_above(nulls / rows, _NULL_SLACK))
 
 
 def _floor(null_share: float) -> float:

@@ -49,7 +49,7 @@ def drift(
     Example: foldstore drift flights@2 flights@1 --added
     """
     import foldstore
-    from foldstore.validation.column_schema import DriftPolicy
+    from foldstore.validation.column_bounds import DriftPolicy
 
     if label is not None and together:
         raise UsageError("--label and --together ask different questions.", hint="Leave one out.")

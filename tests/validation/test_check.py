@@ -11,16 +11,36 @@ from foldstore.errors import ValidationFailedError
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 from foldstore.validation.check import validate
-from foldstore.validation.column_schema import CategoryDomain, ColumnSchema, NumericDomain, Stage
+from foldstore.validation.column_bounds import Bounds, Uniqueness, Valency
+from foldstore.validation.column_domains import (
+    BinaryDomain,
+    CategoryDomain,
+    EmbeddingDomain,
+    NumericDomain,
+    TextDomain,
+    TimeDomain,
+    TokenDomain,
+)
+from foldstore.validation.column_schema import ColumnSchema, Stage
+from foldstore.validation.dataset_rules import RowRule, Segment
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
 from tests.views.arrow_types import ARRAYS
 
+# What else the judgement of a code's cases is told.
+NOON = "2026-03-01T12:00:00.000000Z"
+OPTIONS = {
+    "stale": {"created_at": NOON},
+    "future_time": {"created_at": NOON},
+    "rows_ratio_low": {"previous_rows": 10},
+    "rows_ratio_high": {"previous_rows": 10},
+}
 
-def judge(table, schema):
-    return validate(TableSubject(table, "trial@2"), schema)
+
+def judge(table, schema, code=None):
+    return validate(TableSubject(table, "trial@2"), schema, **OPTIONS.get(code, {}))
 
 
 def only(report):
@@ -111,6 +131,201 @@ CASES = {
 }
 
 
+TIMES = pa.timestamp("us")
+FLOATS = pa.list_(pa.float64())
+
+
+def moments(*texts):
+    return pa.array([None if text is None else dt.datetime.fromisoformat(text) for text in texts], TIMES)
+
+
+def dataset(type_="int64", **fields):
+    return DataSchema(columns={"x": ColumnSchema(type=type_)}, **fields)
+
+
+CASES |= {
+    "rows_too_many": (dataset(max_rows=1), {"x": [1, 2]}, {"x": [1]}, "2 rows, expected at most 1"),
+    "rows_ratio_low": (
+        dataset(rows_vs_previous=(0.5, 2)),
+        {"x": [1] * 4},
+        {"x": [1] * 5},
+        "rows fell to 40 % of the version before (allowed at least 50 %)",
+    ),
+    "rows_ratio_high": (
+        dataset(rows_vs_previous=(None, 2)),
+        {"x": [1] * 21},
+        {"x": [1] * 20},
+        "rows rose to 210 % of the version before (allowed at most 200 %)",
+    ),
+    "stale": (
+        dataset("timestamp[us]", time_column="x", freshness="36h"),
+        {"x": moments("2026-02-27T12:00", "2026-02-28T00:00").slice(0, 1)},
+        {"x": moments("2026-02-27T12:00", "2026-02-28T00:00")},
+        "newest time is 2026-02-27T12:00:00+00:00, 2 d 0 h old, allowed 36h",
+    ),
+    "future_time": (
+        column(type="timestamp[us]", domain=TimeDomain(max_future="5m")),
+        {"x": moments("2026-03-01T12:05:01", "2026-03-01T12:05:00", None)},
+        {"x": moments("2026-03-01T12:05:00")},
+        "1 times lie more than 5m after the judgement",
+    ),
+    "row_rule_failed": (
+        dataset(rules=(RowRule(expr="x > 0", min_pass_fraction=0.5, name="positive"),)),
+        {"x": [-1, 0, 1]},
+        {"x": [-1, 1, None]},
+        "positive fails for 2 rows (allowed 50 %)",
+    ),
+    "schema_unknown_environment": (
+        dataset(environments=("training",)),
+        {"x": [1]},
+        {"x": [1]},
+        "the schema has no environment 'serving'; it has training",
+    ),
+    "schema_invalid": (
+        dataset(rules=(RowRule(expr="y > 0"),)),
+        {"x": [1]},
+        None,
+        "y > 0 cannot be judged: ",
+    ),
+    "column_order_changed": (
+        DataSchema(columns={n: ColumnSchema(type="int64") for n in "xyz"}, column_order=("x", "y", "z")),
+        {"y": [1], "x": [1], "z": [1]},
+        {"x": [1], "y": [1], "z": [1]},
+        "columns come as y, x, z, expected x, y, z",
+    ),
+    "stats_unavailable": (
+        dataset(segments=(Segment(name="each", by=("x",)),)),
+        {"x": [1]},
+        None,
+        "segments is declared and was not judged",
+    ),
+    "column_deprecated_present": (
+        DataSchema(columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", stage=Stage.DEPRECATED)}),
+        {"x": [1], "y": [1]},
+        {"x": [1]},
+        "column is deprecated and still there",
+    ),
+    "present_count_low": (
+        column(type="int64", min_count=2),
+        {"x": [1, None]},
+        {"x": [1, 2]},
+        "1 values, expected at least 2",
+    ),
+    "valency_low": (
+        column(type="list<item: int64>", valency=Valency(min=1, max=2)),
+        {"x": [[], [1], None]},
+        {"x": [[1], [1, 2], None]},
+        "1 lists have fewer than 1 items",
+    ),
+    "valency_high": (
+        column(type="list<item: int64>", valency=Valency(max=2)),
+        {"x": [[], [1, 2, 3], None]},
+        {"x": [[], [1, 2], None]},
+        "1 lists have more than 2 items",
+    ),
+    "shape_mismatch": (
+        column(type="list<item: list<item: int64>>", fixed_shape=(2, 1)),
+        {"x": [[[1], [2]], [[1], [2, 3]], [[1]], None, [[], [3]]]},
+        {"x": [[[1], [2]], None]},
+        "3 lists are not of shape [2, 1]",
+    ),
+    "inf_present": (
+        column(type="double", domain=NumericDomain(inf="deny")),
+        {"x": [1.0, float("inf"), float("-inf"), None]},
+        {"x": [1.0, float("nan"), None]},
+        "2 values are infinite",
+    ),
+    "not_integer_valued": (
+        column(type="double", domain=NumericDomain(integer=True)),
+        {"x": [1.0, 1.5, None, float("nan")]},
+        {"x": [1.0, 1e300, None, float("nan")]},
+        "1 values are not whole",
+    ),
+    "pattern_mismatch": (
+        column(type="string", domain=TextDomain(pattern="[A-Z]{3}|x")),
+        {"x": ["JFK", "JFKx", "", None, "x", "JFK\n"]},
+        {"x": ["JFK", None, "x"]},
+        "3 texts do not match [A-Z]{3}|x",
+    ),
+    "length_low": (
+        column(type="string", domain=TextDomain(min_length=2)),
+        {"x": ["ä", "ab", None]},
+        {"x": ["äö", None]},
+        "1 values are shorter than 2 characters",
+    ),
+    "length_high": (
+        column(type="binary", domain=BinaryDomain(max_bytes=1)),
+        {"x": [b"ab", b"a", None]},
+        {"x": [b"a", b""]},
+        "1 values are longer than 1 bytes",
+    ),
+    "semantic_class_changed": (
+        column(type="string", domain=TextDomain(semantic="ipv4")),
+        {"x": ["10.0.0.1", "10.0.0.256", None]},
+        {"x": ["255.255.255.255", "0.0.0.1", None]},
+        "1 texts do not read as ipv4",
+    ),
+    "bool_unexpected": (
+        column(type="string", domain=TokenDomain(true_tokens=("yes",), false_tokens=("no",))),
+        {"x": ["yes", "no", "", "Yes", None]},
+        {"x": ["yes", "no", None]},
+        "2 texts mean neither true nor false ('yes', 'no')",
+    ),
+    "unique_low": (column(type="int64", unique=Uniqueness(min=2)), {"x": [1, 1]}, {"x": [1, 2]}, "1 different values"),
+    "unique_high": (column(type="int64", unique=Uniqueness(max=1)), {"x": [1, 2]}, {"x": [1, 1]}, "2 different values"),
+    "unique_ratio": (
+        column(type="int64", unique=Uniqueness(min_ratio=0.75)),
+        {"x": [1, 1]},
+        {"x": [1, 2, 3, 3]},
+        "50 % of the values differ, allowed at least 0.75",
+    ),
+    "near_constant": (
+        column(type="int64", bounds=Bounds(max_top_share=0.5)),
+        {"x": [1, 1, 2]},
+        {"x": [1, 2]},
+        "66.7 % of the values are 1, allowed 50 %",
+    ),
+    "not_monotone": (
+        column(type="int64", monotone="increasing"),
+        {"x": [1, 3, None, 2, 3, 2, 4]},
+        {"x": [1, 1, None, 2]},
+        "2 values break the increasing order",
+    ),
+    "embedding_dim": (
+        column(type="list<item: double>", domain=EmbeddingDomain(dim=2)),
+        {"x": pa.array([[1, 2], [1], None], FLOATS)},
+        {"x": pa.array([[1, 2], None], FLOATS)},
+        "1 vectors do not have 2 numbers",
+    ),
+    "embedding_norm": (
+        column(type="list<item: double>", domain=EmbeddingDomain(dim=2, norm=(0.99, 1.01))),
+        {"x": pa.array([[3, 4], [0.6, 0.8], None], FLOATS)},
+        {"x": pa.array([[0.6, 0.8], None], FLOATS)},
+        "1 vectors have a length outside [0.99, 1.01]",
+    ),
+    "mean_out_of_bounds": (
+        column(type="int64", bounds=Bounds(mean=(0, 2))),
+        {"x": [2, 3]},
+        {"x": [2, 2]},
+        "mean 2.5, allowed 0 to 2",
+    ),
+    "std_out_of_bounds": (
+        column(type="int64", bounds=Bounds(std=(None, 1))),
+        {"x": [0, 2]},
+        {"x": [0, 1]},
+        "standard deviation 1.41421, allowed at most 1",
+    ),
+    "quantile_out_of_bounds": (
+        column(type="int64", bounds=Bounds(quantiles={"0.5": (None, 1), "0.99": (None, 9)})),
+        {"x": [0, 2, 2]},
+        {"x": [0, 1, 9]},
+        "quantile 0.5 is 2, allowed at most 1",
+    ),
+}
+OPTIONS["schema_unknown_environment"] = {"environment": "serving"}
+GOOD_OPTIONS = {"schema_unknown_environment": {"environment": "training"}}
+
+
 def test_every_code_has_a_case():
     assert set(CASES) == set(CODES)
 
@@ -118,7 +333,7 @@ def test_every_code_has_a_case():
 @pytest.mark.parametrize("code", CASES)
 def test_data_that_deserves_a_code_raises_it_alone(code):
     schema, bad, _, message = CASES[code]
-    report = judge(pa.table(bad), schema)
+    report = judge(pa.table(bad), schema, code)
     anomaly = only(report)
     assert anomaly.code == code
     assert anomaly.message.startswith(message)
@@ -129,14 +344,17 @@ def test_data_that_deserves_a_code_raises_it_alone(code):
 @pytest.mark.parametrize("code", CASES)
 def test_sound_data_raises_nothing(code):
     schema, _, good, _ = CASES[code]
-    assert judge(pa.table(good), schema).anomalies == ()
+    if good is None:
+        pytest.skip("what is wrong is the schema, or this release: no data is sound")
+    options = GOOD_OPTIONS.get(code, OPTIONS.get(code, {}))
+    assert validate(TableSubject(pa.table(good), "trial@2"), schema, **options).anomalies == ()
 
 
 @pytest.mark.parametrize("code", CASES)
 def test_accepting_the_fix_makes_a_schema_that_passes(code):
     schema, bad, _, _ = CASES[code]
     table = pa.table(bad)
-    report = judge(table, schema)
+    report = judge(table, schema, code)
     child = schema.accept(report.anomalies, reason="seen")
     if report.anomalies[0].fix is None:
         assert child is schema
@@ -144,7 +362,7 @@ def test_accepting_the_fix_makes_a_schema_that_passes(code):
     assert child.parent == schema.id
     assert child.provenance["reason"] == "seen"
     assert DataSchema.from_yaml(child.to_yaml()) == child
-    again = judge(table, child)
+    again = judge(table, child, code)
     assert not [each for each in again.anomalies if each.code != "drift_untestable"], again.to_text()
 
 
@@ -152,13 +370,13 @@ def test_accepting_the_fix_makes_a_schema_that_passes(code):
 def test_a_severity_of_off_silences_a_code(code):
     schema, bad, _, _ = CASES[code]
     silent = DataSchema.from_dict({**schema.to_dict(), "severity": {code: "off"}})
-    assert judge(pa.table(bad), silent).anomalies == ()
+    assert judge(pa.table(bad), silent, code).anomalies == ()
 
 
 @pytest.mark.parametrize("code", CASES)
 def test_reports_travel_as_plain_data(code):
     schema, bad, _, _ = CASES[code]
-    report = judge(pa.table(bad), schema)
+    report = judge(pa.table(bad), schema, code)
     plain = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     back = Report.from_dict(plain)
     assert back.to_dict() == json.loads(json.dumps(report.to_dict()))

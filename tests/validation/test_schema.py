@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid
 from foldstore.errors import ColumnNotFoundError, InvalidSchemaError
 from foldstore.types import Severity
-from foldstore.validation.column_schema import CategoryDomain, ColumnSchema, DriftPolicy, NumericDomain, Stage
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.column_domains import CategoryDomain, NumericDomain
+from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.schema import DataSchema
 
 FULL = DataSchema(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from foldstore.datastore.statistics.pinned import GridCounts
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.adjustment import Adjustment, adjust
 from foldstore.validation.drift.measures import Counts, measure_all, measure_named
 from foldstore.validation.drift.significance import (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foldstore.datastore.statistics.pinned import GridCounts
 from foldstore.validation.check import drift_between
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.adjustment import adjust
 from foldstore.validation.drift.comparison import DriftResult, DriftTarget, detect_drift
 from foldstore.validation.drift.measures import distance

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import InvalidSchemaError
-from foldstore.validation.column_schema import DRIFT_METRICS, DriftPolicy
+from foldstore.validation.column_bounds import DRIFT_METRICS, DriftPolicy
 from foldstore.validation.drift import measures
 from foldstore.validation.drift.adjustment import adjust
 from foldstore.validation.drift.significance import compare_counts, seeded

@@ -1,0 +1,199 @@
+"""The checks of a dataset as a whole: how many rows, how fresh, in what order, which rules its rows keep."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.datastore.engine import Engine
+from foldstore.datastore.expression import Expression
+from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.profile import Profile
+from foldstore.errors import FoldstoreError
+from foldstore.validation.anomaly import percent
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.dataset_rules import RowRule
+from foldstore.validation.document import read_duration
+from foldstore.validation.failing_rows import Predicate, Question
+from foldstore.validation.finding import Finding
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import Subject
+
+_EXAMPLE_KEYS = 10
+
+
+def check_row_count(
+    subject: Subject, profile: Profile, schema: DataSchema, previous_rows: int | None
+) -> Iterator[Finding]:
+    """Compare the number of rows with its limits, and with the version before."""
+    rows = profile.rows
+    if not rows:
+        yield Finding(code="no_data", facts={"address": subject.address}, observed=0, expected=schema.min_rows or 1)
+        return
+    for code, field, limit, is_beyond in (
+        ("rows_too_few", "min_rows", schema.min_rows, rows < schema.min_rows),
+        ("rows_too_many", "max_rows", schema.max_rows, schema.max_rows is not None and rows > schema.max_rows),
+    ):
+        if is_beyond:
+            yield Finding(
+                code=code,
+                facts={"rows": rows, "expected": limit},
+                observed=rows,
+                expected=limit,
+                fix=({"op": "set_dataset", "field": field, "value": rows},),
+            )
+    if schema.rows_vs_previous is not None:
+        yield from _check_ratio(rows, schema.rows_vs_previous, previous_rows)
+
+
+def _check_ratio(rows: int, span: tuple[float | None, float | None], previous: int | None) -> Iterator[Finding]:
+    if not previous:
+        yield not_judged("rows_vs_previous", "there are no rows before to compare with")
+        return
+    low, high = span
+    ratio = rows / previous
+    for code, limit, is_beyond in (
+        ("rows_ratio_low", low, low is not None and ratio < low),
+        ("rows_ratio_high", high, high is not None and ratio > high),
+    ):
+        if is_beyond and limit is not None:
+            wider = [ratio, high] if code == "rows_ratio_low" else [low, ratio]
+            yield Finding(
+                code=code,
+                facts={"share": percent(ratio), "limit": percent(limit)},
+                observed=ratio,
+                expected=list(span),
+                evidence={"rows": rows, "previous_rows": previous},
+                fix=({"op": "set_dataset", "field": "rows_vs_previous", "value": wider},),
+            )
+
+
+def check_freshness(profile: Profile, schema: DataSchema, now: datetime | None) -> Iterator[Finding]:
+    """Compare the newest time with the instant of judgement."""
+    column = None if schema.time_column is None else profile.columns.get(schema.time_column)
+    if schema.freshness is None or column is None:
+        return
+    newest = _instant(column.maximum)
+    if now is None or newest is None:
+        reason = "no instant of judgement was given" if now is None else "the time column holds no instant"
+        yield not_judged("freshness", reason)
+    elif now - newest > read_duration(schema.freshness, "freshness"):
+        yield Finding(
+            code="stale",
+            facts={"newest": newest.isoformat(), "age": _age(now - newest), "allowed": schema.freshness},
+            observed=newest.isoformat(),
+            expected=schema.freshness,
+            evidence={"judged_at": now.isoformat()},
+        )
+
+
+def check_order(subject: Subject, schema: DataSchema) -> Iterator[Finding]:
+    """Compare the order of columns with the declared one, where order matters."""
+    observed = [name for name in subject.arrow_schema.names if name in schema.column_order]
+    expected = [name for name in schema.column_order if name in observed]
+    if observed != expected:
+        yield Finding(
+            code="column_order_changed",
+            facts={"observed": ", ".join(observed), "expected": ", ".join(expected)},
+            observed=observed,
+            expected=expected,
+            fix=({"op": "set_dataset", "field": "column_order", "value": observed},),
+        )
+
+
+def check_keys(subject: Subject, schema: DataSchema, fitting: Mapping[str, ColumnSchema]) -> Iterator[Finding]:
+    """Find rows that a key does not tell apart; each key for itself."""
+    single = [(name,) for name, column in fitting.items() if column.unique is not None and column.unique.key]
+    for keys in dict.fromkeys([schema.keys, *schema.other_keys, *single]):
+        if keys and all(key in fitting for key in keys):
+            yield from _check_key(subject, keys)
+
+
+def _check_key(subject: Subject, keys: tuple[str, ...]) -> Iterator[Finding]:
+    found = subject.duplicate_keys(keys, _EXAMPLE_KEYS)
+    if not found.groups:
+        return
+    examples = [{key: json_value(each[key]) for key in keys} for each in found.examples[:_EXAMPLE_KEYS]]
+    shown = ", ".join(f"{key}={value}" for key, value in examples[0].items()) if examples else "none shown"
+    yield Finding(
+        code="duplicate_key",
+        facts={"groups": found.groups, "rows": found.rows, "example": shown},
+        observed=found.groups,
+        expected=0,
+        count=found.rows,
+        of=max(subject.num_rows, found.rows),
+        examples=tuple({"key": each} for each in examples),
+        evidence={"keys": list(keys)},
+    )
+
+
+def check_rules(subject: Subject, schema: DataSchema, engine: Engine) -> Iterator[Finding]:
+    """Ask every row for the schema's conditions; a row passes unless one is false."""
+    for place, rule in enumerate(schema.rules):
+        what = rule.name or rule.expr
+        try:
+            condition = engine.parse_predicate(rule.expr, subject.arrow_schema, where=f"rules[{place}]")
+        except FoldstoreError as error:
+            yield Finding(code="schema_invalid", facts={"what": what, "reason": error.message}, expected=rule.expr)
+            continue
+        yield Finding(
+            code="row_rule_failed",
+            facts={"rule": what, "allowed": percent(1 - rule.min_pass_fraction)},
+            severity=rule.severity,
+            question=Question(None, _breaks(condition, engine), condition.columns),
+            tolerated=1 - rule.min_pass_fraction,
+            expected=rule.expr,
+            of=subject.num_rows,
+            fix=_without(schema.rules, place),
+        )
+
+
+def _breaks(condition: Expression, engine: Engine) -> Predicate:
+    def fails(batch: Any) -> pa.Array:
+        found = engine.evaluate({"the rule": condition}, batch.schema, [batch])
+        holds = pa.chunked_array([each.column(0) for each in found], pa.bool_()).combine_chunks()
+        return pc.fill_null(pc.invert(holds), False)  # noqa: FBT003
+
+    return fails
+
+
+def _without(rules: tuple[RowRule, ...], place: int) -> tuple[dict[str, Any], ...]:
+    kept = [rule.to_dict() for number, rule in enumerate(rules) if number != place]
+    return ({"op": "set_dataset", "field": "rules", "value": kept or None},)
+
+
+def not_judged(field: str, reason: str, column: str | None = None) -> Finding:
+    """Return the finding that something is declared and could not be judged: never a silent pass."""
+    return Finding(code="stats_unavailable", column=column, facts={"field": field, "reason": reason})
+
+
+def check_unjudged(schema: DataSchema) -> Iterator[Finding]:
+    """Name what a schema declares and no check of this release looks at."""
+    later = "this release does not check it"
+    for field in ("time_step", "max_duplicate_fraction", "overlap", "refs", "segments"):
+        if getattr(schema, field) not in (None, (), {}):
+            yield not_judged(field, later)
+    for name, column in schema.columns.items():
+        if column.skew is not None:
+            yield not_judged("skew", later, name)
+        if column.drift is not None and column.drift.vs != "baseline":
+            yield not_judged(f"drift.vs {column.drift.vs}", f"{later}; the baseline is used", name)
+
+
+def _instant(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        # A date stands for its whole day.
+        return datetime(value.year, value.month, value.day, tzinfo=UTC) + timedelta(days=1)
+    if value is not None and type(value).__name__ == "datetime64":
+        return datetime.fromtimestamp(float(value.astype("datetime64[us]").astype("int64")) / 1e6, UTC)  # type: ignore[attr-defined]
+    return None
+
+
+def _age(age: timedelta) -> str:
+    hours, rest = divmod(int(age.total_seconds()), 3600)
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if days else f"{hours} h {rest // 60} min"

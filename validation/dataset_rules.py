@@ -1,0 +1,153 @@
+"""Rules about a dataset as a whole: conditions on rows, references to other datasets, segments."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from foldstore.errors import InvalidSchemaError, did_you_mean
+from foldstore.types import Severity
+from foldstore.validation.document import (
+    plain_record,
+    read_enum,
+    read_fraction,
+    read_names,
+    read_record,
+    read_text,
+)
+
+Rule = TypeVar("Rule")
+
+
+class Compatibility(StrEnum):
+    """What a dataset's next schema owes the one before.
+
+    `backward`: whatever the old one accepted, the new one accepts; `forward`: the other way round;
+    `full`: both.
+    """
+
+    NONE = "none"
+    BACKWARD = "backward"
+    FORWARD = "forward"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRule:
+    """A condition on every row.
+
+    Attributes
+    ----------
+    expr : str
+        An SQL expression over the row's columns. As in SQL's CHECK, a row passes unless it is false.
+    min_pass_fraction : float
+        The share of rows that must pass.
+    name : str, optional
+        What reports call it.
+    severity : Severity or None
+        None for that of ``row_rule_failed``.
+
+    Examples
+    --------
+    >>> RowRule(expr="arr_time >= dep_time").to_dict()
+    {'expr': 'arr_time >= dep_time'}
+    """
+
+    expr: str
+    min_pass_fraction: float = 1.0
+    name: str | None = None
+    severity: Severity | None = None
+
+    def __post_init__(self) -> None:
+        if not read_text(self.expr, "expr").strip():
+            raise InvalidSchemaError("A row rule has an expression.", hint="For example: arr_time >= dep_time.")
+        read_fraction(self.min_pass_fraction, "min_pass_fraction")
+        if self.name is not None:
+            read_text(self.name, "name")
+        if self.severity is not None:
+            object.__setattr__(self, "severity", read_enum(self.severity, Severity, "severity"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, defaults left out."""
+        return plain_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey:
+    """Columns whose values occur in another dataset.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    dataset : str
+        The other dataset.
+    to : tuple of str
+        Its columns; the same names unless given.
+    max_missing_fraction : float
+        The share of rows that may find none.
+    """
+
+    columns: tuple[str, ...]
+    dataset: str
+    to: tuple[str, ...] = ()
+    max_missing_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        read_names(self.columns, "columns")
+        read_names(self.to, "to")
+        read_text(self.dataset, "dataset")
+        read_fraction(self.max_missing_fraction, "max_missing_fraction")
+        if not self.columns or len(self.to) not in (0, len(self.columns)):
+            raise InvalidSchemaError(
+                "A foreign key has columns, and as many columns in the other dataset or none named."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, defaults left out."""
+        return plain_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Rows that are judged for themselves as well.
+
+    Attributes
+    ----------
+    name : str
+    by : tuple of str
+        The columns whose values tell segments apart.
+    where : str, optional
+        An SQL condition: only rows for which it is true.
+    """
+
+    name: str
+    by: tuple[str, ...] = ()
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        read_text(self.name, "name")
+        read_names(self.by, "by")
+        if not self.by and self.where is None:
+            raise InvalidSchemaError("A segment has columns in by, or a condition in where.")
+        if self.where is not None:
+            read_text(self.where, "where")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, defaults left out."""
+        return plain_record(self)
+
+
+def read_rules(kind: type[Rule], data: object, where: str) -> tuple[Rule, ...]:
+    """Read a list of rules of a kind."""
+    if not isinstance(data, list | tuple):
+        raise InvalidSchemaError(f"{where} is a list, not {data!r}.", where=where)
+    return tuple(read_record(kind, each, f"{where}[{place}]") for place, each in enumerate(data))
+
+
+def check_named(names: Iterable[str], columns: Mapping[str, object], what: str) -> None:
+    """Refuse a name that is no column of the schema."""
+    for name in names:
+        if name not in columns:
+            raise InvalidSchemaError(
+                f"The {what} names a column {name!r} that the schema lacks.", hint=did_you_mean(name, columns)
+            )

@@ -1,0 +1,240 @@
+"""The checks that look at every value: lengths, patterns, shapes, order. All share one pass over the rows."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.datastore.statistics.column import ColumnProfile
+from foldstore.datastore.statistics.reading import Kind, parse_type
+from foldstore.validation.column_domains import (
+    SEMANTICS,
+    BinaryDomain,
+    EmbeddingDomain,
+    NumericDomain,
+    TextDomain,
+    TimeDomain,
+    TokenDomain,
+    whole,
+)
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.document import read_duration, read_instant
+from foldstore.validation.failing_rows import Predicate, Question
+from foldstore.validation.finding import Finding
+
+_LISTS: Final = (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)
+
+
+def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: datetime | None) -> Iterator[Finding]:
+    """Yield what each value of a column is asked; only what some value fails becomes an anomaly."""
+    match schema.domain:
+        case NumericDomain():
+            yield from _numbers(name, schema.domain, column)
+        case TextDomain():
+            yield from _texts(name, schema.domain, column)
+        case TokenDomain(true_tokens=true, false_tokens=false):
+            known = (*true, *false)
+            yield _ask("bool_unexpected", name, _none_of(known), column, tokens=", ".join(map(repr, known)))
+        case BinaryDomain(max_bytes=limit):
+            yield _ask("length_high", name, _longer(pc.binary_length, limit), column, limit=limit, unit="bytes")
+        case TimeDomain():
+            yield from _times(name, schema.domain, column, now)
+        case EmbeddingDomain(dim=dim, norm=norm):
+            yield _ask(
+                "embedding_dim", name, lambda values: pc.not_equal(pc.list_value_length(values), dim), column, dim=dim
+            )
+            if norm is not None:
+                yield _ask("embedding_norm", name, _norm_outside(norm), column, allowed=list(norm))
+    yield from _lists(name, schema, column)
+    if schema.monotone is not None:
+        yield _ask("not_monotone", name, _breaks_order(schema.monotone), column, order=schema.monotone)
+
+
+def _ask(code: str, name: str, fails: Predicate, column: ColumnProfile, **facts: Any) -> Finding:
+    expected = next(iter(facts.values()), None)
+    return Finding(
+        code=code,
+        column=name,
+        facts=facts,
+        expected=expected,
+        question=Question(name, lambda values: pc.fill_null(fails(values), False)),  # noqa: FBT003
+        tolerated=0.0,
+        of=column.present,
+    )
+
+
+def _numbers(name: str, domain: NumericDomain, column: ColumnProfile) -> Iterator[Finding]:
+    if domain.inf == "deny" and column.pos_inf + column.neg_inf:
+        yield _ask("inf_present", name, pc.is_inf, column)
+    if domain.integer and column.kind in (Kind.FLOAT, Kind.DECIMAL):
+        yield _ask("not_integer_valued", name, _is_broken, column)
+
+
+def _is_broken(values: pa.Array) -> pa.Array:
+    if pa.types.is_decimal(values.type):
+        return pc.not_equal(pc.floor(values), values)
+    return pc.and_(pc.is_finite(values), pc.not_equal(pc.floor(values), values))
+
+
+def _texts(name: str, domain: TextDomain, column: ColumnProfile) -> Iterator[Finding]:
+    if domain.min_length is not None:
+        fails = _shorter(_characters, domain.min_length)
+        yield _ask("length_low", name, fails, column, limit=domain.min_length, unit="characters")
+    if domain.max_length is not None:
+        fails = _longer(_characters, domain.max_length)
+        yield _ask("length_high", name, fails, column, limit=domain.max_length, unit="characters")
+    if domain.pattern is not None:
+        yield _ask("pattern_mismatch", name, _unlike(domain.pattern), column, pattern=domain.pattern)
+    if domain.semantic is not None:
+        yield _ask(
+            "semantic_class_changed", name, _unlike(SEMANTICS[domain.semantic]), column, semantic=domain.semantic
+        )
+
+
+def _characters(values: pa.Array) -> pa.Array:
+    return pc.utf8_length(_plain_text(values))
+
+
+def _unlike(pattern: str) -> Predicate:
+    return lambda values: pc.invert(pc.match_substring_regex(_plain_text(values), whole(pattern)))
+
+
+def _none_of(known: Sequence[str]) -> Predicate:
+    # Null is in no set, and is no wrong token.
+    return lambda values: pc.and_(
+        pc.is_valid(values), pc.invert(pc.is_in(_plain_text(values), pa.array(known, pa.large_string())))
+    )
+
+
+def _plain_text(values: pa.Array) -> pa.Array:
+    return values.cast(pa.large_string())  # views of text lack the kernels
+
+
+def _shorter(length: Predicate, limit: int) -> Predicate:
+    return lambda values: pc.less(length(values), limit)
+
+
+def _longer(length: Predicate, limit: int) -> Predicate:
+    return lambda values: pc.greater(length(values), limit)
+
+
+def _times(name: str, domain: TimeDomain, column: ColumnProfile, now: datetime | None) -> Iterator[Finding]:
+    kind = parse_type(column.type)
+    for code, limit, compare in (("below_min", domain.min, pc.less), ("above_max", domain.max, pc.greater)):
+        if limit is not None:
+            found = _ask(code, name, _against(read_instant(limit), kind, compare), column, limit=limit)
+            yield _with_extreme(found, column, code)
+    if domain.max_future is None:
+        return
+    if now is None:
+        yield Finding(
+            code="stats_unavailable",
+            column=name,
+            facts={"field": "domain.max_future", "reason": "no instant of judgement was given"},
+        )
+        return
+    latest = now + read_duration(domain.max_future, "max_future")
+    yield _ask("future_time", name, _against(latest, kind, pc.greater), column, allowed=domain.max_future)
+
+
+def _with_extreme(finding: Finding, column: ColumnProfile, code: str) -> Finding:
+    extreme = str(column.minimum if code == "below_min" else column.maximum)
+    side = "domain.min" if code == "below_min" else "domain.max"
+    fix = ({"op": "set", "column": finding.column, "field": side, "value": extreme},)
+    return Finding(
+        code=code,
+        column=finding.column,
+        facts={**finding.facts, "extreme": extreme},
+        observed=extreme,
+        expected=finding.expected,
+        question=finding.question,
+        tolerated=0.0,
+        of=finding.of,
+        fix=fix,
+    )
+
+
+def _against(limit: datetime, kind: pa.DataType | None, compare: Any) -> Predicate:
+    """Compare times with an instant: zoned ones as they are, others as UTC, in microseconds."""
+    plain = limit.astimezone(UTC).replace(tzinfo=None)
+    zoned = kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None
+    wide = pa.timestamp("us", tz="UTC" if zoned else None)
+    edge = pa.scalar(limit.astimezone(UTC) if zoned else plain, wide)
+    return lambda values: compare(values.cast(wide, safe=False), edge)
+
+
+def _lists(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
+    if schema.valency is not None:
+        low, high = schema.valency.min, schema.valency.max
+        if low is not None:
+            yield _ask("valency_low", name, _shorter(pc.list_value_length, low), column, limit=low)
+        if high is not None:
+            yield _ask("valency_high", name, _longer(pc.list_value_length, high), column, limit=high)
+    if schema.fixed_shape:
+        yield _ask("shape_mismatch", name, _misshapen(schema.fixed_shape), column, shape=list(schema.fixed_shape))
+
+
+def _misshapen(shape: Sequence[int]) -> Predicate:
+    """Find lists that are not of a shape: of the outer size, and every inner one in turn."""
+
+    def fails(values: pa.Array) -> pa.Array:
+        wrong = pc.fill_null(pc.not_equal(pc.list_value_length(values), shape[0]), False)  # noqa: FBT003
+        if len(shape) == 1 or not isinstance(values, _LISTS):
+            return wrong
+        inner = _misshapen(shape[1:])(pc.list_flatten(values))
+        parents = pc.list_parent_indices(values).filter(inner)
+        positions = pa.array(range(len(values)), parents.type)
+        return pc.or_(wrong, pc.is_in(positions, parents))
+
+    return fails
+
+
+def _norm_outside(norm: tuple[float | None, float | None]) -> Predicate:
+    low, high = -inf if norm[0] is None else norm[0], inf if norm[1] is None else norm[1]
+
+    def fails(values: pa.Array) -> pa.Array:
+        numbers = pc.list_flatten(values).cast(pa.float64())
+        squares = pa.table({"row": pc.list_parent_indices(values), "square": pc.multiply(numbers, numbers)})
+        sums = squares.group_by("row").aggregate([("square", "sum")])
+        lengths = pc.sqrt(sums["square_sum"])
+        outside = sums["row"].filter(pc.invert(pc.and_(pc.greater_equal(lengths, low), pc.less_equal(lengths, high))))
+        return pc.is_in(pa.array(range(len(values)), sums["row"].type), outside.combine_chunks())
+
+    return fails
+
+
+def _breaks_order(order: str) -> Predicate:
+    """Find values that lie before (after) the greatest (least) value of the rows above; batches in order."""
+    rises = order == "increasing"
+    best: list[Any] = []
+
+    def fails(values: pa.Array) -> pa.Array:
+        is_there = pc.is_valid(values)
+        if pa.types.is_floating(values.type):  # NaN has no place in an order
+            is_there = pc.and_(is_there, pc.fill_null(pc.invert(pc.is_nan(values)), False))  # noqa: FBT003
+        present = _orderable(values.filter(is_there))
+        wrong = np.zeros(len(values), bool)
+        if len(present):
+            start = present[:1] if not best else np.asarray(best, present.dtype)
+            run = (np.maximum if rises else np.minimum).accumulate(np.concatenate([start, present]))
+            before = run[:-1]
+            wrong[is_there.to_numpy(zero_copy_only=False)] = present < before if rises else present > before
+            best[:] = [run[-1]]
+        return pa.array(wrong)
+
+    return fails
+
+
+def _orderable(values: pa.Array) -> Any:
+    """Return values as an array that numpy can order: times as ticks, texts and decimals as objects."""
+    if pa.types.is_temporal(values.type):
+        return values.view(pa.int32() if values.type.bit_width == 32 else pa.int64()).to_numpy()
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return values.to_numpy(zero_copy_only=False)
+    held = np.empty(len(values), object)
+    held[:] = values.to_pylist()
+    return held
