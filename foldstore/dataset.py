@@ -31,6 +31,7 @@ from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema, keep_schema, list_schemas
 from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
+from foldstore.views.source import ViewStore
 
 
 class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, DatasetGate, DatasetUpkeep, Described):
@@ -49,11 +50,20 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
     ['id', 'age']
     """
 
-    def __init__(self, storage: Storage, record: DatasetRecord, author: str, branch: str = MAIN_BRANCH) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        record: DatasetRecord,
+        author: str,
+        branch: str = MAIN_BRANCH,
+        *,
+        views: ViewStore | None = None,
+    ) -> None:
         self._storage = storage
         self._record = record
         self._author = author
         self._branch = branch
+        self._views = views
         self._gate = SchemaGate(storage)
 
     def __repr__(self) -> str:
@@ -165,7 +175,13 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             With code ``stream-busy`` when another writer has a stream of that name.
         """
         return StreamWriter(
-            self._storage, self._record, self._gate, self._author, stream_options(name, options), branch=self._branch
+            self._storage,
+            self._record,
+            self._gate,
+            self._author,
+            stream_options(name, options),
+            branch=self._branch,
+            views=self._views,
         )
 
     def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:
@@ -215,10 +231,10 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         return list_schemas(self._storage.catalog, self.name)
 
     def _on_branch(self, name: str) -> "Dataset":
-        return Dataset(self._storage, self._record, self._author, name)
+        return Dataset(self._storage, self._record, self._author, name, views=self._views)
 
     def _to_version(self, record: VersionRecord) -> Version:
-        return Version(self._storage, self._record, record, self._author)
+        return Version(self._storage, self._record, record, self._author, views=self._views)
 
     def _known_columns(self) -> pa.Schema | None:
         head = load_head(self._storage, self._record, self._branch)

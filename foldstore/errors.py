@@ -29,6 +29,7 @@ kebab-case; `facts` holds what the message says, as plain data.
 `SplitWarning` is a warning: a split was made, and something about it is worth a look.
 """
 
+import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -199,6 +200,14 @@ class ValidationFailedError(FoldstoreError):
 
 class SplitWarning(UserWarning):
     """A split or folds were made, and do not give what their arguments hope for: the message says what, and why."""
+
+
+def frames_to_the_caller() -> int:
+    """Return how many frames up whoever called into Foldstore is: the ``stacklevel`` of a warning."""
+    frame, depth = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "foldstore":
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def refuse_writing() -> RefusedError:

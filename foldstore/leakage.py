@@ -1,7 +1,7 @@
 """Whether a view that is learned from holds rows that it is to be judged on: parts of splits, sealed test pools."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -13,13 +13,13 @@ from foldstore.datastore.sealing import ROW_ID, open_sealed
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.names import PARTS
-from foldstore.split import SplitPart
-from foldstore.split_documents import SplitDocuments, fold_names
+from foldstore.split import Base, Split, SplitPart
+from foldstore.split_documents import SplitDocuments
+from foldstore.split_making import SplitMaker
 from foldstore.validation.pools.pool import list_pools
 from foldstore.version import Version
 from foldstore.views.row_origins import find_origins
 from foldstore.views.source import Source
-from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.view import View
 
 Masks = Mapping[int, NDArray[np.bool_]]
@@ -38,8 +38,8 @@ class LeakageReport:
     view : str
         What the view reads.
     splits : mapping of str to mapping of str to int
-        For each split of what the view reads (``flights@5#by_month``), how many rows of each part it has; one that has
-        rows of no part is left out.
+        For each split of what the view reads (``flights@5#by_month``; at the newest version, if it reads several), how
+        many rows of each part it has; one that has rows of no part is left out.
     pools : mapping of str to int
         For each test pool, how many of its rows the view has.
     """
@@ -84,80 +84,96 @@ class LeakageReport:
 def find_leakage(storage: Storage, view: View) -> LeakageReport:
     """Compare the rows of a view with the parts of splits and the rows of test pools.
 
-    Of a part of a split, only that split is looked at: parts of other splits may well overlap it. Folds are looked at
-    where the view reads a part of one: to learn from all rows once folds have chosen a model is what they are for.
+    A split that the view reads a part of, and the splits that this part was made within, are compared with all rows of
+    the dataset, whatever versions they are read at. Other splits are compared with rows that come from whole versions:
+    parts of different splits may well overlap. Folds are looked at where the view reads a part of one: to learn from
+    all rows once folds have chosen a model is what they are for.
     """
     if not isinstance(view, View):
         raise UsageError(f"{type(view).__name__!r} is not a view.", hint="store.view('flights@5') gives one.")
     sources = [pinned.source for pinned in view.sources()]
-    splits = {name: _list_splits(storage, name, sources) for name in {_name_of(each.address) for each in sources}}
-    seals = {name: _sealed_of(storage, name) for name in splits}
+    names = list(dict.fromkeys(_name_of(each.address) for each in sources))
+    splits = {name: _names_to_compare(storage, name, sources) for name in names}
+    seals = {name: _sealed_of(storage, name) for name in names}
     if not any(splits.values()) and not any(seals.values()):
         return LeakageReport(view.shown_inputs, {}, {})
+    rows = _read_rows(view)
     found: dict[str, dict[str, int]] = {}
     pools: dict[str, int] = {}
-    for source, mask in find_origins(view).parts:
-        if not isinstance(source, Version | SplitPart):
-            continue
-        name, masks = _name_of(source.address), source.find_rows().masks_of(mask)
-        own = next((each.document for each in splits[name] if each.name == _split_of(source)), None)
-        for split in splits[name]:
-            rows = _count_parts(split, masks) if own in (None, split.document) else {}
-            if any(rows.values()):
-                address = f"{source.address.partition('#')[0]}#{split.name}"
-                found[address] = {part: found.get(address, {}).get(part, 0) + count for part, count in rows.items()}
+    for name, read in rows.items():
+        maker = SplitMaker(storage, "", keeps=False)
+        for split, is_named in splits[name].items():
+            masks = read.masks if is_named else read.whole
+            counts = _count_parts([maker.open_split(base, split) for base in read.bases], masks) if masks else {}
+            if any(counts.values()):
+                found[f"{read.newest}#{split}"] = counts
         for pool, places in seals[name].items():
-            count = _count_places(masks, places)
+            count = _count_places(read.masks, places)
             if count:
-                pools[pool] = pools.get(pool, 0) + count
+                pools[pool] = count
     return LeakageReport(view.shown_inputs, found, pools)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A split, or a fold, with which a view is compared.
+@dataclass(slots=True)
+class _RowsRead:
+    """The rows of a dataset that a view has.
 
     Attributes
     ----------
-    name : str
-        Such as ``by_month`` or ``cv-3``.
-    document : str
-        The name it is kept under, such as ``by_month`` or ``cv``.
-    members : tuple of FragmentMembers
-        Where each row is.
+    bases : list of Base
+        The versions that they are read at.
+    masks, whole : dict of int to ndarray of bool
+        Which rows of each fragment's files; those of whole versions alone, not of parts.
     """
 
-    name: str
-    document: str
-    members: tuple[FragmentMembers, ...]
+    bases: list[Base] = field(default_factory=list)
+    masks: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+    whole: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> str:
+        """The address of the newest of the versions."""
+        return max((base.address for base in self.bases), key=lambda address: int(address.rpartition("@")[2]))
+
+    def add(self, source: Version | SplitPart, masks: Masks) -> None:
+        """Take the rows of a source as well; one that is there already counts once."""
+        base = source.base
+        if all(base.version_id != known.version_id for known in self.bases):
+            self.bases.append(base)
+        for into in [self.masks] if isinstance(source, SplitPart) else [self.masks, self.whole]:
+            for fragment, mask in masks.items():
+                into[fragment] = mask | into[fragment] if fragment in into else mask
 
 
-def _list_splits(storage: Storage, dataset: str, sources: Sequence[Source]) -> list[_Parts]:
+def _read_rows(view: View) -> dict[str, _RowsRead]:
+    rows: dict[str, _RowsRead] = {}
+    for source, mask in find_origins(view).parts:
+        if isinstance(source, Version | SplitPart):
+            read = rows.setdefault(_name_of(source.address), _RowsRead())
+            read.add(source, source.find_rows().masks_of(mask))
+    return rows
+
+
+def _names_to_compare(storage: Storage, dataset: str, sources: Sequence[Source]) -> dict[str, bool]:
+    """Return the splits and folds to look at, and whether the view reads a part of each, or of one within it."""
     record = storage.catalog.find_dataset(dataset)
     if record is None:
-        return []
+        return {}
     documents = SplitDocuments(storage, record)
-    named = {_split_of(each) for each in sources if _name_of(each.address) == dataset} - {None}
-    return [each for name in documents.names() for each in _open_split(documents, name, named)]
+    here = [each for each in sources if _name_of(each.address) == dataset]
+    parts = [each for each in here if isinstance(each, SplitPart)]
+    names = dict.fromkeys((name for part in parts for name in _with_outer(documents, part.split_name)), True)
+    others = [] if len(parts) == len(here) else documents.names()
+    return names | {name: False for name in others if name not in names and not documents.names_folds(name)}
 
 
-def _open_split(documents: SplitDocuments, name: str, named: Collection[str | None]) -> Iterator[_Parts]:
-    kept = documents.find(name)
-    if kept is None:
-        return
-    assignment = kept.assignment
-    if isinstance(assignment, SplitAssignment):
-        yield _Parts(name, name, assignment.fragments)
-        return
-    for each in sorted(filter(None, named)):
-        for folds, number, inner in fold_names(each):
-            if folds == name:
-                members = tuple(assignment.members(codes, number, inner) for codes in assignment.fragments)
-                yield _Parts(each, name, members)
-
-
-def _split_of(source: Source) -> str | None:
-    return source.split_name if isinstance(source, SplitPart) else None
+def _with_outer(documents: SplitDocuments, name: str) -> Iterator[str]:
+    """Yield a split or fold, and those whose parts it was made within."""
+    outer: str | None = name
+    while outer is not None:
+        yield outer
+        within = documents.find_chosen(outer).within
+        outer = None if within is None else within.rpartition(".")[0]
 
 
 def _sealed_of(storage: Storage, dataset: str) -> dict[str, NDArray[np.uint64]]:
@@ -172,13 +188,12 @@ def _sealed_of(storage: Storage, dataset: str) -> dict[str, NDArray[np.uint64]]:
     }
 
 
-def _count_parts(split: _Parts, masks: Masks) -> dict[str, int]:
+def _count_parts(splits: Sequence[Split], masks: Masks) -> dict[str, int]:
+    """Count the rows of each part; where a fragment's rows are does not depend on the version that lists it."""
     rows = dict.fromkeys(PARTS, 0)
-    for members in split.members:
-        mask = masks.get(int(members.fragment))
-        if mask is not None:
-            for part in PARTS:
-                rows[part] += int(np.count_nonzero(members.mask(part) & mask))
+    for part in PARTS:
+        members = {fragment: mask for split in splits for fragment, mask in split.masks_of(part).items()}
+        rows[part] = sum(int(np.count_nonzero(members[f] & mask)) for f, mask in masks.items() if f in members)
     return rows
 
 

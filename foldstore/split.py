@@ -16,6 +16,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.forms import Forms
 from foldstore.names import PARTS
 from foldstore.split_report import ReportRequest, SplitReport, make_report
+from foldstore.views.source import ViewStore
 from foldstore.views.splits.assignment import FragmentMembers
 from foldstore.views.splits.sharing import Sharing
 from foldstore.views.view import View
@@ -42,6 +43,7 @@ class Base:
     version_id: str
     rows: FragmentReader
     sharing: PartSharing
+    views: ViewStore | None = None
 
 
 class SplitPart(Forms):
@@ -79,6 +81,11 @@ class SplitPart(Forms):
     def version_id(self) -> str:
         """The identity: that of the version, the split and the part."""
         return f"{self._base.version_id}#{self._split}.{self._part}"
+
+    @property
+    def base(self) -> Base:
+        """The version that the part is looked at on, for the layers that compute inside the store."""
+        return self._base
 
     @property
     def split_name(self) -> str:
@@ -155,7 +162,7 @@ class SplitPart(Forms):
 
     def view(self) -> View:
         """Return the view of the part's rows, to filter and to read in other forms."""
-        return View(self, engine=self._storage.engine)
+        return View(self, engine=self._storage.engine, store=self._base.views)
 
     def split(self, name: str, **how: Any) -> "Split":
         """Share out the rows of this part alone, for good; the others are unassigned.

@@ -6,14 +6,14 @@ could mean either.
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from foldstore.datastore.catalog.records import DatasetRecord, Document
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
-from foldstore.errors import AlreadyExistsError, did_you_mean
+from foldstore.errors import AlreadyExistsError, NotFoundError, did_you_mean
 from foldstore.types import format_time
 from foldstore.views.splits.assignment import SplitAssignment
 from foldstore.views.splits.fold_assignment import FoldAssignment
@@ -105,7 +105,7 @@ class SplitDocuments:
         if name in names:
             raise settled(self._dataset, name, address)
         like_its_fold = [each for each in names if is_folds and could_mean(each, name)]
-        as_a_fold = [each for each in names if could_mean(name, each) and self._names_folds(each)]
+        as_a_fold = [each for each in names if could_mean(name, each) and self.names_folds(each)]
         if like_its_fold or as_a_fold:
             folds, fold = (name, like_its_fold[0]) if like_its_fold else (as_a_fold[0], name)
             free = f"{name.rstrip('-0123456789') or 'cv'}_b"
@@ -116,7 +116,22 @@ class SplitDocuments:
                 code="ambiguous-split",
             )
 
-    def _names_folds(self, name: str) -> bool:
+    def find_chosen(self, name: str) -> ChosenRows:
+        """Return which rows a split, or the folds that a fold belongs to, were made of.
+
+        Raises
+        ------
+        NotFoundError
+            When there is nothing of that name.
+        """
+        for each in (name, *(folds for folds, _, _ in fold_names(name))):
+            document = self._registry.find(f"{self._dataset.name}#{each}")
+            if document is not None and (each == name or "folds" in document.body):
+                return _read_chosen(document.body)
+        raise NotFoundError(f"{self._dataset.name!r} has no split {name!r}.", hint=self.hint(name))
+
+    def names_folds(self, name: str) -> bool:
+        """Say whether folds are kept under a name."""
         document = self._registry.find(f"{self._dataset.name}#{name}")
         return document is not None and "folds" in document.body
 
@@ -156,13 +171,16 @@ def read_document(document: Document) -> KeptSplit:
         When its bytes are damaged.
     """
     body = document.body
-    chosen = ChosenRows(tuple(body["where"]), body.get("within"))
     assignment: Assignment
     if "folds" in body:
         assignment = FoldAssignment.from_bytes(base64.b64decode(body["folds"]))
     else:
         assignment = SplitAssignment.from_bytes(base64.b64decode(body["assignment"]))
-    return KeptSplit(assignment, chosen, document.version)
+    return KeptSplit(assignment, _read_chosen(body), document.version)
+
+
+def _read_chosen(body: Mapping[str, Any]) -> ChosenRows:
+    return ChosenRows(tuple(body["where"]), body.get("within"))
 
 
 def settled(dataset: DatasetRecord, name: str, address: str) -> AlreadyExistsError:

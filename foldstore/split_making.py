@@ -4,7 +4,6 @@ Nothing that was placed ever moves: a compacted fragment takes the places of its
 takes what the winner settled.
 """
 
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,14 @@ from numpy.typing import NDArray
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
-from foldstore.errors import ConflictError, NotFoundError, SplitWarning, UsageError
+from foldstore.errors import (
+    ConflictError,
+    FoldstoreError,
+    NotFoundError,
+    SplitWarning,
+    UsageError,
+    frames_to_the_caller,
+)
 from foldstore.folds import Folds
 from foldstore.names import check_split_name
 from foldstore.split import Base, Mask, Split
@@ -46,11 +52,14 @@ class SplitMaker:
         The open store.
     author : str
         Who makes them.
+    keeps : bool
+        Whether the places of rows that came since are kept when a split is opened. Who only looks keeps nothing.
     """
 
-    def __init__(self, storage: Storage, author: str) -> None:
+    def __init__(self, storage: Storage, author: str, *, keeps: bool = True) -> None:
         self._storage = storage
         self._author = author
+        self._keeps = keeps
 
     def make_split(self, base: Base, name: str, how: Mapping[str, Any], chosen: ChosenRows) -> Split:
         """Share out rows of a version to train, validation and test, and keep where each went.
@@ -151,11 +160,12 @@ class SplitMaker:
             kept = documents.find(name)
             if kept is None:
                 return None
-            extended = self._extend(base, kept)
+            extended = self._extend(base, kept) if self._keeps else self._try_to_extend(base, kept)
             if extended is not None:
                 kept = replace(kept, assignment=extended)
                 try:
-                    self._put(base, kept)
+                    if self._keeps:
+                        self._put(base, kept)
                 except ConflictError:
                     continue  # another reader placed rows first: what it settled is settled
             here = {str(fragment.id) for fragment in base.rows.fragments}
@@ -171,7 +181,7 @@ class SplitMaker:
         except ConflictError as error:
             raise settled(base.dataset, name, base.address) from error
         for note in notes:
-            warnings.warn(f"{base.address}#{name}: {note}", SplitWarning, stacklevel=_frames_to_the_caller())
+            warnings.warn(f"{base.address}#{name}: {note}", SplitWarning, stacklevel=frames_to_the_caller())
 
     def _put(self, base: Base, kept: KeptSplit) -> None:
         documents = SplitDocuments(self._storage, base.dataset)
@@ -202,6 +212,13 @@ class SplitMaker:
         split = extend_split(assignment, fresh, old=old)
         members = [_settle_members(each, moved.get(each.fragment)) for each in split.fragments]
         return replace(split, fragments=tuple(members))
+
+    def _try_to_extend(self, base: Base, kept: KeptSplit) -> Assignment | None:
+        """Place rows where that can be done; who only looks may not see the columns that it takes."""
+        try:
+            return self._extend(base, kept)
+        except FoldstoreError:
+            return None
 
     def _read_rows(
         self,
@@ -245,14 +262,6 @@ class SplitMaker:
             masks = engine.mask(predicate, schema, rows.batches(columns))
             chosen &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
         return chosen
-
-
-def _frames_to_the_caller() -> int:
-    """Return how many frames up whoever made the split is: a version, a part, a view or a suggestion was asked to."""
-    frame, depth = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "foldstore":
-        frame, depth = frame.f_back, depth + 1
-    return depth
 
 
 def _make_spec(kind: type[Any], base: Base, name: str, how: Mapping[str, Any]) -> Any:

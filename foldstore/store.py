@@ -212,7 +212,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             key_policy=check_key_policy(key_policy),
         )
         self._storage.catalog.create_dataset(record)
-        return Dataset(self._storage, record, self._author)
+        return Dataset(self._storage, record, self._author, views=self)
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset by name.
@@ -225,7 +225,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         record = self._storage.catalog.find_dataset(check_name(name))
         if record is None:
             raise self._not_found(name)
-        return Dataset(self._storage, record, self._author)
+        return Dataset(self._storage, record, self._author, views=self)
 
     def remove_empty_dataset(self, name: str) -> None:
         """Remove a dataset that never had a version; one that had any is left alone.
@@ -250,7 +250,8 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             Those that have a tag.
         """
         check_search(search, tag)
-        found = [Dataset(self._storage, record, self._author) for record in self._storage.catalog.list_datasets()]
+        records = self._storage.catalog.list_datasets()
+        found = [Dataset(self._storage, record, self._author, views=self) for record in records]
         return [dataset for dataset in found if dataset.matches(search, tag)]
 
     def version(self, address: str) -> Version:

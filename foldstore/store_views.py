@@ -10,7 +10,7 @@ from foldstore.dataset import Dataset
 from foldstore.datastore.lineage.recording import find_pinned_view, note_input
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import list_version_ids
-from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
+from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean, frames_to_the_caller
 from foldstore.folds import Folds
 from foldstore.leakage import LeakageReport, LeakageWarning, find_leakage
 from foldstore.names import LATEST, Address, parse_address
@@ -170,7 +170,7 @@ class StoreViews:
         """Warn before a view is learned from that has rows of a test pool, or mixes the parts of a split."""
         report = find_leakage(self._storage, view)
         if not report.passed:
-            warnings.warn(str(report), LeakageWarning, stacklevel=4)
+            warnings.warn(str(report), LeakageWarning, stacklevel=frames_to_the_caller())
 
     def _open(self, address: str, *, quarantined: bool) -> View:
         parsed = parse_address(address)
@@ -245,7 +245,7 @@ class StoreViews:
         dataset = None if record is None else self._storage.catalog.find_dataset_by_id(record.dataset_id)
         if record is None or dataset is None:
             raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
-        return Version(self._storage, dataset, record, self._author)
+        return Version(self._storage, dataset, record, self._author, views=self)
 
     def _pinned(self, spec: Mapping[str, Any], level: int = 0) -> dict[str, Any]:
         """Give the sources of a specification that a person wrote their version ids."""

@@ -20,6 +20,7 @@ from foldstore.datastore.stream.writer import RowStream, StreamStatus
 from foldstore.errors import FoldstoreError, UsageError, did_you_mean
 from foldstore.names import MAIN_BRANCH, check_name
 from foldstore.version import Version
+from foldstore.views.source import ViewStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +102,11 @@ class StreamWriter:
         options: StreamOptions,
         *,
         branch: str = MAIN_BRANCH,
+        views: ViewStore | None = None,
     ) -> None:
         self._storage = storage
         self._dataset = dataset
+        self._views = views
         self.name = check_name(options.name, "stream")
         limits = check_limits(
             every_rows=options.every_rows,
@@ -170,7 +173,7 @@ class StreamWriter:
     @property
     def last_version(self) -> Version | None:
         """The newest version that this writer cut."""
-        return Version(self._storage, self._dataset, self._rows.last) if self._rows.last else None
+        return self._to_version(self._rows.last) if self._rows.last else None
 
     def write(self, rows: Any, *, block: bool = True, timeout: float | None = None) -> None:
         """Take rows, all or none; when this returns they survive a crash and a loss of power.
@@ -256,4 +259,7 @@ class StreamWriter:
 
     def _tell(self, version: VersionRecord) -> None:
         if self._told is not None:
-            self._told(Version(self._storage, self._dataset, version))
+            self._told(self._to_version(version))
+
+    def _to_version(self, record: VersionRecord) -> Version:
+        return Version(self._storage, self._dataset, record, views=self._views)

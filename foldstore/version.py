@@ -40,6 +40,7 @@ from foldstore.version_review import VersionReview
 from foldstore.version_splits import VersionSplits
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
+from foldstore.views.source import ViewStore
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -65,9 +66,16 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
     """
 
     def __init__(
-        self, storage: Storage, dataset: DatasetRecord, record: VersionRecord, author: str = "unknown"
+        self,
+        storage: Storage,
+        dataset: DatasetRecord,
+        record: VersionRecord,
+        author: str = "unknown",
+        *,
+        views: ViewStore | None = None,
     ) -> None:
         self._storage = storage
+        self._views = views
         self._author = author
         self._dataset = dataset
         self._record = record
@@ -165,7 +173,7 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
 
     def view(self) -> View:
         """Return the view of all rows and columns, to filter and to read in other forms."""
-        return View(self, engine=self._storage.engine)
+        return View(self, engine=self._storage.engine, store=self._views)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows as a table over the memory-mapped files; nothing is copied.
@@ -316,11 +324,13 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
         return replace(report, anomalies=tuple(kept))
 
-    def _sibling(self, record: VersionRecord) -> "Version":
-        return Version(self._storage, self._dataset, record, self._author)
+    @property
+    def base(self) -> Base:
+        """The version as its splits look at it, for the layers that compute inside the store."""
+        return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker(), self._views)
 
-    def _base(self) -> Base:
-        return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker())
+    def _sibling(self, record: VersionRecord) -> "Version":
+        return Version(self._storage, self._dataset, record, self._author, views=self._views)
 
     def _looked_at(self) -> "Version":
         return self

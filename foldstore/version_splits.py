@@ -14,7 +14,9 @@ from foldstore.suggestion import SplitSuggestion, suggest_split
 class VersionSplits:
     """Sharing out the rows of a version, once and for good."""
 
-    def _base(self) -> Base:
+    @property
+    def base(self) -> Base:
+        """The version as its splits look at it."""
         raise NotImplementedError
 
     def _maker(self) -> SplitMaker:
@@ -62,7 +64,7 @@ class VersionSplits:
         >>> version.split("official", by_column="fold", values={"train": ["tr", "extra"], "test": ["te"]})
         <Split n@1#official: train 3, validation 0, test 2>
         """
-        return self._maker().make_split(self._base(), name, how, ChosenRows())
+        return self._maker().make_split(self.base, name, how, ChosenRows())
 
     def folds(self, name: str, k: int | None = None, **how: Any) -> Folds:
         """Share out the rows to k folds, each of which is held out once, for good.
@@ -101,7 +103,7 @@ class VersionSplits:
         n@1#cv-2.validation 900
         n@1#cv-3.validation 900
         """
-        return self._maker().make_folds(self._base(), name, {"k": k, **how}, ChosenRows())
+        return self._maker().make_folds(self.base, name, {"k": k, **how}, ChosenRows())
 
     def suggest_split(self, label: str | None = None) -> SplitSuggestion:
         """Look at the data and suggest how to split it; nothing is made.
@@ -140,7 +142,7 @@ class VersionSplits:
         NotFoundError
             When there is none of that name.
         """
-        return self._maker().open_split(self._base(), name)
+        return self._maker().open_split(self.base, name)
 
     def find_sharing(self, name: str) -> Split | Folds:
         """Return a split or folds of the dataset, as they stand on this version.
@@ -150,20 +152,20 @@ class VersionSplits:
         NotFoundError
             When there is nothing of that name.
         """
-        return self._maker().open(self._base(), name)
+        return self._maker().open(self.base, name)
 
     def adopt_split(self, name: str, sizes: Mapping[str, int]) -> Split:
         """Keep a split of rows that lie part after part, as a training set's do."""
-        return self._maker().adopt(self._base(), name, sizes)
+        return self._maker().adopt(self.base, name, sizes)
 
     def split_rows(
         self, predicates: Sequence[str], name: str, how: Mapping[str, Any], within: str | None = None
     ) -> Split:
         """Split the rows that meet every predicate, of a part perhaps; `View.split` calls this."""
-        return self._maker().make_split(self._base(), name, how, ChosenRows(tuple(predicates), within))
+        return self._maker().make_split(self.base, name, how, ChosenRows(tuple(predicates), within))
 
     def fold_rows(
         self, predicates: Sequence[str], name: str, how: Mapping[str, Any], within: str | None = None
     ) -> Folds:
         """Make folds of the rows that meet every predicate, of a part perhaps; `View.folds` calls this."""
-        return self._maker().make_folds(self._base(), name, how, ChosenRows(tuple(predicates), within))
+        return self._maker().make_folds(self.base, name, how, ChosenRows(tuple(predicates), within))
