@@ -31,6 +31,7 @@ from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.lineage import Lineage, open_lineage
+from foldstore.monitor import Monitors
 from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
@@ -321,6 +322,11 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         outcomes = OutcomeReader(self._storage, self.version, self.view)
         rows = Rows(version=self.version, view_rows=self._read_rows, sql=outcomes.ask, create=self._keep_training_set)
         return Features(self._storage, rows, self._author)
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Monitors: what looks at new versions as they come."""
+        return Monitors(self._storage, self._author, self.version)
 
     def run(
         self,

@@ -19,6 +19,7 @@ from foldstore.cli import (
     history,
     judgement,
     lineage,
+    monitors,
     pools,
     profiles,
     queries,
@@ -76,6 +77,7 @@ schemas.register(app)
 judgement.register(app)
 drift.register(app)
 reviews.register(app)
+monitors.register(app)
 bias.register(app)
 queries.register(app)
 export.register(app)

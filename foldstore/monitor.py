@@ -1,0 +1,322 @@
+"""Monitors: new versions are looked at as they come, what is found is kept, and somebody is told."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
+from foldstore.names import check_name
+from foldstore.notify import Notify
+from foldstore.types import Severity, Status, format_time
+from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.document import check_keys
+from foldstore.validation.drift.windows import list_windows, window_size
+from foldstore.validation.drift_checks import check_drift
+from foldstore.validation.finding import settle
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import Subject
+from foldstore.version import Version
+from foldstore.version_trends import trends_over_versions
+
+_KIND: Final = "monitor"
+# How far back changes of level are looked for: work by version stays the same as the history grows.
+_TREND_VERSIONS: Final = 200
+_NO_SCHEMA: Final = DataSchema(columns={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """What is looked at when a version comes.
+
+    Attributes
+    ----------
+    name : str
+    datasets : tuple of str
+    drift : str or None
+        The window that new rows are compared with: ``"previous"``, ``"rolling(5)"``, ``"seasonal(12)"``.
+    limits : DriftPolicy
+    trends : bool
+        Whether a change of level that is certain with this version is noted.
+
+    Notes
+    -----
+    The gate's report is taken where there is one; else the newest schema, if any, judges the rows that came.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    drift: str | None = None
+    limits: DriftPolicy = DriftPolicy()  # noqa: RUF009  (immutable)
+    trends: bool = True
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "monitor")
+        if not self.datasets:
+            raise UsageError("A monitor looks at one dataset or more.", hint="Name them.")
+        for name in self.datasets:
+            check_name(name)
+        if self.drift is not None:
+            window_size(self.drift)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "datasets": list(self.datasets),
+            "drift": self.drift,
+            "limits": self.limits.to_dict(),
+            "trends": self.trends,
+        }
+
+    @classmethod
+    def from_dict(cls, name: str, data: dict[str, Any]) -> "Monitor":
+        """Read what `to_dict` gave."""
+        check_keys(data, ("datasets", "drift", "limits", "trends"), "the monitor")
+        limits = DriftPolicy(**data["limits"])
+        return cls(
+            name=name, datasets=tuple(data["datasets"]), drift=data["drift"], limits=limits, trends=data["trends"]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorResult:
+    """What a monitor found when it looked at a version.
+
+    Attributes
+    ----------
+    monitor, address : str
+    status : str
+        The version's.
+    checked_at : str
+    findings : tuple of dict
+        Each with ``code``, ``severity``, ``column``, ``message``; the gravest first.
+    told : tuple of str
+        Who was told; what could not be told begins with ``failed:``.
+    """
+
+    monitor: str
+    address: str
+    status: str
+    checked_at: str
+    findings: tuple[dict[str, Any], ...] = ()
+    told: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing found is an error, and the version is not quarantined."""
+        errors = any(each["severity"] == "error" for each in self.findings)
+        return not errors and self.status != str(Status.QUARANTINED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain, JSON-safe data."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {
+            "findings": [dict(each) for each in self.findings],
+            "told": list(self.told),
+            "passed": self.passed,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "MonitorResult":
+        """Read what `to_dict` gave."""
+        kept = {name: value for name, value in data.items() if name not in ("passed", "number", "dataset")}
+        return cls(**{**kept, "findings": tuple(data["findings"]), "told": tuple(data["told"])})
+
+
+class Monitors:
+    """The monitors of a store: set, run, looked back at.
+
+    Examples
+    --------
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> trips = store.create_dataset("trips")
+    >>> _ = store.monitors.set("daily", ["trips"], drift="previous")
+    >>> for more in (0, 0, 60):
+    ...     _ = trips.append({"km": [each % 97 + more for each in range(2000)]})
+    >>> [(result.address, result.passed) for result in store.monitors.run("daily")]
+    [('trips@1', True), ('trips@2', True), ('trips@3', False)]
+    >>> store.monitors.run("daily")
+    []
+    """
+
+    def __init__(self, storage: Storage, author: str, version: Callable[[str], Version]) -> None:
+        self._storage = storage
+        self._author = author
+        self._version = version
+        self._documents = Registry(storage.catalog, _KIND)
+
+    def __repr__(self) -> str:
+        return f"<Monitors: {', '.join(self.list_names()) or 'none'}>"
+
+    def set(
+        self,
+        name: str,
+        datasets: Sequence[str],
+        *,
+        drift: str | None = None,
+        limits: DriftPolicy | None = None,
+        trends: bool = True,
+        message: str = "",
+    ) -> Monitor:
+        """Keep a monitor under a name; it begins with the datasets' first versions.
+
+        Parameters
+        ----------
+        name : str
+        datasets : sequence of str
+            The datasets to look at; they may come later.
+        drift : str, optional
+            The window that new rows are compared with.
+        limits : DriftPolicy, optional
+            When a change counts.
+        trends : bool
+            Whether changes of level are looked for.
+        """
+        if isinstance(datasets, str):
+            raise UsageError(f"datasets={datasets!r} is not a list.", hint=f"Write [{datasets!r}].")
+        monitor = Monitor(
+            name=name, datasets=tuple(datasets), drift=drift, limits=limits or DriftPolicy(), trends=trends
+        )
+        now = format_time(self._storage.clock())
+        self._documents.put(name, monitor.to_dict(), author=self._author, message=message, created_at=now)
+        return monitor
+
+    def list_names(self) -> list[str]:
+        """List the names of the monitors."""
+        return self._documents.list_names()
+
+    def find(self, name: str) -> Monitor:
+        """Return a monitor.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of the name.
+        """
+        document = self._documents.find(name)
+        if document is None:
+            raise NotFoundError(f"There is no monitor {name!r}.", hint=did_you_mean(name, self.list_names()), name=name)
+        return Monitor.from_dict(name, document.body)
+
+    def run(self, name: str | None = None, *, notify: Notify | None = None) -> list[MonitorResult]:
+        """Look at the versions that came since, the oldest first; keep what is found, tell who is to be told.
+
+        Parameters
+        ----------
+        name : str, optional
+            One monitor; all of them unless given.
+        notify : Notify, optional
+            Whom to tell, and of what; where that fails it is tried again with the next run.
+        """
+        found = []
+        for each in [name] if name is not None else self.list_names():
+            monitor = self.find(each)
+            if notify is not None:
+                self._tell_again(monitor, notify)
+            for dataset in monitor.datasets:
+                found += list(self._look(monitor, dataset, notify))
+        return found
+
+    def history(self, name: str) -> list[MonitorResult]:
+        """Return what a monitor has found, the oldest first.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of the name.
+        """
+        self.find(name)
+        return list(self._entries(name).values())
+
+    def _entries(self, name: str) -> dict[str, MonitorResult]:
+        """Return the last entry of each version."""
+        found: dict[str, MonitorResult] = {}
+        for entry in self._storage.journal.list_entries(_stream(name)):
+            body = json.loads(entry.body)
+            found[body["address"]] = MonitorResult.from_dict(body)
+        return found
+
+    def _look(self, monitor: Monitor, dataset: str, notify: Notify | None) -> Iterator[MonitorResult]:
+        record = self._storage.catalog.find_dataset(dataset)
+        if record is None:
+            return
+        seen = {address for address in self._entries(monitor.name) if address.startswith(f"{dataset}@")}
+        for version in self._storage.catalog.list_versions(record.id):
+            address = f"{dataset}@{version.number}"
+            if address in seen or version.expired_at is not None:
+                continue
+            result = self._check(monitor, self._version(address))
+            if notify is not None and notify.wants(passed=result.passed):
+                result = replace(result, told=notify.tell(result.to_dict()))
+            self._keep(result)
+            yield result
+
+    def _keep(self, result: MonitorResult) -> None:
+        body = json.loads(canonical_json(result.to_dict()))
+        with self._storage.catalog.write() as connection:
+            self._storage.journal.append(
+                connection, _stream(result.monitor), body, actor=self._author, created_at=result.checked_at
+            )
+
+    def _tell_again(self, monitor: Monitor, notify: Notify) -> None:
+        for result in self._entries(monitor.name).values():
+            if any(each.startswith("failed:") for each in result.told) and notify.wants(passed=result.passed):
+                told = notify.tell(result.to_dict())
+                self._keep(replace(result, told=told, checked_at=format_time(self._storage.clock())))
+
+    def _check(self, monitor: Monitor, version: Version) -> MonitorResult:
+        findings = [*self._judged(version), *self._drifted(monitor, version), *self._turned(monitor, version)]
+        order = [str(each) for each in (Severity.ERROR, Severity.WARN, Severity.INFO)]
+        findings.sort(key=lambda each: order.index(each["severity"]))
+        return MonitorResult(
+            monitor=monitor.name,
+            address=version.address,
+            status=str(version.status),
+            checked_at=format_time(self._storage.clock()),
+            findings=tuple(findings),
+        )
+
+    def _judged(self, version: Version) -> Iterator[dict[str, Any]]:
+        try:
+            report = version.report or version.validate(rows="added")
+        except NotFoundError:  # there is no schema
+            return
+        for anomaly in report.anomalies:
+            yield _finding(anomaly.code, str(anomaly.severity), anomaly.column, anomaly.message)
+
+    def _drifted(self, monitor: Monitor, version: Version) -> Iterator[dict[str, Any]]:
+        if monitor.drift is None:
+            return
+        before = list_windows(self._storage, version.record, window_size(monitor.drift))
+        if len(before) < window_size(monitor.drift):
+            return
+        found = version.drift(monitor.drift, policy=monitor.limits)
+        subject: Subject = version._subject("added")  # noqa: SLF001  # its own kind
+        for result in found.columns.values():
+            for anomaly in settle(check_drift(result, monitor.limits), _NO_SCHEMA, subject, ()):
+                message = f"{anomaly.message} (against {monitor.drift})"
+                yield _finding(anomaly.code, str(anomaly.severity), anomaly.column, message)
+
+    def _turned(self, monitor: Monitor, version: Version) -> Iterator[dict[str, Any]]:
+        if not monitor.trends or version.status is not Status.PUBLISHED:
+            return
+        dataset = version.address.partition("@")[0]
+        trends = trends_over_versions(self._storage, version.record, dataset, None, _TREND_VERSIONS, 1)
+        for trend in trends.trends:
+            for change in trend.changes:
+                if change.alarm == version.address:
+                    row = "" if change.row is None else f", row {change.row:,}"
+                    what = f"{trend.statistic} went from {change.before:.6g} to {change.after:.6g} at {change.at}{row}"
+                    yield _finding("trend", str(Severity.WARN), trend.column, what)
+
+
+def _finding(code: str, severity: str, column: str | None, message: str) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "column": column, "message": message}
+
+
+def _stream(name: str) -> str:
+    return f"monitor/{name}"

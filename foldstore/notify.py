@@ -1,0 +1,111 @@
+"""Telling somebody: a webhook is posted to, or a command is given what was found on its standard input.
+
+Neither is kept in the store: whoever runs a monitor says whom to tell, so that nobody who can write to a store makes
+others run commands, and addresses with secrets are nowhere to be read.
+"""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from foldstore.errors import UsageError
+
+_TIMEOUT: Final = 10.0
+_COMMAND_TIMEOUT: Final = 60.0
+_LONGEST: Final = 200
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Follow nothing: what was asked for is what is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Whom to tell, and of what.
+
+    Attributes
+    ----------
+    webhook : str or None
+        An ``http`` or ``https`` address; JSON is posted to it.
+    command : tuple of str
+        A program and its arguments, run without a shell; JSON comes on its standard input.
+    on : {'failure', 'always'}
+        Of what fails, or of every version.
+
+    Raises
+    ------
+    UsageError
+        When the address is none that can be posted to, or nobody is named.
+
+    Examples
+    --------
+    >>> Notify(command=("cat",)).tell({"address": "trips@3"})
+    ('command',)
+    """
+
+    webhook: str | None = None
+    command: tuple[str, ...] = ()
+    on: Literal["failure", "always"] = "failure"
+
+    def __post_init__(self) -> None:
+        if self.webhook is None and not self.command:
+            raise UsageError("Nobody is named to be told.", hint="Give a webhook or a command.")
+        if self.on not in ("failure", "always"):
+            raise UsageError(f"on={self.on!r} is not a choice.", hint="Write on='failure' or on='always'.")
+        if self.webhook is not None:
+            parts = urlsplit(self.webhook)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise UsageError("A webhook is an http or https address.", hint="Write https://example.org/hook.")
+
+    @classmethod
+    def from_text(cls, *, webhook: str | None, command: str | None, on: Any) -> "Notify | None":
+        """Read what a person typed; a command is split as a shell would, and run without one."""
+        if webhook is None and command is None:
+            return None
+        try:
+            words = tuple(shlex.split(command)) if command else ()
+        except ValueError as error:
+            raise UsageError(f"The command cannot be read: {error}.", hint="Close the quotes.") from None
+        return cls(webhook=webhook, command=words, on=on)
+
+    def wants(self, *, passed: bool) -> bool:
+        """Say whether anybody is told."""
+        return self.on == "always" or not passed
+
+    def tell(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """Tell everybody; return who was told, and what went wrong as ``failed: ...``; nothing is raised."""
+        told = []
+        if self.webhook is not None:
+            told.append(_post(self.webhook, body))
+        if self.command:
+            told.append(_run(self.command, body))
+        return tuple(told)
+
+
+def _post(url: str, body: dict[str, Any]) -> str:
+    data = json.dumps(body, allow_nan=False).encode()
+    request = Request(url, data=data, headers={"Content-Type": "application/json"}, method="POST")  # noqa: S310
+    try:
+        with build_opener(_NoRedirects).open(request, timeout=_TIMEOUT):
+            return "webhook"
+    except HTTPError as error:
+        return f"failed: webhook answered {error.code}"
+    except (URLError, OSError, ValueError) as error:
+        return f"failed: webhook: {str(getattr(error, 'reason', error))[:_LONGEST]}"
+
+
+def _run(command: Sequence[str], body: dict[str, Any]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  # the person who runs the monitor named it
+            list(command), input=json.dumps(body), text=True, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"failed: command: {type(error).__name__}"
+    return "command" if done.returncode == 0 else f"failed: command exited with {done.returncode}"
