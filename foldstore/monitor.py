@@ -12,7 +12,7 @@ from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import check_name
 from foldstore.notify import Notify
 from foldstore.types import Severity, Status, format_time
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import check_keys
 from foldstore.validation.drift.windows import list_windows, window_size
 from foldstore.validation.drift_checks import check_drift

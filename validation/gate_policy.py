@@ -10,7 +10,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import InvalidSchemaError, UsageError
 from foldstore.types import Severity, format_time
-from foldstore.validation.column_schema import DriftPolicy
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import check_keys
 from foldstore.validation.drift.windows import window_size
 

@@ -40,7 +40,7 @@ def set_monitor(
     Example: foldstore monitor set nightly flights weather --drift "rolling(5)"
     """
     import foldstore
-    from foldstore.validation.column_schema import DriftPolicy
+    from foldstore.validation.column_bounds import DriftPolicy
 
     limits = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(warn, error))
     with foldstore.connect(store, create=False) as opened:

@@ -73,7 +73,7 @@ def set_gate(
     Example: foldstore gate set flights --drift "rolling(5)" --fail-on warn
     """
     import foldstore
-    from foldstore.validation.column_schema import DriftPolicy
+    from foldstore.validation.column_bounds import DriftPolicy
 
     limits = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(warn, error))
     choices: dict[str, Any] = {"fail_on": fail_on, "review": review, "drift": drift, "limits": limits}
