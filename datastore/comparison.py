@@ -27,6 +27,7 @@ _FLIPPED: Final = {"<": ">", "<=": ">=", "=": "=", "<>": "<>", ">=": "<=", ">": 
 # A number of so many digits is one double, however it is computed from them.
 _NUMBER: Final = re.compile(r"-?\d{0,15}(\.\d{0,15})?")
 _MOST_DIGITS: Final = 15
+_EXACT_DOUBLE: Final = 2**53
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{6})?")
 # What nanoseconds in 64 bits reach.
@@ -95,32 +96,52 @@ def keep_held(batch: pa.RecordBatch, held: pa.BooleanArray) -> Iterator[pa.Recor
         yield batch.filter(held)
 
 
-def read_comparisons(tree: Mapping[str, Any], schema: pa.Schema) -> tuple[tuple[Comparison, ...], bool]:
-    """Return the comparisons that must all be true for a predicate to be, and whether they are the whole of it."""
+def read_comparisons(
+    tree: Mapping[str, Any], schema: pa.Schema, values: Mapping[str, Any] | None = None
+) -> tuple[tuple[Comparison, ...], bool]:
+    """Return the comparisons that must all be true for a predicate to be, and whether they are the whole of it.
+
+    Parameters
+    ----------
+    tree : mapping
+        The syntax tree of the predicate.
+    schema : pyarrow.Schema
+        The columns.
+    values : mapping of str to object, optional
+        What is bound to parameters, by their names.
+    """
     if tree.get("type") == "CONJUNCTION_AND":
-        parts = [read_comparisons(child, schema) for child in tree["children"]]
+        parts = [read_comparisons(child, schema, values) for child in tree["children"]]
         return tuple(each for found, _ in parts for each in found), all(whole for _, whole in parts)
     if tree.get("class") == "BETWEEN":
         sides = ((">=", tree["lower"]), ("<=", tree["upper"]))
-        found = [_comparison(operator, tree["input"], end, schema) for operator, end in sides]
+        found = [_comparison(operator, tree["input"], end, schema, values) for operator, end in sides]
     elif tree.get("class") == "COMPARISON" and tree.get("type") in _OPERATORS:
         operator = _OPERATORS[tree["type"]]
         left, right = tree["left"], tree["right"]
         if right.get("class") == "COLUMN_REF":
             operator, left, right = _FLIPPED[operator], right, left
-        found = [_comparison(operator, left, right, schema)]
+        found = [_comparison(operator, left, right, schema, values)]
     else:
         found = [None]
     return tuple(each for each in found if each is not None), None not in found
 
 
 def _comparison(
-    operator: str, left: Mapping[str, Any], right: Mapping[str, Any], schema: pa.Schema
+    operator: str,
+    left: Mapping[str, Any],
+    right: Mapping[str, Any],
+    schema: pa.Schema,
+    values: Mapping[str, Any] | None,
 ) -> Comparison | None:
     names: Sequence[str] = left.get("column_names", ()) if left.get("class") == "COLUMN_REF" else ()
     if len(names) != 1 or names[0] not in schema.names:
         return None
-    value = _constant(right, schema.field(names[0]).type)
+    kind = schema.field(names[0]).type
+    if right.get("class") == "PARAMETER":
+        value = _bound((values or {}).get(str(right.get("identifier"))), kind)
+    else:
+        value = _constant(right, kind)
     return None if value is None else Comparison(names[0], operator, value)
 
 
@@ -144,6 +165,23 @@ def _constant(tree: Mapping[str, Any], kind: pa.DataType) -> pa.Scalar | None:
     if t.is_float64(kind) and _NUMBER.fullmatch(text) and 0 < sum(map(str.isdigit, text)) <= _MOST_DIGITS:
         return pa.scalar(float(text), kind)
     return None
+
+
+def _bound(value: Any, kind: pa.DataType) -> pa.Scalar | None:
+    """Return what is bound to a parameter as a value of a column's type; None when DuckDB might compare otherwise."""
+    t = pa.types
+    if type(value) is int:
+        # Up to 2^53 every whole number is a double.
+        fits = t.is_integer(kind) or (t.is_float64(kind) and abs(value) <= _EXACT_DOUBLE)
+        return _whole(str(value), kind) if fits else None
+    if type(value) is float:
+        return pa.scalar(value, kind) if t.is_float64(kind) and value == value else None  # noqa: PLR0124  # NaN is not
+    if type(value) is str:
+        return pa.scalar(value, kind) if t.is_string(kind) or t.is_large_string(kind) else None
+    if type(value) is date and t.is_date32(kind) and value.year in _YEARS:
+        return pa.scalar(value, kind)
+    plain = type(value) is datetime and value.tzinfo is None and value.year in _YEARS
+    return pa.scalar(value, kind) if plain and t.is_timestamp(kind) and (kind.unit, kind.tz) == ("us", None) else None
 
 
 def _whole(text: str, kind: pa.DataType) -> pa.Scalar | None:

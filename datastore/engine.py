@@ -4,11 +4,12 @@ Every connection is in memory, locked (no files, no extensions, no Python object
 by whoever opened it. Text reaches DuckDB only after its syntax tree has been judged.
 """
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -20,7 +21,9 @@ from foldstore.datastore.comparison import filter_compared, keep_held, read_comp
 from foldstore.datastore.engine_database import (
     BATCH_ROWS,
     ENGINE_ERRORS,
+    DatabaseOptions,
     function_kinds,
+    leave_behind,
     open_database,
     parse_trees,
     run_text,
@@ -29,6 +32,7 @@ from foldstore.datastore.engine_errors import (
     cut,
     does_not_parse,
     expression_failed,
+    is_interrupt,
     pointer,
     position,
     query_failed,
@@ -36,7 +40,7 @@ from foldstore.datastore.engine_errors import (
     unreadable_columns,
 )
 from foldstore.datastore.engine_relation import open_relation
-from foldstore.datastore.engine_tables import choose_tables, show_tables
+from foldstore.datastore.engine_tables import choose_tables, readable_tables, show_tables
 from foldstore.datastore.engine_types import loses_digits, watched
 from foldstore.datastore.expression import (
     Expression,
@@ -47,7 +51,10 @@ from foldstore.datastore.expression import (
 from foldstore.datastore.feed import Feed, narrow, recut
 from foldstore.datastore.parsed import ParsedExpressions
 from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
+from foldstore.datastore.query_limits import NO_LIMITS, Countdown, QueryLimits
+from foldstore.datastore.query_parameters import Params, bind_parameters
 from foldstore.datastore.query_result import QueryResult
+from foldstore.datastore.query_watch import QueryWatch
 from foldstore.datastore.running import RunningQueries
 from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError
 
@@ -73,6 +80,17 @@ _ROWS: Final = "foldstore_rows"
 _FALSE: Final = pa.scalar(False)  # noqa: FBT003 - the only parameter
 _OPENING: Final = "SELECT (\n"
 
+_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+def _leave_databases() -> None:
+    for engine in _engines:
+        engine.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_databases)
+
 
 class Engine:
     """A locked DuckDB database in memory; each use gets a connection of its own.
@@ -97,21 +115,39 @@ class Engine:
     def __init__(
         self, *, memory_limit: str | None = None, threads: int | None = None, temp_directory: Path | None = None
     ) -> None:
+        self._options = DatabaseOptions(memory_limit, threads, temp_directory)
+        self._database: duckdb.DuckDBPyConnection | None = open_database(self._options)
+        self._is_closed = False
+        self._start_anew()
+        _engines.add(self)
+
+    def _start_anew(self) -> None:
         self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._parsed = ParsedExpressions()
         self._running = RunningQueries()
-        self._database: duckdb.DuckDBPyConnection | None = open_database(memory_limit, threads, temp_directory)
-
-    def close(self) -> None:
-        """Take no more work; what is being read may be read to its end."""
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database, self._parsed = None, ParsedExpressions()
 
     def interrupt(self) -> None:
         """Stop the queries that are running, from another thread; each ends with an error."""
         self._running.interrupt()
+
+    def close(self) -> None:
+        """Take no more work; what is being read may be read to its end."""
+        with self._lock:
+            self._is_closed = True
+            if self._database is not None:
+                self._database.close()
+                self._database, self._parsed = None, ParsedExpressions()
+
+    def after_fork(self) -> None:
+        """Go on in a process that was forked off: with a database of its own, opened when it is needed.
+
+        The threads of the parent's are not there, and locks of theirs may be held for ever.
+        """
+        if self._database is not None:
+            leave_behind(self._database)
+        self._database = None
+        self._start_anew()
 
     def __enter__(self) -> Self:
         return self
@@ -124,8 +160,10 @@ class Engine:
     def connection(self) -> "duckdb.DuckDBPyConnection":
         """Open a connection to the same locked database; tables registered on it are its own."""
         with self._lock:
-            if self._database is None:
+            if self._is_closed:
                 raise InvalidQueryError("The store is closed.", hint="Open it again: foldstore.connect(...).")
+            if self._database is None:
+                self._database = open_database(self._options)
             return self._database.cursor()
 
     @contextmanager
@@ -213,6 +251,8 @@ class Engine:
                     raise feed.failure from error
                 if isinstance(error, FoldstoreError):
                     raise
+                if is_interrupt(error):
+                    raise KeyboardInterrupt from None
                 raise self._name_culprit(error, expressions, feed) from error
             finally:
                 feed.stop()
@@ -275,8 +315,11 @@ class Engine:
         self,
         query: str | ParsedQuery,
         tables: Mapping[str, pa.Table],
-        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        params: Params | None = None,
         *,
+        limits: QueryLimits = NO_LIMITS,
+        countdown: Countdown | None = None,
+        columns: Iterable[str] | None = None,
         owned: bool = False,
     ) -> QueryResult:
         """Run a query over Arrow tables; only those that it names are shown to DuckDB, without a copy.
@@ -289,6 +332,12 @@ class Engine:
             The tables by the names that the query uses.
         params : sequence or mapping, optional
             Values for ``?`` and ``$1``, or for ``$name``; they are bound, never formatted into the text.
+        limits : QueryLimits
+            What it may take.
+        countdown : Countdown, optional
+            The seconds that are left of its time, when some are spent already.
+        columns : iterable of str, optional
+            The columns there are, for messages; those of the tables unless given.
         owned : bool
             Close this engine together with the result.
 
@@ -299,21 +348,51 @@ class Engine:
         NotFoundError
             When it names a table that is not among `tables`.
         """
+        if limits.needs_own_database:
+            return self._run_limited(query, tables, params, limits, countdown, columns)
         parsed = self.parse_query(query) if isinstance(query, str) else query
+        bound = bind_parameters(parsed.parameters, params)
         used = choose_tables(parsed, tables)
+        known = [name for table in used.values() for name in table.schema.names] if columns is None else list(columns)
         connection = self.connection()
-        self._running.begin(connection)
+        running = self._running.begin(connection)
+        watch = QueryWatch(running, limits, countdown or Countdown(limits.timeout))
         left_out: list[pa.Field] = []
         try:
-            left_out = show_tables(connection, parsed, used)
-            reader = run_text(connection, parsed.text, params).to_arrow_reader(BATCH_ROWS)
-        except FoldstoreError:
-            self._running.end(connection)
+            readable, left_out = readable_tables(connection, parsed, used)
+            show_tables(connection, watch.meter(readable), self._making)
+            return QueryResult(running, watch, known, self if owned else None).start(parsed.text, bound)
+        except BaseException as error:
+            running.end()
+            if isinstance(error, FoldstoreError) or not isinstance(error, ENGINE_ERRORS):
+                raise
+            raise query_failed(error, known, left_out) from error
+
+    def _run_limited(
+        self,
+        query: str | ParsedQuery,
+        tables: Mapping[str, pa.Table],
+        params: Params | None,
+        limits: QueryLimits,
+        countdown: Countdown | None,
+        columns: Iterable[str] | None,
+    ) -> QueryResult:
+        """Run a query in a database of its own, which ends with its result: DuckDB's limits are a database's."""
+        given = self._options
+        own = Engine(
+            memory_limit=limits.memory_limit or given.memory_limit,
+            threads=limits.threads or given.threads,
+            temp_directory=given.temp_directory,
+        )
+        own._running = self._running  # so that `interrupt` reaches it
+        watched = QueryLimits(timeout=limits.timeout, progress=limits.progress)
+        try:
+            return own.run_query(
+                query, tables, params, limits=watched, countdown=countdown, columns=columns, owned=True
+            )
+        except BaseException:
+            own.close()
             raise
-        except ENGINE_ERRORS as error:
-            self._running.end(connection)
-            raise query_failed(error, used, left_out) from error
-        return QueryResult(partial(self._running.end, connection), reader, used, self if owned else None)
 
     def _name_culprit(
         self, error: Exception, expressions: Mapping[str, Expression], feed: "Feed"
@@ -404,7 +483,7 @@ def parse_query(text: str, *, engine: Engine | None = None) -> ParsedQuery:
 def run_query(
     query: str | ParsedQuery,
     tables: Mapping[str, pa.Table],
-    params: Sequence[Any] | Mapping[str, Any] | None = None,
+    params: Params | None = None,
     *,
     engine: Engine | None = None,
 ) -> QueryResult:

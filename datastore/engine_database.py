@@ -1,7 +1,9 @@
 """DuckDB databases in memory, locked: no files, no extensions, no Python objects, time zone UTC."""
 
+import ctypes
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,26 +21,44 @@ ENGINE_ERRORS: Final = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 _MAX_DEPTH: Final = 200
 
 
-def open_database(
-    memory_limit: str | None, threads: int | None, temp_directory: Path | None
-) -> duckdb.DuckDBPyConnection:
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """How a database is opened.
+
+    Attributes
+    ----------
+    memory_limit : str or None
+        What it may use; half of what DuckDB takes the machine to have unless given.
+    threads : int or None
+        How many threads a query may use; one per core unless given.
+    temp_directory : Path or None
+        Where a query that outgrows the memory may spill; without one it fails instead.
+    """
+
+    memory_limit: str | None = None
+    threads: int | None = None
+    temp_directory: Path | None = None
+
+
+def open_database(options: DatabaseOptions) -> duckdb.DuckDBPyConnection:
     """Open a locked database; its connections are made with ``cursor()``."""
     config: dict[str, Any] = {
-        "temp_directory": "" if temp_directory is None else str(temp_directory),
+        "temp_directory": "" if options.temp_directory is None else str(options.temp_directory),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "python_enable_replacements": False,
+        # DuckDB's own default is 80 %: a store shares its process with whoever opened it.
+        "memory_limit": options.memory_limit or "50%",
     }
-    # DuckDB's own default is 80 %: a store shares its process with whoever opened it.
-    config["memory_limit"] = "50%" if memory_limit is None else memory_limit
-    if threads is not None:
-        config["threads"] = threads
+    if options.threads is not None:
+        config["threads"] = options.threads
     try:
         database = duckdb.connect(":memory:", config=config)
     except duckdb.Error as error:
         raise UsageError(
-            f"The SQL engine does not start with memory_limit={memory_limit!r}, threads={threads!r}: {cut(str(error))}",
+            f"The SQL engine does not start with memory_limit={options.memory_limit!r}, "
+            f"threads={options.threads!r}: {cut(str(error))}",
             hint="A limit is a number and MB, GB, MiB or GiB, such as 2GB.",
             code="invalid-setting",
         ) from error
@@ -51,6 +71,11 @@ def open_database(
     ):
         database.execute(f"SET GLOBAL {setting}")
     return database
+
+
+def leave_behind(database: duckdb.DuckDBPyConnection) -> None:
+    """Let a forked process keep its parent's database for ever, unused: to close it would wait for dead threads."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))
 
 
 def list_functions() -> list[str]:
@@ -67,11 +92,10 @@ def function_kinds() -> Mapping[str, FunctionKind]:
 
 
 def run_text(
-    connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    connection: duckdb.DuckDBPyConnection, sql: str, params: list[Any] | dict[str, Any] | None = None
 ) -> duckdb.DuckDBPyRelation:
     """Plan a query that was judged before; it runs when its rows are asked for."""
-    values = dict(params) if isinstance(params, Mapping) else None if params is None else list(params)
-    return connection.sql(sql, params=values)
+    return connection.sql(sql, params=params)
 
 
 def parse_trees(connection: duckdb.DuckDBPyConnection, *texts: str) -> list[Mapping[str, Any]]:

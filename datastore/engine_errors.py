@@ -15,7 +15,9 @@ def expression_failed(error: Exception, text: str, where: str) -> InvalidExpress
     message = re.sub(r"LINE (\d+):", lambda found: f"LINE {max(1, int(found.group(1)) - 1)}:", _cleaned(error))
     return InvalidExpressionError(
         f"{where} failed: {message}",
-        hint=_out_of_memory(error) or "TRY_CAST(...) and TRY(...) give NULL where a value does not fit.",
+        hint="Set sql_memory_limit (FOLDSTORE_SQL_MEMORY_LIMIT=4GB)."
+        if is_out_of_memory(error)
+        else "TRY_CAST(...) and TRY(...) give NULL where a value does not fit.",
         expression=cut(text, 1000),
         where=where,
     )
@@ -34,27 +36,37 @@ def unreadable_columns(
     )
 
 
-def query_failed(error: Exception, tables: Mapping[str, pa.Table], left_out: Sequence[pa.Field] = ()) -> FoldstoreError:
+def query_failed(error: Exception, columns: Iterable[str], left_out: Sequence[pa.Field] = ()) -> FoldstoreError:
     """Build the error for a query that DuckDB refused or could not finish; say which columns exist."""
     if "INTERRUPT Error" in str(error):
         return InvalidQueryError("The query was stopped.", hint="Nothing was changed.", code="query-stopped")
+    if is_out_of_memory(error):
+        return InvalidQueryError(
+            "The query needs more memory than memory_limit allows.",
+            hint="Give it a larger memory_limit=, or set sql_memory_limit (FOLDSTORE_SQL_MEMORY_LIMIT=4GB); "
+            "or ask for less at a time.",
+            code="out-of-memory",
+        )
     message = _cleaned(error)
     found = re.search(r'column (?:named |with name )?"([^"]+)"', message, re.IGNORECASE)
     unread = [field for field in left_out if found and field.name.lower() == found.group(1).rpartition(".")[2].lower()]
     if unread:
         return unreadable_columns(unread, "the tables of the query")
-    columns = [name for table in tables.values() for name in table.schema.names]
     if found:
         return InvalidQueryError(
             f"The query does not run: {message}", hint=did_you_mean(found.group(1), columns), column=found.group(1)
         )
-    return InvalidQueryError(f"The query does not run: {message}", hint=_out_of_memory(error))
+    return InvalidQueryError(f"The query does not run: {message}")
 
 
-def _out_of_memory(error: Exception) -> str | None:
-    if "Out of Memory Error" not in str(error) and type(error).__name__ != "OutOfMemoryException":
-        return None
-    return "Set sql_memory_limit (FOLDSTORE_SQL_MEMORY_LIMIT=4GB), or ask for less at a time."
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether DuckDB met its memory limit."""
+    return "Out of Memory Error" in str(error) or type(error).__name__ == "OutOfMemoryException"
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Say whether DuckDB stopped because somebody pressed Ctrl-C, which it tells as an error of its own."""
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
 
 
 def _cleaned(error: Exception) -> str:

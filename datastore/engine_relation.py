@@ -43,4 +43,4 @@ def open_relation(table: pa.Table, connection: Any = None) -> Any:
     except duckdb.ConnectionException as error:
         raise UsageError(f"The connection cannot be used: {cut(str(error))}", hint="Open a new one.") from error
     except ENGINE_ERRORS as error:
-        raise query_failed(error, {"the view": table}) from error
+        raise query_failed(error, table.schema.names) from error

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import duckdb
 
 _PROBE: Final = "foldstore_rows"
-# Of two connections that make the same view at once, DuckDB refuses one.
-_MAKING_VIEWS: Final = threading.Lock()
 
 
 def choose_tables(query: ParsedQuery, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
@@ -37,24 +35,41 @@ def choose_tables(query: ParsedQuery, tables: Mapping[str, pa.Table]) -> dict[st
     return used
 
 
-def show_tables(
+def readable_tables(
     connection: "duckdb.DuckDBPyConnection", query: ParsedQuery, tables: Mapping[str, pa.Table]
-) -> list[pa.Field]:
-    """Let a connection see tables by their names, and return the columns that SQL cannot read and were left out.
+) -> tuple[dict[str, pa.Table], list[pa.Field]]:
+    """Return the tables without the columns that SQL cannot read, and these.
 
     Raises
     ------
     InvalidQueryError
         When the query asks for such a column.
     """
+    readable: dict[str, pa.Table] = {}
     left_out: list[pa.Field] = []
     for name, table in tables.items():
-        shown, hidden = _readable(connection, name, table, query)
+        readable[name], hidden = _readable(connection, name, table, query)
         left_out += hidden
-        connection.register(name, shown)
+    return readable, left_out
+
+
+def show_tables(connection: "duckdb.DuckDBPyConnection", tables: Mapping[str, object], making: threading.Lock) -> None:
+    """Let a connection see tables by their names, without a copy.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        What is to see them.
+    tables : mapping of str to object
+        Anything with ``__arrow_c_stream__``.
+    making : threading.Lock
+        One for the whole database: of two connections that make the same view at once, DuckDB refuses one.
+    """
+    for name, table in tables.items():
+        connection.register(name, table)
         if name.lower().startswith(f"{OWN_SCHEMA}."):
-            _show_in_own_schema(connection, name)
-    return left_out
+            with making:
+                _show_in_own_schema(connection, name)
 
 
 def _table_for(name: str, tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -97,6 +112,5 @@ def _show_in_own_schema(connection: "duckdb.DuckDBPyConnection", name: str) -> N
     The view is looked up again by every query, with what the connection then has under the name.
     """
     short = name.partition(".")[2].lower().replace('"', '""')
-    with _MAKING_VIEWS:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}")
-        connection.execute(f'CREATE VIEW IF NOT EXISTS {OWN_SCHEMA}."{short}" AS FROM "{OWN_SCHEMA}.{short}"')
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}")
+    connection.execute(f'CREATE VIEW IF NOT EXISTS {OWN_SCHEMA}."{short}" AS FROM "{OWN_SCHEMA}.{short}"')

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from foldstore.datastore.query_conditions import NO_CONDITIONS, QueryConditions, find_conditions
 from foldstore.datastore.query_restrictions import Restrictions, find_restrictions
 from foldstore.errors import InvalidQueryError
 
@@ -48,6 +49,10 @@ class ParsedQuery:
     names : frozenset of str or None
         Every name that may mean a column, in lower case; None when columns can be meant without their
         names (a star, a whole row, a position, a natural join).
+    parameters : tuple of str
+        The names of its parameters, in the order of first use; ``?`` and ``$1`` have numbers.
+    conditions : QueryConditions
+        What rows of its tables must meet to count.
     restrictions : mapping
         To which values the query restricts columns of tables about the store; see `wanted_of`.
     """
@@ -56,16 +61,17 @@ class ParsedQuery:
     tables: tuple[str, ...]
     has_star: bool = False
     names: frozenset[str] | None = None
+    parameters: tuple[str, ...] = ()
+    conditions: QueryConditions = NO_CONDITIONS
     restrictions: Restrictions = field(default_factory=dict)
 
-    def wanted_of(self, table: str, params: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
+    def wanted_of(self, table: str, values: Mapping[str, Any]) -> dict[str, frozenset[str]]:
         """Return the only values that columns of a table may have in rows that the query wants, where that is sure."""
-        given = dict(params) if isinstance(params, Mapping) else {str(n): v for n, v in enumerate(params or (), 1)}
         wanted = {}
         for column, operands in self.restrictions.get(table.lower(), {}).items():
-            values = [given.get(each.text) if each.is_parameter else each.text for each in operands]
-            texts = [value for value in values if isinstance(value, str)]
-            if len(texts) == len(values):
+            found = [values.get(each.text) if each.is_parameter else each.text for each in operands]
+            texts = [value for value in found if isinstance(value, str)]
+            if len(texts) == len(found):
                 wanted[column] = frozenset(texts)
         return wanted
 
@@ -117,7 +123,9 @@ class _Findings:
     has_star: bool = False
     nameless: bool = False
     names: set[str] = field(default_factory=set)
+    uses: list[str] = field(default_factory=list)
     rows: set[str] = field(default_factory=set)
+    parameters: dict[str, None] = field(default_factory=dict)
     lone: set[str] = field(default_factory=set)
 
     def column_names(self) -> frozenset[str] | None:
@@ -149,8 +157,15 @@ def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
             _note_columns(node, findings)
             stack.extend(reversed(list(_children(node, scope))))
     own = any(name.lower().startswith(f"{OWN_SCHEMA}.") for name in findings.tables)
-    restrictions = find_restrictions(statements[0]["node"], OWN_SCHEMA) if own else {}
-    return ParsedQuery(text, tuple(findings.tables), findings.has_star, findings.column_names(), restrictions)
+    return ParsedQuery(
+        text,
+        tuple(findings.tables),
+        findings.has_star,
+        findings.column_names(),
+        tuple(findings.parameters),
+        find_conditions(statements[0]["node"], findings.uses),
+        find_restrictions(statements[0]["node"], OWN_SCHEMA) if own else {},
+    )
 
 
 def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findings) -> None:
@@ -159,6 +174,7 @@ def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findi
             name = _table_name(node)
             if name.lower() not in scope:
                 findings.tables.setdefault(name)
+                findings.uses.append(name)
         case "TABLE_FUNCTION":
             _check_table_function(str(node["function"].get("function_name", "")))
         case "SHOW_REF":
@@ -182,6 +198,8 @@ def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findi
 def _note_columns(node: Mapping[str, Any], findings: _Findings) -> None:
     """Note which names may mean columns, so that the others need not be read."""
     match node.get("type"):
+        case "VALUE_PARAMETER":
+            findings.parameters.setdefault(str(node["identifier"]))
         case "STAR":
             findings.has_star = True
         case "JOIN":

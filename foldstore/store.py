@@ -1,7 +1,7 @@
 """The handle of a store, and `connect`, which opens one."""
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from foldstore.datastore.engine import Engine
 from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import unrecorded
+from foldstore.datastore.query_limits import QueryLimits
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
@@ -281,7 +282,16 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         """
         return split_address.find_sharing(address, self._version_at)
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> SqlResult:
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> SqlResult:
         """Ask SQL over the versions and views that the query names.
 
         Parameters
@@ -291,15 +301,33 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             ``"flights@3"``.
         params : sequence or mapping, optional
             Values for ``?`` or ``$name``.
+        memory_limit : str, optional
+            What this query may use, such as ``2GB``; as the store is set unless given.
+        threads : int, optional
+            How many threads it may use.
+        timeout : float, optional
+            How many seconds it may work; then it is stopped.
+        progress : callable, optional
+            Told the share of the rows that were read, from 0 to 1, while the query runs.
 
         Raises
         ------
         InvalidQueryError
-            When it does not parse, is no query, or does not fit the tables.
+            When it does not parse, is no query, or does not fit the tables; with the code ``query-timeout`` or
+            ``out-of-memory`` when it met a limit.
         NotFoundError
             When it names what does not exist.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"], "people": [709_000, 134_000]})
+        >>> store.sql('SELECT city FROM "cities@1" WHERE people < $most', {"most": 500_000}, timeout=10).rows()
+        [('Bern',)]
         """
-        return run_sql(query, params, self._open_table, engine=self._storage.engine)
+        limits = QueryLimits(memory_limit, threads, timeout, progress)
+        return run_sql(query, params, self._open_table, engine=self._storage.engine, limits=limits)
 
     def interrupt(self) -> None:
         """Stop the queries that are running in other threads; each of them raises an error."""

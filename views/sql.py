@@ -1,46 +1,28 @@
 """SQL over versions and views: names are resolved by the store, rows stream out of the engine."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from foldstore.datastore.engine import Engine, ParsedQuery, QueryResult
 from foldstore.datastore.export.file import write_file
-from foldstore.errors import InvalidNameError, InvalidQueryError, NotFoundError
+from foldstore.datastore.query_limits import NO_LIMITS, Countdown, QueryLimits
+from foldstore.datastore.query_parameters import Params, bind_parameters
+from foldstore.errors import InvalidQueryError
 from foldstore.views.display import MAX_ROWS, html_table, shorten
+from foldstore.views.sql_tables import QueryTables, Resolve, open_tables
 from foldstore.views.values import NO_VALUE, first_without_python_value, python_values
-from foldstore.views.view import View
 
 if TYPE_CHECKING:
     import polars as pl
 
-Params = Sequence[Any] | Mapping[str, Any]
-# Turns a name of the query (an address) into rows; raises NotFoundError, with what exists, for any other.
-Resolve = Callable[[str], "pa.Table | Tabular | View"]
 
-
-class Tabular(Protocol):
-    """What has columns, and makes a table of some of them: a pinned version, a table about the store itself."""
-
-    @property
-    def arrow_schema(self) -> pa.Schema:
-        """Names and types of the columns."""
-
-    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows, of some columns."""
-
-
-@runtime_checkable
-class Restrictable(Tabular, Protocol):
-    """A table that may leave rows out before they are made."""
-
-    def restricted(self, wanted: Mapping[str, frozenset[str]]) -> "Tabular":
-        """Return the table with all rows whose columns have these values, and perhaps with others."""
-
-
-def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engine) -> "SqlResult":
+def run_sql(
+    query: str, params: Params | None, resolve: Resolve, *, engine: Engine, limits: QueryLimits = NO_LIMITS
+) -> "SqlResult":
     """Run a query over the versions and views that it names.
 
     Parameters
@@ -54,6 +36,8 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         Turns each name that the query uses into a table, a pinned version or a view.
     engine : Engine
         Runs it.
+    limits : QueryLimits
+        What it may take.
 
     Raises
     ------
@@ -63,34 +47,14 @@ def run_sql(query: str, params: Params | None, resolve: Resolve, *, engine: Engi
         From `resolve`, for a name that it does not know.
     """
     parsed = engine.parse_query(query)
-    found = {name: _restricted(_resolved(name, resolve), parsed.wanted_of(name, params)) for name in parsed.tables}
-    tables = {name: _table(each, parsed.columns_of(_names(each))) for name, each in found.items()}
-    try:
-        return SqlResult(engine, parsed, tables, params)
-    except InvalidQueryError as error:
-        if error.code == "query-stopped":
-            raise
-        # All columns this time: the message can then say what else there is.
-        whole = {name: _table(each, _names(each)) for name, each in found.items()}
-        return SqlResult(engine, parsed, whole, params)
+    bound = bind_parameters(parsed.parameters, params)
+    countdown = Countdown(limits.check().timeout)
+    tables = open_tables(parsed, resolve, _by_name(bound), countdown)
+    return SqlResult(engine, parsed, tables, bound, limits, countdown)
 
 
-def _restricted(
-    found: "pa.Table | Tabular | View", wanted: Mapping[str, frozenset[str]]
-) -> "pa.Table | Tabular | View":
-    return found.restricted(wanted) if wanted and isinstance(found, Restrictable) else found
-
-
-def _table(found: "pa.Table | Tabular | View", columns: list[str]) -> pa.Table:
-    """Read only the columns that a query may use: the others are neither mapped nor verified."""
-    if isinstance(found, View):
-        return found.select(*columns).to_arrow()
-    return found.select(columns) if isinstance(found, pa.Table) else found.to_table(columns)
-
-
-def _names(found: "pa.Table | Tabular | View") -> list[str]:
-    schema: pa.Schema = found.schema if isinstance(found, pa.Table) else found.arrow_schema
-    return list(schema.names)
+def _by_name(bound: list[Any] | dict[str, Any] | None) -> dict[str, Any]:
+    return {str(n): value for n, value in enumerate(bound, 1)} if isinstance(bound, list) else bound or {}
 
 
 class SqlResult:
@@ -100,16 +64,23 @@ class SqlResult:
     second time runs it again.
     """
 
-    __slots__ = ("_engine", "_params", "_query", "_started", "_tables", "arrow_schema")
+    __slots__ = ("_engine", "_limits", "_opened", "_params", "_query", "_started", "arrow_schema")
 
     def __init__(
-        self, engine: Engine, query: ParsedQuery, tables: Mapping[str, pa.Table], params: Params | None
+        self,
+        engine: Engine,
+        query: ParsedQuery,
+        opened: QueryTables,
+        params: Params | None,
+        limits: QueryLimits,
+        countdown: Countdown,
     ) -> None:
         self._engine = engine
         self._query = query
-        self._tables = tables
+        self._opened = opened
         self._params = params
-        self._started: QueryResult | None = engine.run_query(query, tables, params)
+        self._limits = limits
+        self._started: QueryResult | None = self._start(limits, countdown)
         self.arrow_schema: pa.Schema = self._started.schema
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
@@ -163,7 +134,7 @@ class SqlResult:
 
     def _repr_html_(self) -> str:
         batches, found = [], 0
-        result = self._engine.run_query(self._query, self._tables, self._params)
+        result = self._start(replace(self._limits, progress=None))
         for batch in result.to_batches():
             batches.append(batch.slice(0, MAX_ROWS))
             found += batch.num_rows
@@ -175,7 +146,13 @@ class SqlResult:
 
     def _run(self) -> QueryResult:
         started, self._started = self._started, None
-        return started or self._engine.run_query(self._query, self._tables, self._params)
+        return started or self._start(self._limits)
+
+    def _start(self, limits: QueryLimits, countdown: Countdown | None = None) -> QueryResult:
+        opened = self._opened
+        return self._engine.run_query(
+            self._query, opened.tables, self._params, limits=limits, countdown=countdown, columns=opened.columns
+        )
 
 
 def _no_python_value(table: pa.Table, error: BaseException) -> InvalidQueryError:
@@ -187,13 +164,3 @@ def _no_python_value(table: pa.Table, error: BaseException) -> InvalidQueryError
         code="no-python-value",
         column=name,
     )
-
-
-def _resolved(name: str, resolve: Resolve) -> "pa.Table | Tabular | View":
-    """Look a name up as written, then in lower case: SQL ignores case, and stored names have none."""
-    try:
-        return resolve(name)
-    except (NotFoundError, InvalidNameError):
-        if name == name.lower():
-            raise
-    return resolve(name.lower())

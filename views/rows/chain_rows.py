@@ -34,6 +34,7 @@ from foldstore.views.rows.source_rows import SourceRows
 from foldstore.views.source import Source
 from foldstore.views.steps.explode import Explode, PickElement
 from foldstore.views.steps.limit import Limit
+from foldstore.views.steps.select import Select
 from foldstore.views.steps.step import HIDDEN, Effect, StreamStep, prune, run_steps
 from foldstore.views.steps.where import Where
 
@@ -94,6 +95,10 @@ class ChainRows:
         batches = self._run(columns, epoch, 0)
         return pick_shard(skip_rows(batches, start) if start else batches, shard, start)
 
+    def scan(self, columns: Sequence[str], comparisons: Sequence[Comparison]) -> Batches:
+        """Yield the rows, of which those may be left out that do not meet all comparisons."""
+        return self._run(columns, 0, 0, comparisons=hand_down(self.steps, comparisons))
+
     def index(self) -> Index:
         """Return the index of the rows."""
         return self._index
@@ -111,11 +116,18 @@ class ChainRows:
         chosen = ChosenIndex(base, Selection.from_places(base.num_rows, ranks))
         return ShapedIndex(self.engine, chosen, kept) if kept else chosen
 
-    def _run(self, columns: Sequence[str], epoch: int, start: int, shard: Shard | None = None) -> Batches:
+    def _run(
+        self,
+        columns: Sequence[str],
+        epoch: int,
+        start: int,
+        shard: Shard | None = None,
+        comparisons: Sequence[Comparison] = (),
+    ) -> Batches:
         used, needed = prune(self.steps, columns, self.before.arrow_schema)
         schema = project(self.before.arrow_schema, needed)
         if isinstance(self.before, SourceRows) and not start and shard is None:
-            batches = self.before.scan(needed, find_comparisons(used))
+            batches = self.before.scan(needed, [*find_comparisons(used), *comparisons])
         else:
             batches = self.before.stream(needed, epoch=epoch, start=start, shard=shard)
         for batch in run_steps(self.engine, used, schema, batches):
@@ -342,6 +354,18 @@ def find_comparisons(steps: Sequence[StreamStep]) -> list[Comparison]:
     """Return the comparisons that a row must meet to pass the first conditions of a chain."""
     conditions = takewhile(lambda step: isinstance(step, Where), steps)
     return [each for step in conditions if isinstance(step, Where) for each in step.predicate.comparisons]
+
+
+def hand_down(steps: Sequence[StreamStep], comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return what a row before some steps must meet so that what becomes of it meets comparisons."""
+    handed = list(comparisons)
+    for step in reversed(steps):
+        if isinstance(step, Select):
+            kept = {path.text: path.column for path in step.columns if not path.fields}
+            handed = [replace(each, column=kept[each.column]) for each in handed if each.column in kept]
+        elif not isinstance(step, Where):  # it may count rows, or make other values of them
+            return []
+    return handed
 
 
 def _is_plain(step: StreamStep) -> bool:
