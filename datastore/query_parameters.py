@@ -17,7 +17,6 @@ _PLAIN: Final = (bool, int, float, Decimal, UUID, date, datetime, time, timedelt
 _BYTES: Final = (bytes, bytearray, memoryview)
 _BITS: Final = 127  # of DuckDB's widest integers
 _MAX_DEPTH: Final = 20
-_CODE: Final = "invalid-parameters"
 _HINT: Final = "Bind numbers, texts, bytes, dates and times, UUIDs, None, and lists and dicts of these."
 
 
@@ -126,7 +125,7 @@ def _check_nested(value: Any, where: str, depth: int) -> Any:
 
 
 def _refused(message: str, hint: str) -> InvalidQueryError:
-    return InvalidQueryError(message, hint=hint, code=_CODE)
+    return InvalidQueryError(message, hint=hint, code="invalid-parameters")
 
 
 def _counted(count: int, noun: str) -> str:

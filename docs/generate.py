@@ -223,6 +223,12 @@ PRECISE_CODES = {
         "A commit was silent for longer than its lease and was given up; doing it again helps.",
     ),
     "invalid-status": (errors.UsageError, "A version's status cannot be moved to that one."),
+    "invalid-parameters": (
+        errors.InvalidQueryError,
+        "Values do not fit the parameters of a query, or SQL has no type.",
+    ),
+    "out-of-memory": (errors.InvalidQueryError, "A query needs more than `memory_limit` allows."),
+    "query-timeout": (errors.InvalidQueryError, "A query took longer than its `timeout`."),
     "query-stopped": (errors.InvalidQueryError, "A query was interrupted while it ran."),
     "catalog-table-too-large": (
         errors.InvalidQueryError,
