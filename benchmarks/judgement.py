@@ -1,6 +1,8 @@
-"""Profiles, validation (targets P1 to P4) and bias, against DuckDB's one aggregate query. Run with make bench."""
+"""Profiles, validation (targets P1 to P4, P6) and bias, against DuckDB's one aggregate query. Run with make bench."""
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 import foldstore
 from benchmarks.measure import Row, interleave
 from foldstore.datastore.statistics.profile import profile_table
+from foldstore.datastore.statistics.row_profile import RowProfile
+from foldstore.datastore.statistics.row_source import StreamedRows
+from foldstore.datastore.statistics.segments import profile_segments
 from foldstore.sample_data import months
 
 
@@ -36,13 +41,82 @@ def rows():
     yield Row("P1 profile 2 M flights x 19 columns", best["ours"], best["duckdb"], "DuckDB aggregates", limit=2)
     yield _bias(table)
     part = table.slice(0, table.num_rows // 100)
-    new = interleave({"part": lambda: profile_table(part)}, repeats=5)
-    yield Row("P2 profile of +1 % rows", new["part"], best["ours"], "the full profile", limit=0.03)
+    new = interleave({"part": lambda: profile_table(part), "whole": lambda: profile_table(table)}, repeats=5)
+    yield Row("P2 profile of +1 % rows", new["part"], new["whole"], "the full profile", limit=0.03)
+    yield from _joint(table)
+    for rows in (2_000_000, 6_000_000):
+        spent = subprocess.run(
+            [sys.executable, "-c", _MEMORY, str(rows)], capture_output=True, text=True, check=True
+        ).stdout
+        name = f"P6 memory of a profile of {rows // 1_000_000} M rows x 17 columns"
+        yield Row(name, float(spent), 256, "target", unit="MB", limit=1)
     folder = Path(tempfile.mkdtemp())
     try:
         yield from _validate(folder)
     finally:
         shutil.rmtree(folder)
+
+
+# Random rows that are made as they are read: texts and numbers of which no two are alike, and few categories.
+_MEMORY = """
+import sys, threading, time
+import numpy as np, pyarrow as pa, pyarrow.compute as pc
+from benchmarks.measure import anonymous_memory
+from foldstore.datastore.statistics.profile import profile_batches
+
+names = [f"f{i}" for i in range(6)] + [f"i{i}" for i in range(5)] + [f"s{i}" for i in range(3)]
+kinds = [pa.float64()] * 6 + [pa.int64()] * 5 + [pa.string()] * 3
+schema = pa.schema([*zip(names, kinds), ("c0", pa.string()), ("c1", pa.string()), ("t", pa.timestamp("us"))])
+generator = np.random.default_rng(0)
+
+def batches(rows):
+    for _ in range(0, rows, 65_536):
+        columns = [pa.array(generator.normal(size=65_536)) for _ in range(6)]
+        whole = [pa.array(generator.integers(-2**62, 2**62, 65_536)) for _ in range(5)]
+        texts = [pc.cast(each, pa.string()) for each in whole[:3]]
+        few = [pc.cast(pa.array(generator.integers(0, 50, 65_536)), pa.string()) for _ in range(2)]
+        times = pa.array(generator.integers(0, 2**50, 65_536)).view(pa.timestamp("us"))
+        yield pa.record_batch([*columns, *whole, *texts, *few, times], schema=schema)
+
+profile_batches(schema, batches(1))
+before, peak, done = anonymous_memory(), [0], threading.Event()
+
+def watch():
+    while not done.wait(0.005):
+        peak[0] = max(peak[0], anonymous_memory())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+profile_batches(schema, batches(int(sys.argv[1])))
+done.set()
+watcher.join()
+print((peak[0] - before) / 1e6)
+"""
+
+
+def _joint(table):
+    """Segments, correlations and label tables over the same rows, beside the query that groups them."""
+    rows = StreamedRows(table.schema, lambda names: table.select(names).to_batches())
+    held = RowProfile(**{name: getattr(profile_table(table), name) for name in ("rows", "columns")}, source=rows)
+    numbers = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    pairs = [f'corr("{a}", "{b}")' for n, a in enumerate(numbers) for b in numbers[n + 1 :]]
+    with duckdb.connect() as connection:
+        connection.register("held", table)
+        grouped = _aggregate(table) + " GROUP BY origin"
+        correlated = f"SELECT {', '.join(f'{pair} AS c{n}' for n, pair in enumerate(pairs))} FROM held"
+        best = interleave(
+            {
+                "segments": lambda: profile_segments(rows, "origin"),
+                "groups": lambda: connection.sql(grouped).to_arrow_table(),
+                "pairs": held.correlations,
+                "corr": lambda: connection.sql(correlated).to_arrow_table(),
+                "against": lambda: held.against("origin"),
+            },
+            repeats=3,
+        )
+    yield Row("profile by origin, 3 segments x 19 columns", best["segments"], best["groups"], "DuckDB, grouped")
+    yield Row(f"correlations of {len(numbers)} columns", best["pairs"], best["corr"], "DuckDB corr of each pair")
+    yield Row("18 features against origin", best["against"], best["groups"], "DuckDB aggregates, grouped")
 
 
 _GROUPS = """

@@ -436,32 +436,42 @@ def _profile_text(base: ColumnProfile, array: pa.Array, kind: Kind) -> ColumnPro
     target = pa.large_string() if kind is Kind.TEXT else pa.large_binary()
     if array.type in (pa.string_view(), pa.binary_view()):  # Arrow has no filter for these
         array = array.cast(target)
-    counted = pc.value_counts(array.drop_null())
-    values, counts = counted.field(0).cast(target), counted.field(1).to_numpy()
+    encoded = array.dictionary_encode()
+    values, codes = encoded.dictionary.cast(target), encoded.indices.fill_null(-1).to_numpy()
+    counts = np.bincount(codes + 1, minlength=len(values) + 1)[1:]
     if kind is Kind.TEXT:
         check_text(values)
     hashes = hash_column(values) if len(values) > EXACT_LIMIT else None
-    extremes = pc.min_max(values).as_py()
-    low_at, high_at = (None if each is None else first_row(array, each) for each in extremes.values())
     tally = ValueCounts.of(values, counts)
     order = pc.array_sort_indices(tally.values)
+    low, high = _ends(order.to_numpy()) if tally.exact else _extremes_of(values)
     byte_lengths = pc.binary_length(values).to_numpy()
     profile = replace(
         base,
         empty=int(counts[byte_lengths == 0].sum()),
-        low=extremes["min"],
-        high=extremes["max"],
-        low_at=low_at,
-        high_at=high_at,
+        low=None if low is None else values[low].as_py(),
+        high=None if high is None else values[high].as_py(),
+        low_at=None if low is None else int(np.argmax(codes == low)),
+        high_at=None if high is None else int(np.argmax(codes == high)),
         lengths=count_lengths(byte_lengths, counts),
         values=replace(tally, values=tally.values.take(order), counts=tally.counts[order.to_numpy()]),
         hashes=None if hashes is None else DistinctHashes.of(hashes),
     )
     if kind is Kind.BINARY:
         return profile
-    masks, classes = shape_texts(values, counts)
+    masks, classes = shape_texts(values, counts, byte_lengths)
     in_characters = count_lengths(pc.utf8_length(values).to_numpy(), counts)
     return replace(profile, lengths=in_characters, byte_lengths=profile.lengths, masks=masks, classes=classes)
+
+
+def _ends(order: NDArray[Any]) -> tuple[int | None, int | None]:
+    """Return the places of the least and the greatest of values, given their order."""
+    return (int(order[0]), int(order[-1])) if len(order) else (None, None)
+
+
+def _extremes_of(values: pa.Array) -> tuple[int | None, int | None]:
+    extremes = pc.min_max(values)
+    return pc.index(values, extremes["min"]).as_py(), pc.index(values, extremes["max"]).as_py()
 
 
 def _profile_lists(base: ColumnProfile, array: pa.Array) -> ColumnProfile:

@@ -17,8 +17,8 @@ from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 
 Floats = NDArray[np.float64]
 MAX_COLUMNS: Final = 64
-# Rows are cut here wherever batches end; 64 columns of them take 16 MB.
-_CHUNK_ROWS: Final = 32_768
+# Rows are cut at so many numbers, wherever batches end: 16 MB, and products large enough for BLAS.
+_CHUNK_NUMBERS: Final = 1 << 21
 _KIND: Final = "pairs/1"
 
 
@@ -224,7 +224,7 @@ def _measure(schema: pa.Schema, batches: Batches) -> PairMoments:
     total = PairMoments.empty(len(schema))
     if not len(schema):
         return total
-    for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
+    for chunk in cut_rows(schema, batches, _CHUNK_NUMBERS // len(schema)):
         total = total.merge(PairMoments.of(np.column_stack([_floats(chunk.column(i)) for i in range(len(schema))])))
     return total
 

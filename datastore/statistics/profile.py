@@ -24,7 +24,7 @@ from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.types import Progress
 
 # Rows are cut here, wherever the batches end, so that moments too do not depend on batches.
-_CHUNK_ROWS: Final = 262_144
+_CHUNK_ROWS: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ other characters stand for themselves, a run of one as one. ``N12345`` has the m
 """
 
 import json
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -25,25 +26,25 @@ MASK_RUNS: Final = 32
 _SHORT: Final = 4_096
 _PARSED: Final = 65_536
 _PIECE: Final = 16_384
+_FEW: Final = 256
 
 _OCTET: Final = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _MONTH: Final = r"(0?[1-9]|1[0-2])"
 _DAY: Final = r"(0?[1-9]|[12]\d|3[01])"
 _CLOCK: Final = r"([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?"
-# Of each class: what its mask looks like ("" for any mask), and what a text of it looks like.
+# Of each class: what its mask looks like, which is quick to tell, and what a text of it looks like.
+# A mask of 32 runs is cut off: what tells an address may stand behind.
 _FORMS: Final = {
     "uuid": ("", r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"),
     "ipv4": (r"^9\.9\.9\.9$", rf"^({_OCTET}\.){{3}}{_OCTET}$"),
-    "email": ("", r"^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$"),
-    "url": ("", r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$"),
+    "email": (r"@|^.{32}", r"^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$"),
+    "url": (r":/|^.{32}", r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$"),
     "date": (
         r"^9[-/.]9[-/.]9",
         rf"^(\d{{4}}-{_MONTH}-{_DAY}|\d{{4}}/{_MONTH}/{_DAY}|\d{{1,2}}([-/.])\d{{1,2}}[-/.]\d{{4}}){_CLOCK}$",
     ),
     "number": (r"^[+-]?(9(\.9?)?|\.9)([aA][+-]?9)?$", r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"),
 }
-# What the texts of a class contain: a search for it is far cheaper than the form.
-_CONTAINED: Final = {"email": "@", "url": "://"}
 _UUID_BYTES: Final = 36
 _BLANK_MASK: Final = r"^ ?$"
 _JSON_MASK: Final = r"^ ?[\[{]"
@@ -64,41 +65,40 @@ def _symbols() -> NDArray[np.uint8]:
 _SYMBOLS: Final = _symbols()
 
 
-def shape_texts(values: pa.LargeStringArray, counts: Ints) -> tuple[ValueCounts, tuple[int, ...]]:
+def shape_texts(values: pa.LargeStringArray, counts: Ints, lengths: Ints) -> tuple[ValueCounts, tuple[int, ...]]:
     """Return the masks of different texts with their counts, and how many values each class has.
+
+    `lengths` are those of the texts in bytes.
 
     Examples
     --------
-    >>> masks, classes = shape_texts(pa.array(["N12", "n1", "3.5"], pa.large_string()), np.array([5, 1, 2]))
+    >>> masks, classes = shape_texts(
+    ...     pa.array(["N12", "n1", "3.5"], pa.large_string()), np.array([5, 1, 2]), np.array([3, 2, 3])
+    ... )
     >>> masks.top(2), classes[CLASSES.index("number")]
     ([('A9', 5), ('9.9', 2)], 2)
     """
-    encoded = mask_texts(values).dictionary_encode()
+    encoded = mask_texts(values, longest=int(lengths.max(initial=0))).dictionary_encode()
     masks, places = encoded.dictionary, encoded.indices.to_numpy()
     summed = np.zeros(len(masks), np.int64)
     np.add.at(summed, places, counts)
     order = pc.array_sort_indices(masks)
     classes = np.zeros(len(CLASSES), np.int64)
-    np.add.at(classes, classify_texts(values, masks, places), counts)
+    np.add.at(classes, classify_texts(values, lengths, masks, places), counts)
     return ValueCounts.of(masks.take(order), summed[order.to_numpy()]), tuple(classes.tolist())
 
 
-def mask_texts(values: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Return the mask of each text.
+def mask_texts(values: pa.LargeStringArray, *, longest: int = MASK_BYTES + 1) -> pa.LargeStringArray:
+    """Return the mask of each text, none of which has more bytes than `longest`.
 
     Examples
     --------
     >>> mask_texts(pa.array(["2013-01-05", "LaGuardia", "é"], pa.large_string())).to_pylist()
     ['9-9-9', 'AaAa', 'x']
     """
-    heads = pc.binary_slice(values.cast(pa.large_binary()), 0, MASK_BYTES) if _exceed(values, MASK_BYTES) else values
+    heads = values if longest <= MASK_BYTES else pc.binary_slice(values.cast(pa.large_binary()), 0, MASK_BYTES)
     pieces = [_mask_piece(heads.slice(start, _PIECE)) for start in range(0, len(heads), _PIECE)]
     return pa.concat_arrays(pieces) if pieces else pa.array([], pa.large_string())
-
-
-def _exceed(values: pa.LargeStringArray, size: int) -> bool:
-    longest = pc.max(pc.binary_length(values)).as_py()
-    return longest is not None and longest > size
 
 
 def _mask_piece(values: pa.Array) -> pa.LargeStringArray:
@@ -124,37 +124,47 @@ def _mask_piece(values: pa.Array) -> pa.LargeStringArray:
     return pa.LargeStringArray.from_buffers(len(values), *buffers[1:])
 
 
-def classify_texts(values: pa.LargeStringArray, masks: pa.Array, places: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the class of each text as its place in `CLASSES`; the first that fits, and other if none does."""
-    found = np.full(len(values), CLASSES.index("other"))
-    lengths = pc.binary_length(values).to_numpy()
+def classify_texts(
+    values: pa.LargeStringArray, lengths: Ints, masks: pa.Array, places: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Return the class of each text as its place in `CLASSES`; the first that fits, and other if none does.
+
+    `masks` are the different masks, and `places` says which of them each text has.
+    """
+    other = CLASSES.index("other")
+    found = np.full(len(values), other)
+    by_mask = _Masks(masks, places)
+    short = lengths <= _SHORT
     for name, (mask, form) in _FORMS.items():
-        candidates = _candidates(values, lengths, masks, places, (name, mask)) & (found == CLASSES.index("other"))
+        candidates = (lengths == _UUID_BYTES) if name == "uuid" else by_mask.match(mask)
+        candidates = candidates & short & (found == other)
         if candidates.any():
             _assign(found, name, candidates, _matches(values, candidates, form))
-    candidates = (found == CLASSES.index("other")) & (lengths <= _PARSED) & _by_mask(masks, places, _JSON_MASK)
-    _assign(found, "json", candidates, [_is_json(text) for text in _chosen(values, candidates).to_pylist()])
-    other = found == CLASSES.index("other")
-    found[other & _by_mask(masks, places, _TEXT_MASK)] = CLASSES.index("free_text")
-    found[other & _by_mask(masks, places, _BLANK_MASK)] = CLASSES.index("blank")
+    candidates = by_mask.match(_JSON_MASK) & (lengths <= _PARSED) & (found == other)
+    if candidates.any():
+        _assign(found, "json", candidates, [_is_json(text) for text in _chosen(values, candidates).to_pylist()])
+    found[by_mask.match(_TEXT_MASK) & (found == other)] = CLASSES.index("free_text")
+    found[by_mask.match(_BLANK_MASK) & (found == other)] = CLASSES.index("blank")
     return found
 
 
-def _candidates(
-    values: pa.Array, lengths: Ints, masks: pa.Array, places: NDArray[Any], form: tuple[str, str]
-) -> NDArray[np.bool_]:
-    name, mask = form
-    if name == "uuid":
-        return np.asarray(lengths == _UUID_BYTES)
-    short = lengths <= _SHORT
-    if mask:
-        return np.asarray(short & _by_mask(masks, places, mask))
-    return np.asarray(short & _flags(pc.match_substring(values, _CONTAINED[name])))
+class _Masks:
+    """The different masks of texts, asked by a pattern."""
 
+    def __init__(self, masks: pa.Array, places: NDArray[Any]) -> None:
+        self._masks, self._places = masks, places
+        # To compile a pattern for Arrow takes longer than to ask Python about a few masks.
+        self._few: list[str] | None = masks.to_pylist() if len(masks) <= _FEW else None
 
-def _by_mask(masks: pa.Array, places: NDArray[Any], pattern: str) -> NDArray[np.bool_]:
-    by_row: NDArray[np.bool_] = _flags(pc.match_substring_regex(masks, pattern))[places]
-    return by_row
+    def match(self, pattern: str) -> NDArray[np.bool_]:
+        """Return which texts have a mask that the pattern finds something in."""
+        if self._few is None:
+            flags = _flags(pc.match_substring_regex(self._masks, pattern))
+        else:
+            find = re.compile(pattern).search
+            flags = np.fromiter((find(mask) is not None for mask in self._few), bool, len(self._few))
+        by_text: NDArray[np.bool_] = flags[self._places]
+        return by_text
 
 
 def _matches(values: pa.Array, candidates: NDArray[np.bool_], form: str) -> NDArray[np.bool_]:

@@ -164,7 +164,8 @@ def plain_class(text):
 def test_classes_that_python_can_tell_are_those_of_python(texts):
     values = pa.array(texts, pa.large_string())
     encoded = mask_texts(values).dictionary_encode()
-    found = classify_texts(values, encoded.dictionary, encoded.indices.to_numpy())
+    lengths = np.array([len(text.encode()) for text in texts], np.int64)
+    found = classify_texts(values, lengths, encoded.dictionary, encoded.indices.to_numpy())
     for text, place in zip(texts, found.tolist(), strict=True):
         expected = plain_class(text)
         if expected is not None:
@@ -173,10 +174,18 @@ def test_classes_that_python_can_tell_are_those_of_python(texts):
             assert CLASSES[place] in ("other", "free_text", "date")
 
 
+@pytest.mark.parametrize("few", [0, 256])
+def test_masks_are_told_alike_by_python_and_by_arrow(monkeypatch, few):
+    monkeypatch.setattr(text_shape, "_FEW", few)
+    texts = [text for group in CLASSED.values() for text in group]
+    found = profile_array(pa.array(texts)).text_classes
+    assert found == {name: len(group) for name, group in CLASSED.items()}
+
+
 CLASSED = {
     "uuid": ["123E4567-e89b-12d3-a456-426614174000"],
-    "email": ["ann.lee+x@mail.example.org"],
-    "url": ["https://example.org/a?b=c#d", "s3://bucket/key"],
+    "email": ["ann.lee+x@mail.example.org", "a1" * 20 + "@example.org"],
+    "url": ["https://example.org/a?b=c#d", "s3://bucket/key", "https://x/" + "a1" * 500],
     "date": ["2013-01-05", "2013-01-05T05:00:00Z", "2013-01-05 05:00:00.25 +0100", "1/31/2013", "31.01.2013"],
     "number": ["12", "-1.5e-7", ".5"],
     "json": ['{"a": [1, 2]}', "[]"],
