@@ -7,7 +7,7 @@ could mean either.
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from foldstore.datastore.catalog.records import DatasetRecord, Document
@@ -51,11 +51,14 @@ class KeptSplit:
         Which rows were shared out.
     version : int
         The version of the document; 0 before there is one.
+    made_on : str
+        The id of the version that it was made of; empty before it is kept.
     """
 
     assignment: Assignment
     chosen: ChosenRows = field(default_factory=ChosenRows)
     version: int = 0
+    made_on: str = ""
 
 
 class SplitDocuments:
@@ -82,7 +85,11 @@ class SplitDocuments:
     def find(self, name: str) -> KeptSplit | None:
         """Return what is kept under a name, or None."""
         document = self._registry.find(f"{self._dataset.name}#{name}")
-        return None if document is None else read_document(document)
+        if document is None:
+            return None
+        first = document if document.version == 1 else self._registry.find(document.name, 1)
+        kept = read_document(document)
+        return kept if first is None else replace(kept, made_on=str(first.body["version_id"]))
 
     def check_free(self, name: str, address: str, *, is_folds: bool) -> None:
         """Refuse a name that is taken, or that could mean a fold as well.

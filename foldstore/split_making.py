@@ -5,7 +5,7 @@ takes what the winner settled.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from foldstore.errors import (
 from foldstore.folds import Folds
 from foldstore.names import check_split_name
 from foldstore.split import Base, Mask, Split
+from foldstore.split_columns import SplitColumns, find_columns
 from foldstore.split_documents import Assignment, ChosenRows, KeptSplit, SplitDocuments, fold_names, settled
 from foldstore.views.splits.assignment import FragmentMembers, SplitAssignment
 from foldstore.views.splits.fitting import FragmentRows, OldRows, examine_split, extend_split
@@ -169,7 +170,7 @@ class SplitMaker:
                 except ConflictError:
                     continue  # another reader placed rows first: what it settled is settled
             here = {str(fragment.id) for fragment in base.rows.fragments}
-            return _restricted(kept.assignment, here)
+            return _with_names_now(_restricted(kept.assignment, here), self._columns(base, kept))
         raise ConflictError(f"The split {name!r} is changing too fast.", retry=True, hint="Try again.")
 
     def _keep_first(self, base: Base, assignment: Assignment, chosen: ChosenRows, notes: Sequence[str]) -> None:
@@ -190,7 +191,8 @@ class SplitMaker:
     def _first_rows(self, base: Base, spec: Sharing, chosen: ChosenRows) -> list[FragmentRows]:
         documents = SplitDocuments(self._storage, base.dataset)
         documents.check_free(spec.name, base.address, is_folds=isinstance(spec, FoldSpec))
-        return self._read_rows(base, spec, chosen, known=())
+        columns = find_columns(self._storage, base.version_id, base.version_id)
+        return self._read_rows(base, spec, chosen, columns)
 
     def _extend(self, base: Base, kept: KeptSplit) -> Assignment | None:
         """Place the rows that are not placed; those that a compaction moved stay where they were."""
@@ -201,10 +203,13 @@ class SplitMaker:
             for fragment in base.rows.fragments
             if fragment.moved and str(fragment.id) not in placed
         }
-        fresh = self._read_rows(base, assignment.spec, kept.chosen, known=set(placed), moved=moved)
-        if not fresh:
+        if all(str(fragment.id) in placed for fragment in base.rows.fragments):
             return None
-        old = _read_old(base, assignment.spec, placed, moved)
+        columns = self._columns(base, kept)
+        if missing := self._find_missing(assignment.spec, kept.chosen, columns):
+            return self._leave_out(base, assignment, set(placed), moved, missing)
+        fresh = self._read_rows(base, assignment.spec, kept.chosen, columns, known=set(placed), moved=moved)
+        old = _read_old(base, assignment.spec, columns, placed, moved)
         if isinstance(assignment, FoldAssignment):
             folds = extend_folds(assignment, fresh, old=old)
             codes = [_settle_codes(each, moved.get(each.fragment)) for each in folds.fragments]
@@ -212,6 +217,33 @@ class SplitMaker:
         split = extend_split(assignment, fresh, old=old)
         members = [_settle_members(each, moved.get(each.fragment)) for each in split.fragments]
         return replace(split, fragments=tuple(members))
+
+    def _leave_out(
+        self,
+        base: Base,
+        assignment: Assignment,
+        placed: Collection[str],
+        moved: Mapping[str, Settled],
+        missing: Sequence[str],
+    ) -> Assignment:
+        """Leave rows unassigned that nothing can place any more, but for those that were placed before they moved."""
+        new = [fragment for fragment in base.rows.fragments if str(fragment.id) not in placed]
+        count = _count(assignment)
+        codes = [FoldCodes(str(each.id), np.full((count, each.num_rows), UNASSIGNED, np.uint8)) for each in new]
+        there = [_settle_codes(each, moved.get(each.fragment)) for each in codes]
+        lost = sum(each.live_rows for each in new if str(each.id) not in moved)
+        if lost and self._keeps:
+            names = ", ".join(map(repr, missing))
+            warnings.warn(
+                f"{base.address}#{assignment.spec.name}: {lost:,} rows that came since are in no part: the split takes "
+                f"{names}, and {base.address} has no such column any more.",
+                SplitWarning,
+                stacklevel=frames_to_the_caller(),
+            )
+        if isinstance(assignment, FoldAssignment):
+            return replace(assignment, fragments=(*assignment.fragments, *there))
+        members = [FragmentMembers.from_parts(each.fragment, each.layers[0]) for each in there]
+        return replace(assignment, fragments=(*assignment.fragments, *members))
 
     def _try_to_extend(self, base: Base, kept: KeptSplit) -> Assignment | None:
         """Place rows where that can be done; who only looks may not see the columns that it takes."""
@@ -225,7 +257,9 @@ class SplitMaker:
         base: Base,
         spec: Sharing,
         chosen: ChosenRows,
-        known: Sequence[str] | set[str],
+        columns: SplitColumns,
+        *,
+        known: Collection[str] = (),
         moved: Mapping[str, Settled] | None = None,
     ) -> list[FragmentRows]:
         """Read what places rows: all rows of the fragments' files, and a mask of those that are to be placed."""
@@ -235,31 +269,41 @@ class SplitMaker:
         for fragment in new:
             rows = base.rows.with_deleted([fragment])
             masks = [
-                self._select(rows, chosen.where),
+                self._select(rows, chosen.where, columns),
                 base.rows.live(fragment) if fragment.deleted else None,
                 ~moved[str(fragment.id)][1] if moved and str(fragment.id) in moved else None,
                 outer[fragment.id] if outer is not None else None,
             ]
             given = [mask for mask in masks if mask is not None]
             selected = np.logical_and.reduce(given) if given else None
-            found.append(FragmentRows(str(fragment.id), rows.to_table(spec.columns()), selected))
+            found.append(FragmentRows(str(fragment.id), columns.to_table(rows, spec.columns()), selected))
         return found
+
+    def _columns(self, base: Base, kept: KeptSplit) -> SplitColumns:
+        return find_columns(self._storage, kept.made_on, base.version_id)
+
+    def _find_missing(self, spec: Sharing, chosen: ChosenRows, columns: SplitColumns) -> list[str]:
+        """Return the columns that a split takes and that are gone."""
+        parse = self._storage.engine.parse_predicate
+        read = [name for text in chosen.where for name in parse(text, columns.first).columns]
+        return columns.find_missing(list(dict.fromkeys([*spec.columns(), *read])))
 
     def _masks_within(self, base: Base, place: str) -> dict[int, Mask]:
         """Return which rows are in a part of another split, which is placed first."""
         name, _, part = place.rpartition(".")
         return self.open_split(base, name).masks_of(part)
 
-    def _select(self, rows: FragmentReader, predicates: Sequence[str]) -> Mask | None:
+    def _select(self, rows: FragmentReader, predicates: Sequence[str], columns: SplitColumns) -> Mask | None:
         if not predicates:
             return None
         engine = self._storage.engine
+        known = columns.select(rows.arrow_schema)
         chosen = np.ones(rows.num_rows, np.bool_)
         for text in predicates:
-            predicate = engine.parse_predicate(text, rows.arrow_schema, where=rows.where)
-            columns = list(predicate.columns) or rows.arrow_schema.names[:1]
-            schema = pa.schema([rows.arrow_schema.field(name) for name in columns])
-            masks = engine.mask(predicate, schema, rows.batches(columns))
+            predicate = engine.parse_predicate(text, known, where=rows.where)
+            names = list(predicate.columns) or known.names[:1]
+            schema = pa.schema([known.field(name) for name in names])
+            masks = engine.mask(predicate, schema, columns.to_batches(rows, names))
             chosen &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
         return chosen
 
@@ -307,6 +351,12 @@ def _restricted(assignment: Assignment, here: set[str]) -> Assignment:
     return replace(assignment, fragments=tuple(each for each in assignment.fragments if each.fragment in here))
 
 
+def _with_names_now(assignment: Assignment, columns: SplitColumns) -> Assignment:
+    if isinstance(assignment, FoldAssignment):
+        return replace(assignment, spec=columns.rename(assignment.spec))
+    return replace(assignment, spec=columns.rename(assignment.spec))
+
+
 def _codes_of_moved(base: Base, fragment: Fragment, placed: Mapping[str, Layers], layers: int) -> Settled:
     ids = base.rows.with_deleted([fragment]).row_ids()
     origins, positions = ids >> np.uint64(32), (ids & np.uint64(2**32 - 1)).astype(np.int64)
@@ -333,7 +383,13 @@ def _settle_codes(found: FoldCodes, settled_codes: Settled | None) -> FoldCodes:
     return FoldCodes(found.fragment, np.where(known, codes, found.layers))
 
 
-def _read_old(base: Base, spec: Sharing, placed: Mapping[str, Layers], moved: Mapping[str, Settled]) -> list[OldRows]:
+def _read_old(
+    base: Base,
+    spec: Sharing,
+    columns: SplitColumns,
+    placed: Mapping[str, Layers],
+    moved: Mapping[str, Settled],
+) -> list[OldRows]:
     """Read what tells near duplicates of the rows that are placed: these columns alone, and only for such a split."""
     if not spec.near_duplicates:
         return []
@@ -342,5 +398,6 @@ def _read_old(base: Base, spec: Sharing, placed: Mapping[str, Layers], moved: Ma
         name = str(fragment.id)
         layers = placed.get(name) if name in placed else moved[name][0] if name in moved else None
         if layers is not None:
-            old.append(OldRows(base.rows.with_deleted([fragment]).to_table(list(spec.near_duplicates)), layers))
+            rows = base.rows.with_deleted([fragment])
+            old.append(OldRows(columns.to_table(rows, spec.near_duplicates), layers))
     return old

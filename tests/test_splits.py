@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foldstore
-from foldstore.errors import AlreadyExistsError, FoldstoreError, NotFoundError, UsageError
+from foldstore.errors import AlreadyExistsError, FoldstoreError, NotFoundError, SplitWarning, UsageError
 
 
 def _rows(start, stop):
@@ -345,3 +345,93 @@ def test_bad_shares_and_columns_are_refused_and_nothing_is_kept(store, how, mess
     assert error.value.hint
     with pytest.raises(NotFoundError):
         version.find_split("s")
+
+
+class TestColumnsThatChange:
+    """A split takes columns, not their names; without them it places no more rows, and does not stop data."""
+
+    @pytest.fixture
+    def dataset(self, store):
+        dataset = store.create_dataset("d", key=["id"])
+        first = dataset.append(self._rows(0, 200))
+        first.split("gr", train=0.5, test=0.5, group_by=["g"])
+        first.split("st", train=0.5, test=0.5, stratify="g", duplicates=["g", "x"])
+        store.view("d@1").where("x > 10").split("w", train=0.5, test=0.5)
+        first.folds("cv", k=3, group_by=["g"])
+        return dataset
+
+    @staticmethod
+    def _rows(start, stop, g="g", x="x"):
+        ids = range(start, stop)
+        return {"id": list(ids), g: [f"g{n % 9}" for n in ids], x: [n % 50 for n in ids]}
+
+    def test_a_renamed_column_is_the_same_column(self, store, dataset):
+        before = _parts(store.split("d@1#gr"))
+        dataset.rename_columns({"g": "grp", "x": "xx"})
+        version = dataset.append(self._rows(200, 400, "grp", "xx"))
+        split = version.find_split("gr")
+        after = _parts(split)
+        assert all(before[part] <= after[part] for part in before)
+        assert sum(map(len, after.values())) == 400
+        assert split.spec.group_by == ("grp",)
+        assert split.report().groups_in_several_parts == 0
+        assert store.split("d@1#gr").spec.group_by == ("g",)
+        few = set(version.find_split("w").train.to_arrow(["xx"])["xx"].to_pylist())
+        assert min(few) == 11
+        assert version.find_sharing("cv").report().groups_in_several_folds == 0
+        assert version.find_split("st").report().columns["grp"]
+
+    def test_two_columns_that_swap_their_names(self, store, dataset):
+        dataset.rename_columns({"g": "x", "x": "g"})
+        version = dataset.append(self._rows(200, 300, "x", "g"))
+        assert version.find_split("gr").spec.group_by == ("x",)
+        assert version.find_split("gr").report().groups_in_several_parts == 0
+        assert min(version.find_split("w").train.to_arrow(["g"])["g"].to_pylist()) == 11
+
+    def test_without_its_column_a_split_places_no_more_rows(self, store, dataset):
+        before = {name: _parts(store.split(f"d@1#{name}")) for name in ("gr", "w")}
+        dataset.drop_columns(["g"])
+        version = dataset.append({"id": [200, 201], "x": [1, 2]})
+        with pytest.warns(SplitWarning, match=r"d@3#gr: 2 rows that came since are in no part.*'g'"):
+            split = version.find_split("gr")
+        assert _parts(split) == before["gr"]
+        assert store.view("d@3#gr.train").count() == len(before["gr"]["train"])
+        with pytest.warns(SplitWarning, match="d@3#cv:"):
+            assert sum(fold.validation.num_rows for fold in version.find_sharing("cv")) == 200
+        dataset.drop_columns(["x"])
+        version = dataset.append({"id": [202]})
+        with pytest.warns(SplitWarning, match="'x'"):
+            assert _parts(version.find_split("w")) == before["w"]
+        assert not store.view("d@5").leakage().passed
+
+    def test_a_compaction_after_the_drop_moves_rows_along(self, store, dataset):
+        before = _parts(store.split("d@1#gr"))
+        dataset.drop_columns(["g"])
+        dataset.append({"id": [200], "x": [1]})
+        version = dataset.compact()
+        with pytest.warns(SplitWarning, match="are in no part"):
+            dataset.version(3).find_split("gr")
+        assert _parts(version.find_split("gr")) == before
+
+    def test_a_column_of_the_same_name_and_kind_stands_in_its_place(self, store, dataset):
+        dataset.drop_columns(["g", "x"])
+        rows = pa.table(self._rows(200, 300))
+        dataset.append(rows.set_column(2, "x", rows["x"].cast(pa.float64())), evolve=True)
+        version = dataset.latest
+        assert version.arrow_schema.names == ["id", "g", "x"]
+        assert sum(map(len, _parts(version.find_split("gr")).values())) == 300
+        before = _parts(store.split("d@1#w"))
+        with pytest.warns(SplitWarning, match="'x'"):
+            assert _parts(version.find_split("w")) == before
+
+    def test_ids_that_another_branch_gave_mean_nothing(self, store):
+        dataset = store.create_dataset("b", key=["id"])
+        dataset.append({"id": list(range(100))})
+        dataset.create_branch("dev")
+        dev = dataset.branch("dev")
+        dev.add_columns({"mine": "id % 7"})
+        dev.latest.split("gr", group_by=["mine"], train=0.5, test=0.5)
+        version = dataset.add_columns({"theirs": "id % 3"})
+        version = dataset.append({"id": [100, 101]})
+        with pytest.warns(SplitWarning, match="'mine'"):
+            assert sum(map(len, _parts(version.find_split("gr")).values())) == 100
