@@ -104,6 +104,7 @@ PRECISE_CODES = {
     "too-many-files": (errors.IngestError, "A folder or pattern holds more files than are read as one."),
     "too-many-columns": (errors.SchemaMismatchError, "There are more columns than can be kept."),
     "invalid-column-name": (errors.SchemaMismatchError, "A name is empty, too long or not printable."),
+    "unsound-data": (errors.UsageError, "A table in memory holds offsets or indices outside of its data."),
     "invalid-weight": (errors.UsageError, "A row's weight is negative, infinite or NaN."),
     "too-many-segments": (errors.UsageError, "Rows are sliced by columns with too many values to count."),
     "no-rows-at-hand": (errors.UsageError, "A profile that was read back is asked for what needs its rows."),

@@ -159,8 +159,32 @@ def empty_profile(schema: pa.Schema) -> Profile:
 
 
 def profile_table(table: pa.Table) -> Profile:
-    """Profile a table in memory."""
+    """Profile a table in memory, which may come from anywhere: it is looked at before it is used.
+
+    Raises
+    ------
+    UsageError
+        When a column does not hold what its type says (code ``unsound-data``), or text is not UTF-8
+        (code ``invalid-text``).
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        _check_sound(name, column)
     return profile_batches(table.schema, table.to_batches())
+
+
+def _check_sound(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse offsets and indices that point outside of their data, which would end the process."""
+    try:
+        column.validate(full=True)
+    except (pa.ArrowException, ValueError, IndexError) as error:
+        if "UTF8" in str(error):  # offsets were looked at before the text, whose own error says what to do
+            return
+        raise UsageError(
+            f"Column {name!r} holds what is not {column.type}: {error}.",
+            hint="Mend the data where it is made.",
+            code="unsound-data",
+            column=name,
+        ) from error
 
 
 def profile_batches(

@@ -140,7 +140,7 @@ class _Sizes:
         if len(unique) > MAX_COMBINATIONS:
             raise UsageError(
                 f"There are more than {MAX_COMBINATIONS:,} segments.",
-                hint='Slice by columns with fewer values, or make such a column in a view: map(day="...").',
+                hint="Slice by columns with fewer values, or make such a column in a view.",
                 code="too-many-segments",
             )
         return cls(unique, summed)

@@ -296,6 +296,24 @@ def test_text_that_is_not_utf8_is_refused_by_name(kind):
         assert caught.value.code == "invalid-text"
 
 
+def unsound(name):
+    def text(*offsets):
+        return pa.Array.from_buffers(
+            pa.string(), len(offsets) - 1, [None, pa.py_buffer(np.array(offsets, np.int32)), pa.py_buffer(b"abc")]
+        )
+
+    if name == "dictionary":
+        return pa.DictionaryArray.from_arrays(pa.array([0, 99_999_999], pa.int32()), pa.array(["a"]), safe=False)
+    return text(0, 2_000_000_000, 1, 3) if name == "falling" else text(0, -5, 3)
+
+
+@pytest.mark.parametrize("name", ["falling", "negative", "dictionary"])
+def test_data_that_points_outside_of_itself_is_refused(name):
+    with pytest.raises(UsageError, match="'x'") as caught:
+        profile_table(pa.table({"x": unsound(name)}))
+    assert caught.value.code == "unsound-data"
+
+
 def test_a_million_different_texts_take_bounded_memory():
     import tracemalloc
 
