@@ -30,6 +30,7 @@ from foldstore.validation.drift.measures import ORDERED
 from foldstore.validation.drift_checks import check_drift, drift_from_schema
 from foldstore.validation.evolution import WIDER, Patch
 from foldstore.validation.finding import Finding, settle
+from foldstore.validation.fixes import name_replaced
 from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -99,7 +100,8 @@ def validate(
         schema_id=schema.id,
         schema_version=schema.version,
         profile_id=profile.id,
-        anomalies=anomalies,
+        columns=tuple(dict.fromkeys([*schema.columns, *profile.columns])),
+        anomalies=name_replaced(anomalies, schema),
         drift=drift,
         created_at=created_at,
     )

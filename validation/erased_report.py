@@ -39,9 +39,12 @@ def redact_erased(body: Mapping[str, Any], values: Mapping[str, set[Any]]) -> di
         said = {name: each.get(name) for name in _WITHHELD}
         withheld = {name: value for name, value in _WITHHELD.items() if name in each}
         anomalies.append({**each, **(withheld if _quotes(said, known) else {}), "example_rows": []})
-    drift = {
-        name: each for name, each in body["drift"]["columns"].items() if not _quotes(each, values.get(name, set()))
+    # Labels of cells may be cut, so that a value in them would not be found: distributions go, whatever they hold.
+    known_drift = {
+        name: {key: value for key, value in each.items() if key != "distribution"}
+        for name, each in body["drift"]["columns"].items()
     }
+    drift = {name: each for name, each in known_drift.items() if not _quotes(each, values.get(name, set()))}
     return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
 
 

@@ -1,15 +1,22 @@
 """The outcome of a validation, as data: what was judged, by which schema, and what was found."""
 
-import html
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from foldstore.errors import ValidationFailedError
 from foldstore.types import Severity
 from foldstore.validation.anomaly import Anomaly
 from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.reporting.file import save
+from foldstore.validation.reporting.github import report_github
+from foldstore.validation.reporting.json_lines import report_json_lines
+from foldstore.validation.reporting.junit import report_junit
+from foldstore.validation.reporting.report_page import report_fragment, report_page
+from foldstore.validation.reporting.sarif import report_sarif
+from foldstore.validation.reporting.text import outcome, report_text
+from foldstore.validation.reporting.wording import SEVERITIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,8 @@ class Report:
     drift : DriftResult
     created_at : str or None
         An instant as text, when the caller gave one.
+    columns : tuple of str
+        The columns that were looked at: those of the schema, then others that were found.
     """
 
     subject: str
@@ -38,6 +47,7 @@ class Report:
     anomalies: tuple[Anomaly, ...] = ()
     drift: DriftResult = DriftResult({})  # noqa: RUF009  (immutable)
     created_at: str | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -68,39 +78,119 @@ class Report:
         )
 
     def __repr__(self) -> str:
-        return f"Report({self.subject}: {self._outcome()})"
+        return f"Report({self.subject}: {outcome(self)})"
 
     def __str__(self) -> str:
         return self.to_text()
 
     def to_text(self) -> str:
         """Return the report for people, in plain text."""
-        lines = [f"{self.subject}: {self._outcome()}", f"  {self.rows} rows, schema {self.schema_version}"]
-        for anomaly in self.anomalies:
-            lines.append(f"  {anomaly.severity!s:5}  {anomaly.column or '(dataset)'}: {anomaly.message}")
-            if anomaly.example_rows:
-                shown = [f"{each['row']} ({each['value']})" for each in anomaly.example_rows[:3] if "row" in each]
-                lines += [f"         rows {', '.join(shown)}"] if shown else []
-        return "\n".join(lines)
+        return report_text(self)
 
-    def _outcome(self) -> str:
-        counts = Counter(anomaly.severity for anomaly in self.anomalies)
-        found = [f"{counts[each]} {each}" for each in (Severity.ERROR, Severity.WARN, Severity.INFO) if counts[each]]
-        return f"{'passed' if self.passed else 'failed'} ({', '.join(found) or 'no anomalies'})"
+    def to_html(self, file: str | PathLike[str] | None = None) -> str:
+        """Return a page that needs nothing else: plots, evidence, examples and proposed fixes, the worst first.
+
+        Parameters
+        ----------
+        file : str or path, optional
+            Where to write it, too.
+
+        Raises
+        ------
+        ExportError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report.to_html().startswith("<!DOCTYPE html>")
+        True
+        """
+        return save(report_page(self), file)
+
+    def to_json_lines(self, file: str | PathLike[str] | None = None) -> str:
+        """Return a line of JSON for the report, each anomaly, and each column that was compared.
+
+        Examples
+        --------
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report.to_json_lines()[:33]
+        '{"kind": "report", "subject": "t"'
+        """
+        return save(report_json_lines(self), file)
+
+    def to_junit(self, file: str | PathLike[str] | None = None) -> str:
+        """Return JUnit XML: a test case for each column and check, failures for errors.
+
+        Examples
+        --------
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report.to_junit().splitlines()[1]
+        '<testsuites name="foldstore validate" tests="1" failures="0" errors="0" skipped="0" time="0">'
+        """
+        return save(report_junit(self), file)
+
+    def to_sarif(self, file: str | PathLike[str] | None = None, *, source: str | None = None) -> str:
+        """Return SARIF 2.1.0, for code scanning.
+
+        Parameters
+        ----------
+        file : str or path, optional
+            Where to write it, too.
+        source : str, optional
+            The file that findings are shown beside: the data, or the schema. Code scanning of GitHub needs one.
+
+        Examples
+        --------
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> '"version": "2.1.0"' in report.to_sarif()
+        True
+        """
+        return save(report_sarif(self, source), file)
+
+    def to_github(self, file: str | PathLike[str] | None = None, *, source: str | None = None) -> str:
+        """Return annotations for GitHub Actions, to be printed by a step: errors, warnings, notices.
+
+        Parameters
+        ----------
+        file : str or path, optional
+            Where to write them, too.
+        source : str, optional
+            The file that they are shown beside.
+
+        Examples
+        --------
+        >>> found = Anomaly(code="no_data", severity=Severity.ERROR, column=None, message="t has no rows")
+        >>> report = Report(
+        ...     subject="t", rows=0, schema_id="5c", schema_version="1.0.0", profile_id="9a", anomalies=(found,)
+        ... )
+        >>> print(report.to_github(), end="")
+        ::error title=t (no_data)::t has no rows
+        """
+        return save(report_github(self, source), file)
+
+    def fails_on(self, severity: Severity) -> bool:
+        """Say whether there is an anomaly of this severity, or of a graver one.
+
+        Examples
+        --------
+        >>> new = Anomaly(code="column_new", severity=Severity.WARN, column="x", message="new column")
+        >>> report = Report(
+        ...     subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a", anomalies=(new,)
+        ... )
+        >>> report.passed, report.fails_on(Severity.WARN)
+        (True, True)
+        """
+        grave = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        return any(anomaly.severity in grave for anomaly in self.anomalies)
 
     def _repr_html_(self) -> str:
-        cells = (
-            (each.severity, each.column or "", each.code, each.message, "" if each.count is None else each.count)
-            for each in self.anomalies
-        )
-        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
-        caption = html.escape(f"{self.subject}: {self._outcome()}")
-        heads = "".join(f"<th>{head}</th>" for head in ("severity", "column", "code", "message", "rows"))
-        return f"<table><caption>{caption}</caption><tr>{heads}</tr>{rows}</table>"
+        return report_fragment(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain: dict[str, Any] = {each: getattr(self, each) for each in self.__slots__}
+        plain["columns"] = list(self.columns)
         plain["anomalies"] = [anomaly.to_dict() for anomaly in self.anomalies]
         return plain | {"drift": self.drift.to_dict(), "passed": self.passed}
 
@@ -108,5 +198,6 @@ class Report:
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
         """Read what `to_dict` gave."""
         made = {key: value for key, value in data.items() if key != "passed"}
+        made["columns"] = tuple(data.get("columns", ()))
         made["anomalies"] = tuple(Anomaly.from_dict(each) for each in data["anomalies"])
         return cls(**{**made, "drift": DriftResult.from_dict(data["drift"])})

@@ -8,6 +8,7 @@ computed from counts on a pinned grid, so no raw reference is needed and every r
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from foldstore.datastore.statistics.pinned import GridCounts
 from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.distribution import Distribution, summarize
 from foldstore.validation.drift.adjustment import Adjustment, adjust
 from foldstore.validation.drift.measures import Counts, measure_all, measure_named
 from foldstore.validation.drift.significance import (
@@ -29,6 +31,8 @@ from foldstore.validation.drift.significance import (
 )
 from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows, drift_text, html_rows
 from foldstore.validation.intervals import cohen_h
+from foldstore.validation.reporting.drift_page import drift_page
+from foldstore.validation.reporting.file import save
 
 
 class DriftVerdict(StrEnum):
@@ -95,6 +99,8 @@ class ColumnDrift:
         The effect that so many rows show half of the time.
     null_before, null_after, null_effect, null_p_value, null_p_adjusted, null_verdict
         The same for the fraction of nulls; the effect is Cohen's h, debiased.
+    distribution : Distribution or None
+        The counts that were compared, on forty cells at most, for plots.
     """
 
     column: str
@@ -118,18 +124,22 @@ class ColumnDrift:
     null_p_value: float
     null_p_adjusted: float
     null_verdict: DriftVerdict
+    distribution: Distribution | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain = {each: getattr(self, each) for each in self.__slots__}
         plain |= {"verdict": str(self.verdict), "null_verdict": str(self.null_verdict)}
+        plain["distribution"] = None if self.distribution is None else self.distribution.to_dict()
         return plain | {"largest_change": dict(self.largest_change), "measures": dict(self.measures)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ColumnDrift":
         """Read what `to_dict` gave."""
-        verdicts = {key: DriftVerdict(data[key]) for key in ("verdict", "null_verdict")}
-        return cls(**{**data, **verdicts})
+        made = {**data, **{key: DriftVerdict(data[key]) for key in ("verdict", "null_verdict")}}
+        if made.get("distribution") is not None:
+            made["distribution"] = Distribution.from_dict(made["distribution"])
+        return cls(**made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,21 @@ class DriftResult:
 
     def _repr_html_(self) -> str:
         return html_rows(DRIFT_HEADS, drift_rows(self), repr(self))
+
+    def to_html(self, file: str | PathLike[str] | None = None) -> str:
+        """Return a page with the distributions drawn over each other, the worst first; also write it to a file.
+
+        Raises
+        ------
+        ExportError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> DriftResult({}, {"day": "it tells when a row is from"}).to_html()[:15]
+        '<!DOCTYPE html>'
+        """
+        return save(drift_page(self), file)
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -268,6 +293,7 @@ def _judge(target: DriftTarget, test: CountTest, p: float, null: tuple[float, fl
         null_p_value=null[1],
         null_p_adjusted=null_p,
         null_verdict=_verdict(null[0], null_p, policy.null_warn, policy.null_error, policy.alpha),
+        distribution=summarize(target.labels, f, g, ordered=target.edges is not None),
     )
 
 

@@ -1,0 +1,1 @@
+"""The forms that reports take: for terminals, pages and notebooks, and for machines."""

@@ -1,0 +1,131 @@
+"""What a page says of one column: its findings with evidence, examples and fixes, and how its values moved."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from foldstore.types import Severity
+from foldstore.validation.anomaly import percent
+from foldstore.validation.reporting.fix_lines import fix_lines
+from foldstore.validation.reporting.markup import Markup, anchor, element, join, table
+from foldstore.validation.reporting.page import scrolling
+from foldstore.validation.reporting.plots import distribution_plot, share_plot
+from foldstore.validation.reporting.wording import one_line, show, visible
+
+if TYPE_CHECKING:
+    from foldstore.validation.anomaly import Anomaly
+    from foldstore.validation.drift.comparison import ColumnDrift
+    from foldstore.validation.reporting.wording import ColumnOutcome
+
+_MOST_FINDINGS: Final = 20
+_MOST_EVIDENCE: Final = 20
+_MOST_KEYS: Final = 8
+_MESSAGE: Final = 1_000
+_CELL: Final = 80
+_GRADES: Final = {
+    Severity.ERROR: "✖ error",
+    Severity.WARN: "▲ warn",
+    Severity.INFO: "ⓘ info",
+    Severity.OFF: "✔ nothing found",
+}
+
+
+def grade(severity: Severity) -> Markup:
+    """Return a severity in words, with a sign, so that it does not hang on its colour."""
+    return element("span", _GRADES[severity], class_=f"grade {severity}")
+
+
+def column_anchor(name: str | None) -> str:
+    """Return the id of a column's section; the dataset's has no hash."""
+    return "dataset" if name is None else anchor("column", name)
+
+
+def column_section(outcome: "ColumnOutcome", examples: int = 10) -> Markup:
+    """Return the section of a column."""
+    ident = column_anchor(outcome.column)
+    heading = element("h2", one_line(outcome.name), " ", grade(outcome.severity), id=f"{ident}-name")
+    shown = [_finding(each, examples) for each in outcome.anomalies[:_MOST_FINDINGS]]
+    if len(outcome.anomalies) > _MOST_FINDINGS:
+        left_out = len(outcome.anomalies) - _MOST_FINDINGS
+        shown.append(element("p", f"{left_out:,} more findings are left out here.", class_="soft"))
+    moved = None if outcome.drift is None else drift_details(outcome.drift, ident)
+    return element("section", heading, *shown, moved, id=ident, aria_labelledby=f"{ident}-name")
+
+
+def drift_details(drift: "ColumnDrift", ident: str) -> Markup:
+    """Return how a column's values and nulls moved: plots, and the same in numbers."""
+    parts: list[Markup] = []
+    name = one_line(drift.column, _CELL)
+    if drift.distribution is not None:
+        parts.append(distribution_plot(f"{ident}-values", f"Distribution of {name}", drift.distribution))
+    if drift.null_before or drift.null_after:
+        title = f"Nulls of {name}"
+        parts.append(share_plot(f"{ident}-nulls", title, "null", drift.null_before, drift.null_after))
+    parts.append(scrolling(table(("measure", "values", "nulls"), _drift_rows(drift))))
+    if drift.distribution is not None:
+        cells = zip(drift.distribution.labels, drift.distribution.shares, strict=True)
+        rows = [(one_line(label, _CELL), percent(p), percent(q)) for label, (p, q) in cells]
+        numbers = scrolling(table(("cell", "reference", "judged"), rows))
+        parts.append(element("details", element("summary", "The distribution in numbers"), numbers))
+    return join(parts)
+
+
+def _drift_rows(drift: "ColumnDrift") -> list[tuple[str, str, str]]:
+    change = drift.largest_change
+    rows = [
+        ("verdict", str(drift.verdict), str(drift.null_verdict)),
+        (f"effect ({drift.metric}; nulls Cohen's h)", show(drift.effect), show(drift.null_effect)),
+        ("noise", show(drift.noise), ""),
+        ("p, adjusted", show(drift.p_adjusted), show(drift.null_p_adjusted)),
+        ("before → after", "", f"{percent(drift.null_before)} → {percent(drift.null_after)}"),
+    ]
+    if change:
+        moved = f"{one_line(str(change['cell']), _CELL)}: {percent(change['before'])} → {percent(change['after'])}"
+        rows.append(("largest change", moved, ""))
+    return [*rows, ("values in cells", f"{drift.n_reference:,} → {drift.n_current:,}", "")]
+
+
+def _finding(anomaly: "Anomaly", examples: int) -> Markup:
+    heading = element("h3", grade(anomaly.severity), " ", element("code", one_line(anomaly.code)))
+    said = element("p", visible(anomaly.message, _MESSAGE))
+    parts = [heading, said]
+    facts = {name: getattr(anomaly, name) for name in ("observed", "expected", "count", "fraction")}
+    known = {name: value for name, value in facts.items() if value is not None}
+    known |= dict(list(anomaly.evidence.items())[:_MOST_EVIDENCE])
+    if known:
+        rows = [(one_line(str(name), _CELL), show(value)) for name, value in known.items()]
+        parts.append(scrolling(table(("evidence", "value"), rows)))
+    if anomaly.example_rows and examples:
+        parts.append(_examples([dict(each) for each in anomaly.example_rows[:examples]]))
+    if anomaly.fix:
+        parts.append(_fix(fix_lines(anomaly.fix)))
+    return element("article", *parts)
+
+
+def _examples(rows: list[dict[str, Any]]) -> Markup:
+    keys = list(dict.fromkeys(key for row in rows for key in _key(row)))[:_MOST_KEYS]
+    has_place, has_value = (any(name in row for row in rows) for name in ("row", "value"))
+    heads = [
+        *(["row"] if has_place else []),
+        *(one_line(key, _CELL) for key in keys),
+        *(["value"] if has_value else []),
+    ]
+    cells = [
+        [
+            *([show(row.get("row"))] if has_place else []),
+            *(show(_key(row).get(key), _CELL) for key in keys),
+            *([show(row.get("value"), _CELL)] if has_value else []),
+        ]
+        for row in rows
+    ]
+    return scrolling(table(heads, cells, "Example rows")) if heads else Markup()
+
+
+def _key(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    key = row.get("key")
+    return key if isinstance(key, Mapping) else {}
+
+
+def _fix(lines: list[str]) -> Markup:
+    kinds = {"-": "del", "+": "ins"}
+    shown = [element(kinds.get(line[:1], "span"), line + "\n") for line in lines]
+    return join([element("p", "What accepting it would change in the schema:"), element("pre", *shown)])

@@ -1,0 +1,62 @@
+"""The page of a comparison: a table of all columns, and the plots of each, the worst first."""
+
+from typing import TYPE_CHECKING, Final
+
+from foldstore.validation.anomaly import percent
+from foldstore.validation.reporting.column_section import column_anchor, drift_details, grade
+from foldstore.validation.reporting.markup import Child, Markup, element, table
+from foldstore.validation.reporting.page import page, scrolling
+from foldstore.validation.reporting.wording import gravest, one_line, severity_of
+
+if TYPE_CHECKING:
+    from foldstore.types import Severity
+    from foldstore.validation.drift.comparison import ColumnDrift, DriftResult
+
+_MOST_SECTIONS: Final = 120
+_MOST_LINES: Final = 2_000
+_CELL: Final = 80
+_ORDER: Final = ("error", "warn", "info", "off")
+
+
+def drift_page(result: "DriftResult") -> str:
+    """Write a comparison as a page of its own."""
+    columns = sorted(
+        result.columns.values(), key=lambda each: (_ORDER.index(str(_severity(each))), -each.effect, each.column)
+    )
+    drifted = result.drifted
+    title = f"Drift: {len(drifted):,} of {len(columns):,} columns"
+    named = ", ".join(one_line(name, _CELL) for name in drifted[:20]) or "none"
+    more = f" and {len(drifted) - 20:,} more" if len(drifted) > 20 else ""
+    heads = ("column", "verdict", "effect", "noise", "p, adjusted", "nulls")
+    lines = [_line(each, is_linked=at < _MOST_SECTIONS) for at, each in enumerate(columns[:_MOST_LINES])]
+    parts = [scrolling(table(heads, lines, "Every column, the worst first"))]
+    left_out = len(columns) - _MOST_SECTIONS
+    if left_out > 0:
+        parts.append(element("p", f"{left_out:,} more columns have no plots here.", class_="soft"))
+    untested = [(one_line(name, _CELL), one_line(why)) for name, why in list(result.untested.items())[:_MOST_LINES]]
+    if untested:
+        parts.append(scrolling(table(("column", "why"), untested, "Not compared")))
+    return page(
+        title,
+        element("header", element("h1", title), element("p", f"Drifted: {named}{more}.")),
+        element("nav", *parts, aria_label="columns"),
+        element("main", *(_section(each) for each in columns[:_MOST_SECTIONS])),
+    )
+
+
+def _severity(each: "ColumnDrift") -> "Severity":
+    return gravest([severity_of(str(each.verdict)), severity_of(str(each.null_verdict))])
+
+
+def _line(each: "ColumnDrift", *, is_linked: bool) -> tuple[Child, ...]:
+    name: Child = one_line(each.column, _CELL)
+    name = element("a", name, href=f"#{column_anchor(each.column)}") if is_linked else name
+    nulls = f"{percent(each.null_before)} → {percent(each.null_after)}"
+    numbers = (f"{each.effect:.3f}", f"{each.noise:.3f}", f"{each.p_adjusted:.2g}")
+    return name, grade(_severity(each)), *numbers, nulls
+
+
+def _section(each: "ColumnDrift") -> Markup:
+    ident = column_anchor(each.column)
+    heading = element("h2", one_line(each.column), " ", grade(_severity(each)), id=f"{ident}-name")
+    return element("section", heading, drift_details(each, ident), id=ident, aria_labelledby=f"{ident}-name")
