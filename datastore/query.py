@@ -30,6 +30,7 @@ _REFUSED_FUNCTIONS: Final = _words(
 )
 _NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\s+(?:ANALYZE\s+)?", re.IGNORECASE)
+_READING: Final = _words("SELECT WITH VALUES FROM DESCRIBE SUMMARIZE EXPLAIN")
 _WHAT_RUNS: Final = "Write SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE or EXPLAIN; store.sql only reads."
 
 
@@ -112,7 +113,9 @@ def not_a_query(text: str) -> InvalidQueryError:
             "A PIVOT that finds its columns in the data cannot be checked before it runs.",
             hint="List the values: FROM t PIVOT (sum(x) FOR kind IN ('a', 'b')).",
         )
-    word = re.match(r"\W*(\w{1,20})", text)
+    word = re.match(r"\W*(\w{1,20})", without_explain(text))
+    if word and word.group(1).upper() in _READING:
+        return InvalidQueryError("The text holds several statements, or one that does more than read.", hint=_WHAT_RUNS)
     shown = f"{word.group(1).upper()} is not allowed: only queries are." if word else "Only queries are allowed."
     return InvalidQueryError(shown, hint=_WHAT_RUNS)
 

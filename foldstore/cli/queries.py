@@ -3,12 +3,12 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, say, show_bytes
-from foldstore.cli.sql_running import Printing, print_query, read_params, run_interruptibly
+from foldstore.cli.sql_running import Printing, print_query, read_params, run_interruptibly, shown_progress
 from foldstore.errors import IngestError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def sql(
         typer.Option("--to", help="Write the rows to a file: Parquet, CSV, JSON lines or Arrow, by its ending."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Take the place of a file that is there.")] = False,
+    memory_limit: Annotated[str | None, typer.Option(help="What a query may use, such as 2GB.")] = None,
+    threads: Annotated[int | None, typer.Option(help="How many threads it may use.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Stop it after so many seconds of work.")] = None,
 ) -> None:
     """Ask SQL over datasets, versions, views and catalog tables. Addresses with @ are quoted names.
 
@@ -60,13 +63,14 @@ def sql(
     if text is None and (param or to):
         raise UsageError("There is no query to run.", hint="foldstore sql 'SELECT ...' takes --param and --to.")
     with foldstore.connect(store, create=False) as opened:
-        printing = Printing(form=output, limit=limit)
+        limits = {"memory_limit": memory_limit, "threads": threads, "timeout": timeout}
+        printing = Printing(form=output, limit=limit, limits=limits)
         if text is None:
             from foldstore.cli.sql_shell import Shell
 
             Shell(opened, printing).run()
         elif to is not None:
-            _export(opened, text, read_params(text, param or ()), to, overwrite=overwrite)
+            _export(opened, text, read_params(text, param or ()), to, overwrite=overwrite, limits=limits)
         else:
             print_query(opened, text, read_params(text, param or ()), printing)
 
@@ -87,10 +91,21 @@ def _read_query(query: str | None, file: Path | None) -> str | None:
 
 
 def _export(
-    store: "Store", text: str, params: "Sequence[str] | Mapping[str, str] | None", path: Path, *, overwrite: bool
+    store: "Store",
+    text: str,
+    params: "Sequence[str] | Mapping[str, str] | None",
+    path: Path,
+    *,
+    overwrite: bool,
+    limits: "Mapping[str, Any]",
 ) -> None:
     started = time.perf_counter()
     written: list[Path] = []
-    run_interruptibly(store, lambda _: written.extend(store.sql(text, params).export(path, overwrite=overwrite)))
+
+    def work(_: object) -> None:
+        with shown_progress() as told:
+            written.extend(store.sql(text, params, progress=told, **limits).export(path, overwrite=overwrite))
+
+    run_interruptibly(store, work)
     size = show_bytes(sum(each.stat().st_size for each in written))
     say(f"Wrote {path} ({size}, {time.perf_counter() - started:.2f} s)")

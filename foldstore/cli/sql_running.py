@@ -1,31 +1,46 @@
 """How the command runs a query: in a thread, so that Ctrl-C reaches it; then it prints the rows."""
 
 import re
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from foldstore.cli.output import Format, print_rows, say
+import typer
+
+from foldstore.cli.output import Format, print_rows, printable, progress, say
 from foldstore.cli.sql_statements import without_quoted
 from foldstore.errors import UsageError
+from foldstore.types import Progress
 
 if TYPE_CHECKING:
     from foldstore.store import Store
     from foldstore.views.sql import SqlResult
 
 _LOOK_SECONDS = 0.1
+_PATIENCE = 1.0
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b", re.IGNORECASE)
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Printing:
-    """How rows are printed: in which form, and how many of a table."""
+    """How rows are printed: in which form, and how many of a table.
+
+    Attributes
+    ----------
+    limits : mapping of str to object
+        What `Store.sql` takes beside the query: ``memory_limit``, ``threads``, ``timeout``.
+    """
 
     form: Format = Format.TABLE
     limit: int = 100
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 def print_query(
@@ -40,8 +55,14 @@ def print_query(
     """
 
     def work(stopped: threading.Event) -> None:
-        result = store.sql(text, params)
-        rows = _rows(result, stopped)
+        with shown_progress() as told:
+            result = store.sql(text, params, progress=told, **printing.limits)
+            rows = _rows(result, stopped)
+            first = list(islice(rows, 1))
+        if printing.form is Format.TABLE and _EXPLAIN.match(text):
+            typer.echo(printable("\n".join(str(row[-1]) for row in chain(first, rows))))
+            return
+        rows = chain(first, rows)
         if printing.form is not Format.TABLE or printing.limit == 0:
             print_rows(result.arrow_schema.names, rows, printing.form)
             return
@@ -50,6 +71,27 @@ def print_query(
             say(f"The first {printing.limit} rows; --limit 0 prints all, --output csv streams them.")
 
     run_interruptibly(store, work)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[float], None] | None]:
+    """Show a bar on stderr until the first row is there, once a query has taken a second and somebody is watching."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    started = time.monotonic()
+    with ExitStack() as stack:
+        bars: list[Progress | None] = []
+
+        def told(share: float) -> None:
+            if time.monotonic() - started < _PATIENCE:
+                return
+            if not bars:
+                bars.append(stack.enter_context(progress("query", unit="%")))
+            if bars[0] is not None:
+                bars[0](int(share * 100), 100)
+
+        yield told
 
 
 def run_interruptibly(store: "Store", work: Callable[[threading.Event], None]) -> None:
