@@ -5,12 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
-from foldstore.names import check_name, parse_address
+from foldstore.names import check_name
+from foldstore.pool_copies import refuse_training_sets, refuse_what_tells
 from foldstore.split import SplitPart
-from foldstore.training_set import PROPERTY, Inputs, list_features_of
+from foldstore.training_set import PROPERTY
 from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
@@ -142,7 +142,8 @@ class Pools:
         ------
         RefusedError
             When the part is too small for the plan (the hint says what it could support), its rows are in
-            another pool, or a training set has copies of what would be hidden.
+            another pool, or a training set, a split or a saved view tells what would be hidden
+            (code ``sealed-elsewhere``).
         """
         if not isinstance(part, SplitPart):
             raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Seal split.test.")
@@ -153,7 +154,7 @@ class Pools:
         if not isinstance(outcomes_feed_features, bool):
             raise UsageError("outcomes_feed_features is True or False.", hint="It is False unless given.")
         version = self._storage.catalog.find_version_by_id(part.base_version_id)
-        _refuse_copies(self._storage, part, {label, *hide})
+        refuse_training_sets(self._storage, part, {label, *hide})
         if version is not None and isinstance(described := version.properties.get(PROPERTY), dict):
             raise RefusedError(
                 f"{part.address} was made from {described['labels']}: there its labels would stay readable.",
@@ -171,7 +172,13 @@ class Pools:
             outcomes_feed_features=outcomes_feed_features,
         )
         record = pools.seal_pool(
-            self._storage, part.record, dict(part.masks), request, version=version, actor=self._author
+            self._storage,
+            part.record,
+            dict(part.masks),
+            request,
+            version=version,
+            actor=self._author,
+            examine=lambda hidden, masks: refuse_what_tells(self._storage, part, hidden, masks),
         )
         self._forget_copies(part.dataset)
         return Pool(self._storage, record, self._author)
@@ -193,42 +200,6 @@ class Pools:
     def list_pools(self) -> list[Pool]:
         """List the pools by name."""
         return [Pool(self._storage, record, self._author) for record in pools.list_pools(self._storage)]
-
-
-def _refuse_copies(storage: Storage, part: SplitPart, hidden: set[str]) -> None:
-    """Refuse to seal what a training set may have copied: there it would stay readable."""
-    sealed = {fragment for fragment, mask in part.masks.items() if mask.any()}
-    for record in storage.catalog.list_datasets():
-        for version in storage.catalog.list_versions(record.id):
-            described = version.properties.get(PROPERTY)
-            if not isinstance(described, dict):
-                continue
-            inputs = Inputs.from_dict(described)
-            copied = []
-            if _any_reads(storage, inputs.versions, part, sealed):
-                copied = list_features_of(storage, inputs.features, hidden)
-            if _any_reads(storage, [inputs.labels], part, sealed):
-                names = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id)).names
-                copied += sorted(hidden & set(names))
-            if copied:
-                raise RefusedError(
-                    f"{record.name}@{version.number} was made from {part.dataset!r}; its {copied[0]!r} may hold what "
-                    "is sealed.",
-                    hint="Seal a pool before training sets are made of its rows.",
-                    code="sealed-elsewhere",
-                    versions=[f"{record.name}@{version.number}"],
-                    columns=copied,
-                )
-
-
-def _any_reads(storage: Storage, addresses: Sequence[str], part: SplitPart, sealed: set[int]) -> bool:
-    """Say whether a pinned version of the part's dataset, among these addresses, has rows that are to be sealed."""
-    for address in map(parse_address, addresses):
-        if address.name == part.dataset:
-            version = storage.catalog.find_version(part.record.id, int(address.ref))
-            if version is not None and sealed & {fragment.id for fragment in storage.pages.fragments(version)}:
-                return True
-    return False
 
 
 def _is_text(text: str) -> bool:

@@ -6,7 +6,7 @@ charge), ``pool-decided`` (labels were read), ``pool-answered`` (the ledger has 
 
 import secrets
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -187,6 +187,7 @@ def seal_pool(
     *,
     version: VersionRecord | None = None,
     actor: str = "unknown",
+    examine: Callable[[set[str], Mapping[int, Mask]], None] | None = None,
 ) -> PoolRecord:
     """Seal rows of a dataset as a test pool.
 
@@ -196,6 +197,8 @@ def seal_pool(
         Masks by fragment id, or row ids, of the version.
     version : VersionRecord, optional
         The newest published version unless given.
+    examine : callable
+        Told what will be hidden, columns and rows by fragment, when nobody else can seal; its error ends it.
 
     Raises
     ------
@@ -237,11 +240,12 @@ def seal_pool(
         _refuse_taken(storage, name)
         # Without a key, the copies that the survey found tell that another pool has these rows.
         copies = None if dataset.key else hash_column(pa.array(row_ids(survey.masks)))
-        _refuse_overlap(
-            storage, dataset, subject.digests if copies is None else replace(subject.digests, identity=copies)
-        )
+        digests = subject.digests if copies is None else replace(subject.digests, identity=copies)
+        _refuse_overlap(storage, dataset, digests)
         if _hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
             raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
+        if examine is not None:
+            examine(hidden, survey.masks)
         _register(storage, name, body, actor)
 
     options = SealOptions(
