@@ -69,7 +69,7 @@ class TestInputs:
         store.blend(["trips@1"] * 3, thirds, rows=30).save("fine")
         assert store.view("fine@1").count() == 30
         with pytest.raises(UsageError, match="too many digits"):
-            store.blend(["trips@1"] * 3, [f"1/{10**38 + 1}", f"1/{10**38 + 3}", 1])
+            store.blend(["trips@1"] * 3, [f"{10**23}/{10**24 + 7}", f"{10**23}/{10**24 + 9}", 1])
 
     def test_a_quarantined_version_is_no_input_unless_it_is_asked_for(self, store):
         version = _quarantined(store)
@@ -237,6 +237,13 @@ class TestMoving:
         assert one.diff(one).is_empty
         with pytest.raises(UsageError, match="is not a view"):
             one.diff("trips@1")
+
+    def test_all_rows_of_a_repetition_are_counted_and_looked_at_once(self, store, trips):
+        view = store.view("trips@1")
+        found = view.repeat(2).diff(view)
+        assert (found.num_before, found.num_after, found.num_common) == (200, 100, 100)
+        assert view.repeat().diff(view).num_common == 100
+        assert view.union(view.where("km < 5").repeat(1000)).diff(view).num_before == 100 + 50_000
 
     def test_repeated_rows_count_once_in_a_comparison(self, store, trips):
         one = store.view("trips@1").limit(10)

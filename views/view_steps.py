@@ -274,7 +274,8 @@ class ViewSteps:
         """Give every row once, in a random order that depends on the seed and the epoch alone.
 
         Rows are read in runs, and mixed in a buffer of rows of several runs; where the view has no more rows than the
-        buffer, every order is possible. The sequences that `sequences` cuts are kept whole.
+        buffer, every order is possible. The sequences that `sequences` cuts are kept whole, also what conditions leave
+        of them; behind a limit, a sample or another order single rows are mixed.
 
         Parameters
         ----------

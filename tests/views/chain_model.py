@@ -93,9 +93,32 @@ def _union(_: random.Random, view: View, rows: list[Row]) -> Taken:
     return view.union(view.limit(2)), rows + rows[:2]
 
 
+def _repeat(rng: random.Random, view: View, rows: list[Row]) -> Taken:
+    count = rng.randint(1, 3)
+    return nested(view.repeat(count)), rows * count
+
+
+def _cut_endless(rng: random.Random, view: View, rows: list[Row]) -> Taken:
+    count = rng.randint(0, 80)
+    whole = rows * (count // max(1, len(rows)) + 1)
+    return nested(view.repeat().limit(count)), whole[:count]
+
+
+def _cut_endless_inside(rng: random.Random, view: View, rows: list[Row]) -> Taken:
+    count = rng.randint(0, 80)
+    whole = rows[:3] + (rows * (count // max(1, len(rows)) + 1) if rows else [])
+    return view.limit(3).union(view.repeat(), view).limit(count), (whole if rows else [])[:count]
+
+
+def nested(*views: View) -> View:
+    """Return views as an input of another one, which may be put in order though they repeat rows."""
+    return views[0].union(*views[1:])
+
+
 _PLAIN = [
     (_where, "i"), (_where_any, "s"), (_limit, ""), (_compute, "i"), (_map, "s"), (_number, "s"), (_explode, "l"),
-    (_keep, "l"), (_where_elements, "l"), (_sort, "xt"), (_union, ""),
+    (_keep, "l"), (_where_elements, "l"), (_sort, "xt"), (_union, ""), (_repeat, ""), (_cut_endless, ""),
+    (_cut_endless_inside, ""),
 ]  # fmt: skip
 
 

@@ -103,6 +103,17 @@ class TestBlend:
             exact = np.arange(1, len(counts) + 1) * buffer_rows * share / sum(shares)
             assert np.abs(counts - exact).max() < 1
 
+    def test_a_blend_of_any_size_begins_at_once(self, engine):
+        view = _view(engine, "a@1", n=[1, 2, 3])
+        for rows in (3 * 10**10, 2**52):
+            blend = View(make_blend([view, view], ["1/3", "2/3"], rows), engine=engine)
+            assert blend.count() == rows
+            assert len(_rows(blend.limit(6))) == 6
+        thirds = View(make_blend([view, view], ["1/3", "2/3"], 3 * 10**10), engine=engine)
+        loader = thirds.loader(2)
+        loader.load_state_dict({**loader.state_dict(), "position": 3 * 10**10 - 3})
+        assert sum(len(batch["n"]) for batch in loader) == 3
+
     def test_an_epoch_goes_on_where_the_last_one_stopped(self, engine):
         large, small = _view(engine, "a@1", n=list(range(10))), _view(engine, "b@1", n=[-1, -2, -3])
         view = View(make_blend([large, small], [1, 1], 4), engine=engine).repeat(3)

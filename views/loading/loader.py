@@ -138,7 +138,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Return how many batches are left of the epoch, for this process."""
-        plan, rows = self.plan, max(0, self.view.count() - self._position)
+        plan, rows = self.plan, max(0, self._count() - self._position)
         whole, rest = divmod(rows, plan.batch_size * plan.world_size)
         if plan.drop_last or (plan.even and rest < plan.world_size):
             return whole
@@ -167,7 +167,10 @@ class Loader:
         if self.view.is_endless or not (self.plan.drop_last or self.plan.even):
             return None
         rows = self.plan.batch_size * self.plan.world_size
-        return start + (self.view.count() - start) // rows * rows
+        return start + (self._count() - start) // rows * rows
+
+    def _count(self) -> int:
+        return self.view.rows.count(self._epoch)
 
     def _read(self, shard: Shard, start: int, stop: int | None) -> Iterator[Any]:
         names = list(self.plan.columns)
@@ -179,7 +182,7 @@ class Loader:
             yield from self._slices(batch.select(names))
 
     def _read_rest(self, start: int, worker: int) -> Iterator[Any]:
-        share = (self.view.count() - start) // self.plan.world_size
+        share = (self._count() - start) // self.plan.world_size
         if not share or worker:
             return
         shard = Shard(share, self.plan.rank, self.plan.world_size, start)

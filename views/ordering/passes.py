@@ -4,7 +4,7 @@ A block is a run of rows that lie together, so that reading it is reading forwar
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -54,33 +54,57 @@ class Passes:
 
     Parameters
     ----------
-    num_rows : int
-        How many rows the part has; at least one.
+    num_rows : int or callable
+        How many rows the part has, in every pass or in that of a number.
     block_rows : int
         How many rows a block has.
     seed : int, optional
         Of the order; without one every pass is the rows as they come.
     part : int
         Which part it is, so that parts of one size are not ordered alike.
+
+    Examples
+    --------
+    >>> list(Passes(4, 2, None, 0).ranges(2, 9))
+    [(0, 2, 4), (1, 0, 4), (2, 0, 1)]
     """
 
-    def __init__(self, num_rows: int, block_rows: int, seed: int | None, part: int) -> None:
-        self.num_rows = num_rows
+    def __init__(self, num_rows: int | Callable[[int], int], block_rows: int, seed: int | None, part: int) -> None:
+        self._num_rows = num_rows
         self._block_rows = block_rows
         self._seed = seed
         self._part = part
         self._made: tuple[int, BlockPass] | None = None
+        # Where passes of different sizes begin, as far as that was asked.
+        self._starts = [0]
 
-    def ranges(self, start: int, stop: int) -> Iterator[Range]:
-        """Yield the runs of rows that take the places from `start` to `stop` of the line."""
+    def start(self, turn: int) -> int:
+        """Return the place at which a pass begins."""
+        if isinstance(self._num_rows, int):
+            return turn * self._num_rows
+        while len(self._starts) <= turn:
+            self._starts.append(self._starts[-1] + self._num_rows(len(self._starts) - 1))
+        return self._starts[turn]
+
+    def ranges(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the runs of rows that take the places from `start` to `stop` of the line: pass, first and last."""
         while start < stop:
-            turn, inside = divmod(start, self.num_rows)
-            end = min(stop - start, self.num_rows - inside)
-            yield from self._pass(turn).ranges(inside, inside + end)
-            start += end
+            turn = self._find(start)
+            begin, end = self.start(turn), min(stop, self.start(turn + 1))
+            blocks = self._pass(turn, self.start(turn + 1) - begin)
+            yield from ((turn, *run) for run in blocks.ranges(start - begin, end - begin))
+            start = end
 
-    def _pass(self, turn: int) -> BlockPass:
+    def _find(self, place: int) -> int:
+        """Return the pass that has a place."""
+        if isinstance(self._num_rows, int):
+            return place // self._num_rows
+        while self._starts[-1] <= place:
+            self.start(len(self._starts))
+        return bisect_right(self._starts, place) - 1
+
+    def _pass(self, turn: int, num_rows: int) -> BlockPass:
         if self._made is None or self._made[0] != turn:
             key = None if self._seed is None else derive_key(self._seed, "blocks", self._part, turn)
-            self._made = turn, BlockPass(self.num_rows, self._block_rows, key)
+            self._made = turn, BlockPass(num_rows, self._block_rows, key)
         return self._made[1]

@@ -4,6 +4,7 @@ Each filling holds the parts in their proportions, as nearly as whole rows allow
 but numbers. So an epoch can be begun anywhere.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -60,12 +61,19 @@ class Schedule:
     def __init__(self, counts: Sequence[int], buffer_rows: int) -> None:
         self.num_rows = sum(counts)
         self._buffer_rows = buffer_rows
-        self._taken = _take_evenly(counts, buffer_rows)
+        # After a cycle all shares are whole where a filling begins, and everything comes again.
+        divisor = math.gcd(*counts) or 1
+        self._shares = tuple(count // divisor for count in counts)
+        cycle_rows = math.lcm(sum(self._shares) or 1, buffer_rows)
+        self._cycle = cycle_rows // buffer_rows
+        self._cycle_takes = tuple(share * (cycle_rows // (sum(self._shares) or 1)) for share in self._shares)
+        # Fillings are found one after the other, as far as they are asked for; never changed, since threads read it.
+        self._taken = np.zeros((1, len(self._shares)), np.int64)
 
     @property
     def num_fillings(self) -> int:
         """How many fillings an epoch has."""
-        return len(self._taken) - 1
+        return -(-self.num_rows // self._buffer_rows)
 
     def find(self, position: int) -> int:
         """Return the number of the filling that has the row at a position."""
@@ -73,30 +81,43 @@ class Schedule:
 
     def filling(self, number: int) -> Filling:
         """Return a filling."""
-        before, after = self._taken[number].tolist(), self._taken[number + 1].tolist()
+        before, after = self._taken_at(number), self._taken_at(number + 1)
         return Filling(number, number * self._buffer_rows, tuple(zip(before, after, strict=True)))
 
+    def _taken_at(self, number: int) -> list[int]:
+        """Return how many rows of each part are taken when a filling begins."""
+        if number >= self.num_fillings:
+            return [share * (self.num_rows // (sum(self._shares) or 1)) for share in self._shares]
+        cycles, inside = divmod(number, self._cycle)
+        taken = self._taken
+        if inside >= len(taken):
+            wanted = min(max(inside + 1, 2 * len(taken)), self._cycle, self.num_fillings)
+            taken = _take_evenly(self._shares, self._buffer_rows, taken, wanted)
+            self._taken = taken
+        return [row + cycles * each for row, each in zip(taken[inside].tolist(), self._cycle_takes, strict=True)]
 
-def _take_evenly(counts: Sequence[int], buffer_rows: int) -> NDArray[np.int64]:
-    """Return how many rows of each part are taken when each filling begins, and at the end.
+
+def _take_evenly(shares: Sequence[int], buffer_rows: int, known: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Return how many rows of each part are taken when each of so many fillings begins, given the first of them.
 
     No part is ever a whole row ahead of its share, or behind it: each takes what is missing to its share rounded down,
     and of the parts that may round up those do which have to before the others (Tijdeman, The chairman assignment
     problem, 1980).
     """
-    total = sum(counts)
-    wanted = np.array(counts, dtype=np.int64 if total * max(counts, default=0) < _LARGEST else object)
-    taken = np.zeros_like(wanted)
-    rows = [taken]
-    for done in [*range(buffer_rows, total, buffer_rows), total] if total else []:
-        more = np.maximum(wanted * done // total - taken, 0)
+    total = sum(shares)
+    fits = total * max(shares, default=0) < _LARGEST and wanted * buffer_rows * max(shares, default=0) < _LARGEST
+    parts = np.array(shares, dtype=np.int64 if fits else object)
+    rows = list(known)
+    taken = rows[-1].astype(parts.dtype)
+    for done in range(len(known) * buffer_rows, wanted * buffer_rows, buffer_rows):
+        more = np.maximum(parts * done // total - taken, 0)
         rest = done - int((taken + more).sum())
-        open_ = np.flatnonzero(taken + more < -(-wanted * done // total))
-        deadlines = ((taken + more + 1)[open_] / wanted[open_]).astype(np.float64)
+        open_ = np.flatnonzero(taken + more < -(-parts * done // total))
+        deadlines = ((taken + more + 1)[open_] / parts[open_]).astype(np.float64)
         more[open_[np.argsort(deadlines, kind="stable")[:rest]]] += 1
         taken = taken + more
-        rows.append(taken)
-    return np.array(rows).astype(np.int64)
+        rows.append(taken.astype(np.int64))
+    return np.array(rows)
 
 
 def arrange(filling: Filling, seed: int | None, epoch: int) -> Ranks:

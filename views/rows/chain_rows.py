@@ -4,7 +4,7 @@ The index of a chain says which rows of what is before it come out, and reads th
 when the index is made; what only shapes rows is done when they are read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
@@ -20,6 +20,7 @@ from foldstore.views.ordering.keys import scatter
 from foldstore.views.ordering.shard import Shard
 from foldstore.views.rows.rows import (
     Batches,
+    Change,
     Index,
     Ranks,
     RowIds,
@@ -75,7 +76,18 @@ class ChainRows:
         """Whether one row comes out for each that goes in."""
         return all(step.effect is Effect.KEEPS for step in self.steps)
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """What another epoch changes: a cut takes others of rows in another order, a condition others of other rows."""
+        change = self.before.change
+        for step in self.steps:
+            if isinstance(step, Limit):
+                change = Change.ROWS if change is Change.ORDER else change
+            elif step.effect is not Effect.KEEPS:
+                change = Change.NUMBER if change is Change.ROWS else change
+        return change
+
+    def count(self, epoch: int = 0) -> int:
         """Count the rows; reads only the columns that decide, and nothing where none does."""
         if self.is_endless:
             raise endless("its rows cannot be counted")
@@ -83,14 +95,15 @@ class ChainRows:
         cuts = [step.rows for step in self.steps[last + 1 :] if isinstance(step, Limit)]
         if last >= 0:
             deciding = ChainRows(self.engine, self.before, self.steps[: last + 1])
-            return _count_until(deciding.stream([]), min(cuts, default=None))
-        return min(cuts) if self.before.is_endless else min([self.before.count(), *cuts])
+            return _count_until(deciding.stream([], epoch=epoch), min(cuts, default=None))
+        before = self.before.until(min(cuts), epoch) if self.before.is_endless else self.before
+        return min([before.count(epoch), *cuts])
 
     def stream(self, columns: Sequence[str], *, epoch: int = 0, start: int = 0, shard: Shard | None = None) -> Batches:
         """Yield the rows batch by batch."""
         if self.keeps_rows:
             return self._run(columns, epoch, start, shard)
-        if start and not self.before.is_endless and epoch == 0:
+        if start and not self.is_endless and (not epoch or self.change is Change.NOTHING):
             return pick_shard(stream_index(self.index(), columns, start), shard, start)
         batches = self._run(columns, epoch, 0)
         return pick_shard(skip_rows(batches, start) if start else batches, shard, start)
@@ -99,22 +112,40 @@ class ChainRows:
         """Yield the rows, of which those may be left out that do not meet all comparisons."""
         return self._run(columns, 0, 0, comparisons=hand_down(self.steps, comparisons))
 
-    def index(self) -> Index:
+    def index(self, epoch: int = 0) -> Index:
         """Return the index of the rows."""
-        return self._index
+        return self._index if not epoch or self.change is Change.NOTHING else self._make_index(epoch)
+
+    def until(self, rows: int, epoch: int = 0) -> Rows:  # noqa: ARG002
+        """Cut them off."""
+        if not self.is_endless:
+            return self
+        return ChainRows(self.engine, self.before, [*self.steps, Limit(rows, self.arrow_schema)])
 
     @cached_property
     def _index(self) -> Index:
-        base = self.before.index()
+        return self._make_index(0)
+
+    def _make_index(self, epoch: int) -> Index:
         if self.keeps_rows:
-            return ShapedIndex(self.engine, base, self.steps)
+            return ShapedIndex(self.engine, self.before.index(epoch), self.steps)
         if any(step.effect is Effect.MULTIPLIES for step in self.steps):
-            return self._make_exploded(base)
+            return self._make_exploded(epoch)
         kept = [step for step in self.steps if step.effect is Effect.KEEPS]
-        noted = _note_ranks(self.engine, self.before, self.steps)
-        ranks = (batch.column(_RANK).to_numpy() for batch in noted)
+        noted = _note_ranks(self.engine, self.before, self.steps, epoch)
+        ranks: Iterable[Ranks] = (batch.column(_RANK).to_numpy() for batch in noted)
+        if self.before.is_endless:
+            ranks = list(ranks)
+        base = self._index_before(ranks, epoch)
         chosen = ChosenIndex(base, Selection.from_places(base.num_rows, ranks))
         return ShapedIndex(self.engine, chosen, kept) if kept else chosen
+
+    def _index_before(self, ranks: Iterable[Ranks], epoch: int) -> Index:
+        """Return the index of the rows before, as far as the ranks that are wanted of them go."""
+        if not self.before.is_endless:
+            return self.before.index(epoch)
+        rows = max((int(each[-1]) + 1 for each in ranks if len(each)), default=0)
+        return self.before.until(rows, epoch).index(epoch)
 
     def _run(
         self,
@@ -133,7 +164,7 @@ class ChainRows:
         for batch in run_steps(self.engine, used, schema, batches):
             yield batch.select(columns) if columns else batch
 
-    def _make_exploded(self, base: Index) -> Index:
+    def _make_exploded(self, epoch: int) -> Index:
         """Note for each row that comes out which row before it is of, and which elements it has."""
         names: list[str] = []
         noting: list[StreamStep] = []
@@ -148,11 +179,12 @@ class ChainRows:
                 noting.append(step)
                 picking += [step] if step.effect is Effect.KEEPS else []
         ranks, elements = [_NOTHING], {name: [np.empty(0, np.int32)] for name in names}
-        for batch in _note_ranks(self.engine, self.before, noting, names):
+        for batch in _note_ranks(self.engine, self.before, noting, epoch, names):
             ranks.append(batch.column(_RANK).to_numpy())
             for name in names:
                 elements[name].append(batch.column(name).to_numpy())
         noted = {name: np.concatenate(parts) for name, parts in elements.items()}
+        base = self._index_before(ranks, epoch)
         return ExplodedIndex(self.engine, base, np.concatenate(ranks), noted, picking)
 
 
@@ -383,7 +415,9 @@ def _count_until(batches: Batches, enough: int | None) -> int:
     return rows
 
 
-def _note_ranks(engine: Engine, before: Rows, steps: Sequence[StreamStep], hidden: Sequence[str] = ()) -> Batches:
+def _note_ranks(
+    engine: Engine, before: Rows, steps: Sequence[StreamStep], epoch: int, hidden: Sequence[str] = ()
+) -> Batches:
     """Run steps with the rank of each row before beside it, and yield that and other hidden columns alone."""
     ranked = before.arrow_schema.append(pa.field(_RANK, pa.int64()))
     used, needed = prune(steps, [_RANK, *hidden], ranked)
@@ -391,18 +425,18 @@ def _note_ranks(engine: Engine, before: Rows, steps: Sequence[StreamStep], hidde
     schema = project(ranked, [*columns, _RANK])
     batches = (
         pa.RecordBatch.from_arrays([*batch.columns, pa.array(np.arange(rank, rank + batch.num_rows))], schema=schema)
-        for rank, batch in _stream_ranked(before, columns, find_comparisons(used))
+        for rank, batch in _stream_ranked(before, columns, find_comparisons(used), epoch)
     )
     return run_steps(engine, used, schema, batches)
 
 
 def _stream_ranked(
-    before: Rows, columns: Sequence[str], comparisons: Sequence[Comparison]
+    before: Rows, columns: Sequence[str], comparisons: Sequence[Comparison], epoch: int
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     if isinstance(before, SourceRows):
         yield from before.finder.scan(columns, comparisons)
         return
     rank = 0
-    for batch in before.stream(columns):
+    for batch in before.stream(columns, epoch=epoch):
         yield rank, batch
         rank += batch.num_rows

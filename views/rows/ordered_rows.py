@@ -17,6 +17,7 @@ from foldstore.views.rows.chain_rows import ChosenIndex
 from foldstore.views.rows.rows import (
     BATCH_ROWS,
     Batches,
+    Change,
     Index,
     Ranks,
     RowIds,
@@ -64,7 +65,12 @@ class IndexedRows:
         """They end."""
         return False
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """An order that is kept is every epoch's."""
+        return Change.NOTHING
+
+    def count(self, epoch: int = 0) -> int:  # noqa: ARG002
         """Count the rows; without the index where that is enough."""
         return self.index().num_rows if self._count is None else self._count(self.before.count())
 
@@ -72,16 +78,20 @@ class IndexedRows:
         self,
         columns: Sequence[str],
         *,
-        epoch: int = 0,  # noqa: ARG002  # an order that is kept is every epoch's
+        epoch: int = 0,  # noqa: ARG002
         start: int = 0,
         shard: Shard | None = None,
     ) -> Batches:
         """Yield the rows."""
         return pick_shard(stream_index(self.index(), columns, start), shard, start)
 
-    def index(self) -> Index:
+    def index(self, epoch: int = 0) -> Index:  # noqa: ARG002
         """Return the index of the rows."""
         return self._index
+
+    def until(self, rows: int, epoch: int = 0) -> Rows:  # noqa: ARG002
+        """They end."""
+        return self
 
     @cached_property
     def _index(self) -> Index:

@@ -1,6 +1,7 @@
 """From what a view reads and its steps to what produces its rows."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from foldstore.datastore.engine import Engine
 from foldstore.views.combination import Blend, Inputs, Pinned, Union
@@ -12,6 +13,7 @@ from foldstore.views.rows.sequences import SequenceRows
 from foldstore.views.rows.shuffled_rows import BlendRows
 from foldstore.views.rows.source_rows import SourceRows
 from foldstore.views.rows.union_rows import UnionRows
+from foldstore.views.steps.limit import Limit
 from foldstore.views.steps.order import AnyStep, OrderBy, OrderStep, Repeat, Sample, Sequences, Shuffle
 from foldstore.views.steps.step import StreamStep
 
@@ -27,9 +29,20 @@ def plan_rows(engine: Engine, inputs: Inputs, steps: Sequence[AnyStep]) -> Rows:
         if not isinstance(step, OrderStep):
             chain.append(step)
             continue
-        rows = _order(engine, ChainRows(engine, rows, chain) if chain else rows, step)
+        rows = _order(engine, _chain(engine, rows, chain), step)
         chain = []
-    return ChainRows(engine, rows, chain) if chain else rows
+    return _chain(engine, rows, chain)
+
+
+def _chain(engine: Engine, rows: Rows, steps: Sequence[StreamStep]) -> Rows:
+    """Take steps row by row; below a repetition, as far as they do the same in each turn."""
+    if not steps:
+        return rows
+    if not isinstance(rows, RepeatedRows):
+        return ChainRows(engine, rows, steps)
+    each = list(takewhile(lambda step: not isinstance(step, Limit), steps))
+    repeated = RepeatedRows(_chain(engine, rows.before, each), rows.turns)
+    return ChainRows(engine, repeated, steps[len(each) :]) if len(each) < len(steps) else repeated
 
 
 def _plan_inputs(engine: Engine, inputs: Inputs) -> Rows:
@@ -57,9 +70,14 @@ def _order(engine: Engine, rows: Rows, step: OrderStep) -> Rows:
 
 
 def _shuffle(engine: Engine, rows: Rows, step: Shuffle) -> Rows:
-    """Shuffle below what only shapes rows; of what is ordered already, the order is replaced."""
+    """Shuffle below what only shapes rows, and sequences below conditions too, so that they stay whole.
+
+    Of what is ordered already, the order is replaced.
+    """
     match rows:
         case ChainRows(keeps_rows=True):
+            return ChainRows(engine, _shuffle(engine, rows.before, step), rows.steps)
+        case ChainRows(before=SequenceRows()) if not any(isinstance(step, Limit) for step in rows.steps):
             return ChainRows(engine, _shuffle(engine, rows.before, step), rows.steps)
         case BlendRows():
             return rows.shuffled(step.seed, step.buffer_rows, step.blocks)

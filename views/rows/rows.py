@@ -4,6 +4,7 @@ The *rank* of a row is its number in the order in which a stream gives it.
 """
 
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -56,6 +57,18 @@ class Index(Protocol):
         """
 
 
+class Change(IntEnum):
+    """What another epoch changes in rows; each includes what stands before it."""
+
+    NOTHING = 0
+    # The same rows come in another order.
+    ORDER = 1
+    # As many rows come, and some of them are others.
+    ROWS = 2
+    # Another number of rows comes.
+    NUMBER = 3
+
+
 class Rows(Protocol):
     """The rows of a view, or of a part of it."""
 
@@ -67,14 +80,21 @@ class Rows(Protocol):
     def is_endless(self) -> bool:
         """Whether the rows never end."""
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """What another epoch changes."""
+
+    def count(self, epoch: int = 0) -> int:
         """Count the rows of an epoch, by reading what that needs."""
 
     def stream(self, columns: Sequence[str], *, epoch: int = 0, start: int = 0, shard: Shard | None = None) -> Batches:
         """Yield some columns of the rows of an epoch, from a rank on: all of them, or those of one reader."""
 
-    def index(self) -> Index:
-        """Return the index of the rows of the first epoch; it is made once."""
+    def index(self, epoch: int = 0) -> Index:
+        """Return the index of the rows of an epoch; that of the first is made once. Rows without end have none."""
+
+    def until(self, rows: int, epoch: int = 0) -> "Rows":
+        """Return rows that end, and begin with the same so many rows in an epoch; themselves where they end."""
 
 
 def gather(index: Index, ranks: Ranks, columns: Sequence[str]) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ from foldstore.views.instant import parse_duration
 from foldstore.views.ordering.keys import Words, derive_key, permutation
 from foldstore.views.ordering.shard import Shard
 from foldstore.views.rows.ordered_rows import OrderedIndex
-from foldstore.views.rows.rows import Batches, Index, Ranks, Rows, pick_shard, stream_index
+from foldstore.views.rows.rows import Batches, Change, Index, Ranks, Rows, pick_shard, stream_index
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.steps.order import Sequences
 from foldstore.views.time_column import to_nanoseconds
@@ -51,18 +51,26 @@ class SequenceRows:
         """Return the same sequences in a random order."""
         return SequenceRows(self.before, self.step, seed)
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """Another epoch has the sequences in another order, where that is random."""
+        return Change.NOTHING if self._seed is None else Change.ORDER
+
+    def count(self, epoch: int = 0) -> int:  # noqa: ARG002
         """Count the rows that are in a sequence."""
         return len(self._cut[0])
 
     def stream(self, columns: Sequence[str], *, epoch: int = 0, start: int = 0, shard: Shard | None = None) -> Batches:
         """Yield the rows, sequence after sequence."""
-        index = self._make_index(epoch) if epoch else self.index()
-        return pick_shard(stream_index(index, columns, start), shard, start)
+        return pick_shard(stream_index(self.index(epoch), columns, start), shard, start)
 
-    def index(self) -> Index:
+    def index(self, epoch: int = 0) -> Index:
         """Return the index of the rows."""
-        return self._index
+        return self._index if not epoch or self._seed is None else self._make_index(epoch)
+
+    def until(self, rows: int, epoch: int = 0) -> Rows:  # noqa: ARG002
+        """They end."""
+        return self
 
     @cached_property
     def _index(self) -> OrderedIndex:

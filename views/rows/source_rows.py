@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.comparison import Comparison
 from foldstore.views.ordering.shard import Shard
-from foldstore.views.rows.rows import Batches, Ranks, RowIds, pick_shard, stream_index
+from foldstore.views.rows.rows import Batches, Change, Ranks, RowIds, pick_shard, stream_index
 from foldstore.views.source import RowFinder, Source
 
 
@@ -30,7 +30,12 @@ class SourceRows:
         """They end."""
         return False
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """Every epoch is the same."""
+        return Change.NOTHING
+
+    def count(self, epoch: int = 0) -> int:  # noqa: ARG002
         """Return what the catalog says."""
         return self.source.num_rows
 
@@ -38,7 +43,7 @@ class SourceRows:
         self,
         columns: Sequence[str],
         *,
-        epoch: int = 0,  # noqa: ARG002  # every epoch is the same
+        epoch: int = 0,  # noqa: ARG002
         start: int = 0,
         shard: Shard | None = None,
     ) -> Batches:
@@ -57,9 +62,13 @@ class SourceRows:
         """What finds rows by rank."""
         return self.source.find_rows()
 
-    def index(self) -> "SourceIndex":
+    def index(self, epoch: int = 0) -> "SourceIndex":  # noqa: ARG002
         """Return the index of the rows."""
         return self._index
+
+    def until(self, rows: int, epoch: int = 0) -> "SourceRows":  # noqa: ARG002
+        """They end."""
+        return self
 
     @cached_property
     def _index(self) -> "SourceIndex":

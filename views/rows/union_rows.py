@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from foldstore.datastore.reader import null_column
 from foldstore.views.ordering.keys import scatter
 from foldstore.views.ordering.shard import Shard
-from foldstore.views.rows.rows import Batches, Index, Ranks, RowIds, Rows, pick_shard, project
+from foldstore.views.rows.rows import Batches, Change, Index, Ranks, RowIds, Rows, pick_shard, project
 from foldstore.views.source import Source
 
 
@@ -34,9 +34,14 @@ class UnionRows:
         """Whether one of them never ends."""
         return any(each.is_endless for each in self.inputs)
 
-    def count(self) -> int:
+    @property
+    def change(self) -> Change:
+        """The most that another epoch changes in one of them."""
+        return max(each.change for each in self.inputs)
+
+    def count(self, epoch: int = 0) -> int:
         """Count the rows of all."""
-        return sum(each.count() for each in self.inputs)
+        return sum(each.count(epoch) for each in self.inputs)
 
     def stream(self, columns: Sequence[str], *, epoch: int = 0, start: int = 0, shard: Shard | None = None) -> Batches:
         """Yield the rows of each in turn."""
@@ -44,20 +49,33 @@ class UnionRows:
 
     def _stream(self, columns: Sequence[str], epoch: int, start: int) -> Batches:
         for each in self.inputs:
-            if start and (rows := each.count()) <= start:
+            if start and (rows := each.until(start + 1, epoch).count(epoch)) <= start:
                 start -= rows
                 continue
             batches = each.stream(_known(each.arrow_schema, columns), epoch=epoch, start=start)
             yield from _fill(each.arrow_schema, self.arrow_schema, columns, batches)
             start = 0
 
-    def index(self) -> "UnionIndex":
+    def index(self, epoch: int = 0) -> "UnionIndex":
         """Return the index of the rows."""
-        return self._index
+        return self._index if not epoch or self.change is Change.NOTHING else self._make_index(epoch)
+
+    def until(self, rows: int, epoch: int = 0) -> Rows:
+        """Return a union in which every input ends."""
+        if not self.is_endless:
+            return self
+        ended = []
+        for each in self.inputs:
+            ended.append(each.until(max(0, rows), epoch))
+            rows -= ended[-1].count(epoch)
+        return UnionRows(ended, self.arrow_schema)
 
     @cached_property
     def _index(self) -> "UnionIndex":
-        return UnionIndex([each.index() for each in self.inputs], self.arrow_schema)
+        return self._make_index(0)
+
+    def _make_index(self, epoch: int) -> "UnionIndex":
+        return UnionIndex([each.index(epoch) for each in self.inputs], self.arrow_schema)
 
 
 class UnionIndex:

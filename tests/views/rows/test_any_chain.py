@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldstore.datastore.engine import Engine
+from foldstore.views.row_origins import find_origins
 from foldstore.views.view import View
 from tests.views.chain_model import as_table, plain_step, random_rows, random_step
 from tests.views.table_source import TableSource
@@ -63,6 +64,11 @@ def test_rows_are_the_same_however_they_are_reached(seed):
         numbers, origins = index.origins(np.arange(whole.num_rows, dtype=np.int64))
         assert all(index.sources[number] is source for number in set(numbers.tolist()))
         assert all(0 <= rank < source.num_rows for rank in origins.tolist())
+        has = np.zeros(source.num_rows, np.bool_)
+        has[origins] = True
+        found = find_origins(view)
+        assert found.num_rows == whole.num_rows
+        assert [mask.tolist() for _, mask in found.parts] == [has.tolist()]
 
 
 @settings(max_examples=100)
@@ -75,6 +81,9 @@ def test_each_epoch_can_be_begun_anywhere_and_by_any_number_of_readers(seed):
             view = random_step(rng, view)
         names, schema, epoch = view.arrow_schema.names, view.arrow_schema, rng.randint(0, 3)
         whole = pa.Table.from_batches(view.rows.stream(names, epoch=epoch), schema)
+        index = view.rows.index(epoch)
+        assert _rows(index.slices(0, index.num_rows, names), schema) == repr(whole.to_pylist())
+        assert view.rows.count(epoch) == whole.num_rows
         start, world = rng.randint(0, whole.num_rows), rng.randint(1, 3)
         loaders = [view.loader(rng.randint(1, 5), form="arrow", rank=0)]
         loaders[0].load_state_dict({"format": 1, "view": view.hash, "epoch": epoch, "position": start})

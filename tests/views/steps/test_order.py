@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import ColumnNotFoundError, UsageError
+from foldstore.views.combination import make_blend
 from foldstore.views.rows import ordered_rows
 from foldstore.views.view import View
 from tests.views.table_source import TableSource
@@ -214,6 +215,15 @@ class TestSequences:
             assert all((np.diff(part) == 40).all() for part in np.split(found, starts[1:]))
         assert numbers.tolist() != sorted(numbers.tolist())
 
+    def test_a_shuffle_keeps_sequences_whole_behind_conditions_too(self, engine):
+        view = _view(engine, k=np.arange(600) % 40, n=np.arange(600)).sequences(["k"], "n", length=5)
+        shuffled = view.where("n % 7 > 0").select("n", "sequence").shuffle(2)
+        assert sorted(_numbers(shuffled)) == [n for n in range(600) if n % 7]
+        numbers = np.array(_numbers(shuffled, "sequence"))
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        assert len(starts) == len(np.unique(numbers))
+        assert numbers.tolist() != sorted(numbers.tolist())
+
     @pytest.mark.parametrize(
         ("how", "says"),
         [
@@ -260,6 +270,74 @@ class TestRepeat:
     def test_nothing_repeated_is_nothing(self, engine):
         view = _view(engine, n=pa.array([], pa.int64())).repeat()
         assert list(view.to_batches()) == []
+
+    def test_nothing_repeated_without_end_is_nothing_behind_a_limit_too(self, engine):
+        view = _view(engine, n=[1, 2]).where("n < 0").repeat().limit(10)
+        assert (view.count(), len(view.loader(2)), _numbers(view)) == (0, 0, [])
+        never = _view(engine, n=[1, 2]).repeat().where("n < 0").limit(10)
+        assert (never.count(), _numbers(never)) == (0, [])
+
+    @pytest.mark.parametrize("repeated", [lambda v: v.repeat(2), lambda v: v.repeat().limit(25)])
+    @pytest.mark.parametrize(
+        "order", [lambda v: v.order_by("n"), lambda v: v.shuffle(1), lambda v: v.sample(rows=30), lambda v: v.limit(28)]
+    )
+    def test_repeated_rows_of_an_input_are_all_there(self, engine, repeated, order):
+        view = _view(engine, n=np.arange(10))
+        parts = repeated(view).union(view)
+        ordered = order(parts)
+        found = _numbers(ordered)
+        assert (
+            len(found)
+            == ordered.count()
+            == {"limit": 28, "sample": 30}.get(next(iter(ordered.spec()["steps"][-1])), parts.count())
+        )
+        counts = np.bincount(found)
+        assert counts.max() <= np.bincount(_numbers(parts)).max()
+
+    @pytest.mark.parametrize(
+        "build",
+        [
+            lambda v: v.repeat(3).where("n % 3 = 1"),
+            lambda v: v.repeat(3).limit(25),
+            lambda v: v.repeat().limit(25),
+            lambda v: v.shuffle(2).repeat(3).where("n % 3 = 1"),
+            lambda v: v.shuffle(2).limit(4).where("n % 2 = 0").repeat(5),
+            lambda v: v.repeat(2).union(v.repeat(), v).limit(40),
+        ],
+    )
+    def test_a_repetition_is_resumed_anywhere(self, engine, build):
+        view = build(_view(engine, n=np.arange(10)))
+        whole = _numbers(view)
+        for start in range(len(whole) + 1):
+            loader = view.loader(4)
+            loader.load_state_dict({**loader.state_dict(), "position": start})
+            assert [n for batch in loader for n in batch["n"].tolist()] == whole[start:]
+
+    def test_an_endless_input_is_resumed(self, engine):
+        view = _view(engine, n=np.arange(10))
+        both = view.repeat().union(view)
+        loader = both.loader(4)
+        loader.load_state_dict({**loader.state_dict(), "position": 15})
+        assert next(iter(loader))["n"].tolist() == [5, 6, 7, 8]
+
+    def test_shuffled_inputs_of_a_blend_come_in_a_new_order_each_time(self, engine):
+        view = _view(engine, n=np.arange(100))
+        parts = [view.shuffle(1), view.shuffle(2).select(n="n + 1000")]
+        found = _numbers(View(make_blend(parts, None, "all"), engine=engine).repeat(2))
+        assert sorted(found[:200]) == sorted(found[200:])
+        assert found[:200] != found[200:]
+        assert [n for n in found if n < 1000] == _numbers(view.shuffle(1).repeat(2))
+
+    def test_the_rows_of_a_shuffle_of_other_rows_are_those_of_its_epoch(self, engine):
+        inner = _view(engine, n=np.arange(100)).shuffle(1).limit(10).where("n % 3 = 0")
+        shuffled = inner.shuffle(2)
+        for epoch in range(5):
+            one, two = (
+                [n for batch in view.rows.stream(["n"], epoch=epoch) for n in batch.column(0).to_pylist()]
+                for view in (inner, shuffled)
+            )
+            assert sorted(one) == sorted(two)
+            assert shuffled.rows.count(epoch) == len(one)
 
     @pytest.mark.parametrize(
         "build",
