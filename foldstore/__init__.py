@@ -19,6 +19,7 @@ from foldstore.errors import FoldstoreError, SplitWarning
 
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
+    from foldstore.datastore.statistics.segments import OTHER
     from foldstore.leakage import LeakageWarning
     from foldstore.store import Store, connect
     from foldstore.store_views import DeprecatedInputWarning
@@ -55,9 +56,11 @@ _HOMES = {
     "plan_pool": "foldstore.validation.pools.plan",
     "measure_bias": "foldstore.validation.bias.measure",
     "BiasReport": "foldstore.validation.bias.report",
+    "OTHER": "foldstore.datastore.statistics.segments",
 }
 
 __all__ = [
+    "OTHER",
     "BiasReport",
     "DataSchema",
     "Dataset",
