@@ -187,7 +187,7 @@ PRECISE_CODES = {
     "pool-overlap": (errors.RefusedError, "Some of the rows are in a pool already."),
     "sealed-elsewhere": (
         errors.RefusedError,
-        "Other datasets hold the same files, where the cells would stay readable; or a split or a saved view tells them.",
+        "Other datasets hold the same files, or a split or a saved view tells the cells: they would stay readable.",
     ),
     "pool-spent": (errors.RefusedError, "A pool has no answer left."),
     "pool-pending": (errors.RefusedError, "Charged submissions wait for their answer, and one may be the last pass."),
