@@ -198,6 +198,10 @@ class ValidationFailedError(FoldstoreError):
     exit_code = 1
 
 
+class ExchangeWarning(UserWarning):
+    """A schema was read from, or written for, another system, and something it says has no counterpart."""
+
+
 class SplitWarning(UserWarning):
     """A split or folds were made, and do not give what their arguments hope for: the message says what, and why."""
 

@@ -31,7 +31,7 @@ from foldstore.validation.document import (
 # Whole texts of a class, in RE2; each follows the grammar that is named, without its rare corners.
 SEMANTICS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "uuid": r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",  # RFC 9562
+        "uuid": r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",  # RFC 9562
         "email": r"[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}",  # RFC 5321
         "url": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]+[^\s]*",  # RFC 3986, with an authority
         "ipv4": r"((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])",

@@ -4,15 +4,16 @@ Immutable; identified by BLAKE3 of its canonical JSON; edited by making a child 
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from blake3 import blake3
 
 from foldstore.datastore.canonical import canonical_json
-from foldstore.errors import InvalidSchemaError, column_not_found, did_you_mean
+from foldstore.errors import ExchangeWarning, InvalidSchemaError, column_not_found, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
@@ -331,11 +332,90 @@ class DataSchema:
         """Return what changed from this schema to another, each with its weight."""
         return diff_plain(self.to_dict(), other.to_dict())
 
+    def to_pandera(self, backend: Literal["polars", "pyarrow"] = "polars") -> Any:
+        """Return a schema of pandera's, for contracts on rows in user code.
+
+        What pandera cannot say (tolerances, statistics, environments) is left out with an `ExchangeWarning`.
+
+        Examples
+        --------
+        >>> schema = DataSchema(columns={"x": ColumnSchema(type="int64", nullable=False)})
+        >>> schema.to_pandera().columns["x"].nullable
+        False
+        """
+        from foldstore.validation.interchange.pandera_schema import to_pandera
+
+        made, dropped = to_pandera(self.to_dict(), backend)
+        _warn("pandera cannot say", dropped)
+        return made
+
+    @classmethod
+    def from_pandera(cls, made: Any) -> "DataSchema":
+        """Read a schema or a model of pandera's polars or pyarrow backend."""
+        from foldstore.validation.interchange.pandera_schema import from_pandera
+
+        return cls._imported(*from_pandera(made))
+
+    def to_contract(self) -> dict[str, Any]:
+        """Return a data contract (Open Data Contract Standard 3.1) as plain data, without loss."""
+        from foldstore.validation.interchange.data_contract import to_contract
+
+        return to_contract(self.to_dict(), self.id)
+
+    @classmethod
+    def from_contract(cls, data: object, *, table: str | None = None) -> "DataSchema":
+        """Read a table of a data contract of version 3."""
+        from foldstore.validation.interchange.data_contract import from_contract
+
+        check_document(data, "The contract")
+        return cls._imported(*from_contract(data, table))
+
+    def to_json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a row, with what it cannot say under ``x-foldstore``."""
+        from foldstore.validation.interchange.json_schema import to_json_schema
+
+        return to_json_schema(self.to_dict())
+
+    @classmethod
+    def from_json_schema(cls, data: object) -> "DataSchema":
+        """Read a JSON Schema of an object with properties."""
+        from foldstore.validation.interchange.json_schema import from_json_schema
+
+        check_document(data, "The JSON Schema")
+        return cls._imported(*from_json_schema(data))
+
+    @classmethod
+    def from_tfdv(cls, text: str) -> "DataSchema":
+        """Read a schema of TensorFlow Data Validation in protobuf's text format.
+
+        Examples
+        --------
+        >>> DataSchema.from_tfdv('feature { name: "x" type: INT presence { min_count: 1 } }').columns["x"].type
+        'int64'
+        """
+        from foldstore.validation.interchange.tfdv import from_tfdv
+
+        return cls._imported(*from_tfdv(text))
+
+    @classmethod
+    def _imported(cls, plain: dict[str, Any], dropped: list[str]) -> "DataSchema":
+        """Make a schema of what was read; what was left out is warned of, and kept in the provenance."""
+        if dropped:
+            plain = {**plain, "provenance": {**plain.get("provenance", {}), "not_imported": dropped}}
+        schema = cls.from_dict(plain)
+        _warn("This was not imported", dropped)
+        return schema
+
     def _child(self, changed: "DataSchema") -> "DataSchema":
         changes = self.diff(changed)
         if not changes:
             return self
         return replace(changed, parent=self.id, version=bump(self.version, changes))
+
+
+def _warn(what: str, dropped: list[str]) -> None:
+    if dropped:
+        warnings.warn(f"{what}: {'; '.join(dropped)}.", ExchangeWarning, stacklevel=4)
 
 
 def _is_said(name: str, value: Any) -> bool:

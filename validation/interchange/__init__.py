@@ -1,0 +1,1 @@
+"""Schemas of other systems, read and written as plain data; what one side cannot say is named."""

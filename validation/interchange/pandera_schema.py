@@ -1,0 +1,252 @@
+"""Schemas of pandera, written and read: contracts on rows in user code, with its decorators and models.
+
+pandera judges types, nulls, ranges, lists of values, patterns, lengths and uniqueness, row by row. It knows no
+tolerances, statistics, environments or versions: what it cannot say is named.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from math import nextafter
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import pandera.polars as on_polars
+import pandera.pyarrow as on_arrow
+import polars as pl
+import pyarrow as pa
+
+from foldstore.datastore.statistics.reading import parse_type
+from foldstore.errors import UsageError, did_you_mean
+from foldstore.validation.column_domains import SEMANTICS
+from foldstore.validation.interchange.arrow_words import Plain
+from foldstore.validation.interchange.json_schema import unanchored
+
+Backend = Literal["polars", "pyarrow"]
+_MODULES: Final[Mapping[str, Any]] = MappingProxyType({"polars": on_polars, "pyarrow": on_arrow})
+_FLAGS: Final = ("strict", "coerce", "parsers", "unique_column_names", "add_missing_columns", "drop_invalid_rows")
+_COLUMN: Final = frozenset({"type", "nullable", "domain", "unique", "doc", "stage", "inferred", "evidence", "constant"})
+
+
+def to_pandera(schema: Plain, backend: Backend = "polars") -> tuple[Any, list[str]]:
+    """Return a pandera schema, and what pandera cannot say.
+
+    Examples
+    --------
+    >>> made, dropped = to_pandera({"columns": {"x": {"type": "int64", "min_fraction": 0.9}}})
+    >>> str(made.columns["x"].dtype), dropped
+    ('Int64', ['x: min_fraction'])
+    """
+    if backend not in _MODULES:
+        raise UsageError(f"pandera has no backend {backend!r} here.", hint=did_you_mean(backend, _MODULES))
+    kind = _MODULES[backend]
+    dropped: list[str] = []
+    columns = {name: _to_column(name, each, kind, dropped) for name, each in schema.get("columns", {}).items()}
+    carried = ("format", "version", "name", "doc", "keys", "column_order", "columns", "parent", "provenance")
+    dropped += [key for key in schema if key not in carried]
+    order = schema.get("column_order", [])
+    if order and order != list(columns):
+        dropped.append("column_order")
+    made = kind.DataFrameSchema(
+        columns,
+        name=schema.get("name"),
+        description=schema.get("doc"),
+        unique=schema.get("keys") or None,
+        ordered=bool(order) and order == list(columns),
+    )
+    return made, dropped
+
+
+def from_pandera(made: Any) -> tuple[Plain, list[str]]:
+    """Return a schema as plain data, and what was left out.
+
+    Parameters
+    ----------
+    made : DataFrameSchema or DataFrameModel
+        Of pandera's polars or pyarrow backend.
+    """
+    found = made.to_schema() if isinstance(made, type) and hasattr(made, "to_schema") else made
+    if not isinstance(found, on_polars.DataFrameSchema | on_arrow.DataFrameSchema):
+        raise UsageError(
+            f"{type(made).__module__}.{type(made).__name__} is no schema of pandera's polars or pyarrow backend.",
+            hint="Import pandera.polars or pandera.pyarrow.",
+        )
+    dropped: list[str] = [f"check {check.name or check}" for check in found.checks or []]
+    columns: Plain = {}
+    for name, each in found.columns.items():
+        column = _from_column(str(name), each, dropped)
+        if column is not None:
+            columns[str(name)] = column
+    dropped += [flag for flag in _FLAGS if getattr(found, flag, None)]
+    schema: Plain = {"columns": columns, "provenance": {"imported_from": "pandera"}}
+    schema |= {ours: value for ours, value in (("name", found.name), ("doc", found.description)) if value}
+    if found.unique:
+        schema["keys"] = [found.unique] if isinstance(found.unique, str) else list(found.unique)
+    if found.ordered:
+        schema["column_order"] = list(columns)
+    return schema, dropped
+
+
+def _to_column(name: str, column: Plain, kind: Any, dropped: list[str]) -> Any:
+    checks: list[Any] = []
+    domain = dict(column.get("domain", {}))
+    if "values" in domain and domain.get("min_mass", 1.0) == 1.0:
+        checks.append(kind.Check.isin(domain.pop("values")))
+    if _is_number(domain.get("min")) and not column["type"].startswith(("timestamp", "date", "time")):
+        checks.append(kind.Check.ge(domain.pop("min")))
+    if _is_number(domain.get("max")) and not column["type"].startswith(("timestamp", "date", "time")):
+        checks.append(kind.Check.le(domain.pop("max")))
+    lengths = {"min_value": domain.pop("min_length", None), "max_value": domain.pop("max_length", None)}
+    if any(size is not None for size in lengths.values()):
+        checks.append(kind.Check.str_length(**lengths))
+    patterns = (domain.pop("pattern", None), SEMANTICS.get(domain.pop("semantic", None)))
+    for pattern in patterns:
+        if pattern is not None and _compiles(pattern):
+            checks += [kind.Check.str_matches(f"^(?:{pattern})$")]
+        elif pattern is not None:
+            dropped.append(f"{name}: domain.pattern (of RE2 alone)")
+    dropped += [f"{name}: domain.{key}" for key in domain]
+    dropped += [f"{name}: {key}" for key in column if key not in _COLUMN]
+    dtype = _dtype(column["type"], kind)
+    if dtype is None:
+        dropped.append(f"{name}: type {column['type']}")
+    unique = column.get("unique", {})
+    dropped += [f"{name}: unique.{key}" for key in unique if key != "key"]
+    return kind.Column(
+        dtype,
+        checks=checks,
+        nullable=column.get("nullable", True),
+        unique=unique.get("key", False),
+        required=column.get("stage", "production") in ("beta", "production"),
+        description=column.get("doc"),
+    )
+
+
+def _compiles(pattern: str) -> bool:
+    """Whether Python reads a pattern: pandera asks it to, whatever matches in the end."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _dtype(type_text: str, kind: Any) -> Any:
+    parsed = parse_type(type_text)
+    if parsed is None or kind is on_arrow:
+        return parsed
+    empty = pl.from_arrow(pa.schema({"x": parsed}).empty_table())
+    return empty.schema["x"] if isinstance(empty, pl.DataFrame) else None
+
+
+def _from_column(name: str, each: Any, dropped: list[str]) -> Plain | None:
+    type_text = None if each.dtype is None else _arrow_type(each.dtype)
+    if type_text is None or each.regex:
+        dropped.append(f"{name}: the whole column (dtype {each.dtype}{', a pattern of names' if each.regex else ''})")
+        return None
+    column: Plain = {"type": type_text}
+    if not each.nullable:
+        column["nullable"] = False
+    if each.unique:
+        column["unique"] = {"key": True}
+    if not each.required:
+        column["stage"] = "alpha"
+    if each.description:
+        column["doc"] = each.description
+    domain: Plain = {}
+    for check in each.checks or []:
+        part = _read_check(check, type_text)
+        if part is None or part.keys() & domain.keys() or ("values" in {**part, **domain} and domain):
+            dropped.append(f"{name}: check {check.name or check}")
+        else:
+            domain |= part
+    if domain:
+        column["domain"] = domain
+    dropped += [f"{name}: {flag}" for flag in ("coerce", "default", "parsers") if getattr(each, flag, None)]
+    return column
+
+
+def _arrow_type(dtype: Any) -> str | None:
+    """Return the Arrow type of a data type of either backend; both name their types as polars does."""
+    inner = getattr(dtype, "type", dtype)
+    chosen = getattr(pl, type(inner).__name__ if not isinstance(inner, type) else inner.__name__, None)
+    if chosen is None or not isinstance(chosen, type) or not issubclass(chosen, pl.DataType):
+        return None
+    options = {
+        key: getattr(inner, key)
+        for key in ("time_unit", "time_zone", "precision", "scale")
+        if not isinstance(inner, type) and hasattr(inner, key)
+    }
+    try:
+        made = chosen(**options)
+        text = str(pl.DataFrame(schema={"x": made}).to_arrow().schema.field("x").type)
+    except Exception:  # noqa: BLE001  # whatever a foreign type makes of this, it has no counterpart
+        return None
+    plain = {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
+    text = plain.get(text, text)
+    return text if parse_type(text) is not None else None
+
+
+def _read_check(check: Any, type_text: str) -> Plain | None:
+    if check.raise_warning or check.name not in _CHECKS:
+        return None
+    part = _CHECKS[check.name](check.statistics, type_text)
+    return None if part is None else {key: value for key, value in part.items() if value is not None}
+
+
+def _range(facts: Mapping[str, Any], type_text: str) -> Plain | None:
+    low = _limit(facts["min_value"], type_text, -1 if not facts["include_min"] else 0)
+    high = _limit(facts["max_value"], type_text, 1 if not facts["include_max"] else 0)
+    return None if low is None or high is None else {"min": low, "max": high}
+
+
+def _limit(value: Any, type_text: str, open_side: int) -> Any:
+    """Return an allowed limit; one that is itself excluded moves to the next value of the type inside."""
+    if not _is_number(value):
+        return None
+    if not open_side:
+        return value
+    if "int" in type_text:
+        return int(value) - open_side
+    return nextafter(float(value), float("inf") if open_side < 0 else float("-inf"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _single(side: str, open_side: int) -> Callable[[Mapping[str, Any], str], Plain | None]:
+    def read(facts: Mapping[str, Any], type_text: str) -> Plain | None:
+        limit = _limit(facts[f"{side}_value"], type_text, open_side)
+        return None if limit is None else {side: limit}
+
+    return read
+
+
+def _matches(facts: Mapping[str, Any], _: str) -> Plain:
+    pattern = facts["pattern"]
+    text = str(getattr(pattern, "pattern", pattern))
+    if text.startswith("^(?:") and text.endswith(")$"):
+        text = text[4:-2]
+        known = {each: name for name, each in SEMANTICS.items()}
+        return {"semantic": known[text]} if text in known else {"pattern": text}
+    # str_matches holds where the text begins so.
+    return {"pattern": unanchored(text if text.startswith("^") else f"^(?:{text})")}
+
+
+_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Plain | None]]] = MappingProxyType(
+    {
+        "in_range": _range,
+        "greater_than_or_equal_to": _single("min", 0),
+        "greater_than": _single("min", -1),
+        "less_than_or_equal_to": _single("max", 0),
+        "less_than": _single("max", 1),
+        "isin": lambda facts, _: {"values": list(facts["allowed_values"])},
+        "equal_to": lambda facts, _: {"values": [facts["value"]]},
+        "str_matches": _matches,
+        "str_contains": lambda facts, _: {"pattern": unanchored(str(facts["pattern"]))},
+        "str_length": lambda facts, _: {
+            "min_length": facts.get("min_value") if facts.get("exact_value") is None else facts["exact_value"],
+            "max_length": facts.get("max_value") if facts.get("exact_value") is None else facts["exact_value"],
+        },
+    }
+)
