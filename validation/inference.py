@@ -6,6 +6,7 @@ the inference saw is kept as evidence.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import Any, Final, Literal
 
@@ -43,7 +44,14 @@ _LATITUDE: Final = frozenset({"lat", "latitude"})
 _LONGITUDE: Final = frozenset({"lon", "lng", "longitude"})
 
 
-def infer_schema(profile: Profile, *, keys: Sequence[str] = (), name: str | None = None) -> DataSchema:
+def infer_schema(
+    profile: Profile,
+    *,
+    keys: Sequence[str] = (),
+    name: str | None = None,
+    label: str | None = None,
+    serving: Profile | None = None,
+) -> DataSchema:
     """Describe what data like this must look like.
 
     Parameters
@@ -53,6 +61,10 @@ def infer_schema(profile: Profile, *, keys: Sequence[str] = (), name: str | None
         The columns that together tell rows apart.
     name : str, optional
         The dataset.
+    label : str, optional
+        What is learnt: it belongs to training, and not to serving.
+    serving : Profile, optional
+        The statistics of rows as they are served; columns that one side alone has belong to it alone.
 
     Raises
     ------
@@ -70,9 +82,61 @@ def infer_schema(profile: Profile, *, keys: Sequence[str] = (), name: str | None
         if key not in profile.columns:
             raise column_not_found(key, profile.columns, where="the profile")
     columns = {each: infer_column(each, column, is_key=each in keys) for each, column in profile.columns.items()}
+    provenance: dict[str, Any] = {"inferred_from": profile.id, "rows": profile.rows}
+    if label is None and serving is None:
+        return DataSchema(columns=columns, name=name, keys=tuple(keys), provenance=provenance)
+    if label is not None and label not in columns:
+        raise column_not_found(label, columns, where="the profile")
+    served = None if serving is None else set(serving.columns)
+    for each, column in list(columns.items()):
+        if each == label or (served is not None and each not in served):
+            columns[each] = replace(column, not_in_environment=("serving",))
+    if serving is not None:
+        provenance["served_from"] = serving.id
+        for each, found in serving.columns.items():
+            if each not in columns:
+                columns[each] = replace(infer_column(each, found), not_in_environment=("training",))
     return DataSchema(
-        columns=columns, name=name, keys=tuple(keys), provenance={"inferred_from": profile.id, "rows": profile.rows}
+        columns=columns,
+        name=name,
+        keys=tuple(keys),
+        label=label,
+        environments=("training", "serving"),
+        provenance=provenance,
     )
+
+
+def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = None) -> DataSchema:
+    """Return a child for which newer data was looked at: what a person has edited stays, the rest is inferred anew.
+
+    Columns that no person has edited are inferred again, their baseline and grid excepted (moving these is a decision
+    of its own); new columns are added; columns that are gone stay, for a person to take away.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from foldstore.datastore.statistics.profile import profile_table
+    >>> old = infer_schema(profile_table(pa.table({"x": [1] * 300, "y": [1] * 300})))
+    >>> edited = old.with_column("y", doc="a person was here")
+    >>> new = update_schema(edited, profile_table(pa.table({"x": [1, None], "y": [1, None]})))
+    >>> new.columns["x"].nullable, new.columns["y"].nullable
+    (True, False)
+    """
+    columns = dict(schema.columns)
+    for name, found in profile.columns.items():
+        old = schema.columns.get(name)
+        if old is not None and not old.inferred:
+            continue
+        column = infer_column(name, found, is_key=name in schema.keys)
+        if old is not None and old.type == column.type and old.grid is not None:
+            column = replace(column, grid=old.grid, reference=old.reference, drift=old.drift)
+        columns[name] = column
+    provenance = {**schema.provenance, "updated_from": profile.id}
+    if reason is not None:
+        provenance["reason"] = reason
+    if columns == dict(schema.columns):
+        return schema
+    return schema.with_changes(columns=columns, provenance=provenance)
 
 
 def infer_column(name: str, column: ColumnProfile, *, is_key: bool = False) -> ColumnSchema:

@@ -6,6 +6,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
 from foldstore.types import format_time
+from foldstore.validation.compatibility import check_compatible
 from foldstore.validation.schema import DataSchema
 
 _KIND = "schema"
@@ -49,8 +50,17 @@ def list_schemas(catalog: Catalog, dataset: str) -> list[DataSchema]:
 
 
 def keep_schema(storage: Storage, dataset: str, schema: DataSchema, *, author: str, message: str = "") -> DataSchema:
-    """Make a schema the dataset's newest; one equal to the newest changes nothing."""
+    """Make a schema the dataset's newest; one equal to the newest changes nothing.
+
+    Raises
+    ------
+    InvalidSchemaError
+        When it breaks what the newest one promises in `compatibility`.
+    """
     now = format_time(storage.clock())
     registry = Registry(storage.catalog, _KIND)
+    newest = registry.find(dataset)
+    if newest is not None:
+        check_compatible(DataSchema.from_dict(newest.body), schema)
     registry.put(dataset, schema.to_dict(), author=author, message=message, created_at=now)
     return schema

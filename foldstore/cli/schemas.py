@@ -1,5 +1,8 @@
-"""The verbs on schemas: schema infer, show, set, accept, log."""
+"""The verbs on schemas: schema infer, show, set, diff, accept, import, export, log."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +87,97 @@ def set_schema(
 
 
 @schema_app.command()
+def diff(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    file: Annotated[Path | None, typer.Argument(help="A schema as YAML or JSON; the newest one unless given.")] = None,
+    store: StoreOption = _HERE,
+    since: Annotated[int | None, typer.Option(help="Compare with this one of its schemas, from 1.")] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Say what a schema changes, and how much each change weighs.
+
+    A patch accepts the same data, a minor change more; a major one may refuse what was accepted. Review a file before
+    you set it:
+
+    Example: foldstore schema diff trial trial.yaml
+    """
+    import foldstore
+    from foldstore.validation.evolution import bump
+    from foldstore.validation.schema import DataSchema
+
+    with foldstore.connect(store, create=False) as opened:
+        kept = opened.dataset(dataset).schemas()
+        if file is None and since is None:
+            since = max(len(kept) - 1, 1)
+        before = _choose(dataset, kept, since)
+        after = _choose(dataset, kept, None) if file is None else DataSchema.from_yaml(_read(file))
+        changes = before.diff(after)
+        if output is Format.JSON:
+            print_json([change.to_dict() for change in changes])
+            return
+        rows = [
+            (change.compat.name.lower(), change.op, change.path, str(change).split(": ", 2)[2]) for change in changes
+        ]
+        print_rows(["weight", "op", "path", "change"], rows, output)
+        say(f"{before.version} would become {bump(before.version, changes)}." if changes else "Nothing changes.")
+
+
+@schema_app.command("import")
+def import_schema(
+    file: Annotated[Path, typer.Argument(help="A contract (YAML or JSON), a JSON Schema, or schema.pbtxt.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="odcs, json-schema or tfdv.")],
+    table: Annotated[str | None, typer.Option(help="Which table of a contract, if it has more.")] = None,
+) -> None:
+    """Read a schema of another system and print it as YAML; what was left out is warned of.
+
+    odcs is the Open Data Contract Standard 3.1, tfdv the text format of TensorFlow Data Validation.
+
+    Example: foldstore schema import schema.pbtxt --format tfdv > trial.yaml
+    """
+    from foldstore.validation.document import read_yaml
+    from foldstore.validation.schema import DataSchema
+
+    text = _read(file)
+    with _spoken_warnings():
+        if form == "odcs":
+            schema = DataSchema.from_contract(read_yaml(text), table=table)
+        elif form == "json-schema":
+            schema = DataSchema.from_json_schema(read_yaml(text))
+        elif form == "tfdv":
+            schema = DataSchema.from_tfdv(text)
+        else:
+            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema or tfdv.")
+    typer.echo(schema.to_yaml(), nl=False)
+
+
+@schema_app.command("export")
+def export_schema(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="odcs or json-schema.")],
+    store: StoreOption = _HERE,
+    number: Annotated[int | None, typer.Option("--number", "-n", help="Which of its schemas, from 1.")] = None,
+) -> None:
+    """Print a dataset's schema for another system: a data contract as YAML, or a JSON Schema.
+
+    Both keep beside their own words what they have none for, and can be imported again without loss. For pandera:
+    schema.to_pandera() in Python.
+
+    Example: foldstore schema export trial --format odcs > trial.odcs.yaml
+    """
+    import foldstore
+    from foldstore.validation.document import write_yaml
+
+    with foldstore.connect(store, create=False) as opened:
+        schema = _choose(dataset, opened.dataset(dataset).schemas(), number)
+        if form == "odcs":
+            typer.echo(write_yaml(schema.to_contract()), nl=False)
+        elif form == "json-schema":
+            print_json(schema.to_json_schema())
+        else:
+            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs or json-schema.")
+
+
+@schema_app.command()
 def accept(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
     codes: Annotated[list[str], typer.Argument(help="Anomalies to accept: code or code:column, or 'all'.")],
@@ -118,13 +212,17 @@ def accept(
         _announce(target, target.set_schema(child, message=message or f"accepted {', '.join(codes)}"))
 
 
+@schema_app.command("history", hidden=True)
 @schema_app.command()
 def log(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
     store: StoreOption = _HERE,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """List the schemas that a dataset has had."""
+    """List the schemas that a dataset has had, oldest first.
+
+    Example: foldstore schema log trial
+    """
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
@@ -135,6 +233,16 @@ def log(
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
             print_rows(columns, rows, output)
+
+
+@contextmanager
+def _spoken_warnings() -> Iterator[None]:
+    """Say warnings as the command says things, without the line of code that they come from."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        yield
+    for each in seen:
+        say(f"warning: {each.message}")
 
 
 def _choose(dataset: str, kept: "list[DataSchema]", number: int | None) -> "DataSchema":
