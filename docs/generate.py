@@ -130,7 +130,7 @@ PRECISE_CODES = {
     "too-few-versions": (errors.UsageError, "A window reaches back over more versions than there are."),
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
-    "schema-incompatible": (errors.InvalidSchemaError, "The schema breaks what the one before promises in `compatibility`."),
+    "schema-incompatible": (errors.InvalidSchemaError, "The schema breaks what the one before promises."),
     "merge-conflict": (errors.ConflictError, "Both sides of a merge did something to the same row or column."),
     "store-closed": (errors.StoreError, "A handle was used after its store was closed."),
     "read-only": (errors.RefusedError, "The store was opened to be read only; `StoreError`: and has an older format."),

@@ -298,7 +298,9 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
             dataset=self._dataset.name,
         )
 
-    def validate(self, schema: DataSchema | None = None, *, rows: str = "all") -> Report:
+    def validate(
+        self, schema: DataSchema | None = None, *, rows: str = "all", environment: str | None = None
+    ) -> Report:
         """Judge the rows by a schema; that sealed cells are null is not held against them.
 
         Parameters
@@ -307,6 +309,8 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
             The dataset's newest schema unless given.
         rows : {'all', 'added'}
             All rows, or those that this version added to its parent.
+        environment : str, optional
+            Where the rows are from, such as ``serving``: only its columns are asked for.
 
         Raises
         ------
@@ -318,7 +322,8 @@ class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, V
                 f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
             )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
-        report = validate(self._subject(rows), chosen, created_at=format_time(self._storage.clock()))
+        now = format_time(self._storage.clock())
+        report = validate(self._subject(rows), chosen, created_at=now, environment=environment)
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import foldstore
 from foldstore.datastore.statistics.profile import profile_table
 from foldstore.errors import ColumnNotFoundError
 from foldstore.validation.column_schema import ColumnSchema
@@ -33,6 +34,15 @@ def test_columns_of_one_environment_belong_to_it():
     schema = infer_schema(table(), serving=serving)
     assert list(schema.for_environment("training").columns) == ["x", "y"]
     assert list(schema.for_environment("serving").columns) == ["x", "asked"]
+
+
+def test_a_version_is_judged_for_an_environment(folder):
+    with foldstore.connect(folder) as store:
+        version = store.create_dataset("served").append({"x": [1, 2]})
+        columns = {"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", not_in_environment=("serving",))}
+        schema = DataSchema(columns=columns, environments=("training", "serving"))
+        assert version.validate(schema, environment="serving").anomalies == ()
+        assert [each.code for each in version.validate(schema).anomalies] == ["column_missing"]
 
 
 def test_an_update_keeps_what_a_person_edited_and_every_baseline():
