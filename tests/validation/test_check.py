@@ -326,8 +326,12 @@ OPTIONS["schema_unknown_environment"] = {"environment": "serving"}
 GOOD_OPTIONS = {"schema_unknown_environment": {"environment": "training"}}
 
 
+# What the gate says for itself, not a schema: tests/test_review.py raises these.
+BY_THE_GATE = {"comparator_missing_reference", "review_needed"}
+
+
 def test_every_code_has_a_case():
-    assert set(CASES) == set(CODES)
+    assert set(CASES) | BY_THE_GATE == set(CODES)
 
 
 @pytest.mark.parametrize("code", CASES)
