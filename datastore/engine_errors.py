@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from foldstore.errors import FoldstoreError, InvalidExpressionError, InvalidQueryError, did_you_mean
+
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9][\w.-]*[@#][\w@#.-]+", re.ASCII)
 
 
 def expression_failed(error: Exception, text: str, where: str) -> InvalidExpressionError:
@@ -125,8 +127,20 @@ def pointer(text: str, tree: Mapping[str, Any], shift: int) -> str:
 def does_not_parse(text: str, tree: Mapping[str, Any], shift: int) -> InvalidQueryError:
     """Build the error for a query that the parser refused."""
     message = str(tree.get("error_message", ""))
-    hint = 'An address with @ is a quoted name: FROM "orders@3".' if '"@"' in message else None
+    address = _address_at(text, position(tree, shift))
+    hint = f'An address is a quoted name: FROM "{address}".' if address else None
     return InvalidQueryError(f"The query does not parse: {cut(message, 300)}{pointer(text, tree, shift)}", hint=hint)
+
+
+def _address_at(text: str, place: int | None) -> str | None:
+    """Return what looks like an address where a parser stopped, such as ``orders@3``."""
+    if place is None:
+        return None
+    stopped = len(text.encode()[:place].decode(errors="ignore"))
+    for found in _ADDRESS.finditer(text):
+        if found.start() <= stopped < found.end():
+            return found[0].rstrip(".,;")
+    return None
 
 
 def cut(text: str, length: int = 80) -> str:
