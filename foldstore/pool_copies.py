@@ -71,24 +71,32 @@ def _refuse_splits(storage: Storage, part: SplitPart, hidden: frozenset[str], ma
 def _told_by(storage: Storage, part: SplitPart, kept: KeptSplit, hidden: frozenset[str], masks: Masks) -> str | None:
     """Return a hidden column that the places of the rows in a split tell something of.
 
-    A hash of a hidden value can be computed for each value that it could be, so even one place tells. What was decided
-    by the value itself, or balanced by it, tells rows apart when they are in several places.
+    A hash of a hidden value can be computed for each value that it could be, so even one place tells. A condition tells
+    rows apart when some are in the split and others are not. What was decided
+    by the value itself, or balanced by it to a row, tells rows apart when they are in several places. Whole groups are
+    balanced as nearly as they allow, and their rows go together: where one is tells no row's value.
     """
     columns = find_columns(storage, kept.made_on, part.base_version_id)
     spec = columns.rename(kept.assignment.spec)
     grouping = [name for group in spec.groups for name in group]
     hashed = [*spec.key, *grouping, *spec.duplicates, *spec.near_duplicates]
-    decided = [*spec.strata, *(name for name in (spec.by_column, spec.by_time) if name is not None)]
-    for text in kept.chosen.where:
-        read = storage.engine.parse_predicate(text, columns.first).columns
-        decided += [columns.names[name] for name in read if name in columns.names]
-    found = [name for name in [*hashed, *decided] if name in hidden]
-    places = _places_of(kept, masks) if found else np.empty((0, 0), np.uint8)
-    if not found or not places.shape[1]:
+    decided = [name for name in (spec.by_column, spec.by_time) if name is not None]
+    decided += [] if spec.groups else spec.strata
+    chosen = [
+        columns.names[name]
+        for text in kept.chosen.where
+        for name in storage.engine.parse_predicate(text, columns.first).columns
+        if name in columns.names
+    ]
+    if not hidden.intersection([*hashed, *decided, *chosen]):
         return None
-    if any(name in hidden for name in hashed) or (places != places[:, :1]).any():
-        return found[0]
-    return None
+    places = _places_of(kept, masks)
+    tell = [
+        (hashed, places.shape[1] > 0),
+        (decided, (places != places[:, :1]).any()),
+        (chosen, len(np.unique(places.any(axis=0))) > 1),
+    ]
+    return next((name for names, tells in tell if tells for name in names if name in hidden), None)
 
 
 def _places_of(kept: KeptSplit, masks: Masks) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ def version(store):
             "part": ["test" if n >= 2_500 else "train" for n in range(ROWS)],
             "label": [f"c{n * 7919 % 3}" for n in range(ROWS)],
             "seen": [f"s{n * 31 % 100}" for n in range(ROWS)],
+            "group": [n % 500 for n in range(ROWS)],
             "rare": ["here" if n == 2_900 else "there" for n in range(ROWS)],
         }
     )
@@ -58,7 +59,9 @@ def test_it_is_found_under_the_name_that_the_column_had(store, version):
     version.folds("x", by_column="label")
     data = store.dataset("d")
     data.rename_columns({"label": "class"})
-    latest = data.append({"id": [ROWS], "part": ["test"], "class": ["c1"], "seen": ["s1"], "rare": ["there"]})
+    latest = data.append(
+        {"id": [ROWS], "part": ["test"], "class": ["c1"], "seen": ["s1"], "group": [1], "rare": ["there"]}
+    )
     latest.split("p", by_column="part")
     plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.9, steps=1)
     with pytest.raises(RefusedError, match="'class'"):
@@ -68,6 +71,8 @@ def test_it_is_found_under_the_name_that_the_column_had(store, version):
 def test_splits_that_tell_nothing_are_no_hindrance(store, version):
     version.view().where("label IS NOT NULL").split("own", train=0.8, test=0.2, stratify="label")
     version.split("ids", train=0.5, test=0.5)
+    version.view().where("label IS NOT NULL").split("known", train=0.5, test=0.5)
+    version.split("groups", group_by=["group"], stratify="label", train=0.5, test=0.5)
     version.find_split("own").train.folds("cv", k=3, stratify="label")
     version.find_split("own").train.view().where("label = 'c1'").split("few", train=1.0)
     assert _seal(store, version, "own").record.num_rows > 500
