@@ -10,7 +10,9 @@ from foldstore.datastore.diff import VersionDiff, diff_versions
 from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.merge import merge_version
 from foldstore.datastore.storage import Storage
+from foldstore.report_history import list_history
 from foldstore.validation.drift.trends import Trends
+from foldstore.validation.reporting.history import ProfileHistory, VersionPoint, count_findings, history_of_profiles
 from foldstore.version_trends import trends_over_versions
 
 if TYPE_CHECKING:
@@ -79,6 +81,55 @@ class DatasetHistory:
         [('trips@11', 25.4, 46.0)]
         """
         return trends_over_versions(self._storage, self._version_record(None), self._record.name, columns, last, season)
+
+    def report_history(
+        self, columns: Sequence[str] | None = None, *, last: int = 50, rows: str = "added"
+    ) -> ProfileHistory:
+        """Return how columns went over the published versions, to be drawn: bands of quantiles, and nulls.
+
+        Profiles that are kept are read, not the rows. Those columns come first that moved most.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            All unless given.
+        last : int
+            At most so many versions, the newest.
+        rows : {'added', 'all'}
+            Each append and upsert counts with the rows that it added; or each version with all that it has.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When no version has a column.
+        UsageError
+            When `last` is no number of versions, or `rows` no choice.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> trips = foldstore.connect(folder).create_dataset("journeys")
+        >>> for number in range(3):
+        ...     _ = trips.append({"km": [number + each for each in range(5)], "late": [True, None] * 2 + [False]})
+        >>> print(trips.report_history())
+        journeys: 2 columns over 3 versions
+          column  type   nulls, first → last  median, first → last  movement
+          km      int64  0 % → 0 %            2 → 4                 0.250
+          late    bool   40 % → 40 %                                0.000
+        """
+        records = list_history(self._storage, self._version_record(None), rows, last)
+        versions = [self._to_version(record) for record in records]
+        profiles = [version.profile(rows=rows) for version in versions]
+        points = [
+            VersionPoint(
+                address=version.address,
+                created_at=version.record.created_at,
+                rows=profile.rows,
+                **count_findings(version.report),
+            )
+            for version, profile in zip(versions, profiles, strict=True)
+        ]
+        return history_of_profiles(self._record.name, rows, points, profiles, columns)
 
     def merge(
         self, theirs: "Version | int | str", *, prefer: str | None = None, **words: Unpack[CommitWords]

@@ -1,4 +1,4 @@
-"""The verb that judges: validate, in the forms that people and CI services read."""
+"""The verbs that judge, and that draw what was judged: validate, report."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from foldstore.cli.output import StoreOption, print_json, printable, say
+from foldstore.cli.output import StoreOption
+from foldstore.cli.report_forms import ToOption, choose_form, put
 from foldstore.errors import UsageError
 from foldstore.types import Severity
 
 if TYPE_CHECKING:
     from foldstore.validation.report import Report
+    from foldstore.validation.reporting.history import ProfileHistory
 
 _HERE = Path()
 
@@ -28,6 +30,15 @@ class JudgementForm(StrEnum):
     HTML = "html"
 
 
+class HistoryForm(StrEnum):
+    """How a history is printed or written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    HTML = "html"
+
+
 class FailOn(StrEnum):
     """What makes a report fail."""
 
@@ -35,20 +46,28 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
-_ENDINGS: Final = {
+_JUDGEMENT_ENDINGS: Final = {
+    ".txt": JudgementForm.TABLE,
     ".html": JudgementForm.HTML,
     ".htm": JudgementForm.HTML,
     ".json": JudgementForm.JSON,
     ".jsonl": JudgementForm.JSONL,
     ".xml": JudgementForm.JUNIT,
     ".sarif": JudgementForm.SARIF,
-    ".txt": JudgementForm.TABLE,
+}
+_HISTORY_ENDINGS: Final = {
+    ".txt": HistoryForm.TABLE,
+    ".html": HistoryForm.HTML,
+    ".htm": HistoryForm.HTML,
+    ".json": HistoryForm.JSON,
+    ".jsonl": HistoryForm.JSONL,
 }
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb to the command."""
+    """Add the verbs to the command."""
     app.command()(validate)
+    app.command()(report)
 
 
 def validate(
@@ -62,7 +81,7 @@ def validate(
         JudgementForm | None,
         typer.Option("--output", "-o", help="The form; by the ending of --to unless given, else table (text)."),
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="A file to write instead of stdout; it appears when whole.")] = None,
+    to: ToOption = None,
 ) -> None:
     """Judge a version, or a file, by the dataset's schema; exit 1 when a check fails.
 
@@ -73,38 +92,37 @@ def validate(
 
         foldstore validate trial --data february.parquet --output github --fail-on warn
     """
-    form = choose_form(output, to)
-    report = _judge(address, store, data, added=added)
-    text = _write(report, form, None if data is None else str(data))
-    if to is not None:
-        from foldstore.validation.reporting.file import save
-
-        save(text, to)
-        say(f"{report!r}: written to {to}.")
-    elif form is JudgementForm.JSON:
-        print_json(report.to_dict())
-    else:
-        typer.echo(printable(text), nl=form is JudgementForm.TABLE)
-    if report.fails_on(Severity(fail_on.value)) and not exit_zero:
+    form = choose_form(output, to, _JUDGEMENT_ENDINGS)
+    judged = _judge(address, store, data, added=added)
+    put(_write(judged, form, None if data is None else str(data)), to, repr(judged))
+    if judged.fails_on(Severity(fail_on.value)) and not exit_zero:
         raise typer.Exit(1)
 
 
-def choose_form(output: JudgementForm | None, to: Path | None) -> JudgementForm:
-    """Return the form that was named, else that of the file's ending.
+def report(
+    address: Annotated[str, typer.Argument(help="A dataset.")],
+    store: StoreOption = _HERE,
+    column: Annotated[list[str] | None, typer.Option("--column", "-c", help="Only this column; repeatable.")] = None,
+    last: Annotated[int, typer.Option(help="At most so many versions, the newest.")] = 50,
+    whole: Annotated[bool, typer.Option("--all", help="All rows of each version, not those that it added.")] = False,
+    output: Annotated[
+        HistoryForm | None,
+        typer.Option("--output", "-o", help="The form; by the ending of --to unless given, else table (text)."),
+    ] = None,
+    to: ToOption = None,
+) -> None:
+    """Show how the columns of a dataset went over its published versions: quantiles and nulls, from kept profiles.
 
-    Raises
-    ------
-    UsageError
-        When neither says one.
+    As a page, each column is drawn; those that moved most come first.
+
+    Example: foldstore report flights --to flights.html
     """
-    if output is not None or to is None:
-        return output or JudgementForm.TABLE
-    if to.suffix.lower() not in _ENDINGS:
-        raise UsageError(
-            f"The ending of {to.name!r} tells no form.",
-            hint=f"Name one with --output, or end the file in {', '.join(_ENDINGS)}.",
-        )
-    return _ENDINGS[to.suffix.lower()]
+    import foldstore
+
+    form = choose_form(output, to, _HISTORY_ENDINGS)
+    with foldstore.connect(store, create=False) as opened:
+        found = opened.dataset(address).report_history(column, last=last, rows="all" if whole else "added")
+    put(_write_history(found, form), to, repr(found))
 
 
 def _judge(address: str, store: Path, data: Path | None, *, added: bool) -> "Report":
@@ -118,19 +136,34 @@ def _judge(address: str, store: Path, data: Path | None, *, added: bool) -> "Rep
         return opened.dataset(address).validate(data)
 
 
-def _write(report: "Report", form: JudgementForm, source: str | None) -> str:
-    if form is JudgementForm.JSON:
-        from foldstore.validation.reporting.wording import write_json
-
-        return write_json(report.to_dict()) + "\n"
+def _write(judged: "Report", form: JudgementForm, source: str | None) -> str:
     if form is JudgementForm.SARIF:
-        return report.to_sarif(source=source)
+        return judged.to_sarif(source=source)
     if form is JudgementForm.GITHUB:
-        return report.to_github(source=source)
+        return judged.to_github(source=source)
+    if form is JudgementForm.JSON:
+        return _to_json(judged)
     simple = {
-        JudgementForm.JSONL: report.to_json_lines,
-        JudgementForm.JUNIT: report.to_junit,
-        JudgementForm.HTML: report.to_html,
-        JudgementForm.TABLE: report.to_text,
+        JudgementForm.JSONL: judged.to_json_lines,
+        JudgementForm.JUNIT: judged.to_junit,
+        JudgementForm.HTML: judged.to_html,
+        JudgementForm.TABLE: judged.to_text,
     }
     return simple[form]()
+
+
+def _write_history(found: "ProfileHistory", form: HistoryForm) -> str:
+    if form is HistoryForm.JSON:
+        return _to_json(found)
+    simple = {
+        HistoryForm.JSONL: found.to_json_lines,
+        HistoryForm.HTML: found.to_html,
+        HistoryForm.TABLE: found.to_text,
+    }
+    return simple[form]()
+
+
+def _to_json(found: "Report | ProfileHistory") -> str:
+    from foldstore.validation.reporting.wording import write_json
+
+    return write_json(found.to_dict()) + "\n"

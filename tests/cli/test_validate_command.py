@@ -1,4 +1,4 @@
-"""validate in every form, its file, and its exit codes."""
+"""validate and report in every form, their files, and their exit codes."""
 
 import json
 import re
@@ -101,3 +101,24 @@ def test_nothing_changes_by_itself_on_a_ci_runner(command, made, tmp_path, monke
     assert command("validate", "trips", "--data", bad, "-s", made) == before
     _, out, _ = command("validate", "trips", "--data", bad, "-s", made, "-o", "github")
     assert [line.partition(" ")[0] for line in out.splitlines()] == ["::error", "::notice"]
+
+
+def test_report_prints_and_draws_the_history(command, made, tmp_path):
+    code, out, err = command("report", "trips", "-s", made)
+    assert (code, err) == (0, "")
+    assert out.startswith("trips: 2 columns over 1 version\n")
+    page = tmp_path / "trips.html"
+    code, out, err = command("report", "trips", "-s", made, "--to", page, "-c", "km", "--all")
+    assert (code, out) == (0, "")
+    assert "ProfileHistory(trips: 1 columns, 1 versions): written to" in err
+    assert "Quantiles of km over versions" in page.read_text()
+    assert json.loads(command("report", "trips", "-s", made, "-o", "json")[1])["subject"] == "trips"
+    assert len(command("report", "trips", "-s", made, "-o", "jsonl")[1].splitlines()) == 3
+    assert command("report", "trips", "-s", made, "-c", "mk")[0] == 2
+    assert command("report", "tripz", "-s", made)[0] == 2
+    assert command("report", "trips", "-s", made, "--last", "0")[0] == 2
+    assert command("report", "trips", "-s", made, "--to", tmp_path / "r.xml")[0] == 2
+
+
+def test_annotations_of_a_report_without_anomalies_are_nothing(command, made):
+    assert command("validate", "trips", "-s", made, "-o", "github", "--exit-zero")[1].count("::error") == 0

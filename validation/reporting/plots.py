@@ -5,6 +5,7 @@ filled.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -17,11 +18,12 @@ from foldstore.validation.reporting.wording import one_line
 Quantiles: TypeAlias = tuple[float, float, float, float, float]
 
 _WIDTH: Final = 680
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 672, 26, 176
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 672, 26, 176
 _ROW: Final = 22
 _LABELS: Final = 250
 _TICKS: Final = 5
 _CUT: Final = 34
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:")
 
 
 def distribution_plot(ident: str, title: str, distribution: Distribution) -> Markup:
@@ -56,7 +58,7 @@ def band_plot(
     known = [point for point in points if point is not None]
     place = _Scale(min(point[0] for point in known), max(point[4] for point in known))
     xs = _spread(len(points))
-    marks = _frame(ends[0], ends[1])
+    marks = _frame(*_brief(ends))
     for start, stop in _runs(points):
         run = [(xs[at], point) for at in range(start, stop) if (point := points[at]) is not None]
         marks += [_band(run, place, 0, 4, "outer"), _band(run, place, 1, 3, "inner")]
@@ -167,6 +169,13 @@ def _frame(low: str, high: str) -> list[Markup]:
         element("text", one_line(high, 12), x=_LEFT - 6, y=_TOP + 6, class_="tick", text_anchor="end"),
         element("text", one_line(low, 12), x=_LEFT - 6, y=_BOTTOM, class_="tick", text_anchor="end"),
     ]
+
+
+def _brief(ends: tuple[str, str]) -> tuple[str, str]:
+    """Return two times as days where these differ, else as times of the day; other texts as they are."""
+    if not all(_TIME.match(end) for end in ends):
+        return ends
+    return (ends[0][:10], ends[1][:10]) if ends[0][:10] != ends[1][:10] else (ends[0][11:19], ends[1][11:19])
 
 
 def _ticks(count: int) -> list[int]:
