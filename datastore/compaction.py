@@ -14,8 +14,9 @@ import pyarrow as pa
 from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.commit import Transaction
 from foldstore.datastore.draft import Draft
-from foldstore.datastore.fragment_writer import BYTES_PER_FRAGMENT, write_column_group, write_fragments
-from foldstore.datastore.manifest import ROW_ID_FIELD, ColumnGroup, Fragment
+from foldstore.datastore.fragment_writer import BYTES_PER_FRAGMENT, write_fragments
+from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.moved_rows import publish_moved
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.seal_guard import sealed_places
 from foldstore.errors import ConflictError, UsageError
@@ -25,7 +26,6 @@ _POSITION_BITS: Final = 32
 # A fragment that is this full stays as it is, unless many of its rows are deleted.
 _FULL: Final = 0.5
 _MOST_DELETED: Final = 0.2
-_ROW_ID_SCHEMA: Final = pa.schema([pa.field("row id", pa.uint64(), nullable=False)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,18 +145,7 @@ def _rewrite(draft: Draft, transaction: Transaction, run: Sequence[Fragment]) ->
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=written) for batch in reader.batches(stored))
     files = transaction.storage.objects.files
     staged = write_fragments(files, transaction.new_path, written, batches, transaction.options.progress)
-    ids = reader.row_ids()
-    start, carried = 0, []
-    for item in staged:
-        rows = pa.RecordBatch.from_arrays([pa.array(ids[start : start + item.num_rows])], schema=_ROW_ID_SCHEMA)
-        carried.append(write_column_group(files, transaction.new_path(), _ROW_ID_SCHEMA, [rows]))
-        start += item.num_rows
-    fragments = transaction.publish_fragments(staged, written)
-    transaction.publish_files(carried)
-    return tuple(
-        replace(each, groups=(*each.groups, ColumnGroup(item.record.id, (ROW_ID_FIELD,))))
-        for each, item in zip(fragments, carried, strict=True)
-    )
+    return publish_moved(transaction, staged, written, reader.row_ids())
 
 
 def _substitute(

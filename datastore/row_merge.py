@@ -1,7 +1,8 @@
 """The rows of a three-way merge: whose stay, whose go, and where both sides did something to one key.
 
-By row id first: a row of the base stays when both sides have kept it, a new row is taken from either. In a dataset
-with a key, new rows of both sides are then compared by key.
+By row id first: a row of the base stays when both sides have kept it, a new row is taken from either; a row that a
+side has written anew under its id, with other values, is one that went and came. In a dataset with a key, new rows of
+both sides are then compared by key.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,27 +50,102 @@ def merge_rows(
     base: FragmentReader, ours: FragmentReader, theirs: FragmentReader, rules: KeyRules, conflicts: Conflicts
 ) -> MergedRows:
     """Merge the rows of two sides; what they do to the same key is added to the conflicts."""
-    left, right = find_row_changes(base, ours), find_row_changes(base, theirs)
-    come = _not_ours(left.added, right.added, ours)
-    gone = np.setdiff1d(right.removed.row_ids(), left.removed.row_ids(), assume_unique=True)
-    ours_out, theirs_out = _NONE, _NONE
+    left, right = _find_changes(base, ours), _find_changes(base, theirs)
+    come = _not_ours(left.rows.added, right, ours)
+    gone = np.setdiff1d(right.rows.removed.row_ids(), left.rows.removed.row_ids(), assume_unique=True)
+    return _merge(left, right, come, gone, ours, rules, conflicts)
+
+
+def _merge(
+    left: "_Changes",
+    right: "_Changes",
+    come: RowSet,
+    gone: RowIds,
+    ours: FragmentReader,
+    rules: KeyRules,
+    conflicts: Conflicts,
+) -> MergedRows:
     if rules.key:
-        both_gone = left.removed.where(np.isin(left.removed.row_ids(), right.removed.row_ids()))
-        ours_out, theirs_out = _settle_keys(left, come, both_gone, rules, conflicts)
+        removed = left.rows.removed
+        both_gone = removed.where(np.isin(removed.row_ids(), right.rows.removed.row_ids()))
+        ours_out, theirs_out = _settle_keys(left.rows, come, both_gone, rules, conflicts)
+    else:
+        ours_out, theirs_out = _settle_ids(left, right, come, rules, conflicts)
     deleted = _find_rows(ours, gone)
-    for fragment_id, mask in left.added.where(_mask(left.added.num_rows, ours_out)).masks().items():
+    added = left.rows.added
+    for fragment_id, mask in added.where(_mask(added.num_rows, ours_out)).masks().items():
         known = deleted.get(fragment_id, _NONE)
         deleted[fragment_id] = np.union1d(known, np.flatnonzero(mask))
     return MergedRows(deleted, come.without(theirs_out))
 
 
-def _not_ours(ours: RowSet, theirs: RowSet, reader: FragmentReader) -> RowSet:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Changes:
+    """What one side did to the base; rows that it has written anew with other values went and came.
+
+    Attributes
+    ----------
+    rewritten : array of uint64
+        The ids of those.
+    """
+
+    rows: RowChanges
+    rewritten: RowIds
+
+
+def _find_changes(base: FragmentReader, side: FragmentReader) -> _Changes:
+    changes = find_row_changes(base, side)
+    pairs = RowPairs(*changes.moved, _same_columns(base, side))
+    nothing = np.empty(0, np.uint64)
+    if not pairs.num_rows:
+        return _Changes(changes, nothing)
+    other = np.asarray(pairs.find_changes().any(axis=1))
+    if not other.any():
+        return _Changes(changes, nothing)
+    same = pairs.where(~other)
+    rows = RowChanges(pairs.before.without(same.before_places), pairs.after.without(same.after_places), changes.moved)
+    return _Changes(rows, pairs.after.row_ids()[pairs.after_places[other]])
+
+
+def _same_columns(base: FragmentReader, side: FragmentReader) -> tuple[tuple[str, str], ...]:
+    known = side.names_by_id
+    return tuple((name, known[field_id]) for field_id, name in base.names_by_id.items() if field_id in known)
+
+
+def _not_ours(ours: RowSet, theirs: _Changes, reader: FragmentReader) -> RowSet:
     """Leave out what our side has, or had: both may have merged a third."""
     known = {fragment.id for fragment in reader.fragments}
-    come = RowSet(theirs.reader, [part for part in theirs.parts if part.fragment.id not in known])
+    added = theirs.rows.added
+    come = RowSet(added.reader, [part for part in added.parts if part.fragment.id not in known])
     if not (come.num_rows and ours.num_rows and (come.has_moved or ours.has_moved)):
         return come
-    return come.where(~np.isin(come.row_ids(), ours.row_ids()))
+    ids = come.row_ids()
+    return come.where(~np.isin(ids, ours.row_ids()) | np.isin(ids, theirs.rewritten))
+
+
+def _settle_ids(
+    left: _Changes, right: _Changes, come: RowSet, rules: KeyRules, conflicts: Conflicts
+) -> tuple[Places, Places]:
+    """Return the places of our new rows and of theirs that give in, where no key tells rows apart but their ids."""
+    if not (len(left.rewritten) or len(right.rewritten)):
+        return _NONE, _NONE
+    mine, brought = left.rows.added.row_ids(), come.row_ids()
+    _, here, there = np.intersect1d(mine, brought, return_indices=True)
+    pairs = RowPairs(left.rows.added, come, here, there, tuple((name, name) for name in rules.columns))
+    unlike = np.asarray(pairs.find_changes().any(axis=1))
+    _add_ids(conflicts, ConflictKind.BOTH_CHANGED, brought[there[unlike]])
+    ours_lost = np.flatnonzero(np.isin(mine, left.rewritten) & np.isin(mine, right.rows.removed.row_ids()))
+    ours_lost = ours_lost[~np.isin(mine[ours_lost], right.rows.added.row_ids())]
+    theirs_lost = np.flatnonzero(np.isin(brought, right.rewritten) & np.isin(brought, left.rows.removed.row_ids()))
+    theirs_lost = theirs_lost[~np.isin(brought[theirs_lost], mine)]
+    _add_ids(conflicts, ConflictKind.DELETE_CHANGE, np.concatenate([mine[ours_lost], brought[theirs_lost]]))
+    if conflicts.prefer == "theirs":
+        return np.concatenate([here[unlike], ours_lost]), there[~unlike]
+    return _NONE, np.concatenate([there, theirs_lost])
+
+
+def _add_ids(conflicts: Conflicts, kind: ConflictKind, ids: RowIds) -> None:
+    conflicts.add(kind, len(ids), ({"key": {"row id": int(each)}} for each in ids[:MAX_EXAMPLES]))
 
 
 def _settle_keys(

@@ -30,6 +30,7 @@ class Operation(StrEnum):
     COMPACT = "compact"
     MERGE = "merge"
     TRIM = "trim"
+    CLEAN = "clean"
     TRANSACTION = "transaction"
 
 
