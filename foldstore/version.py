@@ -35,6 +35,7 @@ from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
+from foldstore.version_cleaning import VersionCleaning
 from foldstore.version_drift import VersionDrift
 from foldstore.version_review import VersionReview
 from foldstore.version_splits import VersionSplits
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
 _ABOUT_NULLS = frozenset(("null_fraction_high", "all_null", "missingness_drift"))
 
 
-class Version(Forms, VersionDrift, VersionReview, VersionSplits, VersionTiers, VersionUpkeep, Consumed):
+class Version(
+    Forms, VersionCleaning, VersionDrift, VersionReview, VersionSplits, VersionTiers, VersionUpkeep, Consumed
+):
     """An immutable state of a dataset: the same address gives the same bytes for ever.
 
     Examples
