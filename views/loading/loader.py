@@ -167,7 +167,7 @@ class Loader:
         if self.view.is_endless or not (self.plan.drop_last or self.plan.even):
             return None
         rows = self.plan.batch_size * self.plan.world_size
-        return start + (self._count() - start) // rows * rows
+        return start + max(0, self._count() - start) // rows * rows
 
     def _count(self) -> int:
         return self.view.rows.count(self._epoch)
@@ -183,11 +183,12 @@ class Loader:
 
     def _read_rest(self, start: int, worker: int) -> Iterator[Any]:
         share = (self._count() - start) // self.plan.world_size
-        if not share or worker:
+        if share < 1 or worker:
             return
         shard = Shard(share, self.plan.rank, self.plan.world_size, start)
         stream = self.view.rows.stream(list(self.plan.columns), epoch=self._epoch, start=start, shard=shard)
         for batch in cut_batches(_cut_off(stream, share), share):
+            self._position = start + share * self.plan.world_size
             yield from self._slices(batch.select(list(self.plan.columns)))
 
     def _slices(self, batch: pa.RecordBatch) -> Iterator[Any]:

@@ -154,9 +154,13 @@ def skip_rows(batches: Batches, count: int) -> Batches:
         count = max(0, count - batch.num_rows)
 
 
+class _EndlessViewError(UsageError, TypeError):
+    """What Python expects of a length that there is not: list() and progress bars go on without it."""
+
+
 def endless(what: str) -> UsageError:
     """Build the error for what needs an end."""
-    return UsageError(
+    return _EndlessViewError(
         f"The view never ends, so {what}.",
         hint="Cut it with limit(), give repeat() a number of epochs, or read it batch by batch.",
         code="endless-view",

@@ -1,7 +1,9 @@
 """Rows cut into sequences: runs of rows of one group in the order of time."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,8 @@ from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.steps.order import Sequences
 from foldstore.views.time_column import to_nanoseconds
 
+# No two words of 64 bits lie further apart.
+_FARTHEST = 2**64 - 1
 _NO_WORDS = np.empty(0, np.uint64)
 
 
@@ -108,7 +112,7 @@ def cut_sequences(index: Index, step: Sequences) -> tuple[Ranks, NDArray[np.int6
     breaks = np.diff(codes, prepend=-1) != 0
     if step.max_gap is not None:
         gap = parse_duration(step.max_gap) if isinstance(step.max_gap, str) else step.max_gap
-        breaks[1:] |= np.diff(times) > gap
+        breaks[1:] |= _distances(times[1:], times[:-1]) > _as_distance(gap, times)
     kept, numbers = _cut_runs(breaks, times, step)
     ranks, numbers = ranks[kept], numbers[kept]
     _, numbers, sizes = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -129,25 +133,44 @@ def _cut_runs(breaks: NDArray[np.bool_], times: NDArray[np.generic], step: Seque
     everything = np.ones(len(run), np.bool_)
     if step.length is None and step.jump is None:
         return everything, run
+    firsts = starts[run] if len(run) else run
     if isinstance(step.length or step.jump, str):
-        since = times - times[starts][run] if len(run) else times
+        since = _distances(times, times[firsts])
         spans = [parse_duration(each) if isinstance(each, str) else 0 for each in (step.length, step.jump)]
     else:
-        since = np.arange(len(run)) - starts[run] if len(run) else run
+        since = (np.arange(len(run)) - firsts).astype(np.uint64)
         spans = [each if isinstance(each, int) else 0 for each in (step.length, step.jump)]
     if step.length is None:
         # Thinned out: the first row of each span stays, and the run stays one sequence.
-        window = since // (spans[1] if isinstance(step.jump, str) else spans[1] + 1)
-        first = np.diff(window, prepend=-1) != 0
-        return first | breaks, run
-    window, inside = np.divmod(since, spans[0] + spans[1])
-    return inside < spans[0], np.cumsum(breaks | (np.diff(window, prepend=0) != 0))
+        window = since // np.uint64(min(spans[1] if isinstance(step.jump, str) else spans[1] + 1, _FARTHEST))
+        return _changes(window) | breaks, run
+    window, inside = np.divmod(since, np.uint64(min(spans[0] + spans[1], _FARTHEST)))
+    return inside < min(spans[0], _FARTHEST), np.cumsum(breaks | _changes(window))
+
+
+def _changes(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which values differ from the one before; the first does."""
+    return np.concatenate([np.ones(min(1, len(values)), np.bool_), values[1:] != values[:-1]])
+
+
+def _distances(later: NDArray[Any], earlier: NDArray[Any]) -> NDArray[Any]:
+    """Return how far times lie behind others; of whole numbers exactly, whatever they are."""
+    if later.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity is as far from itself as it gets: nowhere
+            return np.asarray(later - earlier)
+    # Unsigned, the difference of any two words of 64 bits is right where it is not negative.
+    return np.asarray(later.view(np.uint64) - earlier.view(np.uint64))
+
+
+def _as_distance(gap: float, times: NDArray[Any]) -> Any:
+    """Return a distance in the type of those of some times."""
+    return np.float64(gap) if times.dtype.kind == "f" else np.uint64(min(math.floor(gap), _FARTHEST))
 
 
 def _read(index: Index, step: Sequences) -> tuple[Words, NDArray[np.generic], NDArray[np.bool_]]:
     """Return a hash of the group and the time of each row, and which rows have both."""
     groups, known = [_NO_WORDS], [np.empty(0, np.bool_)]
-    times: list[NDArray[np.generic]] = [np.empty(0, np.int64)]
+    times: list[NDArray[np.generic]] = [_read_times(pa.array([], index.arrow_schema.field(step.order_by).type))]
     for batch in stream_index(index, list(dict.fromkeys([*step.group_by, step.order_by]))):
         columns = [batch.column(name) for name in step.group_by]
         groups.append(hash_keys(columns, "sequence"))
@@ -167,5 +190,6 @@ def _read_times(column: pa.Array) -> NDArray[np.generic]:
     if pa.types.is_floating(column.type):
         floats: NDArray[np.generic] = column.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
         return floats
-    whole: NDArray[np.generic] = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    kind = pa.uint64() if pa.types.is_unsigned_integer(column.type) else pa.int64()
+    whole: NDArray[np.generic] = column.cast(kind).fill_null(0).to_numpy(zero_copy_only=False)
     return whole

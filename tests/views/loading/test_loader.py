@@ -1,6 +1,7 @@
 """Loaders: batches shared among processes, resumed anywhere, as arrays of numbers."""
 
 import json
+import operator
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,27 @@ class TestEpochs:
         loader = iter(_view(engine, 5).shuffle(2).repeat().loader(3))
         found = [n for _ in range(10) for n in next(loader)["n"].tolist()]
         assert sorted(found) == sorted(list(range(5)) * 6)
+
+    def test_a_view_without_end_has_no_length_and_can_be_hinted_at(self, engine):
+        loader = _view(engine, n=[1, 2]).repeat().loader(3)
+        with pytest.raises(TypeError):
+            len(loader)
+        assert operator.length_hint(loader, 7) == 7
+
+    @pytest.mark.parametrize("world", [1, 2, 3])
+    def test_a_state_of_the_last_round_that_is_shared_evenly_has_nothing_left(self, engine, world):
+        view = _view(engine, n=np.arange(10))
+        loaders = [view.loader(4, rank=rank, world_size=world, even=True) for rank in range(world)]
+        readers = [iter(loader) for loader in loaders]
+        for _ in range(len(loaders[0])):
+            taken = [next(reader)["n"].tolist() for reader in readers]
+        assert len({len(batch) for batch in taken}) == 1
+        states = [loader.state_dict() for loader in loaders]
+        assert states == [{**states[0], "position": 10 // world * world}] * world
+        for past in (states[0], {**states[0], "position": 12 * world}):
+            again = view.loader(4, rank=0, world_size=world, even=True)
+            again.load_state_dict(past)
+            assert (len(again), list(again)) == (0, [])
 
     def test_the_state_of_another_view_is_refused(self, engine):
         state = _view(engine, 5).shuffle(1).loader(2).state_dict()

@@ -215,6 +215,27 @@ class TestSequences:
             assert all((np.diff(part) == 40).all() for part in np.split(found, starts[1:]))
         assert numbers.tolist() != sorted(numbers.tolist())
 
+    @pytest.mark.parametrize(
+        ("times", "how", "numbers"),
+        [
+            (pa.array([-(2**63), 0, 2**63 - 1]), {"max_gap": 5}, [0, 1, 2]),
+            (pa.array([-(2**63), 2**63 - 1]), {"max_gap": 2**64 - 1}, [0, 0]),
+            (pa.array([-(2**63), 2**63 - 1]), {"max_gap": 2**64 - 2}, [0, 1]),
+            (pa.array([0, 1, 2**64 - 1], pa.uint64()), {"max_gap": 1.5}, [0, 0, 1]),
+            (pa.array([0, 2]), {"max_gap": 1.5}, [0, 1]),
+            (pa.array([-math.inf, 0.0, math.inf, math.inf]), {"max_gap": 1.0}, [0, 1, 2, 2]),
+            (pa.array([0, 1]), {"length": 2**70}, [0, 0]),
+            (pa.array([0, 1]), {"jump": 2**70}, [0]),
+            (pa.array([0, 1]), {"length": 2**62, "jump": 2**62}, [0, 0]),
+            (pa.array([-9 * 10**18, 9 * 10**18], pa.timestamp("ns")), {"length": "1h"}, [0, 1]),
+            (pa.array([-9 * 10**18, 9 * 10**18], pa.timestamp("ns")), {"max_gap": "1h"}, [0, 1]),
+        ],
+    )
+    @pytest.mark.filterwarnings("error")
+    def test_the_farthest_times_and_spans_are_cut_exactly(self, engine, times, how, numbers):
+        view = _view(engine, k=["x"] * len(times), t=times).sequences(["k"], "t", **how)
+        assert _numbers(view, "sequence") == numbers
+
     def test_a_shuffle_keeps_sequences_whole_behind_conditions_too(self, engine):
         view = _view(engine, k=np.arange(600) % 40, n=np.arange(600)).sequences(["k"], "n", length=5)
         shuffled = view.where("n % 7 > 0").select("n", "sequence").shuffle(2)
