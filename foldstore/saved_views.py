@@ -235,7 +235,7 @@ class SavedViews:
         saved = self.get(parsed.name)
         if not parsed.ref.isdigit() or not 1 <= int(parsed.ref) <= len(saved.versions):
             raise UsageError(f"{address!r} is no published version of a view.", hint=f"Write {parsed.name}@1.")
-        if not reason:
+        if isinstance(reason, str) and not reason:
             raise UsageError("A view is deprecated for a reason.", hint="Say why in a sentence.")
         said = Deprecation(
             reason=check_text(reason, "The reason", _MAX_TEXT),

@@ -18,6 +18,7 @@ from foldstore.saved_views import DRAFT, SavedViews
 from foldstore.split import Split
 from foldstore.types import Status
 from foldstore.version import Version
+from foldstore.views.arguments import is_choice
 from foldstore.views.combination import MAX_LEVELS, Pinned, make_blend, make_union, select_common
 from foldstore.views.source import Source
 from foldstore.views.view import View
@@ -126,7 +127,7 @@ class StoreViews:
         if isinstance(inputs, str | View) or not isinstance(inputs, Sequence):
             raise UsageError("blend() takes several views.", hint="store.blend({'a@1': 1, 'b@1': 5})")
         views = [self.view(each) for each in inputs]
-        if columns not in ("same", "common"):
+        if not is_choice(columns, ("same", "common")):
             raise UsageError(f"columns={ascii(columns)[:40]} is no choice of a blend.", hint="'same' or 'common'.")
         if columns == "common" and views:
             views = select_common(views)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import pyarrow as pa
 
 from foldstore.errors import UsageError
+from foldstore.views.arguments import check_choice, check_list, is_choice
 from foldstore.views.fraction import read_fraction
 from foldstore.views.ordering.schedule import share_out
 from foldstore.views.source import Source
@@ -145,9 +146,8 @@ def make_union(views: Sequence["View"], columns: object) -> Union:
         When their columns do not fit.
     """
     level = _check_inputs(views, "A union")
-    if columns not in COLUMN_RULES:
-        raise UsageError(f"columns={columns!r} is no choice.", hint=f"One of {', '.join(COLUMN_RULES)}.")
-    return Union(tuple(views), str(columns), _join_schemas(views, str(columns)), level)
+    rule = check_choice(columns, COLUMN_RULES, "columns")
+    return Union(tuple(views), rule, _join_schemas(views, rule), level)
 
 
 def select_common(views: Sequence["View"]) -> list["View"]:
@@ -171,7 +171,8 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
         When a weight is negative, zero or no number, or the columns of the views are not the same.
     """
     level = _check_inputs(views, "A blend")
-    if isinstance(rows, bool) or (not (isinstance(rows, int) and 0 < rows < 2**53) and rows not in ROW_RULES):
+    is_number = isinstance(rows, int) and not isinstance(rows, bool) and 0 < rows < 2**53
+    if not is_number and not is_choice(rows, ROW_RULES):
         raise UsageError(
             f"rows={ascii(rows)[:40]} does not say how many rows a blend has.",
             hint=f"Give a number, or one of {', '.join(ROW_RULES)}.",
@@ -179,9 +180,10 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
     for view in views:
         if view.is_endless:
             raise UsageError("A view that never ends cannot be blended.", hint="Blend first, then repeat().")
-    given = [1] * len(views) if weights is None else list(weights)
+    hint = "Give each view one weight."
+    given = [1] * len(views) if weights is None else check_list(weights, "Weights are a list of numbers", hint)
     if len(given) != len(views):
-        raise UsageError(f"There are {len(views)} views and {len(given)} weights.", hint="Give each view one weight.")
+        raise UsageError(f"There are {len(views)} views and {len(given)} weights.", hint=hint)
     exact = [_read_weight(weight) for weight in given]
     total = sum(exact)
     shares = tuple(weight / total for weight in exact)
@@ -195,6 +197,11 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
 
 def _check_inputs(views: Sequence[Any], what: str) -> int:
     """Return how deep views of views lie in a combination of some."""
+    from foldstore.views.view import View
+
+    for view in views:
+        if not isinstance(view, View):
+            raise UsageError(f"{ascii(view)[:40]} is not a view.", hint="store.view('flights@3') gives one.")
     if not views:
         raise UsageError(f"{what} needs at least one view.", hint="Name addresses or give views.")
     if len(views) > MAX_INPUTS:

@@ -11,6 +11,7 @@ from foldstore.datastore.statistics.profile import profile_batches
 from foldstore.datastore.statistics.row_profile import RowProfile
 from foldstore.datastore.statistics.row_source import StreamedRows
 from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, profile_segments
+from foldstore.views.arguments import check_columns, check_count
 from foldstore.views.rows.rows import Rows, endless
 from foldstore.views.steps.explode import Explode
 from foldstore.views.steps.order import AnyStep
@@ -260,7 +261,8 @@ class ViewForms:
         """
         if self.is_endless:
             raise endless("it cannot be written to a file")
-        view: Any = self if columns is None else self.select(*columns)  # type: ignore[attr-defined]
+        names = check_columns(columns, self.arrow_schema, where="export()")
+        view: Any = self if columns is None else self.select(*names)  # type: ignore[attr-defined]
         total = None if any(isinstance(step, Where | Explode) for step in self._steps) else self.count()
         return write_file(view.arrow_schema, view.to_batches(), path, num_rows=total, **how)
 
@@ -269,8 +271,8 @@ class ViewForms:
 
     def select_batches(self, columns: Sequence[str] | None = None, rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield some columns of the rows, and at most so many rows; what is not asked for is not read."""
-        wanted = self.arrow_schema.names if columns is None else list(columns)
-        left = rows
+        wanted = check_columns(columns, self.arrow_schema, where="select_batches()")
+        left = None if rows is None else check_count(rows, "rows")
         for batch in self.rows.stream(wanted):
             if left is not None and batch.num_rows >= left:
                 yield batch.slice(0, left).select(wanted)

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.engine import Engine
 from foldstore.errors import UsageError
+from foldstore.views.arguments import check_list
 from foldstore.views.combination import Inputs, Union, make_blend, make_union
+from foldstore.views.nested import is_list
 from foldstore.views.rows.rows import endless
 from foldstore.views.rule import EVERY_SOURCE, Rule, find_inputs, read_rules
 from foldstore.views.steps.elements import make_keep_elements, quote
@@ -385,7 +387,10 @@ class ViewSteps:
         >>> view.blend({"n < 2": 1, "n >= 2": 1}, rows="once").to_arrow()["n"].to_pylist()
         [0, 2, 1, 3]
         """
-        given = [Rule(where, weight=weight) for where, weight in rules.items()] if isinstance(rules, Mapping) else rules
+        if isinstance(rules, Mapping):
+            given = [Rule(where, weight=weight) for where, weight in rules.items()]
+        else:
+            given = check_list(rules, "blend() takes conditions and their weights", "blend({'late': 1, 'NOT late': 5})")
         read = read_rules(tuple(given))
         parts = [self._meeting(rule) for rule in read]
         return self._over(make_blend(parts, [rule.weight for rule in read], rows))
@@ -404,6 +409,8 @@ class ViewSteps:
         rows : {'all', 'once', 'largest'} or int
             See `blend`.
         """
+        if weights is not None and not isinstance(weights, Mapping):
+            raise UsageError(f"{ascii(weights)[:40]} are no weights of values.", hint="balance('s', {'a': 1, 'b': 5})")
         values = dict.fromkeys(self._distinct(column), 1) if weights is None else dict(weights)
         if not values:
             raise UsageError(f"{column!r} has no value to balance.", hint="Look at it: view.to_polars().")
@@ -444,8 +451,13 @@ class ViewSteps:
         found: set[Any] = set()
         for batch in self.select(column).to_batches():  # type: ignore[attr-defined]  # the forms of a view
             values = batch.column(0)
-            while pa.types.is_nested(values.type) and not pa.types.is_struct(values.type):
+            while is_list(values.type):
                 values = values.flatten()
+            if pa.types.is_nested(values.type):
+                raise UsageError(
+                    f"{column!r} is {batch.column(0).type}: it has no values to tell apart.",
+                    hint=f"Name a field of it: select(x='{column}.name').",
+                )
             found |= set(pc.unique(values.drop_null()).to_pylist())
             if len(found) > _MOST_STRATA:
                 raise UsageError(

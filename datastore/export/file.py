@@ -72,6 +72,8 @@ def write_file(
     ExportError
         When the file cannot be written.
     """
+    if not isinstance(path, str | os.PathLike) or not isinstance(overwrite, bool):
+        raise UsageError(f"{ascii(path)[:40]} is no path to write to.", hint="export('a.parquet', overwrite=True)")
     target = Path(path)
     form = _form_of(target, format)
     check_names(schema.names)
@@ -81,8 +83,8 @@ def write_file(
         with _new_file(target, overwrite=overwrite) as file:
             _write(form, file, schema, counted)
         return [target]
-    if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
-        raise UsageError(f"rows_per_file={rows_per_file!r} is not a whole number from 1.")
+    if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or not 1 <= rows_per_file < 2**63:
+        raise UsageError(f"rows_per_file={ascii(rows_per_file)[:40]} is not a whole number from 1.")
     return _write_parts(form, target, schema, _parts(counted, rows_per_file), overwrite=overwrite)
 
 
@@ -105,10 +107,12 @@ def _write_parts(
 
 def _form_of(path: Path, form: str | None) -> Form:
     name = path.suffix.lower().removeprefix(".") if form is None else form
-    name = _SAME.get(name, name)
+    name = _SAME.get(name, name) if isinstance(name, str) else ascii(name)[:40]
     if name not in _FORMS:
         raise UsageError(
-            f"{name!r} is not a format to export to." if form else f"{path.name!r} has no ending of a known format.",
+            f"{name!r} is not a format to export to."
+            if form is not None
+            else f"{path.name!r} has no ending of a known format.",
             hint=f"Known are {', '.join([*_FORMS, *_SAME])}: by the ending, or format='parquet'.",
         )
     return _FORMS[name]()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.errors import UsageError
+from foldstore.views.arguments import check_choice
 from foldstore.views.frames import to_numpy
 
 FORMS: Final = ("numpy", "torch", "arrow")
@@ -142,14 +143,13 @@ def check_form(form: object, masks: object, fill: object) -> ArrayForm | None:
     UsageError
         When the form is no choice, or what stands for null is none.
     """
-    if form not in FORMS:
-        raise UsageError(f"form={ascii(form)[:40]} is no choice.", hint=f"One of {', '.join(FORMS)}.")
+    chosen = check_choice(form, FORMS, "form")
     if not isinstance(masks, bool):
         raise UsageError("masks is True or False.", hint="masks=True adds '<column>_mask'.")
     stand_ins = fill if isinstance(fill, Mapping) else {} if fill is None else {"*": fill}
     if not all(isinstance(name, str) for name in stand_ins):
         raise UsageError("fill= takes a value, or a dict of columns and values.", hint="fill={'dep_delay': 0}")
-    return None if form == "arrow" else ArrayForm(str(form), masks, dict(stand_ins))
+    return None if chosen == "arrow" else ArrayForm(chosen, masks, dict(stand_ins))
 
 
 def split_arrays(arrays: Mapping[str, Any], rows: int) -> Iterator[Arrays]:

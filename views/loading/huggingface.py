@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from foldstore.errors import UsageError
+from foldstore.views.arguments import check_flag
 from foldstore.views.frames import check_names
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def make_dataset(view: "View", *, streaming: bool) -> Any:
             hint="pip install 'foldstore[huggingface]'.",
             code="missing-extra",
         ) from error
+    check_flag(streaming, "streaming")
     check_names(view.arrow_schema, "A dataset")
     view.warn_of_leakage()
     schema = _plain(view.arrow_schema)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from foldstore.errors import UsageError, column_not_found
+from foldstore.errors import UsageError
+from foldstore.views.arguments import check_columns, check_count
 from foldstore.views.loading.arrays import ArrayForm, check_form, split_arrays
 from foldstore.views.ordering.shard import Shard, check_rank, cut_batches
 
@@ -112,7 +113,8 @@ class Loader:
             Where it will be when this process has had so many batches of the epoch, or of what was left of it: for a
             main process whose workers do the reading.
         """
-        rows = 0 if batches is None else batches * self.plan.batch_size * self.plan.world_size
+        had = 0 if batches is None else check_count(batches, "batches")
+        rows = had * self.plan.batch_size * self.plan.world_size
         return {"format": _FORMAT, "view": self.view.hash, "epoch": self._epoch, "position": self._position + rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -217,10 +219,7 @@ def make_loader(
     UsageError
         When something is no choice, or a column cannot become an array.
     """
-    names = view.arrow_schema.names if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    for name in names:
-        if name not in view.arrow_schema.names:
-            raise column_not_found(str(name), view.arrow_schema.names, where=f"the view of {view.shown_inputs}")
+    names = check_columns(columns, view.arrow_schema, where=f"the view of {view.shown_inputs}")
     if not isinstance(drop_last, bool) or not isinstance(even, bool) or (drop_last and even):
         raise UsageError("drop_last and even are True or False, and not both True.", hint="even=True shares the rest.")
     unknown = sorted(set(how) - {"form", "masks", "fill"})
@@ -235,7 +234,7 @@ def make_loader(
     which = check_rank(rank, world_size)
     view.warn_of_leakage()
     plan = LoaderPlan(
-        batch_size=_check_rows(batch_size, "batch_size"),
+        batch_size=check_count(batch_size, "batch_size", 1),
         columns=tuple(names),
         rank=which[0],
         world_size=which[1],
@@ -260,16 +259,3 @@ def _cut_off(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Record
             return
         rows -= batch.num_rows
         yield batch
-
-
-def _check_rows(value: object, name: str) -> int:
-    """Return a number of rows from 1.
-
-    Raises
-    ------
-    UsageError
-        When it is none.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{name}={ascii(value)[:40]} is no number from 1.", hint=f"{name}=1024")
-    return value

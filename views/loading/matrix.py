@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.errors import UsageError, column_not_found
+from foldstore.errors import UsageError
+from foldstore.views.arguments import check_columns
 from foldstore.views.frames import to_numpy
 from foldstore.views.rows.rows import Rows, endless
 
@@ -28,10 +29,11 @@ def make_matrix(
     """
     if rows.is_endless:
         raise endless("it has no matrix")
-    names = [name for name in schema.names if name != label] if features is None else list(features)
-    for name in [label, *names]:
-        if name not in schema.names:
-            raise column_not_found(str(name), schema.names, where="the view")
+    if not isinstance(label, str):
+        raise UsageError(f"{ascii(label)[:40]} names no label.", hint="to_xy('late', ['distance', 'dep_delay'])")
+    check_columns(label, schema, where="the view")
+    others = [name for name in schema.names if name != label]
+    names = others if features is None else check_columns(features, schema, where="the view")
     for name in names:
         _check_feature(schema.field(name))
     parts: list[NDArray[np.float64]] = []

@@ -5,7 +5,7 @@ is mapped; a rule that names several labels speaks of the list as a whole.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.engine import Engine
 from foldstore.errors import UsageError
+from foldstore.views.arguments import check_list
 from foldstore.views.cost import Flow, Part, type_width
 from foldstore.views.nested import (
     FieldPath,
@@ -249,9 +250,8 @@ def _after(path: FieldPath, rules: Rules, into: str | None, schema: pa.Schema, v
 
 
 def _read_pairs(values: object, verb: str) -> tuple[tuple[tuple[Any, ...], Any], ...]:
-    given: Iterable[Any] = values.items() if isinstance(values, Mapping) else values  # type: ignore[assignment]
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UsageError(f"{verb}() takes a dict of values, not {type(values).__name__}.", hint=_HINT)
+    what = f"{verb}() takes a dict of values"
+    given = list(values.items()) if isinstance(values, Mapping) else check_list(values, what, _HINT)
     pairs: dict[tuple[Any, ...], Any] = {}
     known: set[frozenset[Any]] = set()
     for pair in given:

@@ -199,7 +199,7 @@ def make_sample(
     if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or not 0 <= rows < 2**63):
         raise UsageError(f"sample() takes a number of rows from 0, not {ascii(rows)[:40]}.", hint="sample(rows=1000)")
     columns = [stratify] if isinstance(stratify, str) else stratify
-    names = _check_names(columns or (), schema, f"sample() of the view of {address}", "stratify")
+    names = _check_names(() if columns is None else columns, schema, f"sample() of the view of {address}", "stratify")
     return Sample(share, rows, check_seed(seed), names, schema)
 
 
