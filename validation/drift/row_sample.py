@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
+from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.column_schema import plain_type
 from foldstore.validation.drift.classifier import TwoSampleTest, tell_apart
 from foldstore.validation.drift.significance import seeded
+from foldstore.validation.drift.trends import finite_numbers
 from foldstore.validation.inference import infer_distributions
 from foldstore.validation.subject import Subject
 
@@ -98,9 +99,7 @@ def _values(column: pa.ChunkedArray, name: str) -> NDArray[Any]:
     plain = plain_array(column)
     kind = kind_of(plain.type)
     if kind.is_numeric:
-        numbers = np.full(len(plain), np.nan)
-        numbers[plain.is_valid().to_numpy(zero_copy_only=False)] = read_numbers(plain, kind)
-        return numbers
+        return finite_numbers(plain)
     if kind not in (Kind.TEXT, Kind.BOOLEAN):
         raise UsageError(f"{name} is {plain.type}; only numbers, booleans and text are compared.", column=name)
     return np.array(plain.to_pylist(), dtype=object)
