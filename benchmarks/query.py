@@ -4,6 +4,8 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 import foldstore
 from benchmarks.events import events
@@ -16,7 +18,6 @@ def rows():
     with tempfile.TemporaryDirectory() as folder, foldstore.connect(Path(folder) / "store") as store:
         table = events(2_000_000, 0)
         store.create_dataset("events").append(table)
-        store.create_dataset("small").append(table.slice(0, 1000))
         with duckdb.connect() as connection:
             connection.register("held", table)
             best = interleave(
@@ -26,5 +27,37 @@ def rows():
                 }
             )
         yield Row("V1 group by over 2 M rows, by SQL", best["ours"], best["duckdb"], "DuckDB in memory", limit=1.1)
-        best = interleave({"sql": lambda: store.sql("SELECT count(*) FROM small").rows()})
-        yield Row("V7 SQL on a small version, call to rows", best["sql"], 5, "limit", limit=1)
+        yield from _small(store, table.slice(0, 1000))
+        yield from _narrow(store)
+
+
+def _small(store, table):
+    """Ask a version of a thousand rows: what is left is what a query costs before it looks at rows."""
+    store.create_dataset("small").append(table)
+    with duckdb.connect() as connection:
+        connection.register("held", table)
+        best = interleave(
+            {
+                "count": lambda: store.sql("SELECT count(*) FROM small").rows(),
+                "group": lambda: store.sql(QUERY.format(name="small")).rows(),
+                "duckdb": lambda: connection.sql(QUERY.format(name="held")).fetchall(),
+            },
+            repeats=50,
+        )
+    yield Row("V7 SQL on a small version, call to rows", best["count"], 5, "limit", limit=1)
+    yield Row("V7 group by over a small version, call to rows", best["group"], 5, "limit", limit=1)
+    yield Row("SQL on a small version, beside a table registered before", best["group"], best["duckdb"], "DuckDB")
+
+
+def _narrow(store):
+    """Ask for a narrow range of rows that came in order, with and without zones to say where they lie."""
+    store.create_dataset("ordered").append(
+        pa.table({"id": np.arange(4_000_000), "x": np.random.default_rng(7).random(4_000_000)})
+    )
+    best = interleave(
+        {
+            "pruned": lambda: store.sql("SELECT sum(x) FROM ordered WHERE id >= ?", [3_999_000]).rows(),
+            "whole": lambda: store.sql("SELECT sum(x) FROM ordered WHERE id + 0 >= ?", [3_999_000]).rows(),
+        }
+    )
+    yield Row("SQL over the last 1000 of 4 M rows, by zones", best["pruned"], best["whole"], "without zones", limit=1)

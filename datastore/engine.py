@@ -49,7 +49,7 @@ from foldstore.datastore.expression import (
     single_item,
 )
 from foldstore.datastore.feed import Feed, narrow, recut
-from foldstore.datastore.parsed import ParsedExpressions
+from foldstore.datastore.parsed import Parsed
 from foldstore.datastore.query import ParsedQuery, check_query_text, judge_query, not_a_query, without_explain
 from foldstore.datastore.query_limits import NO_LIMITS, Countdown, QueryLimits
 from foldstore.datastore.query_parameters import Params, bind_parameters
@@ -124,7 +124,8 @@ class Engine:
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._making = threading.Lock()
-        self._parsed = ParsedExpressions()
+        self._parsed: Parsed[tuple[str, pa.Schema], Expression] = Parsed()
+        self._queries: Parsed[str, ParsedQuery] = Parsed()
         self._running = RunningQueries()
 
     def interrupt(self) -> None:
@@ -137,7 +138,7 @@ class Engine:
             self._is_closed = True
             if self._database is not None:
                 self._database.close()
-                self._database, self._parsed = None, ParsedExpressions()
+                self._database, self._parsed, self._queries = None, Parsed(), Parsed()
 
     def after_fork(self) -> None:
         """Go on in a process that was forked off: with a database of its own, opened when it is needed.
@@ -194,7 +195,7 @@ class Engine:
             When it names a column that is not there.
         """
         check_text(text, where=where)
-        return self._parsed.find(text, schema) or self._parsed.keep(schema, self._parse(text, schema, where))
+        return self._parsed.find((text, schema)) or self._parsed.keep((text, schema), self._parse(text, schema, where))
 
     def _parse(self, text: str, schema: pa.Schema, where: str) -> Expression:
         with self._borrowed() as connection:
@@ -301,6 +302,9 @@ class Engine:
             When it is not; nothing was run.
         """
         check_query_text(text)
+        return self._queries.find(text) or self._queries.keep(text, self._parse_query(text))
+
+    def _parse_query(self, text: str) -> ParsedQuery:
         with self._borrowed() as connection:
             (tree,) = parse_trees(connection, without_explain(text))
         if tree.get("error"):

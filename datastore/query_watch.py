@@ -4,6 +4,7 @@ DuckDB looks for signals seldom while rows stream, and Python runs their handler
 is done in another thread, and the one that asked waits where Python can wake it.
 """
 
+import _thread
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -92,7 +93,8 @@ class QueryWatch:
     def _run_aside(self, work: Callable[[], T]) -> T:
         results: list[T] = []
         failures: list[BaseException] = []
-        done = threading.Event()
+        working = threading.Lock()
+        working.acquire()
 
         def run() -> None:
             try:
@@ -100,36 +102,39 @@ class QueryWatch:
             except BaseException as error:  # noqa: BLE001  # it is raised again where somebody waits for it
                 failures.append(error)
             finally:
-                done.set()
+                working.release()
 
-        thread = threading.Thread(target=run, name="foldstore-query", daemon=True)
         try:
-            thread.start()
-            self._wait(done)
+            try:
+                _thread.start_new_thread(run, ())  # a `Thread` is waited for when it starts, too: 0.1 ms more
+            except RuntimeError:  # the system has no thread left
+                run()
+            self._wait(working)
         except BaseException:  # an interrupt, no time left, or whoever is told of progress
-            self._stop(done)
+            self._stop(lambda: bool(results or failures), working)
             raise
         if failures:
             raise failures.pop()  # popped: the failure would hold this frame, and the frame the failure
         return results.pop()
 
-    def _wait(self, done: threading.Event) -> None:
-        while not done.wait(self._patience()):
+    def _wait(self, working: "_thread.LockType") -> None:
+        while not working.acquire(timeout=self._patience()):
             self._countdown.check()
             if self._progress is not None:
                 self._tell(self._progress)
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
+        """Return how many seconds there is nothing to do but to wait; less than 0 for ever."""
         waits = [] if self._countdown.left is None else [max(self._countdown.left, 0)]
-        return min([*waits, *([_TELL_EVERY_SECONDS] if self._progress is not None else [])], default=None)
+        return min([*waits, *([_TELL_EVERY_SECONDS] if self._progress is not None else [])], default=-1)
 
-    def _stop(self, done: threading.Event) -> None:
+    def _stop(self, is_done: Callable[[], bool], working: "_thread.LockType") -> None:
         # Between two steps of a query an interrupt finds nothing to stop: it is said until it is heard.
         # Nor is a second Ctrl-C a reason to close a connection on which something runs.
-        while not done.is_set():
+        while not is_done():
             with suppress(KeyboardInterrupt):
                 self._query.interrupt()
-                done.wait(_ASK_AGAIN_SECONDS)
+                working.acquire(timeout=_ASK_AGAIN_SECONDS)
 
     def _tell(self, progress: Callable[[float], None]) -> None:
         rows = sum(each.num_rows for each in self._metered)

@@ -193,9 +193,10 @@ class StoreViews:
         return view
 
     def _open_version(self, parsed: Address, address: str, *, quarantined: bool) -> View:
-        if self._storage.catalog.find_dataset(parsed.name) is None:
+        record = self._storage.catalog.find_dataset(parsed.name)
+        if record is None:
             raise self._no_view(parsed, address)
-        version = self.dataset(parsed.name).version(parsed.ref)
+        version = Dataset(self._storage, record, self._author).version(parsed.ref)
         if version.status is Status.QUARANTINED and not quarantined:
             raise RefusedError(
                 f"{version.address} is quarantined: it did not pass its gate.",
