@@ -41,18 +41,21 @@ def drift(
     ] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when something drifted.")] = False,
     output: FormatOption = Format.TABLE,
+    to: Annotated[Path | None, typer.Option(help="A page with the plots to write, such as drift.html.")] = None,
 ) -> None:
     """Compare distributions with a reference; exit 1 when a column drifted by its error limit.
 
     A column is flagged when the change is significant and large: both, so that many rows alone raise no alarm.
 
-    Example: foldstore drift flights@2 flights@1 --added
+    Example: foldstore drift flights@2 flights@1 --added --to drift.html
     """
     import foldstore
     from foldstore.validation.column_bounds import DriftPolicy
 
     if label is not None and together:
         raise UsageError("--label and --together ask different questions.", hint="Leave one out.")
+    if to is not None and (label is not None or together or to.suffix.lower() not in (".html", ".htm")):
+        raise UsageError("--to writes the distributions as a page.", hint="End the file in .html; leave others out.")
     with foldstore.connect(store, create=False) as opened:
         version = opened.version(address)
         against: Any = reference if reference.startswith(_WINDOWS) else opened.view(reference)
@@ -66,7 +69,11 @@ def drift(
             _print_plain(str(told), told.to_dict(), output)
         else:
             policy = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(error, warn), alpha=alpha)
-            failed = _print_drift(version.drift(against, rows=rows, policy=policy), output)
+            moved = version.drift(against, rows=rows, policy=policy)
+            failed = _print_drift(moved, output)
+            if to is not None:
+                moved.to_html(to)
+                say(f"{moved!r}: written to {to}.")
     if failed and not exit_zero:
         raise typer.Exit(1)
 

@@ -42,6 +42,17 @@ def test_drift_exits_1_and_names_what_moved(command, made):
     assert command("drift", "trips@5", "trips@4", "--added", "-s", made)[0] == 0
 
 
+def test_drift_is_drawn_on_a_page_beside_what_is_printed(command, made, tmp_path):
+    page = tmp_path / "drift.html"
+    code, out, err = command("drift", "trips@11", "rolling(3)", "-s", made, "--to", page)
+    assert code == 1
+    assert "km" in out
+    assert "written to" in err
+    assert "Distribution of km" in page.read_text()
+    for more in (["--together", "--to", page], ["--label", "late", "--to", page], ["--to", tmp_path / "drift.pdf"]):
+        assert command("drift", "trips@11", "rolling(3)", "-s", made, *more)[0] == 2
+
+
 def test_drift_as_json_is_the_result(command, made):
     _, out, _ = command("drift", "trips@11", "trips@10", "--metric", "psi", "-o", "json", "-s", made)
     found = json.loads(out)

@@ -44,14 +44,16 @@ def join(parts: Iterable[Child]) -> Markup:
     return Markup("".join(each if isinstance(each, Markup) else _text(str(each)) for each in parts if each is not None))
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Child]], caption: Child = None) -> Markup:
-    """Return a table whose first cell of each row is its head."""
-    head = element("tr", *(element("th", each, scope="col") for each in heads))
+def table(heads: Sequence[str] | None, rows: Iterable[Sequence[Child]], caption: Child = None) -> Markup:
+    """Return a table whose first cell of each row is its head; columns need none where the rows say it all."""
+    head = None
+    if heads is not None:
+        head = element("thead", element("tr", *(element("th", each, scope="col") for each in heads)))
     body = [
         element("tr", element("th", row[0], scope="row"), *(element("td", each) for each in row[1:])) for row in rows
     ]
     said = None if caption is None else element("caption", caption)
-    return element("table", said, element("thead", head), element("tbody", *body))
+    return element("table", said, head, element("tbody", *body))
 
 
 def anchor(kind: str, name: str) -> str:

@@ -7,11 +7,11 @@ from foldstore.validation.reporting.markup import Child, Markup, element, join
 # Blue and orange of Okabe and Ito's palette, told apart by all kinds of colour vision; the dark pair is lighter.
 # A reference is an outline and what is judged is filled, so that nothing hangs on colour alone.
 _LIGHT: Final = (
-    "--paper:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--band:#f6f8fa;--old:#004a80;--new:#e69f00;"
+    "--paper:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--band:#f6f8fa;--old:#004a80;--new:#e69f00;--edge:#8a5f00;"
     "--error:#a40e26;--warn:#7a4d00;--good:#116329"
 )
 _DARK: Final = (
-    "--paper:#0d1117;--ink:#e6edf3;--soft:#9da7b1;--line:#3d444d;--band:#161b22;--old:#8fd0ff;--new:#c98500;"
+    "--paper:#0d1117;--ink:#e6edf3;--soft:#9da7b1;--line:#3d444d;--band:#161b22;--old:#8fd0ff;--new:#c98500;--edge:#f0b429;"
     "--error:#ff8f88;--warn:#f2c14e;--good:#6fdd8b"
 )
 STYLE: Final = Markup(
@@ -38,7 +38,7 @@ STYLE: Final = Markup(
     ".foldstore svg text{fill:var(--ink);font:12px system-ui,sans-serif}"
     ".foldstore svg .tick{fill:var(--soft);font-size:11px}"
     ".foldstore svg .axis{stroke:var(--line);fill:none}"
-    ".foldstore svg .new{fill:var(--new)}"
+    ".foldstore svg .new{fill:var(--new);stroke:var(--edge)}"
     ".foldstore svg .old{fill:none;stroke:var(--old);stroke-width:2}"
     ".foldstore svg .outer{fill:var(--new);fill-opacity:.3}.foldstore svg .inner{fill:var(--new);fill-opacity:.6}"
     ".foldstore svg .dot{fill:var(--old)}"
@@ -75,5 +75,5 @@ def fragment(*parts: Child) -> str:
 
 
 def scrolling(*parts: Child) -> Markup:
-    """Return something that scrolls by itself when it is wider than the screen."""
-    return element("div", join(parts), class_="wide", tabindex="0", role="region", aria_label="table")
+    """Return something that scrolls by itself, by keys too, when it is wider than the screen."""
+    return element("div", join(parts), class_="wide", tabindex="0")

@@ -79,7 +79,7 @@ def _header(report: "Report", title: str) -> Markup:
         ("profile", one_line(report.profile_id, 17)),
         *([] if report.created_at is None else [("judged at", one_line(report.created_at))]),
     ]
-    return element("header", element("h1", title), scrolling(table(("", ""), facts)))
+    return element("header", element("h1", title), scrolling(table(None, facts)))
 
 
 def _overview(outcomes: "Sequence[ColumnOutcome]", linked: set[str | None]) -> Markup:

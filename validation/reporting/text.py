@@ -3,12 +3,13 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from foldstore.validation.reporting.wording import DATASET, SEVERITIES, examples_text
+from foldstore.validation.reporting.wording import DATASET, SEVERITIES, examples_text, one_line
 
 if TYPE_CHECKING:
     from foldstore.validation.report import Report
 
 _EXAMPLES: Final = 3
+_LONGEST: Final = 2_000
 
 
 def outcome(report: "Report") -> str:
@@ -25,4 +26,4 @@ def report_text(report: "Report") -> str:
         lines.append(f"  {anomaly.severity!s:5}  {anomaly.column or DATASET}: {anomaly.message}")
         shown = examples_text(anomaly.example_rows, _EXAMPLES)
         lines += [f"         rows {shown}"] if shown else []
-    return "\n".join(lines)
+    return "\n".join(one_line(line, _LONGEST) for line in lines)

@@ -105,6 +105,12 @@ def test_any_text_survives_junit_sarif_and_annotations(column, message):
     assert report.to_github().count("\n") == 1
 
 
+def test_a_terminal_is_not_steered_by_what_a_report_quotes(hostile):
+    text = hostile.to_text()
+    assert text.replace("\n", "").isprintable()
+    assert text.count("\n") == 1 + 2 * len(HOSTILE)
+
+
 def test_annotations_are_the_gravest_first_and_escaped():
     report = describe(
         subject="a,b:c",
