@@ -12,6 +12,7 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.split import Base, Split
+from foldstore.split_report import ReportRequest
 from foldstore.views.splits.fold_assignment import FoldAssignment
 from foldstore.views.splits.folds import FoldSpec
 from foldstore.views.splits.report import FoldsReport, report_folds
@@ -98,7 +99,13 @@ class Folds(Sequence[Fold]):
     @overload
     def __getitem__(self, place: slice) -> list[Fold]: ...
     def __getitem__(self, place: int | slice) -> Fold | list[Fold]:
-        numbers = range(1, len(self) + 1)[place]
+        try:
+            numbers = range(1, len(self) + 1)[place]
+        except TypeError:
+            raise UsageError(
+                f"{ascii(place)[:40]} is not the place of a fold.",
+                hint=f"folds[0] is the first of {len(self)}; folds.fold('name') finds one by what it is called.",
+            ) from None
         if isinstance(numbers, range):
             return [self.fold(number) for number in numbers]
         return self.fold(numbers)
@@ -188,11 +195,16 @@ class Folds(Sequence[Fold]):
         time : str, optional
             The column of times whose ranges are shown; the dataset's event time unless given.
         """
-        moment = time or self.spec.by_time or self._base.dataset.event_time
-        compared = [*([label] if label else []), *columns]
-        grouping = [each for group in group_by for each in ([group] if isinstance(group, str) else group)]
-        needed = [*compared, *grouping, *duplicates, *self.spec.columns(), *([moment] if moment else [])]
+        asked = ReportRequest(columns=columns, label=label, group_by=group_by, duplicates=duplicates, time=time)
+        moment = asked.time or self.spec.by_time or self._base.dataset.event_time
+        needed = [*asked.named(), *asked.looked_through(), *self.spec.columns(), *([moment] if moment else [])]
         table = self._rows().to_table(list(dict.fromkeys(needed)))
         return report_folds(
-            self.spec, self.codes(), table, columns=compared, group_by=group_by, duplicates=duplicates, time=moment
+            self.spec,
+            self.codes(),
+            table,
+            columns=asked.named(),
+            group_by=asked.group_by,
+            duplicates=asked.duplicates,
+            time=moment,
         )

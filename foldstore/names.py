@@ -137,6 +137,23 @@ def parse_address(text: object) -> Address:
         raise
 
 
+def parse_address_given(text: object, argument: str) -> Address:
+    """Take the address apart that an argument gives; the error names the argument.
+
+    Raises
+    ------
+    InvalidNameError
+        When any part of it is outside the grammar.
+    """
+    try:
+        return parse_address(text)
+    except InvalidNameError as error:
+        raise InvalidNameError(
+            f"{argument}={_shown(text)} is not an address.",
+            hint=f"{error.hint} Write name[@version][#split[.part]]." if isinstance(text, str) else error.hint,
+        ) from error
+
+
 def _is_address(text: str) -> bool:
     try:
         _parse(text)

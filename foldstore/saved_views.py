@@ -12,7 +12,7 @@ from foldstore.datastore.lineage.recording import note_view
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import DRAFT_KIND, list_sources, list_version_ids
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
-from foldstore.names import check_name, parse_address
+from foldstore.names import check_name, parse_address, parse_address_given
 from foldstore.types import format_time
 from foldstore.views.specification import hash_spec
 
@@ -239,7 +239,7 @@ class SavedViews:
             raise UsageError("A view is deprecated for a reason.", hint="Say why in a sentence.")
         said = Deprecation(
             reason=check_text(reason, "The reason", _MAX_TEXT),
-            replacement=None if replacement is None else str(parse_address(replacement)),
+            replacement=None if replacement is None else str(parse_address_given(replacement, "replacement")),
             author=self._author,
             created_at=format_time(self._storage.clock()),
         )

@@ -25,6 +25,7 @@ from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.comparison import ColumnDrift, DriftTarget, detect_drift
 from foldstore.validation.inference import is_calendar
 from foldstore.views.instant import UNITS
+from foldstore.views.splits.sharing import check_column
 from foldstore.views.time_column import to_nanoseconds
 
 Words = NDArray[np.uint64]
@@ -216,6 +217,7 @@ def gather_evidence(version: Shared, label: str | None) -> SplitEvidence:
         When there is no such label.
     """
     names = version.arrow_schema.names
+    check_column(label, "label")
     if label is not None and label not in names:
         raise column_not_found(label, names, where=version.address)
     profile, record = version.profile(), version.dataset
@@ -260,8 +262,13 @@ def _is_positive(label: LabelEvidence, column: pa.Array) -> tuple[NDArray[np.boo
     """Return for each row whether the label is what is counted, and whether there is one."""
     there = column.is_valid().to_numpy(zero_copy_only=False)
     plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    compare = pc.equal if label.is_class else pc.greater
-    found = compare(plain, pa.scalar(label.value).cast(plain.type, safe=False) if label.is_class else label.value)
+    if not label.is_class:
+        numbers = plain.cast(pa.float64(), safe=False) if pa.types.is_integer(plain.type) else plain
+        found = pc.greater(numbers, label.value)
+    elif pa.types.is_integer(plain.type):
+        found = pc.equal(plain, pa.scalar(label.value, plain.type))
+    else:
+        found = pc.equal(plain, pa.scalar(label.value).cast(plain.type, safe=False))
     return found.fill_null(False).to_numpy(zero_copy_only=False), there  # noqa: FBT003
 
 

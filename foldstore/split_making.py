@@ -311,8 +311,8 @@ class SplitMaker:
 def _make_spec(kind: type[Any], base: Base, name: str, how: Mapping[str, Any]) -> Any:
     check_split_name(name)
     choices = {role: value for role, value in how.items() if not (role == "k" and value is None)}
-    alone = not any(choices.get(role) for role in ("by_time", "by_column"))
-    if alone and (base.dataset.key or not any(choices.get(role) for role in ("group_by", "duplicates"))):
+    alone = all(choices.get(role) is None for role in ("by_time", "by_column"))
+    if alone and (base.dataset.key or all(_is_nothing(choices.get(role)) for role in ("group_by", "duplicates"))):
         choices.setdefault("key", base.dataset.key)
     try:
         return kind(name, dataset=base.dataset.name, **choices)
@@ -323,6 +323,10 @@ def _make_spec(kind: type[Any], base: Base, name: str, how: Mapping[str, Any]) -
             hint=f"Give {usual}group_by=, stratify=, duplicates=, near_duplicates=, seed=, or by_column=, or by_time= "
             "with purge= and embargo=.",
         ) from error
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, Sequence) and not value)
 
 
 def _members_in_order(base: Base, sizes: Mapping[str, int]) -> list[FragmentMembers]:

@@ -28,7 +28,7 @@ from foldstore.validation.power import PartPower, power_of_part
 from foldstore.validation.subject import StreamSubject
 from foldstore.views.splits.near import find_near
 from foldstore.views.splits.report import PartsReport, count_between, count_torn, report_split
-from foldstore.views.splits.sharing import Sharing
+from foldstore.views.splits.sharing import Sharing, check_column, check_columns, check_groups
 from foldstore.views.splits.split import PART_CODES
 
 _MOST_CLASSES: Final = 50
@@ -85,6 +85,24 @@ class ReportRequest:
     near_duplicates: Sequence[str] = ()
     time: str | None = None
     accuracy: float = 0.9
+
+    def __post_init__(self) -> None:
+        for role in ("label", "time"):
+            check_column(getattr(self, role), role)
+        if self.columns is not None:
+            object.__setattr__(self, "columns", check_columns(self.columns, "columns"))
+        object.__setattr__(self, "group_by", check_groups(self.group_by))
+        for role in ("duplicates", "near_duplicates"):
+            object.__setattr__(self, role, check_columns(getattr(self, role), role))
+
+    def named(self) -> list[str]:
+        """Return the columns that are named to be looked at: the label first, then those compared."""
+        return list(dict.fromkeys([*([self.label] if self.label else []), *(self.columns or ())]))
+
+    def looked_through(self) -> list[str]:
+        """Return the columns of groups and duplicates that are named."""
+        grouping = [each for group in self.group_by for each in ([group] if isinstance(group, str) else group)]
+        return [*grouping, *self.duplicates]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +183,7 @@ def make_report(storage: Storage, split: Reported, asked: ReportRequest) -> Spli
     """
     rows, spec, record = split.rows(), split.spec, split.record
     names = list(rows.arrow_schema.names)
-    wanted = [*([asked.label] if asked.label else []), *(asked.columns or ())]
+    wanted = asked.named()
     for name in wanted:
         if name not in names:
             raise column_not_found(name, names, where=split.address)
@@ -230,8 +248,7 @@ def _report_parts(
 ) -> PartsReport:
     """Report what `report_split` does; features are all columns but the key unless some are named."""
     moment = asked.time or spec.by_time or event_time
-    grouping = [each for group in asked.group_by for each in ([group] if isinstance(group, str) else group)]
-    needed = [*wanted, *grouping, *asked.duplicates, *spec.columns(), *([moment] if moment else [])]
+    needed = [*wanted, *asked.looked_through(), *spec.columns(), *([moment] if moment else [])]
     table = rows.to_table(list(dict.fromkeys(needed)) or rows.arrow_schema.names[:1])
     return report_split(
         spec,  # type: ignore[arg-type]  # of either kind

@@ -484,6 +484,10 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         return back_up(self._storage, Path(target), options, progress)
 
     def _not_found(self, name: str) -> NotFoundError:
+        if self.saved_views.has(name):
+            return NotFoundError(
+                f"{name!r} is a saved view, not a dataset.", hint=f"store.view({name!r}) opens it.", name=name
+            )
         names = [dataset.name for dataset in self._storage.catalog.list_datasets()] + self.views()
         return NotFoundError(f"There is no dataset or view {name!r}.", hint=did_you_mean(name, names), name=name)
 

@@ -20,7 +20,7 @@ from foldstore.datastore.free_text import check_text
 from foldstore.datastore.retention import RetentionPolicy, parse_span
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
-from foldstore.names import parse_address
+from foldstore.names import parse_address_given
 from foldstore.review import Review, list_reviews
 from foldstore.types import Progress, Status, format_time
 
@@ -165,7 +165,7 @@ class VersionUpkeep:
         if not reason:
             raise UsageError("A version is deprecated for a reason.", hint="Say why in a sentence.")
         if replacement is not None:
-            parse_address(replacement)
+            parse_address_given(replacement, "replacement")
         self._move(Status.DEPRECATED, reason, replacement, author)
 
     def undeprecate(self, reason: str = "", *, author: str | None = None) -> None:

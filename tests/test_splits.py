@@ -1,5 +1,8 @@
 """Splits through the SDK: where a row went is settled for good (law 3)."""
 
+from typing import ClassVar
+
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -435,3 +438,93 @@ class TestColumnsThatChange:
         version = dataset.append({"id": [100, 101]})
         with pytest.warns(SplitWarning, match="'mine'"):
             assert sum(map(len, _parts(version.find_split("gr")).values())) == 100
+
+
+class _Wrong:
+    """Arguments of types that cannot be meant: each is told, as a wrong use."""
+
+    ARRAY = np.array([1, 2])
+    SPLITS: ClassVar = [
+        {"by_column": ARRAY},
+        {"by_time": ARRAY},
+        {"by_column": "group", "values": ["x"]},
+        {"by_column": "group", "values": {1: ["x"]}},
+        {"by_column": "group", "values": [("train", "x", "y")]},
+        {"boundaries": ARRAY},
+        {"group_by": ARRAY},
+        {"stratify": ARRAY},
+    ]
+    FOLDS: ClassVar = [*SPLITS, {"inner": ARRAY}, {"k": ARRAY}, {"inner": None}]
+    REPORTS: ClassVar = [
+        {"label": []},
+        {"label": 0},
+        {"label": ["id"]},
+        {"label": ARRAY},
+        {"columns": 1},
+        {"columns": "id"},
+        {"columns": ARRAY},
+        {"columns": [["id"]]},
+        {"group_by": None},
+        {"group_by": {"id"}},
+        {"group_by": {"id": 1}},
+        {"duplicates": "id"},
+        {"time": ["id"]},
+    ]
+
+
+@pytest.mark.parametrize("how", _Wrong.SPLITS, ids=repr)
+def test_a_wrong_argument_of_a_split_is_told(store, how):
+    for number, key in enumerate((["id"], [])):
+        version = store.create_dataset(f"d{number}", key=key).append(_rows(0, 20))
+        with pytest.raises(UsageError):
+            version.split("s", **how)
+
+
+@pytest.mark.parametrize("how", _Wrong.FOLDS, ids=repr)
+def test_a_wrong_argument_of_folds_is_told(store, how):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 20))
+    with pytest.raises(UsageError):
+        version.folds("s", **how)
+
+
+@pytest.mark.parametrize("asked", _Wrong.REPORTS, ids=repr)
+def test_a_wrong_argument_of_a_report_is_told(store, asked):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 20))
+    for found in (version.split("s"), version.folds("cv", k=2)):
+        with pytest.raises(UsageError):
+            found.report(**asked)
+
+
+@pytest.mark.parametrize("place", [None, "1", int, 0.5])
+def test_a_wrong_place_of_a_fold_is_told(store, place):
+    folds = store.create_dataset("d", key=["id"]).append(_rows(0, 20)).folds("cv", k=2)
+    with pytest.raises(UsageError, match=r"folds\[0\] is the first of 2"):
+        folds[place]
+    with pytest.raises(IndexError):
+        folds[2**70]
+
+
+def test_whole_numbers_that_no_float_holds(store):
+    numbers = [2**64 - 1 - n % 20 for n in range(6_000)]
+    many = [2**63 + n for n in range(6_000)]
+    table = {"id": list(range(6_000)), "u": pa.array(numbers, pa.uint64()), "many": pa.array(many, pa.uint64())}
+    version = store.create_dataset("d", key=["id"]).append(pa.table(table))
+    split = version.split("s", train=0.5, test=0.5)
+    for name, values in (("u", numbers), ("many", many)):
+        told = split.report(label=name).columns[name]
+        for part in ("train", "test"):
+            ids = split.part(part).to_arrow(["id"])["id"].to_pylist()
+            assert told[part].mean == pytest.approx(sum(values[each] for each in ids) / len(ids), rel=1e-12)
+        assert version.suggest_split(name).to_dict()
+    with pytest.raises(UsageError, match="label="):
+        version.suggest_split(["u"])
+
+
+@pytest.mark.parametrize("wrong", ["@@", "", "a b", 3])
+def test_a_replacement_that_is_no_address_is_named(store, wrong):
+    version = store.create_dataset("d", key=["id"]).append(_rows(0, 20))
+    version.view().save("v")
+    for deprecate in (version.deprecate, lambda *a, **k: store.saved_views.deprecate("v@1", *a, **k)):
+        with pytest.raises(UsageError, match=r"replacement=.* is not an address"):
+            deprecate("old", replacement=wrong)
+    assert str(version.status) == "published"

@@ -186,7 +186,7 @@ def _keeping(
     seed: int,
 ) -> dict[str, Any]:
     """Return what stays together, and what is spread evenly."""
-    lists = [_names(each) for each in group_by or []]
+    lists = [_names(each or " ") for each in group_by or []]
     return {
         "group_by": lists[0] if len(lists) == 1 else lists,
         "stratify": _names(stratify),
@@ -226,7 +226,17 @@ def _told() -> Iterator[None]:
 
 
 def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Return the names in a list by commas.
+
+    Raises
+    ------
+    UsageError
+        When something is given, and it names nothing: what is made is made for good.
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if text and not names:
+        raise UsageError(f"{text!r} names nothing.", hint="Write names with commas between them: tailnum,origin.")
+    return names
 
 
 def _given(how: dict[str, Any]) -> dict[str, Any]:
@@ -246,6 +256,12 @@ def _source(opened: "Store", address: str) -> str:
     """Return the id of the version, or of the part, whose rows are shared out."""
     parsed = parse_address(address)
     if parsed.split is None:
+        if opened.saved_views.has(parsed.name):
+            reads = ", ".join(dict.fromkeys(each.source.address for each in opened.view(address).sources()))
+            raise UsageError(
+                f"{parsed.name!r} is a saved view: a split belongs to the dataset whose rows it shares out.",
+                hint=f"Name what the view reads ({reads}), and its conditions with --where.",
+            )
         return opened.version(address).version_id
     if parsed.part is None:
         raise UsageError(

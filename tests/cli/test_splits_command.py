@@ -210,3 +210,28 @@ def test_help_teaches_with_examples(command):
         assert code == 0
         for word in words:
             assert word in out
+
+
+@pytest.mark.parametrize(
+    "words", [("--group-by", ","), ("--group-by", ""), ("--stratify", ","), ("--duplicates", " , "), ("--key", ",")]
+)
+def test_a_list_that_names_nothing_makes_no_split(command, made, words):
+    code, _, said = command("split", "notes", "s", *words)
+    assert code == 2
+    assert "names nothing" in said
+    with foldstore.connect(made) as store, pytest.raises(foldstore.errors.NotFoundError):
+        store.split("notes@1#s")
+
+
+def test_what_to_do_about_a_saved_view_is_said(command, made):
+    with foldstore.connect(made) as store:
+        store.view("notes@1").where("late").save("lates")
+    for verb in ("split", "folds"):
+        code, _, said = command(verb, "lates", "s")
+        assert code == 2
+        assert "'lates' is a saved view" in said
+        assert "notes@1" in said
+        assert "--where" in said
+    code, _, said = command("split", "lates", "--suggest")
+    assert code == 2
+    assert "'lates' is a saved view, not a dataset" in said

@@ -156,7 +156,9 @@ def earth_mover(edges: Sequence[int | float]) -> Callable[[Counts, Counts], Floa
 def _unit(cumulated: Floats, ends: Floats) -> Floats:
     flat = cumulated.reshape(-1, len(ends))
     quartiles = np.array([np.diff(np.interp([0.25, 0.75], row, ends))[0] for row in flat]).reshape(cumulated.shape[:-1])
-    return np.where(quartiles > 0, quartiles / _QUARTILES_OF_NORMAL, ends[-1] - ends[0])
+    # Whole numbers may be so large that floats do not tell them apart: then nothing moves, and any unit will do.
+    spread = (ends[-1] - ends[0]) or 1.0
+    return np.where(quartiles > 0, quartiles / _QUARTILES_OF_NORMAL, spread)
 
 
 def contingency(f: Sequence[int] | Counts, g: Sequence[int] | Counts) -> dict[str, float]:

@@ -68,6 +68,7 @@ class FoldSpec(Sharing):
         Sharing.check_kind(self)
         if not isinstance(self.past_only, bool):
             raise UsageError("past_only is True or False.", hint="It is False unless given.")
+        object.__setattr__(self, "boundaries", _ascending(() if self.boundaries is None else self.boundaries))
         if self.by_time is None and (self.past_only or self.boundaries or self.inner_boundaries):
             raise UsageError("past_only and boundaries belong to folds by time.", hint="Give by_time=.")
         if self.by_column is not None and self.inner:
@@ -75,7 +76,6 @@ class FoldSpec(Sharing):
                 "Folds by column have no inner folds: the column does not say them.",
                 hint="Share out a train part: folds[0].train.folds('inner', k=4, ...).",
             )
-        object.__setattr__(self, "boundaries", _ascending(self.boundaries))
         object.__setattr__(self, "inner_boundaries", tuple(map(_ascending, self.inner_boundaries)))
         if self.by_column is not None and self.values is not None:
             _check_count("k", self.k, len(self.values), "values= names")
@@ -94,7 +94,7 @@ class FoldSpec(Sharing):
         least = 1 if self.past_only else 2
         if found is not None:
             _check_size("k", found, least)
-        if isinstance(self.inner, bool) or self.inner != 0:
+        if isinstance(self.inner, bool) or not isinstance(self.inner, int) or self.inner:
             _check_size("inner", self.inner, least)
         object.__setattr__(self, "k", found)
 

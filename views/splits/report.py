@@ -348,7 +348,8 @@ def _is_numeric(kind: pa.DataType) -> bool:
 
 
 def _numbers(values: pa.ChunkedArray, train: ColumnSummary | None) -> ColumnSummary:
-    present = values.drop_null().cast(pa.float64()).to_numpy()
+    # Whole numbers beyond 2**53 are rounded: these are means, not identities.
+    present = values.drop_null().cast(pa.float64(), safe=False).to_numpy()
     present = present[~np.isnan(present)]
     if not len(present):
         return ColumnSummary(values.null_count, None, None, {}, None)

@@ -83,13 +83,13 @@ class Sharing:
     def __post_init__(self) -> None:
         check_split_name(self.name)
         check_name(self.dataset)
-        object.__setattr__(self, "group_by", _groups(self.group_by))
+        object.__setattr__(self, "group_by", check_groups(self.group_by))
         for role in ("key", "duplicates", "near_duplicates"):
             object.__setattr__(self, role, check_columns(getattr(self, role), role))
         object.__setattr__(self, "stratify", _strata(self.stratify))
         for role in ("by_column", "by_time"):
             if getattr(self, role) is not None:
-                check_columns([getattr(self, role)], role)
+                check_column(getattr(self, role), role)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < _HASH_RANGE:
             raise UsageError(f"{self.seed!r} is not a seed.", hint="Give a whole number from 0 to 2**64 - 1.")
         object.__setattr__(self, "similarity", _similarity(self.similarity))
@@ -294,7 +294,26 @@ def _instant(value: Any) -> int:
     )
 
 
-def _groups(given: Any) -> tuple[Any, ...]:
+def check_column(name: Any, role: str) -> None:
+    """Refuse what is no name of a column; None is none.
+
+    Raises
+    ------
+    UsageError
+        When it is something else.
+    """
+    if name is not None and not (isinstance(name, str) and name):
+        raise UsageError(f"{role}={ascii(name)[:40]} is not the name of a column.", hint=f'Write {role}="a".')
+
+
+def check_groups(given: Any) -> tuple[Any, ...]:
+    """Return columns of groups, one list or several, as tuples.
+
+    Raises
+    ------
+    UsageError
+        When they are neither.
+    """
     if isinstance(given, str) or not isinstance(given, Sequence):
         return check_columns(given, "group_by")
     if not given or all(isinstance(each, str) for each in given):
@@ -345,6 +364,11 @@ def check_values(given: Any, column: str | None) -> tuple[tuple[str, tuple[str, 
             "values= is not a mapping of parts to values.", hint='Write values={"train": ["tr"], "test": ["te"]}.'
         )
     pairs = given.items() if isinstance(given, Mapping) else given
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        raise UsageError(
+            "values= does not say which values mean which part.",
+            hint='Write values={"train": ["tr"], "test": ["te"]}.',
+        )
     meanings = tuple((name, _texts(values)) for name, values in pairs)
     every = [text for _, texts in meanings for text in texts]
     twice = next((text for place, text in enumerate(every) if text in every[:place]), None)

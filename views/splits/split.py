@@ -93,7 +93,7 @@ class SplitSpec(Sharing):
         if not self.is_hashed:
             self.refuse_others(*PARTS)
         Sharing.check_kind(self)
-        if self.by_time is None and self.boundaries:
+        if self.by_time is None and check_instants(() if self.boundaries is None else self.boundaries):
             raise UsageError("Boundaries belong to a split by time.", hint="Give by_time=.")
         if self.by_column is not None:
             self._check_values()
