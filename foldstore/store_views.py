@@ -80,6 +80,12 @@ class StoreViews:
         if isinstance(what, View):
             return what
         if isinstance(what, str):
+            if "*" in what:
+                raise UsageError(
+                    f"{ascii(what)[1:-1][:60]!r} stands for no version or part.",
+                    hint="List what is meant: store.view(['flights@1', 'flights@2']); rules speak of all of it, "
+                    "unless they name a source=.",
+                )
             return self._open(what, quarantined=quarantined)
         if isinstance(what, Mapping):
             spec = self._pinned(what)
@@ -232,21 +238,30 @@ class StoreViews:
 
     def _find_source(self, pinned: Mapping[str, str]) -> Source:
         """Return the version, or the part of a split of it, that a view is pinned to."""
-        return split_address.find_source(pinned["version_id"], self._still_in_use)
+        address = pinned.get("address", "")
+        return split_address.find_source(
+            pinned["version_id"], lambda version_id: self._still_in_use(version_id, address)
+        )
 
-    def _still_in_use(self, version_id: str) -> Version:
-        version = self._version_by_id(version_id)
+    def _still_in_use(self, version_id: str, address: str) -> Version:
+        version = self._version_by_id(version_id, address)
         _warn_of_deprecated(version)
         return version
 
     def _version_at(self, address: Address) -> Version:
         return self.dataset(address.name).version(address.ref)
 
-    def _version_by_id(self, version_id: str) -> Version:
+    def _version_by_id(self, version_id: str, address: str = "") -> Version:
         record = self._storage.catalog.find_version_by_id(version_id)
         dataset = None if record is None else self._storage.catalog.find_dataset_by_id(record.dataset_id)
         if record is None or dataset is None:
-            raise NotFoundError("The version that the view is pinned to is gone.", version_id=version_id)
+            name = f"{ascii(address)[1:-1][:100]}, which the view is pinned to," if address else "The version"
+            raise NotFoundError(
+                f"{name} is gone, or was never in this store.",
+                hint="Make the view anew, of a version that is there: store.dataset(name).versions() lists them.",
+                version_id=version_id,
+                address=address,
+            )
         return Version(self._storage, dataset, record, self._author, views=self)
 
     def _pinned(self, spec: Mapping[str, Any], level: int = 0) -> dict[str, Any]:
@@ -269,7 +284,16 @@ class StoreViews:
         if "sources" not in spec:
             return {**spec, "inputs": [self._repinned(each) for each in spec["inputs"]]}
         (source,) = spec["sources"]
-        return self._spliced(source["asked"], spec["steps"]) if "asked" in source else dict(spec)
+        if "asked" not in source:
+            return dict(spec)
+        try:
+            return self._spliced(source["asked"], spec["steps"])
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"The view was made of {source['asked']}, which is not there any more: {error.message}",
+                hint=f"It stays with {source['address']}; make it anew of another address to have it move.",
+                address=source["asked"],
+            ) from error
 
 
 def _warn_of_deprecated(version: Version) -> None:

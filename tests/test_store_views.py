@@ -84,7 +84,7 @@ class TestInputs:
     def test_a_version_that_is_gone_is_said_so(self, store, trips):
         spec = store.view("trips@1").spec()
         spec["sources"][0]["version_id"] = "0" * 32
-        with pytest.raises(NotFoundError, match="is gone"):
+        with pytest.raises(NotFoundError, match="trips@1, which the view is pinned to, is gone"):
             View.from_spec(spec, store._find_source, engine=store._storage.engine)
 
     def test_what_is_no_address_is_refused(self, store):
@@ -207,6 +207,31 @@ class TestMoving:
         assert "trips@1 → trips@3" in str(moved)
         assert view.repinned().count() == 47
         assert view.count() == 50
+
+    def test_a_view_whose_column_is_gone_says_so(self, store, trips):
+        view = store.view("trips@champion").where("km < 5")
+        trips.rename_columns({"km": "far"})
+        trips.set_alias("champion", 2)
+        moved = view.moved()
+        assert "'km'" in moved.broken
+        assert (moved.is_empty, moved.num_before, moved.num_after, moved.num_removed) == (False, 50, 0, 50)
+        assert "cannot be made any more" in str(moved)
+        assert moved.to_dict()["broken"] == moved.broken
+        assert view.diff(view).to_dict()["broken"] is None
+
+    def test_a_view_whose_branch_is_gone_says_which_and_what_to_do(self, store, trips):
+        trips.create_branch("dev", 1)
+        view = store.view("trips@dev").where("km < 5")
+        trips.remove_ref("dev")
+        with pytest.raises(NotFoundError, match="was made of trips@dev, which is not there any more") as caught:
+            view.moved()
+        assert "stays with trips@1" in caught.value.hint
+        assert view.count() == 50
+
+    def test_a_star_is_no_version(self, store, trips):
+        with pytest.raises(UsageError, match="stands for no version") as caught:
+            store.view("trips@*")
+        assert "store.view([" in caught.value.hint
 
     def test_a_numbered_input_never_moves(self, store, trips):
         view = store.view("trips@1")

@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.engine import Engine
-from foldstore.errors import FoldstoreError, UsageError
+from foldstore.errors import (
+    ColumnNotFoundError,
+    FoldstoreError,
+    InvalidExpressionError,
+    SchemaMismatchError,
+    UsageError,
+)
 from foldstore.names import check_name
 from foldstore.views.combination import Inputs, Pinned, make_blend, make_union
 from foldstore.views.display import MAX_ROWS, html_table, shorten
@@ -27,7 +33,7 @@ from foldstore.views.steps.order import AnyStep, OrderStep
 from foldstore.views.steps.select import Select
 from foldstore.views.steps.step import MAX_STEPS
 from foldstore.views.steps.where import Where
-from foldstore.views.view_diff import ViewDiff, diff_views
+from foldstore.views.view_diff import ViewDiff, broken_diff, diff_views
 from foldstore.views.view_forms import ViewForms
 from foldstore.views.view_steps import ViewSteps
 
@@ -183,8 +189,15 @@ class View(ViewForms, ViewSteps):
         return self._store.repin_view(self)
 
     def moved(self) -> ViewDiff:
-        """Return what would change if the view were made now: see `repinned` and `diff`."""
-        return self.diff(self.repinned())
+        """Return what would change if the view were made now: see `repinned` and `diff`.
+
+        Where a step names a column that is gone, the difference says so: ``broken``.
+        """
+        try:
+            now = self.repinned()
+        except (ColumnNotFoundError, InvalidExpressionError, SchemaMismatchError) as error:
+            return broken_diff(self, error.message)
+        return self.diff(now)
 
     def leakage(self) -> Any:
         """Look for rows that should not be learned from: those of test pools, and parts of splits side by side.

@@ -34,6 +34,8 @@ class ViewDiff:
         How many rows each has.
     num_added, num_removed, num_common : int
         Rows of datasets that only the second, only the first, or both have; a row that a view repeats counts once.
+    broken : str or None
+        Why the second cannot be made, such as a column that its conditions name and that is gone; it has no rows then.
     """
 
     before: str
@@ -47,11 +49,12 @@ class ViewDiff:
     num_added: int
     num_removed: int
     num_common: int
+    broken: str | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether both give the same rows of the same sources by the same steps."""
-        return not self.spec
+        return not self.spec and self.broken is None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -68,9 +71,12 @@ class ViewDiff:
                 "removed": self.num_removed,
                 "common": self.num_common,
             },
+            "broken": self.broken,
         }
 
     def __str__(self) -> str:
+        if self.broken is not None:
+            return f"The view of {self.before} cannot be made any more as it is written: {self.broken}"
         lines = [f"{before or 'nothing'} → {after or 'nothing'}" for before, after in self.sources]
         lines += [f"column {name} is new" for name in self.columns_added]
         lines += [f"column {name} is gone" for name in self.columns_dropped]
@@ -99,6 +105,25 @@ def diff_views(before: "View", after: "View") -> ViewDiff:
         num_added=added,
         num_removed=removed,
         num_common=common,
+    )
+
+
+def broken_diff(view: "View", reason: str) -> ViewDiff:
+    """Say that a view cannot be made any more."""
+    rows = find_origins(view)
+    return ViewDiff(
+        before=view.shown_inputs,
+        after="",
+        sources=(),
+        spec=(),
+        columns_added=(),
+        columns_dropped=tuple(view.arrow_schema.names),
+        num_before=rows.num_rows,
+        num_after=0,
+        num_added=0,
+        num_removed=sum(len(ids) for ids in rows.row_ids().values()),
+        num_common=0,
+        broken=reason,
     )
 
 

@@ -114,9 +114,12 @@ def save(
     Example: foldstore view save jfk flights@13 --where "origin = 'JFK'" --select carrier,dep_delay
     """
     import foldstore
+    from foldstore.views.arguments import check_choice
+    from foldstore.views.combination import COLUMN_RULES
 
     if (spec is None) == (not inputs):
         raise UsageError("A view reads addresses, or is given by --spec.", hint="foldstore view save jfk flights@13")
+    check_choice(columns, COLUMN_RULES, "--columns")
     with foldstore.connect(store, create=False) as opened:
         view = opened.view(_read_spec(spec)) if spec is not None else _combine(opened, inputs or [], columns, rows)
         for condition in where or []:
@@ -253,11 +256,14 @@ def _combine(store: "Store", inputs: list[str], columns: str, rows: str) -> "Vie
     if len(weighed) < len(inputs):
         raise UsageError("Either all inputs have a weight or none.", hint="flights@3=1 charters@1=5")
     views = [store.view(address) for address, _, _ in weighed]
-    return store.blend(views, [weight for _, _, weight in weighed], rows=int(rows) if rows.isdigit() else rows)
+    is_number = rows.isascii() and rows.isdigit()
+    return store.blend(views, [weight for _, _, weight in weighed], rows=int(rows) if is_number else rows)
 
 
 def _select(view: "View", select: str, compute: list[str]) -> "View":
     names = _split(select)
+    if select and not names:
+        raise UsageError(f"--select {select!r} names no column.", hint="--select carrier,dep_delay")
     computed: dict[str, str] = {}
     for each in compute:
         name, equals, expression = each.partition("=")

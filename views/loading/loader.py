@@ -102,7 +102,11 @@ class Loader:
         """Go to the beginning of an epoch."""
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise UsageError(f"{ascii(epoch)[:40]} is no epoch.", hint="Epochs begin with 0.")
-        self._epoch, self._position = epoch, 0
+        self.go_to(epoch, 0)
+
+    def go_to(self, epoch: int, position: int) -> None:
+        """Go to a row of an epoch, where `state_dict` was."""
+        self._epoch, self._position = epoch, position
 
     def state_dict(self, batches: int | None = None) -> dict[str, Any]:
         """Return where the loader is, as plain data.

@@ -70,6 +70,29 @@ def test_its_length_and_epochs_are_those_of_the_loader(engine, torch):
     assert [n for batch in dataset for n in batch["n"].tolist()] == one
 
 
+def _epochs(loader, count=1):
+    return [[n for batch in loader for n in batch["n"].tolist()] for _ in range(count)]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_read_the_epochs_that_one_process_would(engine, torch, persistent):
+    from torch.utils.data import DataLoader
+
+    view = _view(engine, 60).shuffle(1)
+    plain = view.loader(4)
+    expected = [[n for batch in plain for n in batch["n"].tolist()] for _ in range(6)]
+    dataset = view.to_torch(4)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, persistent_workers=persistent)
+    assert _epochs(loader, 2) == expected[:2]
+    dataset.set_epoch(5)
+    assert _epochs(loader) == expected[5:]
+    dataset.set_epoch(0)
+    assert _epochs(loader, 2) == expected[:2]
+    assert dataset.state_dict(batches=3) == {**view.loader(4).state_dict(3), "epoch": 1}
+    dataset.load_state_dict({**dataset.state_dict(), "epoch": 2, "position": 8})
+    assert _epochs(loader, 2) == [expected[2][8:], expected[3]]
+
+
 def test_texts_are_refused_with_the_way_out(engine, torch):
     with pytest.raises(UsageError, match="no tensor for 's'") as caught:
         _view(engine, s=["a"]).to_torch(1)
