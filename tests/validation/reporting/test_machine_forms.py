@@ -22,6 +22,17 @@ def test_the_same_report_gives_the_same_bytes(judged, form):
     assert getattr(judged, form)() == getattr(again, form)()
 
 
+def test_a_report_kept_before_distributions_were_can_still_be_written(judged):
+    body = judged.to_dict()
+    del body["columns"]
+    for each in body["drift"]["columns"].values():
+        del each["distribution"]
+    old = Report.from_dict(body)
+    assert old.drift.columns["x"].distribution is None
+    for form in FORMS:
+        assert getattr(old, form)()
+
+
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "to_text"])
 def test_a_form_can_be_written_to_a_file_whatever_it_holds(hostile, form, tmp_path):
     file = tmp_path / "report"
