@@ -79,6 +79,7 @@ __all__ = [
 _ROWS: Final = "foldstore_rows"
 _FALSE: Final = pa.scalar(False)  # noqa: FBT003 - the only parameter
 _OPENING: Final = "SELECT (\n"
+_MOST_KEPT: Final = 4_000
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
@@ -302,7 +303,9 @@ class Engine:
             When it is not; nothing was run.
         """
         check_query_text(text)
-        return self._queries.find(text) or self._queries.keep(text, self._parse_query(text))
+        found = self._queries.find(text) or self._parse_query(text)
+        # The tree of a long text is many times as long.
+        return self._queries.keep(text, found) if len(text) <= _MOST_KEPT else found
 
     def _parse_query(self, text: str) -> ParsedQuery:
         with self._borrowed() as connection:

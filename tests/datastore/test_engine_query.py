@@ -191,3 +191,14 @@ def test_scanning_copies_nothing_of_the_table(engine: Engine) -> None:
     batch = next(result.to_batches())
     assert batch["n"].to_pylist() == [1_999_999_000_000]
     assert pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_a_query_that_was_parsed_before_is_not_parsed_again_unless_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = Engine._parse_query
+    monkeypatch.setattr(Engine, "_parse_query", lambda self, text: parsed.append(text) or parse(self, text))
+    long = "SELECT '" + "x" * 5_000 + "'"
+    with Engine(threads=1) as engine:
+        for text in ("FROM t", "FROM t", long, long):
+            assert engine.parse_query(text).text == text
+    assert parsed == ["FROM t", long, long]
