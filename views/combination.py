@@ -197,10 +197,8 @@ def make_blend(views: Sequence["View"], weights: Sequence[object] | None, rows: 
 
 def _check_inputs(views: Sequence[Any], what: str) -> int:
     """Return how deep views of views lie in a combination of some."""
-    from foldstore.views.view import View
-
     for view in views:
-        if not isinstance(view, View):
+        if not isinstance(getattr(view, "inputs", None), Pinned | Union | Blend):
             raise UsageError(f"{ascii(view)[:40]} is not a view.", hint="store.view('flights@3') gives one.")
     if not views:
         raise UsageError(f"{what} needs at least one view.", hint="Name addresses or give views.")
