@@ -24,13 +24,13 @@ class Explanation:
         The version that is read, or the versions.
     parts : tuple of Part
         What is read, then the steps in their order.
-    rows : int
-        How many rows the view has at most, as far as that is known without reading; an explosion may make more.
+    rows : int or None
+        How many rows the view has at most; None where that depends on the lengths of lists, or there is no end.
     """
 
     address: str
     parts: tuple[Part, ...]
-    rows: int
+    rows: int | None
 
     @property
     def zero_copy(self) -> bool:
@@ -49,24 +49,27 @@ class Explanation:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
-    def held_bytes(self) -> int:
-        """The most that is kept in memory while the view is read: orders and choices of rows."""
-        return sum(part.held_bytes for part in self.parts)
+    def held_bytes(self) -> int | None:
+        """The most that is kept in memory while the view is read: orders and choices of rows; None when it is open."""
+        sizes = [part.held_bytes for part in self.parts]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def __str__(self) -> str:
         lines = [f"View of {shorten(self.address, 100)}"]
         lines += [
             f"  {'  ' * part.level}{part.name:<9} {shorten(part.detail, 96):<72} {_cost(part)}" for part in self.parts
         ]
-        lines.append(f"At most {self.rows:,} rows, of at most {format_bytes(self.read_bytes)} that are read.")
+        most = "Rows without a known bound" if self.rows is None else f"At most {self.rows:,} rows"
+        lines.append(f"{most}, of at most {format_bytes(self.read_bytes)} that are read.")
         if self.zero_copy:
             lines.append("Zero-copy: Arrow reads the memory-mapped files themselves.")
         else:
             total = self.copied_bytes
             bound = "an amount that depends on values" if total is None else f"at most {format_bytes(total)}"
             lines.append(f"Copies {bound} in all; streamed with to_batches(), a batch or a buffer at a time.")
-        if self.held_bytes:
-            lines.append(f"Holds at most {format_bytes(self.held_bytes)} to know which row comes when.")
+        if self.held_bytes != 0:
+            held = "what depends on values" if self.held_bytes is None else f"at most {format_bytes(self.held_bytes)}"
+            lines.append(f"Holds {held} to know which row comes when.")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -108,7 +111,7 @@ def _explain(inputs: Inputs, steps: Sequence[AnyStep], names: Sequence[str], lev
     for step in used:
         part, after = step.flow(flow)
         if orders and not isinstance(step, OrderStep) and step.effect is not Effect.KEEPS:
-            part = replace(part, held_bytes=part.held_bytes + flow.rows // 8)
+            part = replace(part, held_bytes=flow.num_held(1))
         parts.append(replace(part, level=level))
         flow = after
     return parts, flow
@@ -160,11 +163,18 @@ def _read(source: Source, columns: Sequence[str], used: Sequence[AnyStep]) -> tu
 def _combine(inputs: Inputs, flows: Sequence[Flow]) -> tuple[Part, Flow]:
     widths = {name: width for flow in flows for name, width in flow.widths.items()}
     if isinstance(inputs, Blend):
-        rows = sum(inputs.count([flow.rows for flow in flows]))
+        sizes = [flow.rows for flow in flows]
+        open_rows = inputs.rows if isinstance(inputs.rows, int) else None
+        rows = open_rows if None in sizes else sum(inputs.count([size or 0 for size in sizes]))
         shown = ", ".join(f"{float(weight):.3g}" for weight in inputs.weights)
         after = Flow(rows, widths)
         return Part("blend", f"{len(flows)} views, weights {shown}, rows {inputs.rows}", after.num_bytes()), after
-    return Part("union", f"{len(flows)} views, one after the other", 0), Flow(sum(f.rows for f in flows), widths)
+    return Part("union", f"{len(flows)} views, one after the other", 0), Flow(_add(f.rows for f in flows), widths)
+
+
+def _add(rows: Iterable[int | None]) -> int | None:
+    known = list(rows)
+    return None if None in known else sum(each or 0 for each in known)
 
 
 def _cost(part: Part) -> str:

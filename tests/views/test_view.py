@@ -225,6 +225,18 @@ class TestCopies:
         assert explained.read_bytes == explained.rows * 16
         assert store.view("n@1").where("n >= 0").explain().rows == 400_000
 
+    def test_explain_promises_no_bound_where_lists_decide(self, engine: Engine) -> None:
+        view = View(TableSource(pa.table({"l": [["a"] * 10] * 100})), engine=engine)
+        exploded = view.explode("l").explain()
+        assert (exploded.rows, exploded.copied_bytes) == (None, None)
+        assert "Rows without a known bound" in str(exploded)
+        assert view.explode("l").limit(50).explain().rows == 50
+        sorted_rows = view.explode("l").order_by("l").explain()
+        assert (sorted_rows.held_bytes, "Holds what depends on values" in str(sorted_rows)) == (None, True)
+        assert view.repeat().explain().rows is None
+        assert view.repeat(3).explain().rows == 300
+        assert view.union(view.explode("l").map("l", {"a": "b"}).select(l="[l]")).explain().rows is None
+
     def test_explain_says_what_an_order_holds(self, store: Store) -> None:
         store.create_dataset("n").append(pa.table({"n": np.arange(80_000)}))
         assert store.view("n@1").shuffle(1).explain().held_bytes == 0

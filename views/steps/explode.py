@@ -85,10 +85,10 @@ class Explode:
                 columns.append(batch.column(name).take(rows))
         return pa.RecordBatch.from_arrays(columns, schema=self.arrow_schema)
 
-    def flow(self, flow: Flow) -> tuple[Part, Flow]:
+    def flow(self, flow: Flow) -> tuple[Part, Flow]:  # noqa: ARG002  # how many rows come in does not bound it
         """It copies every row that it makes; how many there are is known when the lists are read."""
         widths = {field.name: type_width(field.type) for field in self.arrow_schema}
-        return Part("explode", self.column, None), Flow(flow.rows, widths)
+        return Part("explode", self.column, None), Flow(None, widths)
 
 
 @dataclass(frozen=True, slots=True)

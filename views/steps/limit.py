@@ -50,7 +50,8 @@ class Limit:
 
     def flow(self, flow: Flow) -> tuple[Part, Flow]:
         """It copies nothing."""
-        return Part("limit", f"{self.rows:,} rows", 0), Flow(min(flow.rows, self.rows), flow.widths)
+        rows = self.rows if flow.rows is None else min(flow.rows, self.rows)
+        return Part("limit", f"{self.rows:,} rows", 0), Flow(rows, flow.widths)
 
 
 def make_limit(rows: object, schema: pa.Schema) -> Limit:

@@ -20,7 +20,7 @@ from foldstore.views.steps.step import StreamStep, check_new_column
 
 BUFFER_ROWS: Final = 65_536
 BLOCKS: Final = 16
-_RANK_BYTES: Final = 8
+_RANK_BITS: Final = 64
 _MOST_SEEDS: Final = 2**64
 
 
@@ -63,10 +63,10 @@ class Sample:
 
     def flow(self, flow: Flow) -> tuple[Part, Flow]:
         """It copies the rows that it keeps; where they lie takes at most a bit a row."""
-        after = Flow(self.count(flow.rows), flow.widths)
+        after = Flow(self.rows if flow.rows is None else self.count(flow.rows), flow.widths)
         what = f"{self.rows:,} rows" if self.rows is not None else f"{float(self.fraction or 0):g} of the rows"
         strata = f" by {', '.join(self.stratify)}" if self.stratify else ""
-        return Part("sample", f"{what}{strata}, seed {self.seed}", after.num_bytes(), flow.rows // 8), after
+        return Part("sample", f"{what}{strata}, seed {self.seed}", after.num_bytes(), flow.num_held(1)), after
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class OrderBy:
     def flow(self, flow: Flow) -> tuple[Part, Flow]:
         """It copies all rows, and keeps their order."""
         shown = ", ".join(f"{name} (falling)" if name in self.descending else name for name in self.columns)
-        return Part("order_by", shown, flow.num_bytes(), flow.rows * _RANK_BYTES), flow
+        return Part("order_by", shown, flow.num_bytes(), flow.num_held(_RANK_BITS)), flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Sequences:
         """It copies the rows, and keeps their order."""
         shown = f"by {', '.join(self.group_by)}, in the order of {self.order_by}"
         widths = flow.widths if self.into is None else {**flow.widths, self.into: 8.125}
-        return Part("sequences", shown, flow.num_bytes(), flow.rows * _RANK_BYTES), Flow(flow.rows, widths)
+        return Part("sequences", shown, flow.num_bytes(), flow.num_held(_RANK_BITS)), Flow(flow.rows, widths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,8 @@ class Repeat:
     def flow(self, flow: Flow) -> tuple[Part, Flow]:
         """It copies nothing of its own."""
         shown = "without end" if self.epochs is None else f"{self.epochs:,} times"
-        return Part("repeat", shown, 0), Flow(flow.rows * (self.epochs or 1), flow.widths)
+        rows = None if flow.rows is None or self.epochs is None else flow.rows * self.epochs
+        return Part("repeat", shown, 0), Flow(rows, flow.widths)
 
 
 OrderStep: TypeAlias = Sample | OrderBy | Shuffle | Sequences | Repeat
