@@ -28,13 +28,15 @@ from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.measures import ORDERED
 from foldstore.validation.drift_checks import check_drift, drift_from_schema
-from foldstore.validation.evolution import WIDER, Patch
+from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fixes import name_replaced
 from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
+from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
+from foldstore.validation.type_checks import is_judged, type_finding, type_fits
 
 
 def validate(
@@ -77,7 +79,7 @@ def validate(
     """
     profile = subject.profile()
     asked, findings = _enter(schema, environment)
-    fitting = {name: _settled(c, schema) for name, c in asked.columns.items() if _type_fits(profile, name, c)}
+    fitting = {name: _settled(c, schema) for name, c in asked.columns.items() if is_judged(profile, name, c)}
     keys = asked.keys if all(key in fitting for key in asked.keys) else ()
     now = None if created_at is None else parse_time(created_at)
     findings += [*check_row_count(subject, profile, asked, previous_rows), *_check_columns(profile, schema, asked)]
@@ -128,7 +130,7 @@ def drift_between(
     columns = {
         name: column if policy is None else replace(column, drift=_fitting(policy, column))
         for name, column in infer_distributions(before).items()
-        if _type_fits(after, name, column)
+        if type_fits(after, name, column)
     }
     found = drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
@@ -159,13 +161,6 @@ def _why_untested(name: str, before: Profile, after: Profile) -> str:
     return "its values are too many to compare: an identifier, or free text"
 
 
-def _type_fits(profile: Profile, name: str, column: ColumnSchema) -> bool:
-    if name not in profile.columns:
-        return False
-    observed = plain_type(profile.columns[name].type)
-    return observed == plain_type(column.type) or observed in column.coerce_from
-
-
 def _enter(schema: DataSchema, environment: str | None) -> tuple[DataSchema, list[Finding]]:
     """Return what an environment asks; one that the schema does not know is a finding, and asks for everything."""
     if environment is None or environment in schema.environments:
@@ -191,10 +186,12 @@ def _check_columns(profile: Profile, schema: DataSchema, asked: DataSchema) -> I
             if column.stage.is_required:
                 fix: tuple[Patch, ...] = ({"op": "remove_column", "column": name},)
                 yield Finding(code="column_missing", column=name, facts={"stage": column.stage}, fix=fix)
-        elif not _type_fits(profile, name, column):
-            yield _type_mismatch(profile, name, column, is_key=name in schema.keys)
+        elif not type_fits(profile, name, column):
+            yield type_finding(profile, name, column, is_key=name in schema.keys)
+    renames = find_renames(profile, asked, schema)
+    yield from report_renames(renames, schema)
     for name, found in profile.columns.items():
-        if name not in schema.columns:
+        if name not in schema.columns and name not in renames:
             value = infer_column(name, found).to_dict()
             yield Finding(
                 code="column_new",
@@ -203,21 +200,3 @@ def _check_columns(profile: Profile, schema: DataSchema, asked: DataSchema) -> I
                 observed=plain_type(found.type),
                 fix=({"op": "add_column", "column": name, "value": value},),
             )
-
-
-def _type_mismatch(profile: Profile, name: str, column: ColumnSchema, *, is_key: bool) -> Finding:
-    """Report another type; where no value can be lost, declaring it is the fix."""
-    observed = plain_type(profile.columns[name].type)
-    fix: Patch = {"op": "add_column", "column": name}
-    if column.type in WIDER.get(observed, ()):
-        fix = {"op": "set", "column": name, "field": "coerce_from", "value": [*column.coerce_from, observed]}
-    else:
-        fix = {**fix, "value": infer_column(name, profile.columns[name], is_key=is_key).to_dict()}
-    return Finding(
-        code="type_mismatch",
-        column=name,
-        facts={"observed": observed, "expected": column.type},
-        observed=observed,
-        expected=column.type,
-        fix=(fix,),
-    )

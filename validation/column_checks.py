@@ -18,6 +18,7 @@ from foldstore.validation.intervals import Z_CHECK, wilson
 from foldstore.validation.row_checks import check_rows
 from foldstore.validation.statistic_checks import check_statistics
 from foldstore.validation.subject import Subject
+from foldstore.validation.suspect_values import check_missing_marks, check_near_misses
 
 _SHOWN_VALUES: Final = 5
 _FIXED_VALUES: Final = 100
@@ -45,6 +46,8 @@ def check_column(
         yield from _check_range(name, schema.domain, column)
     elif isinstance(schema.domain, CategoryDomain):
         yield from _check_vocabulary(name, schema.domain, column, subject)
+    yield from check_missing_marks(name, schema, column)
+    yield from check_near_misses(name, schema, column)
     yield from check_statistics(name, schema, column)
     yield from check_rows(name, schema, column, now)
 

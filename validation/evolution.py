@@ -130,6 +130,7 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
     """
     patched = deepcopy(plain)
     columns = patched.setdefault("columns", {})
+    removed: set[str] = set()
     for patch in patches:
         match patch:
             case {"op": "set", "column": str(column), "field": str(field), "value": value} if column in columns:
@@ -139,7 +140,10 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
                 columns[column] = deepcopy(dict(value))
             case {"op": "remove_column", "column": str(column)} if column in columns:
                 del columns[column]
+                removed.add(column)
                 patched["keys"] = [key for key in patched.get("keys", []) if key != column]
+            case {"op": "remove_column", "column": str(column)} if column in removed:
+                pass  # two anomalies of a column may both take it away
             case {"op": "set_dataset", "field": str(field), "value": value}:
                 _set(patched, field.split("."), value)
             case _:

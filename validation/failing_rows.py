@@ -79,6 +79,20 @@ def outside(allowed: Sequence[Any]) -> Predicate:
     return fails
 
 
+def among(values: Sequence[str]) -> Predicate:
+    """Return the predicate of texts that are one of these."""
+
+    def fails(array: pa.Array) -> pa.Array:
+        return pc.is_in(array.cast(pa.large_string()), value_set=pa.array(values, pa.large_string()))
+
+    return fails
+
+
+def equal_to(raw: Any) -> Predicate:
+    """Return the predicate of numbers, or ticks, that equal one."""
+    return lambda values: pc.equal(*_comparable(values, raw))
+
+
 def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[str]) -> dict[int, Failure]:
     """Answer all questions in one pass over the columns they name, and the key."""
     asked = (name for each in questions.values() for name in (each.column, *each.reads) if name is not None)

@@ -322,6 +322,40 @@ CASES |= {
         "quantile 0.5 is 2, allowed at most 1",
     ),
 }
+CASES |= {
+    "null_encoded_as_value": (
+        column(type="string"),
+        {"x": ["a", "?", "?", "NA", "NA", "NA", None, "?"]},
+        {"x": ["a", "?", "none", "NA", None, "Null"]},
+        "6 values are '?', 'NA', which may stand for no value",
+    ),
+    "domain_near_miss": (
+        column(type="string", domain=CategoryDomain(values=("Newark", "JFK", "N12345"), min_mass=0.5)),
+        {"x": ["Newark"] * 9 + ["newark ", "Newakr", "jfk", "N12346"]},
+        {"x": ["Newark"] * 9 + ["JFQ", "N12346", "Boston", None]},
+        "3 values are known ones written otherwise: 'Newakr' -> 'Newark', 'jfk' -> 'JFK', 'newark ' -> 'Newark'",
+    ),
+    "type_coercible": (
+        column(type="int64", domain=NumericDomain(min=0)),
+        {"x": pa.array([1], pa.int32())},
+        {"x": [1]},
+        "type int32, which int64 can hold without loss",
+    ),
+    "type_lossy": (
+        column(type="float"),
+        {"x": [1]},
+        {"x": pa.array([1], pa.float32())},
+        "type int64, which float cannot hold without loss",
+    ),
+    "column_renamed_suspect": (
+        DataSchema(columns={"zip": SHIFTED.columns["x"], "id": ColumnSchema(type="int64")}, keys=("id",)).with_column(
+            "zip", stage=Stage.ALPHA
+        ),
+        {"id": np.arange(4_000), "zipcode": X[::-1]},
+        {"id": np.arange(4_000)},
+        "'zip' missing and 'zipcode' new look the same (distance 0.000): was it renamed?",
+    ),
+}
 OPTIONS["schema_unknown_environment"] = {"environment": "serving"}
 GOOD_OPTIONS = {"schema_unknown_environment": {"environment": "training"}}
 
