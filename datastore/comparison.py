@@ -113,6 +113,8 @@ def read_comparisons(
     if tree.get("type") == "CONJUNCTION_AND":
         parts = [read_comparisons(child, schema, values) for child in tree["children"]]
         return tuple(each for found, _ in parts for each in found), all(whole for _, whole in parts)
+    if tree.get("type") == "COMPARE_IN":
+        return _within(tree, schema, values), False
     if tree.get("class") == "BETWEEN":
         sides = ((">=", tree["lower"]), ("<=", tree["upper"]))
         found = [_comparison(operator, tree["input"], end, schema, values) for operator, end in sides]
@@ -125,6 +127,17 @@ def read_comparisons(
     else:
         found = [None]
     return tuple(each for each in found if each is not None), None not in found
+
+
+def _within(tree: Mapping[str, Any], schema: pa.Schema, values: Mapping[str, Any] | None) -> tuple[Comparison, ...]:
+    """Return the bounds of a list of constants, between which a value that is in it lies."""
+    column, *listed = tree["children"]
+    found = [_comparison("=", column, each, schema, values) for each in listed]
+    known = [each for each in found if each is not None]
+    if not known or len(known) < len(found):
+        return ()
+    ends = pc.min_max(pa.array([each.value for each in known], known[0].value.type))
+    return Comparison(known[0].column, ">=", ends["min"]), Comparison(known[0].column, "<=", ends["max"])
 
 
 def _comparison(
