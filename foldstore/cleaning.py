@@ -169,6 +169,14 @@ class CleaningPlan:
             return replace(found, notes=(*found.notes, note))
         return found
 
+    def touched_rows(self, action: CleaningAction) -> RowIds:
+        """Return the ids of the rows that one of the actions would touch, done alone."""
+        pipeline = Pipeline([action], self._schema, self._subject.storage.engine, self._train())
+        read = self._subject.read()
+        pipeline.fit(read)
+        touched = [each.chunk.ids[each.changed | ~each.alive] for each in pipeline.run(read)]
+        return np.concatenate([np.empty(0, np.uint64), *touched])
+
     def commit(
         self,
         *,

@@ -12,6 +12,7 @@ from foldstore.cli import (
     bias,
     care,
     changes,
+    cleaning,
     datasets,
     drift,
     erasure,
@@ -68,6 +69,7 @@ def root(
 
 datasets.register(app)
 changes.register(app)
+cleaning.register(app)
 refs.register(app)
 streams.register(app)
 care.register(app)
