@@ -87,6 +87,11 @@ MEANINGS = {
     "quantile_out_of_bounds": "A quantile lies outside its `bounds.quantiles`.",
     "constant_column": "A column that should vary holds one value only.",
     "drift": "The distribution moved from the reference by more than chance, and by at least a limit.",
+    "label_shift": "The distribution of the `label` drifted; its usual limits are half those of other columns.",
+    "unit_change_suspect": "The values fit the reference once they are converted from another unit.",
+    "timezone_shift_suspect": "The hours of the day fit the reference once they are turned by two hours or more.",
+    "new_category_mass": "Values that the reference's grid does not name became more by a Cohen h of 0.20 or more.",
+    "tail_mass": "Two in a hundred values or more lie outside the range that the inference saw.",
     "missingness_drift": "The share of nulls moved from the reference by more than chance, and by at least a limit.",
     "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
     "comparator_missing_reference": "The gate compares with more versions than there are yet; nothing fails for it.",
@@ -454,8 +459,8 @@ def write_anomalies() -> str:
             "| severity | means |\n| --- | --- |",
             *(f"| `{severity}` | {words} |" for severity, words in weights.items()),
             "\nBelow are the severities unless a schema says otherwise: for all columns, or for one, it may hold\n"
-            "`severity: {drift: warn}`. `drift` and `missingness_drift` are warnings between their two limits, errors\n"
-            "above the second. Words in braces are filled from the facts.\n",
+            "`severity: {drift: warn}`. `drift`, `label_shift` and `missingness_drift` are warnings between their\n"
+            "two limits, errors above the second. Words in braces are filled from the facts.\n",
             "| code | severity | means | message |\n| --- | --- | --- | --- |",
             *rows,
             "",

@@ -31,6 +31,7 @@ from foldstore.split_making import SplitMaker
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
+from foldstore.validation.drift.windows import BRINGING, count_added
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -326,7 +327,8 @@ class Version(
             )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
         now = format_time(self._storage.clock())
-        report = validate(self._subject(rows), chosen, created_at=now, environment=environment)
+        before = None if chosen.rows_vs_previous is None else self._count_previous(rows)
+        report = validate(self._subject(rows), chosen, created_at=now, environment=environment, previous_rows=before)
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
@@ -366,6 +368,13 @@ class Version(
             return list(self._reader().fragments)
         parent = self._parent_fragments()
         return [fragment for fragment in self._reader().fragments if fragment.id not in parent]
+
+    def _count_previous(self, rows: str) -> int | None:
+        """Count what the version before has, or what the version that added rows before it added."""
+        if rows == "added" and self._record.operation in BRINGING:
+            return count_added(self._storage, self._record)
+        parent = self._record.parent_id and self._storage.catalog.find_version_by_id(self._record.parent_id)
+        return parent.num_rows if parent else None
 
     def _before(self, rows: str) -> FragmentReader | None:
         if rows == "all" or self._record.parent_id is None:

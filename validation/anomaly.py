@@ -85,6 +85,20 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
             Severity.ERROR,
             "distribution drifted: JS {effect} (noise {noise}, limit {limit}), p {p}; largest change: {change}",
         ),
+        "label_shift": Code(
+            Severity.ERROR,
+            "the label moved: JS {effect} (noise {noise}, limit {limit}), p {p}; largest change: {change}",
+        ),
+        "unit_change_suspect": Code(
+            Severity.WARN, "values look {words}: distance {before} from the reference, {after} once that is undone"
+        ),
+        "timezone_shift_suspect": Code(Severity.WARN, "the hours of the day look shifted: {lag} than the reference"),
+        "new_category_mass": Code(
+            Severity.WARN, "{after} of the values are none of the reference's common ones, {before} were"
+        ),
+        "tail_mass": Code(
+            Severity.WARN, "{share} of the values lie outside {low} to {high}, the range of the reference"
+        ),
         "missingness_drift": Code(
             Severity.ERROR, "null fraction moved from {before} to {after}: Cohen h {effect} (limit {limit}), p {p}"
         ),

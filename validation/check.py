@@ -27,11 +27,12 @@ from foldstore.validation.dataset_checks import (
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.measures import ORDERED
-from foldstore.validation.drift_checks import check_drift, drift_from_schema
+from foldstore.validation.drift_checks import check_drift, count_pinned, drift_from_schema, for_label
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fixes import name_replaced
 from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
+from foldstore.validation.reference_shifts import check_shifts
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -79,7 +80,7 @@ def validate(
     """
     profile = subject.profile()
     asked, findings = _enter(schema, environment)
-    fitting = {name: _settled(c, schema) for name, c in asked.columns.items() if is_judged(profile, name, c)}
+    fitting = {name: _settled(name, c, schema) for name, c in asked.columns.items() if is_judged(profile, name, c)}
     keys = asked.keys if all(key in fitting for key in asked.keys) else ()
     now = None if created_at is None else parse_time(created_at)
     findings += [*check_row_count(subject, profile, asked, previous_rows), *_check_columns(profile, schema, asked)]
@@ -92,9 +93,13 @@ def validate(
                 findings += check_rules(subject, asked, stack.enter_context(Engine()))
             for name, column in fitting.items():
                 findings += check_column(name, column, profile.columns[name], subject, now)
-            drift = drift_from_schema(subject, fitting, seed=f"{schema.id}\n{profile.id}")
+            counts = count_pinned(subject, fitting)
+            drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile.id}")
             for name, result in drift.columns.items():
-                findings += check_drift(result, fitting[name].drift or DriftPolicy())
+                findings += check_drift(result, fitting[name].drift or DriftPolicy(), is_label=name == asked.label)
+            for name, column in fitting.items():
+                shown = counts.get(name)
+                findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
         anomalies = settle(findings, schema, subject, keys)
     return Report(
         subject=subject.address,
@@ -132,7 +137,8 @@ def drift_between(
         for name, column in infer_distributions(before).items()
         if type_fits(after, name, column)
     }
-    found = drift_from_schema(current, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    counts = count_pinned(current, columns)
+    found = drift_from_schema(counts, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
 
@@ -170,13 +176,18 @@ def _enter(schema: DataSchema, environment: str | None) -> tuple[DataSchema, lis
     return schema.for_environment(None), [unknown]
 
 
-def _settled(column: ColumnSchema, schema: DataSchema) -> ColumnSchema:
-    """Return a column with what the schema says for all columns: shared values, the usual drift policy."""
+def _settled(name: str, column: ColumnSchema, schema: DataSchema) -> ColumnSchema:
+    """Return a column with what the schema says for all columns: shared values, the usual drift policy.
+
+    The limits of a label are its own.
+    """
     if isinstance(column.domain, SharedDomain):
         values = schema.domains[column.domain.ref]
         column = replace(column, domain=CategoryDomain(values=values, min_mass=column.domain.min_mass))
     if schema.drift is not None and column.drift is None and column.grid is not None and column.reference is not None:
         column = replace(column, drift=schema.drift)
+    if name == schema.label and column.drift is not None:
+        column = replace(column, drift=for_label(column.drift))
     return column
 
 

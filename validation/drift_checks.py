@@ -1,10 +1,11 @@
 """The distribution checks of a schema: its pinned grids compared, and what the comparison means."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid, PinnedGrid
+from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid
 from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_bounds import DriftPolicy
@@ -19,26 +20,47 @@ from foldstore.validation.subject import Subject
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
 
 
-def drift_from_schema(
-    subject: Subject, columns: Mapping[str, ColumnSchema], *, seed: str, adjustment: Adjustment = "bh"
-) -> DriftResult:
-    """Compare every column that has a drift policy with its reference."""
+def count_pinned(subject: Subject, columns: Mapping[str, ColumnSchema]) -> Mapping[str, GridCounts]:
+    """Count the rows on the grids of the columns that have a policy, or references of categories."""
     grids: dict[str, PinnedGrid] = {
-        name: column.grid for name, column in columns.items() if column.drift is not None and column.grid is not None
+        name: column.grid
+        for name, column in columns.items()
+        if column.grid is not None
+        and (column.drift is not None or (column.reference is not None and isinstance(column.grid, CategoryGrid)))
     }
-    counts = subject.grid_counts(grids) if grids else {}
+    return subject.grid_counts(grids) if grids else {}
+
+
+def drift_from_schema(
+    counts: Mapping[str, GridCounts], columns: Mapping[str, ColumnSchema], *, seed: str, adjustment: Adjustment = "bh"
+) -> DriftResult:
+    """Compare every column that has a drift policy with its reference; `counts` is from `count_pinned`."""
     targets = [
         target
-        for name, grid in grids.items()
-        if (target := _target(name, columns[name], grid, counts[name])) is not None
+        for name, column in columns.items()
+        if column.drift is not None
+        and column.grid is not None
+        and (target := _target(name, column, column.grid, counts[name])) is not None
     ]
     return detect_drift(targets, seed=seed, adjustment=adjustment)
 
 
-def check_drift(result: ColumnDrift, policy: DriftPolicy) -> Iterator[Finding]:
+def for_label(policy: DriftPolicy) -> DriftPolicy:
+    """Return the policy of a label: half the usual limits, unless it has others than the usual.
+
+    Examples
+    --------
+    >>> for_label(DriftPolicy()).tau_error, for_label(DriftPolicy(tau_error=0.3)).tau_error
+    (0.1, 0.3)
+    """
+    return replace(policy, tau_warn=0.05, tau_error=0.10) if policy == DriftPolicy() else policy
+
+
+def check_drift(result: ColumnDrift, policy: DriftPolicy, *, is_label: bool = False) -> Iterator[Finding]:
     """Yield what a comparison found."""
     if result.verdict in _FLAGS:
-        yield _drifted(result, policy)
+        found = _drifted(result, policy)
+        yield replace(found, code="label_shift") if is_label else found
     elif result.verdict is DriftVerdict.UNTESTABLE and result.n_current:
         yield _untestable(result, policy)
     if result.null_verdict in _FLAGS:

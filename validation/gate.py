@@ -10,7 +10,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.types import Severity, Status, format_time
 from foldstore.validation.anomaly import CODES, Anomaly
 from foldstore.validation.check import drift_between, validate
-from foldstore.validation.drift.windows import find_window, list_windows, window_size
+from foldstore.validation.drift.windows import BRINGING, count_added, find_window, list_windows, window_size
 from foldstore.validation.drift_checks import check_drift
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
@@ -48,7 +48,8 @@ class SchemaGate:
             f"{candidate.dataset.name} (candidate)",
             before=candidate.before,
         )
-        report = validate(subject, schema, created_at=format_time(self._storage.clock()))
+        rows = None if schema.rows_vs_previous is None else self._count_previous(candidate)
+        report = validate(subject, schema, created_at=format_time(self._storage.clock()), previous_rows=rows)
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())
             report = replace(report, anomalies=_gravest_first((*report.anomalies, *found)))
@@ -57,6 +58,14 @@ class SchemaGate:
             report = replace(report, anomalies=_gravest_first((*report.anomalies, _needs_review())))
         status = Status.QUARANTINED if failed or policy.review else Status.PUBLISHED
         return Decision(status, basis, report.to_dict())
+
+    def _count_previous(self, candidate: Candidate) -> int | None:
+        """Count the rows to compare with: what was added by what was added before, all rows by all rows."""
+        if candidate.head is None:
+            return None
+        if candidate.operation in BRINGING:
+            return count_added(self._storage, candidate.head, own=True)
+        return candidate.head.num_rows
 
     def _compare(
         self, candidate: Candidate, policy: GatePolicy, window: str, subject: FragmentSubject

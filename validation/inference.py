@@ -208,7 +208,10 @@ def infer_grid(name: str, column: ColumnProfile, *, is_key: bool = False) -> Pin
 def _evidence(column: ColumnProfile) -> dict[str, Any]:
     plain = column.to_dict()
     kept = ("rows", "nulls", "nan", "distinct", "distinct_exact", "minimum", "maximum")
-    return {key: plain[key] for key in kept if plain[key] is not None and (key != "nan" or plain[key])}
+    evidence = {key: plain[key] for key in kept if plain[key] is not None and (key != "nan" or plain[key])}
+    if column.type.startswith("timestamp") and column.hours is not None and sum(map(bool, column.hours)) > 1:
+        evidence["hours"] = list(column.hours)
+    return evidence
 
 
 def _presence(column: ColumnProfile) -> dict[str, Any]:

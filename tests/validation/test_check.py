@@ -356,6 +356,44 @@ CASES |= {
         "'zip' missing and 'zipcode' new look the same (distance 0.000): was it renamed?",
     ),
 }
+DAY = dt.datetime.fromisoformat("2026-03-01T00:00")
+# Most of the day's rows come between 8 and 12.
+MORNINGS = [DAY + dt.timedelta(days=each % 50, hours=8 + each % 4, minutes=each % 60) for each in range(2_000)]
+UNJUDGED = SHIFTED.with_column("x", drift=None)
+TEXTS = infer_schema(TableSubject(pa.table({"x": [f"v{each % 150}" for each in range(3_000)]}), "").profile())
+
+CASES |= {
+    "unit_change_suspect": (
+        UNJUDGED.with_column("x", evidence={}),
+        {"x": X[::-1] * 1_000},
+        {"x": X * 1.2},
+        "values look multiplied by 1000: distance 0.87 from the reference, 0.0",
+    ),
+    "timezone_shift_suspect": (
+        infer_schema(TableSubject(pa.table({"x": MORNINGS}), "").profile()),
+        {"x": [each + dt.timedelta(hours=5) for each in MORNINGS]},
+        {"x": [each + dt.timedelta(hours=1, days=90) for each in MORNINGS]},
+        "the hours of the day look shifted: 5 h later than the reference",
+    ),
+    "new_category_mass": (
+        TEXTS.with_column("x", drift=None),
+        {"x": [f"v{each % 150}" for each in range(2_910)] + ["new"] * 90},
+        {"x": [f"v{each % 150}" for each in range(2_991)] + ["new"] * 9},
+        "3.6 % of the values are none of the reference's common ones, 0.667 % were",
+    ),
+    "tail_mass": (
+        UNJUDGED,
+        {"x": np.concatenate([X[:960], [99.0] * 20, [-99.5] * 20])},
+        {"x": np.concatenate([X[:992], [99.0] * 8])},
+        "4 % of the values lie outside -3.",
+    ),
+    "label_shift": (
+        SHIFTED.with_changes(label="x"),
+        {"x": X + 0.4},
+        {"x": X[::-1] + 0.02},
+        "the label moved: JS 0.1",
+    ),
+}
 OPTIONS["schema_unknown_environment"] = {"environment": "serving"}
 GOOD_OPTIONS = {"schema_unknown_environment": {"environment": "training"}}
 

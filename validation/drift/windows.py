@@ -16,6 +16,9 @@ from foldstore.validation.subject import JoinedSubject, Subject
 _WINDOW: Final = re.compile(r"(previous)|(rolling|seasonal)\(([1-9][0-9]{0,3})\)", re.ASCII)
 CHOICES: Final = 'Give a version, a view, a part of a split, or "previous", "rolling(5)" or "seasonal(12)".'
 
+# What brings rows, each version its own; other operations change what is there.
+BRINGING: Final = frozenset({Operation.APPEND, Operation.UPSERT, Operation.MERGE})
+
 
 def window_size(text: str) -> int:
     """Return how many versions back a window reaches.
@@ -51,7 +54,7 @@ def list_windows(
     found: list[VersionRecord] = []
     at: VersionRecord | None = record if own else _parent(storage, record)
     while at is not None and (most is None or len(found) < most):
-        if at.operation in (Operation.APPEND, Operation.UPSERT, Operation.MERGE) and at.status is Status.PUBLISHED:
+        if at.operation in BRINGING and at.status is Status.PUBLISHED:
             found.append(at)
         at = _parent(storage, at)
     return found
@@ -78,6 +81,14 @@ def find_window(storage: Storage, before: Sequence[VersionRecord], text: str) ->
         return rows_added(storage, before[count - 1], name)
     parts = [rows_added(storage, each, name) for each in reversed(before[:count])]
     return JoinedSubject(parts, f"the {count} versions up to {name}@{before[0].number}")
+
+
+def count_added(storage: Storage, record: VersionRecord, *, own: bool = False) -> int | None:
+    """Count the rows that the newest version before one brought; None where there is no such version."""
+    before = list_windows(storage, record, 1, own=own)
+    if not before:
+        return None
+    return rows_added(storage, before[0], "").num_rows
 
 
 def rows_added(storage: Storage, record: VersionRecord, name: str) -> FragmentSubject:
