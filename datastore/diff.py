@@ -206,7 +206,7 @@ def diff_versions(storage: Storage, dataset: DatasetRecord, before: VersionRecor
     columns = _MatchedColumns.of(match_columns(storage, (before, old), (after, new)), old, new)
     changes = find_row_changes(old, new)
     removed, added = changes.removed, changes.added
-    changed = [*_rows_in_place(columns, old, new), RowPairs(*changes.moved, columns.doubtful)]
+    changed = [*_rows_in_place(columns, old, new), RowPairs(*changes.moved, columns.compared)]
     if dataset.key and removed.num_rows and added.num_rows and _have(dataset.key, old, new):
         compared = tuple(pair for pair in columns.compared if pair[0] not in dataset.key)
         pairs = pair_by_key(dataset.key, removed, added, compared)
@@ -243,7 +243,7 @@ def _have(key: Sequence[str], *readers: FragmentReader) -> bool:
 class _MatchedColumns:
     """The columns of two versions, matched for comparing their cells.
 
-    `compared` are all pairs of names; `doubtful` those whose cells may differ even in a row that both versions have.
+    `compared` are all pairs of names; `doubtful` those whose cells may differ in a fragment that both versions list.
     """
 
     changes: ColumnChanges

@@ -323,6 +323,13 @@ def propose(lefts: Sequence[Codes], values: Codes, *, min_support: int = 2, min_
     return Proposal(np.where(sure, winners, -1), np.where(sure, confidence, 0.0))
 
 
+def usual_values(lefts: Sequence[Codes], values: Codes) -> Codes:
+    """Return the codes that are the majority of some group, in two rows or more."""
+    tallies = [tally_groups(groups, values) for groups in lefts]
+    winners = [tally.winners[(tally.tops >= 2) & (tally.tops > tally.seconds)] for tally in tallies]
+    return np.unique(np.concatenate([np.empty(0, np.int64), *winners]))
+
+
 def count_votes(ballots: Sequence[Ballot], own: Codes) -> Ballot:
     """Return the code that outvotes each row's own value, -1 for none, and how sure that is.
 

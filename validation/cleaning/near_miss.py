@@ -3,13 +3,14 @@
 A rare value is a near miss of a frequent one when it occurs at most a tenth as often and either both have one plain
 form (NFKC, case folded, spaces joined), or few edits part them: one, two from 12 characters on, three from 20 on.
 Edits are insertions, deletions, replacements and swaps of neighbours (optimal string alignment). Values that differ
-in their digits are never near misses: ``room 12`` is no ``room 13``.
+in their digits, or in words of letters and digits, are never near misses: ``room 12`` is no ``room 13``, and the
+aircraft ``N508MJ`` no ``N508MQ``.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ MIN_LENGTH: Final = 4
 MOST_FREQUENT: Final = 1_000
 MOST_RARE: Final = 10_000
 _BLOCK: Final = 256
+_WORDS: Final = re.compile(r"\w+")
 _BUCKETS: Final = 64
 
 
@@ -183,7 +185,7 @@ def _closest(value: str, count: int, candidates: Sequence[tuple[str, int]]) -> N
     limit = edits_allowed(len(value))
     measured = []
     for meant, meant_count in candidates:
-        if _digits(value) == _digits(meant) and len(meant) >= MIN_LENGTH:
+        if _digits(value) == _digits(meant) and _codes(value) == _codes(meant) and len(meant) >= MIN_LENGTH:
             distance = edit_distance(value, meant, min(limit, edits_allowed(len(meant))))
             if distance <= min(limit, edits_allowed(len(meant))):
                 measured.append((distance, -meant_count, meant))
@@ -203,17 +205,10 @@ def _closest(value: str, count: int, candidates: Sequence[tuple[str, int]]) -> N
     )  # fmt: skip
 
 
+def _codes(text: str) -> list[str]:
+    """Return the words of letters and digits, such as the number of an aircraft: they have no near misses."""
+    return [word for word in _WORDS.findall(text) if not word.isalpha() and not word.isdigit()]
+
+
 def _digits(text: str) -> str:
     return "".join(letter for letter in text if letter.isdigit())
-
-
-def differing_letters(value: str, meant: str) -> str:
-    """Show where two texts of one length differ, for people.
-
-    Examples
-    --------
-    >>> differing_letters("hospixal", "hospital")
-    'x for t'
-    """
-    pairs = [(a, b) for a, b in zip_longest(value, meant, fillvalue="") if a != b]
-    return ", ".join(f"{a or 'nothing'} for {b or 'nothing'}" for a, b in pairs[:3])

@@ -28,6 +28,7 @@ from foldstore.validation.cleaning.dependency import (
     measure_dependency,
     parse_dependency,
     propose,
+    usual_values,
 )
 from foldstore.validation.cleaning.mojibake import fix_mojibake
 from foldstore.validation.cleaning.near_miss import NearMiss, find_near_misses
@@ -41,6 +42,10 @@ _BLOCKS: Final = 200
 _EXAMPLES: Final = 5
 _MOST_VOTERS: Final = 8
 _SURE: Final = 0.9
+# When a dependency is left out beside a better one.
+_AS_MANY: Final = 0.9
+_MUCH_WORSE: Final = 3
+_A_LITTLE: Final = 0.005
 _MOST_REPEATED: Final = 20_000_000
 
 
@@ -273,9 +278,24 @@ def suggest_dependencies(looked: Looked, columns: Sequence[str], known: Sequence
         if each.dependent not in looked.fixed and each.dependent in columns:
             by_dependent.setdefault(each.dependent, []).append(each)
     for dependent, those in by_dependent.items():
-        action = _repair(looked, dependent, those[:_MOST_VOTERS])
+        action = _repair(looked, dependent, _voters(those), known=bool(known))
         if action is not None:
             yield action
+
+
+def _voters(those: Sequence[Dependency]) -> list[Dependency]:
+    """Leave out what holds less than another that covers as many rows: what holds exactly leaves nothing to vote on."""
+    kept = [
+        each
+        for each in those
+        if not any(
+            len(other.determinants) <= len(each.determinants)
+            and other.rows >= _AS_MANY * each.rows
+            and each.error > _MUCH_WORSE * other.error + _A_LITTLE
+            for other in those
+        )
+    ]
+    return kept[:_MOST_VOTERS]
 
 
 def _known(looked: Looked, texts: Sequence[str]) -> list[Dependency]:
@@ -324,8 +344,12 @@ def _sample(looked: Looked, names: Sequence[str]) -> pa.Table:
     return pa.Table.from_batches(taken, schema)
 
 
-def _repair(looked: Looked, dependent: str, those: Sequence[Dependency]) -> CleaningAction | None:
-    """Count what the dependencies would change, in the rows that they were found in."""
+def _repair(looked: Looked, dependent: str, those: Sequence[Dependency], *, known: bool) -> CleaningAction | None:
+    """Count what the dependencies would change, in the rows that they were found in.
+
+    A typing error is usual nowhere; where what breaks a dependency is usual elsewhere, it may be no error but a change
+    or an exception. Of dependencies that nobody has declared it makes the repair half as sure.
+    """
     names = [dependent, *dict.fromkeys(name for each in those for name in each.determinants)]
     table = _table(looked, names) if looked.rows <= SAMPLE_ROWS else _sample(looked, names)
     coded = {name: code_column(table.column(name), name=name) for name in names}
@@ -337,6 +361,9 @@ def _repair(looked: Looked, dependent: str, those: Sequence[Dependency]) -> Clea
         return None
     shown = [[_value(values, values.codes[i]), _value(values, proposal.codes[i])] for i in cells[:_EXAMPLES]]
     strength = max(each.strength for each in those)
+    usual = usual_values(lefts, values.codes)
+    replaced = values.codes[cells]
+    strange = 1.0 if known else float((~np.isin(replaced, usual) | (replaced < 0)).mean())
     return CleaningAction(
         op="repair_dependency",
         column=dependent,
@@ -344,7 +371,7 @@ def _repair(looked: Looked, dependent: str, those: Sequence[Dependency]) -> Clea
         code="dependency_violated",
         reason=f"{len(cells):,} cells break {', '.join(those[0].determinants)} -> {dependent}"
         + (f" and {len(those) - 1} more" if len(those) > 1 else ""),
-        confidence=round(float(proposal.confidence[cells].mean() * min(1.0, 0.5 + strength / 2)), 4),
+        confidence=round(float(proposal.confidence[cells].mean() * (0.5 + strength / 2) * (0.5 + strange / 2)), 4),
         evidence={
             "cells": len(cells), "share": percent(len(cells) / table.num_rows), "rows": table.num_rows,
             "dependencies": [each.to_dict() for each in those], "examples": shown,

@@ -148,7 +148,10 @@ def test_only_changed_rows_are_written_and_rows_keep_their_ids_and_their_part(st
             after.part(part).to_arrow(["id"])["id"].to_pylist()
         )
     changes = people.diff(version, cleaned).summary()
-    assert "5" in str(changes)
+    assert changes["rows"] == {"added": 0, "removed": 0, "changed": 5, "unchanged": rows - 5}
+    assert changes["changed_columns"] == {"age": 5}
+    compacted = people.compact()
+    assert people.diff(version, compacted).summary()["rows"] == changes["rows"]
 
 
 def test_a_dataset_without_a_key_is_cleaned_by_row_id(store):
@@ -449,3 +452,27 @@ def test_a_document_says_what_it_said():
     again = PlanDocument.from_json(document.to_json())
     assert again == document
     assert again.id == document.id
+
+
+def test_the_anomalies_of_a_report_are_answered_for_a_person_to_choose(store):
+    data = store.create_dataset("data", key=["id"])
+    colours = ["red", "green", "blue"] * 40
+    first = data.append({"id": range(120), "colour": colours, "x": [float(n % 10) for n in range(120)]})
+    schema = first.profile().infer_schema()
+    worse = [*colours[:110], *["Red", "gren", "violet", None, "blue "] * 2]
+    x = [*[float(n % 10) for n in range(100)], *[5_000.0] * 10, *[float("nan")] * 10]
+    version = data.upsert({"id": range(120), "colour": worse, "x": x})
+    report = version.validate(schema)
+    codes = set(report.by_code())
+    plan = version.suggest_cleaning(report=report, schema=schema, min_confidence=0.0)
+    answered = {each.anomaly["code"] for each in plan if each.anomaly}
+    assert answered >= codes & {"below_min", "above_max", "nan_present", "value_outside_domain", "domain_near_miss"}
+    assert answered
+    preview = plan.only(*(n for n, each in enumerate(plan, 1) if each.anomaly)).preview()
+    assert preview.rows_changed > 0
+
+
+def test_a_real_table_is_suggested_next_to_nothing(store, sample):
+    version = store.create_dataset("flights").append(sample / "flights" / "flights_2013-01.parquet")
+    plan = version.suggest_cleaning()
+    assert sum(each.changed for each in plan.preview().actions) <= 5  # of half a million cells
