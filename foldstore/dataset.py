@@ -26,6 +26,7 @@ from foldstore.types import format_time, parse_time
 from foldstore.upkeep import DatasetUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.gate import SchemaGate
+from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema, keep_schema, list_schemas
@@ -198,7 +199,8 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         source = open_source(data, self._known_columns(), **read_options)
         table = complete_table(self._storage, self._record, source)
         name = str(source.description.get("file", "the data"))
-        return validate(TableSubject(table, name), chosen, created_at=format_time(self._storage.clock()))
+        now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
+        return validate(TableSubject(table, name), chosen, created_at=now, others=others)
 
     def set_schema(self, schema: DataSchema, *, message: str = "", author: str | None = None) -> DataSchema:
         """Keep a schema as the dataset's newest: from now on it gates what is published.

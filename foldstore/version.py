@@ -33,6 +33,7 @@ from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.drift.windows import BRINGING, count_added
 from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema
@@ -328,7 +329,14 @@ class Version(
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
         now = format_time(self._storage.clock())
         before = None if chosen.rows_vs_previous is None else self._count_previous(rows)
-        report = validate(self._subject(rows), chosen, created_at=now, environment=environment, previous_rows=before)
+        report = validate(
+            self._subject(rows),
+            chosen,
+            created_at=now,
+            environment=environment,
+            previous_rows=before,
+            others=OtherDatasets(self._storage),
+        )
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]

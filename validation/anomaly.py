@@ -34,6 +34,12 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "rows_ratio_high": Code(Severity.WARN, "rows rose to {share} of the version before (allowed at most {limit})"),
         "stale": Code(Severity.ERROR, "newest time is {newest}, {age} old, allowed {allowed}"),
         "future_time": Code(Severity.ERROR, "{count} times lie more than {allowed} after the judgement"),
+        "time_gap": Code(Severity.WARN, "no rows for {missing} of {periods} periods of {step} (first: {first})"),
+        "duplicate_rows": Code(Severity.WARN, "{share} of the rows repeat another (allowed {allowed})"),
+        "foreign_key_missing": Code(
+            Severity.ERROR, "{columns} of {count} rows is not in {dataset} (allowed {allowed})"
+        ),
+        "split_overlap": Code(Severity.ERROR, "{share} of the keys are also in {other} (allowed {allowed})"),
         "row_rule_failed": Code(Severity.ERROR, "{rule} fails for {count} rows (allowed {allowed})"),
         "schema_unknown_environment": Code(
             Severity.ERROR, "the schema has no environment {environment!r}; it has {known}"

@@ -35,6 +35,7 @@ from foldstore.validation.inference import infer_column, infer_distributions, is
 from foldstore.validation.reference_shifts import check_shifts
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
+from foldstore.validation.row_sets import Others, check_row_sets
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
@@ -47,6 +48,7 @@ def validate(
     created_at: str | None = None,
     environment: str | None = None,
     previous_rows: int | None = None,
+    others: Others | None = None,
 ) -> Report:
     """Judge data by a schema.
 
@@ -63,6 +65,8 @@ def validate(
         for. All columns are, unless it is given.
     previous_rows : int, optional
         How many rows the version before has, for `DataSchema.rows_vs_previous`.
+    others : callable, optional
+        Returns the newest rows of another dataset by its name, for `refs` and `overlap`.
 
     Returns
     -------
@@ -89,6 +93,7 @@ def validate(
     with ExitStack() as stack:
         if profile.rows:
             findings += [*check_keys(subject, asked, fitting), *check_freshness(profile, asked, now)]
+            findings += check_row_sets(subject, asked, fitting, others)
             if asked.rules:
                 findings += check_rules(subject, asked, stack.enter_context(Engine()))
             for name, column in fitting.items():

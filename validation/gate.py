@@ -15,6 +15,7 @@ from foldstore.validation.drift_checks import check_drift
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import GatePolicy, find_policy_basis, read_policy
+from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_basis, read_schema
@@ -49,7 +50,8 @@ class SchemaGate:
             before=candidate.before,
         )
         rows = None if schema.rows_vs_previous is None else self._count_previous(candidate)
-        report = validate(subject, schema, created_at=format_time(self._storage.clock()), previous_rows=rows)
+        now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
+        report = validate(subject, schema, created_at=now, previous_rows=rows, others=others)
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())
             report = replace(report, anomalies=_gravest_first((*report.anomalies, *found)))

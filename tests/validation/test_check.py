@@ -22,7 +22,7 @@ from foldstore.validation.column_domains import (
     TokenDomain,
 )
 from foldstore.validation.column_schema import ColumnSchema, Stage
-from foldstore.validation.dataset_rules import RowRule, Segment
+from foldstore.validation.dataset_rules import ForeignKey, RowRule, Segment
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -394,6 +394,35 @@ CASES |= {
         "the label moved: JS 0.1",
     ),
 }
+PORTS = TableSubject(pa.table({"code": ["EWR", "JFK"], "id": [1, 2]}), "ports@1")
+
+CASES |= {
+    "time_gap": (
+        dataset("timestamp[us]", time_column="x", time_step="1h"),
+        {"x": moments("2026-03-01T01:59", "2026-03-01T04:00", "2026-03-01T06:30", None)},
+        {"x": moments("2026-03-01T01:59", "2026-03-01T03:00", "2026-03-01T02:30", None)},
+        "no rows for 3 of 6 periods of 1h (first: 2026-03-01 02:00:00)",
+    ),
+    "duplicate_rows": (
+        DataSchema(columns={n: ColumnSchema(type="int64") for n in "xy"}, max_duplicate_fraction=0.2),
+        {"x": [1, 1, None, None], "y": [1, 1, 2, 2]},
+        {"x": [1, 1, None, None, 3], "y": [1, 1, 3, 2, 3]},
+        "50 % of the rows repeat another (allowed 20 %)",
+    ),
+    "foreign_key_missing": (
+        dataset("string", refs=(ForeignKey(columns=("x",), dataset="ports", to=("code",), max_missing_fraction=0.5),)),
+        {"x": ["EWR", "JFX", "LGA", None, "LGB"]},
+        {"x": ["EWR", "JFX", "LGA", None]},
+        "x of 3 rows is not in ports (allowed 50 %)",
+    ),
+    "split_overlap": (
+        DataSchema(columns={"id": ColumnSchema(type="int64")}, keys=("id",), overlap={"ports": 0.5}),
+        {"id": [1, 2, 3]},
+        {"id": [1, 3]},
+        "66.7 % of the keys are also in ports (allowed 50 %)",
+    ),
+}
+OPTIONS |= {key: {"others": {"ports": PORTS}.__getitem__} for key in ("foreign_key_missing", "split_overlap")}
 OPTIONS["schema_unknown_environment"] = {"environment": "serving"}
 GOOD_OPTIONS = {"schema_unknown_environment": {"environment": "training"}}
 
