@@ -98,7 +98,7 @@ MEANINGS = {
     "tail_mass": "Two in a hundred values or more lie outside the range that the inference saw.",
     "missingness_drift": "The share of nulls moved from the reference by more than chance, and by at least a limit.",
     "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
-    "comparator_missing_reference": "The gate compares with more versions than there are yet; nothing fails for it.",
+    "comparator_missing_reference": "Drift is measured from more versions before than there are; nothing fails for it.",
     "review_needed": "The dataset's policy has a person release every version.",
 }
 

@@ -25,6 +25,7 @@ from foldstore.stream import StreamWriter, stream_options
 from foldstore.types import format_time, parse_time
 from foldstore.upkeep import DatasetUpkeep
 from foldstore.validation.check import validate
+from foldstore.validation.drift.windows import count_added, window_before
 from foldstore.validation.gate import SchemaGate
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
@@ -200,7 +201,19 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         table = complete_table(self._storage, self._record, source)
         name = str(source.description.get("file", "the data"))
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
-        return validate(TableSubject(table, name), chosen, created_at=now, others=others)
+        head = self._head()
+        return validate(
+            TableSubject(table, name),
+            chosen,
+            created_at=now,
+            previous_rows=None if head is None else count_added(self._storage, head, own=True),
+            others=others,
+            windows=lambda text: 0 if head is None else window_before(self._storage, head, text, own=True),
+        )
+
+    def _head(self) -> VersionRecord | None:
+        ref = self._storage.catalog.find_ref(self._record.id, self._branch)
+        return None if ref is None else self._storage.catalog.find_version_by_id(ref.version_id or "")
 
     def set_schema(self, schema: DataSchema, *, message: str = "", author: str | None = None) -> DataSchema:
         """Keep a schema as the dataset's newest: from now on it gates what is published.

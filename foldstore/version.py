@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
@@ -31,7 +32,7 @@ from foldstore.split_making import SplitMaker
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
-from foldstore.validation.drift.windows import BRINGING, count_added
+from foldstore.validation.drift.windows import BRINGING, count_added, window_before
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
@@ -336,6 +337,7 @@ class Version(
             environment=environment,
             previous_rows=before,
             others=OtherDatasets(self._storage),
+            windows=partial(window_before, self._storage, self._record),
         )
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.

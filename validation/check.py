@@ -27,7 +27,14 @@ from foldstore.validation.dataset_checks import (
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.measures import ORDERED
-from foldstore.validation.drift_checks import check_drift, count_pinned, drift_from_schema, for_label
+from foldstore.validation.drift_checks import (
+    Windows,
+    check_drift,
+    count_pinned,
+    drift_from_schema,
+    for_label,
+    refer_to_windows,
+)
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fixes import name_replaced
@@ -49,6 +56,7 @@ def validate(
     environment: str | None = None,
     previous_rows: int | None = None,
     others: Others | None = None,
+    windows: Windows | None = None,
 ) -> Report:
     """Judge data by a schema.
 
@@ -67,6 +75,9 @@ def validate(
         How many rows the version before has, for `DataSchema.rows_vs_previous`.
     others : callable, optional
         Returns the newest rows of another dataset by its name, for `refs` and `overlap`.
+    windows : callable, optional
+        Returns the rows of a window of the versions before, such as ``rolling(5)``, for drift policies that compare
+        with one; or how many versions there are, where these are too few.
 
     Returns
     -------
@@ -98,6 +109,8 @@ def validate(
                 findings += check_rules(subject, asked, stack.enter_context(Engine()))
             for name, column in fitting.items():
                 findings += check_column(name, column, profile.columns[name], subject, now)
+            fitting, unreferred = refer_to_windows(fitting, windows)
+            findings += unreferred
             counts = count_pinned(subject, fitting)
             drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile.id}")
             for name, result in drift.columns.items():

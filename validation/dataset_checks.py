@@ -179,8 +179,6 @@ def check_unjudged(schema: DataSchema) -> Iterator[Finding]:
     for name, column in schema.columns.items():
         if column.skew is not None:
             yield not_judged("skew", later, name)
-        if column.drift is not None and column.drift.vs != "baseline":
-            yield not_judged(f"drift.vs {column.drift.vs}", f"{later}; the baseline is used", name)
 
 
 def _instant(value: object) -> datetime | None:

@@ -1,16 +1,16 @@
 """The distribution checks of a schema: its pinned grids compared, and what the comparison means."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid
 from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import set_field
-from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch
@@ -18,6 +18,57 @@ from foldstore.validation.finding import Finding
 from foldstore.validation.subject import Subject
 
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
+
+
+# Returns the rows of a window before those that are judged, or how many versions there are where these are too few.
+Windows: TypeAlias = Callable[[str], Subject | int]
+
+
+def refer_to_windows(
+    columns: Mapping[str, ColumnSchema], windows: Windows | None
+) -> tuple[dict[str, ColumnSchema], list[Finding]]:
+    """Put the counts of versions before in place of the baseline, for the columns whose policy says so.
+
+    A column for which there are too few versions is not compared; where no versions are at hand at all, the baseline
+    is used. Either is said.
+    """
+    settled, findings = dict(columns), []
+    rows: dict[str, Subject | int] = {}
+    for name, column in columns.items():
+        if column.drift is None or column.drift.vs == "baseline":
+            continue
+        if windows is None:
+            reason = "no versions are at hand where these rows are judged; the baseline is used"
+            facts = {"field": f"drift.vs {column.drift.vs}", "reason": reason}
+            findings.append(Finding(code="stats_unavailable", column=name, facts=facts))
+            continue
+        text = _window(column.drift)
+        if text not in rows:
+            rows[text] = windows(text)
+        settled[name], found = _refer(name, column, text, rows[text])
+        findings += found
+    return settled, findings
+
+
+def _window(policy: DriftPolicy) -> str:
+    count = policy.window if policy.vs == "rolling" else policy.lag
+    return policy.vs if count is None else f"{policy.vs}({count})"
+
+
+def _refer(name: str, column: ColumnSchema, text: str, window: Subject | int) -> tuple[ColumnSchema, list[Finding]]:
+    if isinstance(window, int):
+        facts = {"reference": text, "versions": window}
+        missing = Finding(code="comparator_missing_reference", column=name, facts=facts, observed=window)
+        return replace(column, drift=None), [missing]
+    found = window.profile().columns.get(name)
+    if (
+        column.grid is None
+        or found is None
+        or plain_type(found.type) not in (plain_type(column.type), *column.coerce_from)
+    ):
+        facts = {"field": f"drift.vs {text}", "reason": f"{window.address} has no such column of this type"}
+        return replace(column, drift=None), [Finding(code="stats_unavailable", column=name, facts=facts)]
+    return replace(column, reference=window.grid_counts({name: column.grid})[name]), []
 
 
 def count_pinned(subject: Subject, columns: Mapping[str, ColumnSchema]) -> Mapping[str, GridCounts]:

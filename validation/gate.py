@@ -10,7 +10,14 @@ from foldstore.datastore.storage import Storage
 from foldstore.types import Severity, Status, format_time
 from foldstore.validation.anomaly import CODES, Anomaly
 from foldstore.validation.check import drift_between, validate
-from foldstore.validation.drift.windows import BRINGING, count_added, find_window, list_windows, window_size
+from foldstore.validation.drift.windows import (
+    BRINGING,
+    count_added,
+    find_window,
+    list_windows,
+    window_before,
+    window_size,
+)
 from foldstore.validation.drift_checks import check_drift
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
@@ -19,6 +26,7 @@ from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_basis, read_schema
+from foldstore.validation.subject import Subject
 
 # A dataset with a policy and no schema: nothing is said of its columns, and keys are checked by the commit.
 _NO_SCHEMA = DataSchema(columns={}, severity={"column_new": Severity.OFF})
@@ -51,7 +59,12 @@ class SchemaGate:
         )
         rows = None if schema.rows_vs_previous is None else self._count_previous(candidate)
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
-        report = validate(subject, schema, created_at=now, previous_rows=rows, others=others)
+
+        def window(text: str) -> Subject | int:
+            head = candidate.head
+            return 0 if head is None else window_before(self._storage, head, text, own=True)
+
+        report = validate(subject, schema, created_at=now, previous_rows=rows, others=others, windows=window)
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())
             report = replace(report, anomalies=_gravest_first((*report.anomalies, *found)))

@@ -83,6 +83,13 @@ def find_window(storage: Storage, before: Sequence[VersionRecord], text: str) ->
     return JoinedSubject(parts, f"the {count} versions up to {name}@{before[0].number}")
 
 
+def window_before(storage: Storage, record: VersionRecord, text: str, *, own: bool = False) -> Subject | int:
+    """Return the rows of a window before a version; where there are too few versions, how many there are."""
+    count = window_size(text)
+    before = list_windows(storage, record, count, own=own)
+    return find_window(storage, before, text) if len(before) == count else len(before)
+
+
 def count_added(storage: Storage, record: VersionRecord, *, own: bool = False) -> int | None:
     """Count the rows that the newest version before one brought; None where there is no such version."""
     before = list_windows(storage, record, 1, own=own)
