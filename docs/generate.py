@@ -59,6 +59,7 @@ MEANINGS = {
     "type_mismatch": "A column has another Arrow type than the schema says, and not one of its `coerce_from`.",
     "type_coercible": "The type is another, of which the schema's holds every value; the values are judged.",
     "type_lossy": "The type is another of numbers, or of finer times, and the schema's cannot hold all its values.",
+    "nesting_mismatch": "The values are of the type that the schema says, in more or fewer lists around each other.",
     "null_fraction_high": "More rows are null than `min_fraction` allows; in brackets the 95 % interval of the share.",
     "all_null": "Every row of a column is null.",
     "nan_present": "A column whose domain says `nan: deny` holds NaN.",

@@ -56,6 +56,9 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "type_mismatch": Code(Severity.ERROR, "type {observed}, expected {expected}"),
         "type_coercible": Code(Severity.WARN, "type {observed}, which {expected} can hold without loss"),
         "type_lossy": Code(Severity.ERROR, "type {observed}, which {expected} cannot hold without loss"),
+        "nesting_mismatch": Code(
+            Severity.ERROR, "type {observed}, whose lists nest otherwise than those of {expected}"
+        ),
         "null_fraction_high": Code(Severity.ERROR, "null in {share} [{low}, {high}], allowed {allowed}"),
         "all_null": Code(Severity.ERROR, "all {rows} rows are null"),
         "nan_present": Code(Severity.ERROR, "{count} values are NaN"),

@@ -55,6 +55,8 @@ def _text_marks(name: str, schema: ColumnSchema, column: ColumnProfile) -> Itera
     assert column.values is not None  # noqa: S101  # the caller looked
     held = pa.array(column.values.values, pa.large_string())
     places = pc.indices_nonzero(pc.is_in(held, value_set=pa.array(_MARKS, pa.large_string()))).to_pylist()
+    if not places:
+        return
     found = {held[place].as_py(): int(column.values.counts[place]) for place in places}
     meant = schema.domain.values if isinstance(schema.domain, CategoryDomain) and not schema.inferred else ()
     marks = tuple(mark for mark, count in found.items() if mark not in meant and _is_much(count, column))
@@ -112,9 +114,11 @@ def _lonely_extremes(column: ColumnProfile) -> Iterator[tuple[int | float, Any]]
 def check_near_misses(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
     """Find unknown texts that differ from a member of the domain by case, spaces, Unicode form or one letter."""
     domain = schema.domain
-    if not isinstance(domain, CategoryDomain) or column.kind is not Kind.TEXT:
+    if not isinstance(domain, CategoryDomain) or column.kind is not Kind.TEXT or column.values is None:
         return
-    known = frozenset(map(str, domain.values))
+    held, known = pa.array(column.values.values, pa.large_string()), frozenset(map(str, domain.values))
+    if pc.all(pc.is_in(held, value_set=pa.array(domain.values, pa.large_string()))).as_py() is not False:
+        return
     new = [(str(v), n) for v, n in column.top(len(known) + _MOST_NEW) if v not in known and len(str(v)) <= _LONGEST]
     forms = {_form(each): each for each in sorted(known, reverse=True)} if new else {}
     words = [each for each in sorted(known) if _is_word(each)] if len(known) <= _MOST_KNOWN else []

@@ -1,5 +1,6 @@
 """The checks of a column's type: whether values could be read as declared, and what would be lost."""
 
+import re
 from typing import Final
 
 from foldstore.datastore.statistics.profile import Profile
@@ -10,6 +11,7 @@ from foldstore.validation.finding import Finding
 from foldstore.validation.inference import infer_column
 
 _NUMBERS: Final = (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL)
+_LIST: Final = re.compile(r"(?:large_|fixed_size_)?list(?:_view)?<\w+: (.*?)(?: not null)?>(?:\[\d+\])?", re.DOTALL)
 _UNITS: Final = ("s", "ms", "us", "ns")
 
 
@@ -37,7 +39,7 @@ def type_finding(profile: Profile, name: str, column: ColumnSchema, *, is_key: b
         code = "type_coercible"
         fix = {"op": "set", "column": name, "field": "coerce_from", "value": [*column.coerce_from, observed]}
     else:
-        code = "type_lossy" if _loses(observed, expected) else "type_mismatch"
+        code = _code(observed, expected)
         fix = {**fix, "value": infer_column(name, profile.columns[name], is_key=is_key).to_dict()}
     return Finding(
         code=code,
@@ -47,6 +49,27 @@ def type_finding(profile: Profile, name: str, column: ColumnSchema, *, is_key: b
         expected=column.type,
         fix=(fix,),
     )
+
+
+def _code(observed: str, expected: str) -> str:
+    (depth, item), (expected_depth, expected_item) = _unnest(observed), _unnest(expected)
+    if depth != expected_depth and plain_type(item) == plain_type(expected_item):
+        return "nesting_mismatch"
+    return "type_lossy" if _loses(observed, expected) else "type_mismatch"
+
+
+def _unnest(text: str) -> tuple[int, str]:
+    """Return how deep lists nest, and the type of what they hold.
+
+    Examples
+    --------
+    >>> _unnest("list<item: fixed_size_list<item: float not null>[2]>")
+    (2, 'float')
+    """
+    depth = 0
+    while (found := _LIST.fullmatch(text)) is not None:
+        depth, text = depth + 1, found[1]
+    return depth, text
 
 
 def _loses(observed: str, expected: str) -> bool:

@@ -394,6 +394,12 @@ CASES |= {
         "the label moved: JS 0.1",
     ),
 }
+CASES["nesting_mismatch"] = (
+    column(type="list<item: int64>"),
+    {"x": [[[1], [2, 3]], None]},
+    {"x": [[1], None]},
+    "type list<item: list<item: int64>>, whose lists nest otherwise than those of list<item: int64>",
+)
 PORTS = TableSubject(pa.table({"code": ["EWR", "JFK"], "id": [1, 2]}), "ports@1")
 
 CASES |= {
