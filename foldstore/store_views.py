@@ -80,7 +80,7 @@ class StoreViews:
         if isinstance(what, View):
             return what
         if isinstance(what, str):
-            if "*" in what:
+            if "@*" in what or what.strip() == "*":
                 raise UsageError(
                     f"{ascii(what)[1:-1][:60]!r} stands for no version or part.",
                     hint="List what is meant: store.view(['flights@1', 'flights@2']); rules speak of all of it, "
