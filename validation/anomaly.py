@@ -41,6 +41,7 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         ),
         "split_overlap": Code(Severity.ERROR, "{share} of the keys are also in {other} (allowed {allowed})"),
         "row_rule_failed": Code(Severity.ERROR, "{rule} fails for {count} rows (allowed {allowed})"),
+        "too_many_segments": Code(Severity.INFO, "{name} has {slices} segments, the largest {limit} were judged"),
         "schema_unknown_environment": Code(
             Severity.ERROR, "the schema has no environment {environment!r}; it has {known}"
         ),

@@ -36,7 +36,7 @@ from foldstore.validation.drift_checks import (
     refer_to_windows,
 )
 from foldstore.validation.evolution import Patch
-from foldstore.validation.finding import Finding, settle
+from foldstore.validation.finding import Finding, gravest_first, settle
 from foldstore.validation.fixes import name_replaced
 from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
 from foldstore.validation.reference_shifts import check_shifts
@@ -44,6 +44,7 @@ from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
 from foldstore.validation.row_sets import Others, check_row_sets
 from foldstore.validation.schema import DataSchema
+from foldstore.validation.segment_checks import check_segments
 from foldstore.validation.subject import Subject
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
 
@@ -119,6 +120,9 @@ def validate(
                 shown = counts.get(name)
                 findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
         anomalies = settle(findings, schema, subject, keys)
+        if asked.segments and profile.rows:
+            found = {(each.code, each.column) for each in anomalies}
+            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, fitting, found, now)])
     return Report(
         subject=subject.address,
         rows=profile.rows,

@@ -172,8 +172,6 @@ def not_judged(field: str, reason: str, column: str | None = None) -> Finding:
 def check_unjudged(schema: DataSchema) -> Iterator[Finding]:
     """Name what a schema declares and no check of this release looks at."""
     later = "this release does not check it"
-    if schema.segments:
-        yield not_judged("segments", later)
     if schema.time_step is not None and schema.time_column is None:
         yield not_judged("time_step", "the schema names no time_column")
     for name, column in schema.columns.items():

@@ -62,6 +62,11 @@ def settle(
         for place, (each, severity) in enumerate(heard)
         if not _is_tolerated(each, answers.get(place))
     ]
+    return gravest_first(anomalies)
+
+
+def gravest_first(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+    """Sort errors before warnings before notes, and leave the order of equals alone."""
     return tuple(sorted(anomalies, key=lambda each: _ORDER[each.severity]))
 
 

@@ -11,7 +11,7 @@ from foldstore.errors import ValidationFailedError
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 from foldstore.validation.check import validate
-from foldstore.validation.column_bounds import Bounds, Uniqueness, Valency
+from foldstore.validation.column_bounds import Bounds, DriftPolicy, Uniqueness, Valency
 from foldstore.validation.column_domains import (
     BinaryDomain,
     CategoryDomain,
@@ -194,10 +194,10 @@ CASES |= {
         "columns come as y, x, z, expected x, y, z",
     ),
     "stats_unavailable": (
-        dataset(segments=(Segment(name="each", by=("x",)),)),
+        column(type="int64", skew=DriftPolicy()),
         {"x": [1]},
         None,
-        "segments is declared and was not judged",
+        "skew is declared and was not judged",
     ),
     "column_deprecated_present": (
         DataSchema(columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", stage=Stage.DEPRECATED)}),
@@ -399,6 +399,12 @@ CASES["nesting_mismatch"] = (
     {"x": [[[1], [2, 3]], None]},
     {"x": [[1], None]},
     "type list<item: list<item: int64>>, whose lists nest otherwise than those of list<item: int64>",
+)
+CASES["too_many_segments"] = (
+    dataset(segments=(Segment(name="each", by=("x",)),)),
+    {"x": list(range(51))},
+    {"x": [1, 2, None] * 20},
+    "each has 51 segments, the largest 50 were judged",
 )
 PORTS = TableSubject(pa.table({"code": ["EWR", "JFK"], "id": [1, 2]}), "ports@1")
 

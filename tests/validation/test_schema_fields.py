@@ -351,7 +351,7 @@ def test_what_no_check_looks_at_is_reported_and_never_passes_in_silence():
     report = validate(TableSubject(pa.table({"x": [1], "t": pa.array([0], pa.date32())}), "t"), schema)
     fields = {each.message.partition(" is declared")[0] for each in report.anomalies}
     assert fields == {
-        "time_step", "freshness", "rows_vs_previous", "overlap", "refs[0]", "segments", "skew",
+        "time_step", "freshness", "rows_vs_previous", "overlap", "refs[0]", "skew",
     }  # fmt: skip
     assert {each.code for each in report.anomalies} == {"stats_unavailable"}
 

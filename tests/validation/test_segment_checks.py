@@ -1,0 +1,63 @@
+"""Segments: what is wrong with a slice is found there, and nowhere else."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foldstore.validation.check import validate
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.dataset_rules import Segment
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import TableSubject
+
+ROWS = {
+    "origin": ["JFK"] * 900 + ["LGA"] * 95 + [None] * 5,
+    "delay": pa.array([1] * 900 + [None] * 45 + [1] * 55, pa.int64()),
+}
+COLUMNS = {"origin": ColumnSchema(type="string"), "delay": ColumnSchema(type="int64", min_fraction=0.9)}
+
+
+def judge(*segments, rows=ROWS, columns=COLUMNS):
+    return validate(TableSubject(pa.table(rows), "t"), DataSchema(columns=columns, segments=segments)).anomalies
+
+
+def test_nulls_that_hide_in_the_whole_are_found_in_a_slice():
+    assert judge() == ()
+    (found,) = judge(Segment(name="hubs", by=("origin",)))
+    assert (found.code, found.column, found.count) == ("null_fraction_high", "delay", 45)
+    assert found.message.startswith("where origin=LGA: null in 47.4 %")
+    assert (found.evidence["segment"], found.evidence["slice"], found.fix) == ("hubs", "origin=LGA", None)
+    assert all("row" not in each for each in found.example_rows)
+
+
+def test_a_condition_is_a_slice_and_narrows_others():
+    (found,) = judge(Segment(name="not JFK", where="origin <> 'JFK'"))
+    assert found.message.startswith("where origin <> 'JFK': null in 47.4 %")
+    assert judge(Segment(name="JFK", by=("origin",), where="origin = 'JFK'")) == ()
+
+
+@pytest.mark.parametrize("segment", [Segment(name="s", where="nothing = 1"), Segment(name="s", where="delay +")])
+def test_a_segment_that_cannot_be_read_is_said(segment):
+    assert [each.code for each in judge(segment)] == ["schema_invalid"]
+
+
+def test_what_the_whole_says_is_not_said_again():
+    columns = {**COLUMNS, "delay": ColumnSchema(type="int64", nullable=False)}
+    assert [each.code for each in judge(Segment(name="hubs", by=("origin",)), columns=columns)] == [
+        "null_fraction_high"
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.none() | st.just(1)), max_size=40))
+def test_slices_are_those_of_a_loop(rows):
+    table = {"origin": pa.array([a for a, _ in rows], pa.string()), "delay": pa.array([b for _, b in rows], pa.int64())}
+    found = judge(Segment(name="s", by=("origin",)), rows=table)
+    whole = {each.code for each in found if "slice" not in each.evidence}
+    for value in (None, "a", "b"):
+        part = {key: [pair[place] for pair in rows if pair[0] == value] for place, key in enumerate(table)}
+        alone = judge(
+            rows={"origin": pa.array(part["origin"], pa.string()), "delay": pa.array(part["delay"], pa.int64())}
+        )
+        expected = {each.code for each in alone} - whole - {"no_data"}
+        assert {each.code for each in found if each.evidence.get("slice") == f"origin={value}"} == expected
