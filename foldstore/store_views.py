@@ -7,6 +7,7 @@ from typing import Any
 
 from foldstore import split_address
 from foldstore.dataset import Dataset
+from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.lineage.recording import find_pinned_view, note_input
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import list_version_ids
@@ -186,10 +187,13 @@ class StoreViews:
                 split_address.find_part(parsed, self._version_at), None if parsed.ref.isdigit() else address
             )
             return View(pinned, engine=self._storage.engine, store=self, opened_as=address)
+        record = self._storage.catalog.find_dataset(parsed.name)
+        if record is not None:  # datasets and views share their names
+            return self._open_version(record, parsed, address, quarantined=quarantined)
         number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else None
         document = self.saved_views.find_document(address, number)
         if document is None:
-            return self._open_version(parsed, address, quarantined=quarantined)
+            raise self._no_view(parsed, address)
         for version_id in list_version_ids(document.body):
             note_input(self._storage, version_id, f"{parsed.name}@{document.version}")
         if parsed.ref != DRAFT:
@@ -198,10 +202,7 @@ class StoreViews:
         view.opened_as = address
         return view
 
-    def _open_version(self, parsed: Address, address: str, *, quarantined: bool) -> View:
-        record = self._storage.catalog.find_dataset(parsed.name)
-        if record is None:
-            raise self._no_view(parsed, address)
+    def _open_version(self, record: DatasetRecord, parsed: Address, address: str, *, quarantined: bool) -> View:
         version = Dataset(self._storage, record, self._author).version(parsed.ref)
         if version.status is Status.QUARANTINED and not quarantined:
             raise RefusedError(
