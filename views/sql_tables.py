@@ -84,8 +84,19 @@ def _read(
         return found.to_table(columns)
     if found.is_endless:
         raise endless(f"{name!r} cannot be queried")
+    rows = found.rows
+    if isinstance(rows, SourceRows) and not _leaves_out(rows, comparisons):
+        with countdown:
+            return rows.source.to_table(columns)
     batches = _in_time(_scan(found, columns, comparisons), countdown)
     return pa.Table.from_batches(batches, project(found.arrow_schema, columns))
+
+
+def _leaves_out(rows: SourceRows, comparisons: Sequence[Comparison]) -> bool:
+    """Say whether some record batches need not be read."""
+    if not comparisons or rows.source.num_rows <= _FEW_ROWS:
+        return False
+    return len(rows.finder.likely(comparisons)) < rows.finder.num_batches
 
 
 def _scan(view: View, columns: Sequence[str], comparisons: Sequence[Comparison]) -> Iterator[pa.RecordBatch]:
