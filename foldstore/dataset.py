@@ -186,7 +186,9 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             views=self._views,
         )
 
-    def validate(self, data: Any, *, schema: DataSchema | None = None, **read_options: Any) -> Report:
+    def validate(
+        self, data: Any, *, schema: DataSchema | None = None, environment: str | None = None, **read_options: Any
+    ) -> Report:
         """Judge data before it is committed; nothing is written.
 
         Parameters
@@ -195,6 +197,11 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             What `append` takes.
         schema : DataSchema, optional
             The dataset's newest schema unless given.
+        environment : str, optional
+            Where the rows are from, such as ``serving``: only its columns are asked for. Unless it or a schema is
+            given, that of the gate's policy.
+        **read_options : object
+            What `append` takes.
         """
         chosen = schema or find_schema(self._storage.catalog, self.name)
         source = open_source(data, self._known_columns(), **read_options)
@@ -206,6 +213,7 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             TableSubject(table, name),
             chosen,
             created_at=now,
+            environment=self.gate.environment if environment is None and schema is None else environment,
             previous_rows=None if head is None else count_added(self._storage, head, own=True),
             others=others,
             windows=lambda text: 0 if head is None else window_before(self._storage, head, text, own=True),

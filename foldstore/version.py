@@ -34,6 +34,7 @@ from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.drift.windows import BRINGING, count_added, window_before
 from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.gate_policy import find_policy
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -316,7 +317,8 @@ class Version(
         rows : {'all', 'added'}
             All rows, or those that this version added to its parent.
         environment : str, optional
-            Where the rows are from, such as ``serving``: only its columns are asked for.
+            Where the rows are from, such as ``serving``: only its columns are asked for. Unless it or a schema is
+            given, that of the policy of the dataset's gate.
 
         Raises
         ------
@@ -328,6 +330,8 @@ class Version(
                 f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
             )
         chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
+        if environment is None and schema is None:
+            environment = find_policy(self._storage.catalog, self._dataset.name).environment
         now = format_time(self._storage.clock())
         before = None if chosen.rows_vs_previous is None else self._count_previous(rows)
         report = validate(

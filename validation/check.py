@@ -107,7 +107,8 @@ def validate(
             findings += [*check_keys(subject, asked, fitting), *check_freshness(profile, asked, now)]
             findings += check_row_sets(subject, asked, fitting, others)
             if asked.rules:
-                findings += check_rules(subject, asked, stack.enter_context(Engine()))
+                elsewhere = schema.columns.keys() - asked.columns.keys()
+                findings += check_rules(subject, asked, stack.enter_context(Engine()), elsewhere)
             for name, column in fitting.items():
                 findings += check_column(name, column, profile.columns[name], subject, now)
             fitting, unreferred = refer_to_windows(fitting, windows)
@@ -133,6 +134,7 @@ def validate(
         anomalies=name_replaced(anomalies, schema),
         drift=drift,
         created_at=created_at,
+        environment=environment,
     )
 
 

@@ -1,6 +1,6 @@
 """The checks of a dataset as a whole: how many rows, how fresh, in what order, which rules its rows keep."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from foldstore.datastore.engine import Engine
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.statistics.column import json_value
 from foldstore.datastore.statistics.profile import Profile
-from foldstore.errors import FoldstoreError
+from foldstore.errors import ColumnNotFoundError, FoldstoreError
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import RowRule
@@ -129,14 +129,20 @@ def _check_key(subject: Subject, keys: tuple[str, ...]) -> Iterator[Finding]:
     )
 
 
-def check_rules(subject: Subject, schema: DataSchema, engine: Engine) -> Iterator[Finding]:
-    """Ask every row for the schema's conditions; a row passes unless one is false."""
+def check_rules(
+    subject: Subject, schema: DataSchema, engine: Engine, elsewhere: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Ask every row for the schema's conditions; a row passes unless one is false.
+
+    Rules on columns that are not there and belong to another environment, `elsewhere`, are not asked.
+    """
     for place, rule in enumerate(schema.rules):
         what = rule.name or rule.expr
         try:
             condition = engine.parse_predicate(rule.expr, subject.arrow_schema, where=f"rules[{place}]")
         except FoldstoreError as error:
-            yield Finding(code="schema_invalid", facts={"what": what, "reason": error.message}, expected=rule.expr)
+            if not (isinstance(error, ColumnNotFoundError) and error.facts.get("column") in elsewhere):
+                yield Finding(code="schema_invalid", facts={"what": what, "reason": error.message}, expected=rule.expr)
             continue
         yield Finding(
             code="row_rule_failed",

@@ -64,7 +64,15 @@ class SchemaGate:
             head = candidate.head
             return 0 if head is None else window_before(self._storage, head, text, own=True)
 
-        report = validate(subject, schema, created_at=now, previous_rows=rows, others=others, windows=window)
+        report = validate(
+            subject,
+            schema,
+            created_at=now,
+            environment=policy.environment if basis.is_set else None,
+            previous_rows=rows,
+            others=others,
+            windows=window,
+        )
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())
             report = replace(report, anomalies=_gravest_first((*report.anomalies, *found)))

@@ -33,6 +33,9 @@ class GatePolicy:
         fewer versions the report says so, and nothing fails for it.
     limits : DriftPolicy
         When a change from that window counts.
+    environment : str or None
+        Where the rows are from, such as ``"serving"``: only its columns are asked for. One that the schema does not
+        know quarantines every version, with the anomaly ``schema_unknown_environment``.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class GatePolicy:
     review: bool = False
     drift: str | None = None
     limits: DriftPolicy = DriftPolicy()  # noqa: RUF009  (immutable)
+    environment: str | None = None
 
     def __post_init__(self) -> None:
         if self.fail_on not in ("error", "warn"):
@@ -54,6 +58,8 @@ class GatePolicy:
             raise InvalidSchemaError(f"limits is a DriftPolicy, not {type(self.limits).__name__}.")
         if self.drift is not None:
             window_size(self.drift)
+        if self.environment is not None and not (isinstance(self.environment, str) and self.environment):
+            raise InvalidSchemaError(f"environment is a name such as 'serving', not {self.environment!r}.")
 
     def fails(self, severity: Severity) -> bool:
         """Say whether an anomaly of this severity quarantines a version."""

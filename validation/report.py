@@ -35,6 +35,8 @@ class Report:
     drift : DriftResult
     created_at : str or None
         An instant as text, when the caller gave one.
+    environment : str or None
+        Where the rows were said to be from, such as ``serving``.
     columns : tuple of str
         The columns that were looked at: those of the schema, then others that were found.
     """
@@ -47,6 +49,7 @@ class Report:
     anomalies: tuple[Anomaly, ...] = ()
     drift: DriftResult = DriftResult({})  # noqa: RUF009  (immutable)
     created_at: str | None = None
+    environment: str | None = None
     columns: tuple[str, ...] = ()
 
     @property

@@ -75,6 +75,9 @@ def validate(
     store: StoreOption = _HERE,
     data: Annotated[Path | None, typer.Option(help="A file to judge before it is committed.")] = None,
     added: Annotated[bool, typer.Option("--added", help="Judge only the rows that the version added.")] = False,
+    environment: Annotated[
+        str | None, typer.Option(help="Where the rows are from, such as serving: only its columns are asked for.")
+    ] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the command exit 1.")] = FailOn.ERROR,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when checks fail.")] = False,
     output: Annotated[
@@ -90,10 +93,12 @@ def validate(
 
         foldstore validate trial@2 --added --to report.html
 
+        foldstore validate requests --data today.parquet --environment serving
+
         foldstore validate trial --data february.parquet --output github --fail-on warn
     """
     form = choose_form(output, to, _JUDGEMENT_ENDINGS)
-    judged = _judge(address, store, data, added=added)
+    judged = _judge(address, store, data, environment, added=added)
     put(_write(judged, form, None if data is None else str(data)), to, repr(judged))
     if judged.fails_on(Severity(fail_on.value)) and not exit_zero:
         raise typer.Exit(1)
@@ -125,15 +130,15 @@ def report(
     put(_write_history(found, form), to, repr(found))
 
 
-def _judge(address: str, store: Path, data: Path | None, *, added: bool) -> "Report":
+def _judge(address: str, store: Path, data: Path | None, environment: str | None, *, added: bool) -> "Report":
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
         if data is None:
-            return opened.version(address).validate(rows="added" if added else "all")
+            return opened.version(address).validate(rows="added" if added else "all", environment=environment)
         if added:
             raise UsageError("--added is about a version, --data about a file.", hint="Leave one out.")
-        return opened.dataset(address).validate(data)
+        return opened.dataset(address).validate(data, environment=environment)
 
 
 def _write(judged: "Report", form: JudgementForm, source: str | None) -> str:

@@ -66,6 +66,9 @@ def set_gate(
     metric: Annotated[str, typer.Option(help="js, psi, hellinger, tvd, l_inf, ks or wasserstein.")] = "js",
     warn: Annotated[float, typer.Option(help="The least change from the window that is noted.")] = 0.10,
     error: Annotated[float, typer.Option(help="The least change from the window that fails.")] = 0.20,
+    environment: Annotated[
+        str | None, typer.Option(help="Where the rows are from, such as serving: only its columns are asked for.")
+    ] = None,
     message: Annotated[str, typer.Option("--message", "-m", help="Why.")] = "",
 ) -> None:
     """Set what publishing needs, beside the schema; what is not given is the default.
@@ -77,6 +80,7 @@ def set_gate(
 
     limits = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(warn, error))
     choices: dict[str, Any] = {"fail_on": fail_on, "review": review, "drift": drift, "limits": limits}
+    choices["environment"] = environment
     policy = foldstore.GatePolicy(**choices)
     with foldstore.connect(store, create=False) as opened:
         opened.dataset(dataset).set_gate(policy, message=message)

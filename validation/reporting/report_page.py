@@ -77,6 +77,7 @@ def _header(report: "Report", title: str) -> Markup:
         ("columns", f"{len(report.columns) or len(report.drift.columns):,}"),
         ("schema", f"{one_line(report.schema_version)} ({one_line(report.schema_id, 17)})"),
         ("profile", one_line(report.profile_id, 17)),
+        *([] if report.environment is None else [("environment", one_line(report.environment))]),
         *([] if report.created_at is None else [("judged at", one_line(report.created_at))]),
     ]
     return element("header", element("h1", title), scrolling(table(None, facts)))

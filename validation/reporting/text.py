@@ -21,7 +21,8 @@ def outcome(report: "Report") -> str:
 
 def report_text(report: "Report") -> str:
     """Write a report for a terminal."""
-    lines = [f"{report.subject}: {outcome(report)}", f"  {report.rows} rows, schema {report.schema_version}"]
+    where = "" if report.environment is None else f", environment {report.environment}"
+    lines = [f"{report.subject}: {outcome(report)}", f"  {report.rows} rows, schema {report.schema_version}{where}"]
     for anomaly in report.anomalies:
         lines.append(f"  {anomaly.severity!s:5}  {anomaly.column or DATASET}: {anomaly.message}")
         shown = examples_text(anomaly.example_rows, _EXAMPLES)
