@@ -11,7 +11,7 @@ from foldstore.dataset_history import DatasetHistory
 from foldstore.dataset_refs import DatasetRefs
 from foldstore.dataset_writing import DatasetWriting
 from foldstore.datastore.append import complete_table
-from foldstore.datastore.arrow_schema import plain_schema
+from foldstore.datastore.arrow_schema import decode_schema, plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.statuses import find_published
 from foldstore.datastore.commit import load_head
@@ -31,6 +31,7 @@ from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_schema, keep_schema, list_schemas
+from foldstore.validation.schema_references import check_references
 from foldstore.validation.subject import TableSubject
 from foldstore.version import Version
 from foldstore.views.source import ViewStore
@@ -229,7 +230,9 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         Raises
         ------
         InvalidSchemaError
-            When it leaves the dataset's key out: the gate checks the keys that the schema names.
+            When it leaves the dataset's key out: the gate checks the keys that the schema names. When a rule, a
+            segment or a foreign key could never be judged: an expression that does not parse, a column or a dataset
+            that is not there.
         """
         if not isinstance(schema, DataSchema):
             raise UsageError(
@@ -241,6 +244,9 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
                 hint=f"Write keys: {list(self.key)} in the schema.",
                 dataset=self.name,
             )
+        head = self._head()
+        known = None if head is None else decode_schema(self._storage.catalog.read_arrow_schema(head.arrow_schema_id))
+        check_references(schema, self._storage, known)
         return keep_schema(self._storage, self.name, schema, author=author or self._author, message=message)
 
     @property
