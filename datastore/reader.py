@@ -7,6 +7,7 @@ judging; every read path of the layers above goes through it.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, reduce
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -51,6 +52,7 @@ class FragmentReader:
         self._opened: dict[str, OpenObject] = {}
         self._fragments = tuple(fragments)
         self._retired = 0
+        self._lock = Lock()
         self.stored_schema = schema
         self.arrow_schema = plain_schema(schema)
         self.where = where
@@ -60,9 +62,10 @@ class FragmentReader:
         """The fragments as they are stored now; a seal puts other files in the place of theirs."""
         retired = self._storage.objects.num_retired
         if retired != self._retired:
-            self._retired = retired
-            self._fragments = self._storage.objects.current(self._fragments)
-            self._opened = {}
+            with self._lock:
+                self._fragments = self._storage.objects.current(self._fragments)
+                self._opened = {}
+                self._retired = retired
         return self._fragments
 
     @property
@@ -110,8 +113,7 @@ class FragmentReader:
         Those in which, by the zones of their files, no row meets all of some comparisons are left out.
         """
         schema = self.project(columns)
-        fragments = self.fragments
-        opened = self._open_all()
+        fragments, opened = self._open_fragments()
         self._storage.deletions.load(fragments)
         for fragment in fragments:
             likely = self._likely(fragment, comparisons) if comparisons else None
@@ -126,8 +128,7 @@ class FragmentReader:
         A batch without any of them is neither verified nor read.
         """
         schema = self.project(columns)
-        opened = self._open_all()
-        (fragment,) = self.fragments
+        (fragment,), opened = self._open_fragments()
         lead, chosen = opened[fragment.groups[0].object_id], self._chosen(fragment, schema, opened)
         start, place = 0, 0
         for index, batch in enumerate(lead.batches):
@@ -319,19 +320,33 @@ class FragmentReader:
         return pa.schema([self.arrow_schema.field(name) for name in columns])
 
     def _open_all(self) -> dict[str, OpenObject]:
+        return self._open_fragments()[1]
+
+    def _open_fragments(self) -> tuple[tuple[Fragment, ...], dict[str, OpenObject]]:
+        """Return the fragments and their mapped files; the files of both are the same, whatever others do meanwhile."""
         fragments = self.fragments
-        if not self._opened and fragments:
-            ids = list(dict.fromkeys(group.object_id for f in fragments for group in f.groups))
-            records = self._storage.catalog.read_objects(ids)
-            for object_id in ids:
-                if object_id not in records:
-                    raise CorruptObjectError(
-                        f"{self.where} needs object {object_id}, which the catalog does not know.",
-                        hint="Open the version anew: another process may have sealed cells of it meanwhile.",
-                        object=object_id,
-                    )
-                self._opened[object_id] = self._open_one(records[object_id])
-        return self._opened
+        with self._lock:
+            opened = self._opened if fragments is self._fragments else {}
+        if not opened and fragments:
+            opened = self._open_files(fragments)
+            with self._lock:
+                if fragments is self._fragments:
+                    self._opened = opened
+        return fragments, opened
+
+    def _open_files(self, fragments: Sequence[Fragment]) -> dict[str, OpenObject]:
+        ids = list(dict.fromkeys(group.object_id for f in fragments for group in f.groups))
+        records = self._storage.catalog.read_objects(ids)
+        opened = {}
+        for object_id in ids:
+            if object_id not in records:
+                raise CorruptObjectError(
+                    f"{self.where} needs object {object_id}, which the catalog does not know.",
+                    hint="Open the version anew: another process may have sealed cells of it meanwhile.",
+                    object=object_id,
+                )
+            opened[object_id] = self._open_one(records[object_id])
+        return opened
 
     def _open_one(self, record: ObjectRecord) -> OpenObject:
         try:

@@ -7,7 +7,6 @@ from typing import Any
 
 from foldstore import split_address
 from foldstore.dataset import Dataset
-from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.lineage.recording import find_pinned_view, note_input
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import list_version_ids
@@ -15,6 +14,7 @@ from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_me
 from foldstore.folds import Folds
 from foldstore.leakage import LeakageReport, LeakageWarning, find_leakage
 from foldstore.names import LATEST, Address, parse_address
+from foldstore.open_versions import OpenVersions
 from foldstore.saved_views import DRAFT, SavedViews
 from foldstore.split import Split
 from foldstore.types import Status
@@ -187,9 +187,9 @@ class StoreViews:
                 split_address.find_part(parsed, self._version_at), None if parsed.ref.isdigit() else address
             )
             return View(pinned, engine=self._storage.engine, store=self, opened_as=address)
-        record = self._storage.catalog.find_dataset(parsed.name)
-        if record is not None:  # datasets and views share their names
-            return self._open_version(record, parsed, address, quarantined=quarantined)
+        version = self._open_versions.find(parsed)
+        if version is not None:  # datasets and views share their names
+            return self._open_version(version, parsed, address, quarantined=quarantined)
         number = find_pinned_view(self._storage, parsed.name) if parsed.ref == LATEST else None
         document = self.saved_views.find_document(address, number)
         if document is None:
@@ -202,8 +202,11 @@ class StoreViews:
         view.opened_as = address
         return view
 
-    def _open_version(self, record: DatasetRecord, parsed: Address, address: str, *, quarantined: bool) -> View:
-        version = Dataset(self._storage, record, self._author).version(parsed.ref)
+    @cached_property
+    def _open_versions(self) -> OpenVersions:
+        return OpenVersions(self._storage, self._author)
+
+    def _open_version(self, version: Version, parsed: Address, address: str, *, quarantined: bool) -> View:
         if version.status is Status.QUARANTINED and not quarantined:
             raise RefusedError(
                 f"{version.address} is quarantined: it did not pass its gate.",

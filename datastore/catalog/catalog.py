@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import tables as t
+from foldstore.datastore.catalog.change_mark import ChangeMark
 from foldstore.datastore.catalog.connection import begin_write, open_database
 from foldstore.datastore.catalog.decoding import to_dataset, to_object, to_ref, to_version
 from foldstore.datastore.catalog.records import DatasetRecord, ObjectRecord, RefRecord, VersionRecord
@@ -31,6 +32,7 @@ class Catalog:
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._engine = open_database(url, read_only=read_only)
+        self._change_mark = ChangeMark(self._engine)
         self.read_only = read_only
         self._closed = False
 
@@ -42,7 +44,15 @@ class Catalog:
     def close(self) -> None:
         """Close every connection."""
         self._closed = True
+        self._change_mark.close()
         self._engine.dispose()
+
+    def read_change_mark(self) -> tuple[int, int] | None:
+        """Return a mark that is another one after every commit; None when there is none to be had.
+
+        While it stays the same, everything that the catalog said before holds.
+        """
+        return None if self._closed else self._change_mark.read()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
