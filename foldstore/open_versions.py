@@ -1,7 +1,5 @@
 """The versions that views and queries read, kept open while the catalog stays as it is."""
 
-from collections import OrderedDict
-from threading import Lock
 from typing import Final
 
 from foldstore.dataset import Dataset
@@ -27,9 +25,8 @@ class OpenVersions:
     def __init__(self, storage: Storage, author: str) -> None:
         self._storage = storage
         self._author = author
-        self._mark: tuple[int, int] | None = None
-        self._known: OrderedDict[Address, Version] = OrderedDict()
-        self._lock = Lock()
+        # Threads share it without a lock: each takes the mark and what is known at it together.
+        self._known: tuple[tuple[int, int], dict[Address, Version]] = (0, 0), {}
 
     def find(self, address: Address) -> Version | None:
         """Return the version at an address; None when no dataset has its name.
@@ -41,35 +38,21 @@ class OpenVersions:
         """
         if self._storage.guard is not None or find_recording(self._storage) is not None:
             return self._look_up(address)  # what may be read is asked each time; a run notes each look
-        mark = self._storage.catalog.read_change_mark()
+        mark = self._storage.catalog.change_mark.read()
         if mark is None:
             return self._look_up(address)
-        known = self._recall(address, mark)
-        if known is not None:
-            return known
-        found = self._look_up(address)  # at the mark or after it: then the next mark is another one
-        if found is not None:
-            self._keep(address, found, mark)
-        return found
+        if self._known[0] != mark:
+            self._known = mark, {}
+        _, known = self._known
+        version = known.get(address)
+        if version is None:
+            version = self._look_up(address)  # as it was at the mark or later: then the next mark is another one
+            if version is not None:
+                if len(known) >= _MOST:
+                    known.clear()
+                known[address] = version
+        return version
 
     def _look_up(self, address: Address) -> Version | None:
         record = self._storage.catalog.find_dataset(address.name)
         return None if record is None else Dataset(self._storage, record, self._author).version(address.ref)
-
-    def _recall(self, address: Address, mark: tuple[int, int]) -> Version | None:
-        with self._lock:
-            if self._mark != mark:
-                self._known.clear()
-                self._mark = mark
-            known = self._known.get(address)
-            if known is not None:
-                self._known.move_to_end(address)
-            return known
-
-    def _keep(self, address: Address, version: Version, mark: tuple[int, int]) -> None:
-        with self._lock:
-            if self._mark != mark:
-                return
-            self._known[address] = version
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)

@@ -28,11 +28,16 @@ class Catalog:
         An SQLAlchemy URL of a SQLite file or a PostgreSQL database.
     read_only : bool
         Whether writing is refused.
+
+    Attributes
+    ----------
+    change_mark : ChangeMark
+        Says whether anybody committed.
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._engine = open_database(url, read_only=read_only)
-        self._change_mark = ChangeMark(self._engine)
+        self.change_mark = ChangeMark(self._engine)
         self.read_only = read_only
         self._closed = False
 
@@ -44,15 +49,8 @@ class Catalog:
     def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        self._change_mark.close()
+        self.change_mark.close()
         self._engine.dispose()
-
-    def read_change_mark(self) -> tuple[int, int] | None:
-        """Return a mark that is another one after every commit; None when there is none to be had.
-
-        While it stays the same, everything that the catalog said before holds.
-        """
-        return None if self._closed else self._change_mark.read()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -21,16 +21,28 @@ class ChangeMark:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._num_opened = 0
+        self._is_closed = False
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Forget what was opened before a fork: it is the parent's, and so are threads that held the lock."""
+        self._process = os.getpid()
         self._lock = Lock()
         self._connection: sa.PoolProxiedConnection | None = None
-        self._process = 0
-        self._num_opened = 0
 
     def read(self) -> tuple[int, int] | None:
-        """Return the mark; None where the database has none (PostgreSQL), or cannot be read."""
+        """Return the mark; None where the database has none (PostgreSQL), or cannot be read.
+
+        While it stays the same, everything that the catalog said before holds.
+        """
         if self._engine.dialect.name != "sqlite":
             return None
+        if self._process != os.getpid():
+            self._start_anew()
         with self._lock:
+            if self._is_closed:
+                return None
             try:
                 cursor = self._open().cursor()
                 try:
@@ -44,20 +56,20 @@ class ChangeMark:
 
     def close(self) -> None:
         """Let go of the connection."""
+        if self._process != os.getpid():
+            self._start_anew()
         with self._lock:
+            self._is_closed = True
             self._drop()
 
     def _open(self) -> sa.PoolProxiedConnection:
-        if self._process != os.getpid():
-            self._connection = None  # what was opened before a fork is the parent's
         if self._connection is None:
             self._connection = self._engine.raw_connection()
             self._connection.detach()  # it is no other's
-            self._process = os.getpid()
             self._num_opened += 1  # what another connection counted says nothing here
         return self._connection
 
     def _drop(self) -> None:
-        if self._connection is not None and self._process == os.getpid():
+        if self._connection is not None:
             self._connection.close()
         self._connection = None
