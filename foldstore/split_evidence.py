@@ -23,7 +23,7 @@ from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import column_not_found
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.comparison import ColumnDrift, DriftTarget, detect_drift
-from foldstore.validation.inference import is_calendar
+from foldstore.validation.inferred_grid import is_calendar
 from foldstore.views.instant import UNITS
 from foldstore.views.splits.sharing import check_column
 from foldstore.views.time_column import to_nanoseconds

@@ -33,6 +33,7 @@ from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.drift.windows import BRINGING, count_added, window_before
+from foldstore.validation.drift_history import past_effects
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import find_policy
 from foldstore.validation.other_datasets import OtherDatasets
@@ -303,6 +304,7 @@ class Version(
             source=source,
             key=self._dataset.key,
             dataset=self._dataset.name,
+            history=partial(past_effects, self._storage, self._record, self._dataset.name, own=rows == "all"),
         )
 
     def validate(

@@ -38,7 +38,8 @@ from foldstore.validation.drift_checks import (
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, gravest_first, settle
 from foldstore.validation.fixes import name_replaced
-from foldstore.validation.inference import infer_column, infer_distributions, is_calendar
+from foldstore.validation.inference import infer_column, infer_distributions
+from foldstore.validation.inferred_grid import is_calendar
 from foldstore.validation.reference_shifts import check_shifts
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report

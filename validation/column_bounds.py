@@ -161,6 +161,9 @@ class Bounds:
         By the share of values below, written as text: ``{"0.5": [0, 10]}``.
     max_top_share : float, optional
         The greatest share that a single value may have.
+    confidence : float, optional
+        How sure it must be that more values lie beyond a quantile's limit than the quantile leaves, by the binomial
+        distribution; without it the observed quantile decides, however few values it is from.
 
     Examples
     --------
@@ -172,6 +175,7 @@ class Bounds:
     std: Span | None = None
     quantiles: Mapping[str, Span] = field(default_factory=dict)
     max_top_share: float | None = None
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -185,6 +189,8 @@ class Bounds:
         object.__setattr__(self, "quantiles", MappingProxyType(read))
         if self.max_top_share is not None:
             read_fraction(self.max_top_share, "max_top_share")
+        if self.confidence is not None and not 0.5 <= read_fraction(self.confidence, "confidence") < 1:
+            raise InvalidSchemaError(f"A confidence is at least 0.5 and below 1, not {self.confidence!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

@@ -13,8 +13,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.evolution import Patch
 from foldstore.validation.failing_rows import Question, above, below, is_missing, is_nan, is_null, outside
 from foldstore.validation.finding import Finding
-from foldstore.validation.inference import allowed_null_share
-from foldstore.validation.intervals import Z_CHECK, wilson
+from foldstore.validation.intervals import Z_CHECK, allowed_null_share, wilson
 from foldstore.validation.row_checks import check_rows
 from foldstore.validation.statistic_checks import check_statistics
 from foldstore.validation.subject import Subject

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.pinned import Category
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
+from foldstore.datastore.statistics.text_shape import ADDRESSES
 from foldstore.errors import InvalidSchemaError
 from foldstore.validation.document import (
     is_number,
@@ -28,13 +29,10 @@ from foldstore.validation.document import (
     read_text,
 )
 
-# Whole texts of a class, in RE2; each follows the grammar that is named, without its rare corners.
+# Whole texts of a class, in RE2; addresses are what profiles count as such.
 SEMANTICS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "uuid": r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",  # RFC 9562
-        "email": r"[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}",  # RFC 5321
-        "url": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]+[^\s]*",  # RFC 3986, with an authority
-        "ipv4": r"((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])",
+        **ADDRESSES,
         "date": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",  # ISO 8601
         "json": r"\s*(\{[\s\S]*\}|\[[\s\S]*\])\s*",  # an object or a list; by its brackets alone
     }
@@ -151,6 +149,8 @@ class TextDomain:
         A regular expression (RE2: time linear in the text) that the whole text must match.
     semantic : str, optional
         A class of `SEMANTICS` that it should belong to.
+    min_mass : float
+        The share of texts (null apart) that must match the pattern, and read as the class.
 
     Examples
     --------
@@ -162,6 +162,7 @@ class TextDomain:
     max_length: int | None = None
     pattern: str | None = None
     semantic: str | None = None
+    min_mass: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("min_length", "max_length"):
@@ -173,6 +174,7 @@ class TextDomain:
             _check_pattern(self.pattern)
         if self.semantic is not None:
             read_choice(self.semantic, tuple(SEMANTICS), "semantic")
+        read_fraction(self.min_mass, "min_mass")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

@@ -174,6 +174,22 @@ class ColumnSchema:
         listed = not self.in_environment or environment in self.in_environment
         return listed and environment not in self.not_in_environment
 
+    @property
+    def suggested_type(self) -> str | None:
+        """The type that texts could have by what the inference saw, in words; None where they are texts.
+
+        Examples
+        --------
+        >>> evidence = {"suggested": {"type": "int64", "share": 1.0, "of": 120}}
+        >>> ColumnSchema(type="string", evidence=evidence).suggested_type
+        '120 of 120 texts read as int64'
+        """
+        seen = self.evidence.get("suggested")
+        if not isinstance(seen, Mapping) or not {"type", "share", "of"} <= seen.keys():
+            return None
+        blank = f"; {seen['blank']:,} are blank" if seen.get("blank") else ""
+        return f"{round(seen['share'] * seen['of']):,} of {seen['of']:,} texts read as {seen['type']}{blank}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""
         plain: dict[str, Any] = {"type": self.type}

@@ -106,12 +106,13 @@ def check_order(subject: Subject, schema: DataSchema) -> Iterator[Finding]:
 def check_keys(subject: Subject, schema: DataSchema, fitting: Mapping[str, ColumnSchema]) -> Iterator[Finding]:
     """Find rows that a key does not tell apart; each key for itself."""
     single = [(name,) for name, column in fitting.items() if column.unique is not None and column.unique.key]
-    for keys in dict.fromkeys([schema.keys, *schema.other_keys, *single]):
+    named = (schema.keys, *schema.other_keys)
+    for keys in dict.fromkeys([*named, *single]):
         if keys and all(key in fitting for key in keys):
-            yield from _check_key(subject, keys)
+            yield from _check_key(subject, keys, None if keys in named else keys[0])
 
 
-def _check_key(subject: Subject, keys: tuple[str, ...]) -> Iterator[Finding]:
+def _check_key(subject: Subject, keys: tuple[str, ...], column: str | None) -> Iterator[Finding]:
     found = subject.duplicate_keys(keys, _EXAMPLE_KEYS)
     if not found.groups:
         return
@@ -119,6 +120,7 @@ def _check_key(subject: Subject, keys: tuple[str, ...]) -> Iterator[Finding]:
     shown = ", ".join(f"{key}={value}" for key, value in examples[0].items()) if examples else "none shown"
     yield Finding(
         code="duplicate_key",
+        column=column,
         facts={"groups": found.groups, "rows": found.rows, "example": shown},
         observed=found.groups,
         expected=0,

@@ -201,6 +201,7 @@ def _is_wider(key: str, before: Any, after: Any) -> bool:
         "inf": lambda: after == "allow",
         "integer": lambda: not after,
         "categorical": lambda: True,
+        "confidence": lambda: after is not None and (before is None or after >= before),
         "key": lambda: not after,
         "in_environment": lambda: bool(after) and (not before or set(after) <= set(before)),
         "domains": lambda: all(

@@ -1,47 +1,40 @@
-"""Inferring a schema from a profile alone: presence, provable ranges, vocabularies, pinned grids.
+"""Inferring a schema from a profile alone: presence, domains, soft bounds, keys, pinned grids, limits of drift.
 
-Whatever a later batch of sound data would break by chance or by the calendar is left out, and what
-the inference saw is kept as evidence.
+Whatever a later batch of sound data would break by chance or by the calendar is left out, and why each part is there
+is kept as evidence.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
-from typing import Any, Final, Literal
-
-import numpy as np
+from typing import Any, Final, TypeAlias
 
 from foldstore.datastore.statistics.column import ColumnProfile
-from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, PinnedGrid, counts_from_column
+from foldstore.datastore.statistics.pinned import counts_from_column
 from foldstore.datastore.statistics.profile import Profile
-from foldstore.datastore.statistics.reading import Kind, parse_type
+from foldstore.datastore.statistics.reading import Kind
 from foldstore.errors import column_not_found
-from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.column_domains import CategoryDomain, Domain, NumericDomain
+from foldstore.types import Severity
+from foldstore.validation.column_bounds import DriftPolicy, Uniqueness
+from foldstore.validation.column_domains import Domain, NumericDomain
 from foldstore.validation.column_schema import ColumnSchema, plain_type
-from foldstore.validation.intervals import fraction_above, wilson
+from foldstore.validation.inferred_bounds import infer_bounds
+from foldstore.validation.inferred_domain import floor_share, infer_domain, reads_as_names, tells_rows_apart
+from foldstore.validation.inferred_grid import infer_grid, is_calendar, is_identifier
+from foldstore.validation.intervals import NULL_SLACK, allowed_null_share
 from foldstore.validation.schema import DataSchema
+from foldstore.validation.text_types import suggest_type
 
 # Rule of three: with 300 rows and no null, at most 1 % are null with 95 % confidence.
 _ROWS_FOR_NO_NULLS: Final = 300
-_ROWS_FOR_RANGES: Final = 1_000
 _ROWS_FOR_CONSTANT: Final = 100
-_GRID_CELLS: Final = 20
-_POINT_MASS: Final = 0.05
-_VOCABULARY: Final = 1_000
-_VOCABULARY_MASS: Final = 0.99
-_DOMAIN_VALUES: Final = 100
-# Share of different values above which whole numbers are taken for identifiers.
-_IDENTIFIER: Final = 0.95
-# Batches differ more than chance alone: a null fraction may rise by a small effect (Cohen) before it fails.
-_NULL_SLACK: Final = 0.10
-_CALENDAR: Final = frozenset(
-    ("year", "quarter", "month", "week", "weekday", "day", "dow", "doy", "date", "yyyymm", "yyyymmdd", "epoch")
-)
-_DAY_OF: Final = re.compile(r"day_of_(week|month|year)")
-_LATITUDE: Final = frozenset({"lat", "latitude"})
-_LONGITUDE: Final = frozenset({"lon", "lng", "longitude"})
+# Fields, and why by the path of each.
+_Reasoned: TypeAlias = tuple[dict[str, Any], dict[str, str]]
+# What an inferred limit says is worth a look; a person who sets one may want more.
+_SOFT: Final = {
+    "bounds": ("quantile_out_of_bounds",),
+    "unique": ("duplicate_key",),
+    "domain": ("length_low", "length_high"),
+}
 
 
 def infer_schema(
@@ -51,6 +44,8 @@ def infer_schema(
     name: str | None = None,
     label: str | None = None,
     serving: Profile | None = None,
+    categorical: Sequence[str] = (),
+    is_unique: Callable[[str], bool] | None = None,
 ) -> DataSchema:
     """Describe what data like this must look like.
 
@@ -65,45 +60,62 @@ def infer_schema(
         What is learnt: it belongs to training, and not to serving.
     serving : Profile, optional
         The statistics of rows as they are served; columns that one side alone has belong to it alone.
+    categorical : Sequence[str]
+        Columns of whole numbers that are names: their values are listed, their size says nothing.
+    is_unique : callable, optional
+        Says of a column, from the rows, whether no value occurs twice: asked where the values are too many to be
+        counted in the profile. Without it such columns are no keys.
 
     Raises
     ------
     ColumnNotFoundError
-        When a key is not a column.
+        When a key, the label or a categorical column is not there.
 
     Examples
     --------
     >>> import pyarrow as pa
     >>> from foldstore.datastore.statistics.profile import profile_table
-    >>> infer_schema(profile_table(pa.table({"id": [1, 2]})), keys=["id"]).columns["id"].type
-    'int64'
+    >>> schema = infer_schema(profile_table(pa.table({"id": [1, 2, 3, 4]})), keys=["id"])
+    >>> schema.columns["id"].type, schema.columns["id"].evidence["why"]["min_fraction"]
+    ('int64', 'none of 4 rows is null: at most 3/4 are (rule of three)')
     """
-    for key in keys:
-        if key not in profile.columns:
-            raise column_not_found(key, profile.columns, where="the profile")
-    columns = {each: infer_column(each, column, is_key=each in keys) for each, column in profile.columns.items()}
+    for each in (*keys, *categorical, *(() if label is None else (label,))):
+        if each not in profile.columns:
+            raise column_not_found(each, profile.columns, where="the profile")
+    columns = {
+        each: infer_column(each, column, is_key=each in keys, is_categorical=each in categorical, is_unique=is_unique)
+        for each, column in profile.columns.items()
+    }
     provenance: dict[str, Any] = {"inferred_from": profile.id, "rows": profile.rows}
     if label is None and serving is None:
         return DataSchema(columns=columns, name=name, keys=tuple(keys), provenance=provenance)
-    if label is not None and label not in columns:
-        raise column_not_found(label, columns, where="the profile")
-    served = None if serving is None else set(serving.columns)
-    for each, column in list(columns.items()):
-        if each == label or (served is not None and each not in served):
-            columns[each] = replace(column, not_in_environment=("serving",))
     if serving is not None:
         provenance["served_from"] = serving.id
-        for each, found in serving.columns.items():
-            if each not in columns:
-                columns[each] = replace(infer_column(each, found), not_in_environment=("training",))
     return DataSchema(
-        columns=columns,
+        columns=_by_environment(columns, label, serving),
         name=name,
         keys=tuple(keys),
         label=label,
         environments=("training", "serving"),
         provenance=provenance,
     )
+
+
+def _by_environment(
+    columns: Mapping[str, ColumnSchema], label: str | None, serving: Profile | None
+) -> dict[str, ColumnSchema]:
+    """Return columns that say where they belong: the label to training, what one side alone has to that side."""
+    served = None if serving is None else set(serving.columns)
+    settled = {
+        each: replace(column, not_in_environment=("serving",))
+        if each == label or (served is not None and each not in served)
+        else column
+        for each, column in columns.items()
+    }
+    for each, found in () if serving is None else serving.columns.items():
+        if each not in settled:
+            settled[each] = replace(infer_column(each, found), not_in_environment=("training",))
+    return settled
 
 
 def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = None) -> DataSchema:
@@ -139,15 +151,43 @@ def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = 
     return schema.with_changes(columns=columns, provenance=provenance)
 
 
-def infer_column(name: str, column: ColumnProfile, *, is_key: bool = False) -> ColumnSchema:
-    """Describe what a column like this must look like."""
-    fields: dict[str, Any] = {"type": plain_type(column.type), "inferred": True, "evidence": _evidence(column)}
-    fields |= _presence(column)
+def infer_column(
+    name: str,
+    column: ColumnProfile,
+    *,
+    is_key: bool = False,
+    is_categorical: bool = False,
+    is_unique: Callable[[str], bool] | None = None,
+) -> ColumnSchema:
+    """Describe what a column like this must look like, and keep why as ``evidence.why``."""
+    fields: dict[str, Any] = {"type": plain_type(column.type), "inferred": True}
+    why: dict[str, str] = {}
+    _add(fields, why, _presence(column))
     if _varies(name, column):
-        fields["constant"] = column.present < _ROWS_FOR_CONSTANT
-        fields["domain"] = _domain(name, column, is_key=is_key)
-        fields |= _distribution(name, column, is_key=is_key)
-    return ColumnSchema(**fields)
+        _add(fields, why, _variation(column))
+        if (found := infer_domain(name, column, is_key=is_key, is_categorical=is_categorical)) is not None:
+            _add(fields, why, ({"domain": found[0]}, found[1]))
+        if not (is_key or is_categorical):
+            _add(fields, why, _range(name, column, fields.get("domain")))
+        _add(fields, why, _distribution(name, column, is_key=is_key, is_categorical=is_categorical))
+    elif is_calendar(name, column) and (found := infer_domain(name, column)) is not None and column.kind is Kind.TEXT:
+        _add(fields, why, ({"domain": found[0]}, found[1]))
+    if not is_key:
+        _add(fields, why, _uniqueness(name, column, is_unique))
+    soft = [code for part, codes in _SOFT.items() if part in fields for code in codes if _is_asked(code, fields)]
+    if soft:
+        fields["severity"] = dict.fromkeys(soft, Severity.WARN)
+    return ColumnSchema(**fields, evidence=_evidence(column, why))
+
+
+def _add(fields: dict[str, Any], why: dict[str, str], found: _Reasoned) -> None:
+    fields |= found[0]
+    why |= found[1]
+
+
+def _is_asked(code: str, fields: Mapping[str, Any]) -> bool:
+    side = {"length_low": "min_length", "length_high": "max_length"}.get(code)
+    return side is None or getattr(fields["domain"], side, None) is not None
 
 
 def infer_distributions(profile: Profile) -> dict[str, ColumnSchema]:
@@ -155,7 +195,7 @@ def infer_distributions(profile: Profile) -> dict[str, ColumnSchema]:
     return {
         name: ColumnSchema(type=plain_type(column.type), **chosen)
         for name, column in profile.columns.items()
-        if _varies(name, column) and (chosen := _distribution(name, column, is_key=False))
+        if _varies(name, column) and (chosen := _distribution(name, column)[0])
     }
 
 
@@ -163,138 +203,63 @@ def _varies(name: str, column: ColumnProfile) -> bool:
     return column.distinct is not None and column.distinct > 1 and not is_calendar(name, column)
 
 
-def _distribution(name: str, column: ColumnProfile, *, is_key: bool) -> dict[str, Any]:
-    grid = infer_grid(name, column, is_key=is_key)
+def _presence(column: ColumnProfile) -> _Reasoned:
+    n, nulls = column.rows, column.nulls
+    if not nulls and n >= _ROWS_FOR_NO_NULLS:
+        return {"nullable": False, "min_fraction": 1.0}, {"nullable": f"none of {n:,} rows is null"}
+    if nulls:
+        rest = allowed_null_share(nulls, n)
+        why = f"{nulls:,} of {n:,} rows are null: Wilson's upper limit, z = 3, or Cohen's h of {NULL_SLACK:g} more"
+    else:
+        rest, why = 3 / max(n, 1), f"none of {n:,} rows is null: at most 3/{n:,} are (rule of three)"
+    share = floor_share(rest)
+    return ({"min_fraction": share}, {"min_fraction": why}) if share else ({}, {})
+
+
+def _variation(column: ColumnProfile) -> _Reasoned:
+    if column.present < _ROWS_FOR_CONSTANT:
+        return {"constant": True}, {}
+    return {"constant": False}, {"constant": f"{column.distinct:,} different values in {column.present:,}"}
+
+
+def _uniqueness(name: str, column: ColumnProfile, is_unique: Callable[[str], bool] | None) -> _Reasoned:
+    found = tells_rows_apart(name, column)
+    how = "counted"
+    if found is None:
+        found, how = is_unique is not None and is_unique(name), "the rows were looked at"
+    if not found:
+        return {}, {}
+    why = f"each of {column.rows:,} values occurs once ({how})"
+    return {"unique": Uniqueness(key=True)}, {"unique.key": why}
+
+
+def _range(name: str, column: ColumnProfile, domain: Domain | None) -> _Reasoned:
+    """Bound the quantiles of measures; what is a name has no size, and what tells rows apart grows."""
+    if reads_as_names(name, column) or is_identifier(column):
+        return {}, {}
+    found = infer_bounds(column, domain.min if isinstance(domain, NumericDomain) else None)
+    return ({}, {}) if found is None else ({"bounds": found[0]}, {"bounds.quantiles": found[1]})
+
+
+def _distribution(name: str, column: ColumnProfile, *, is_key: bool = False, is_categorical: bool = False) -> _Reasoned:
+    grid = infer_grid(name, column, is_key=is_key, is_categorical=is_categorical)
     reference = None if grid is None else counts_from_column(column, grid)
     if grid is None or reference is None:
-        return {}
-    return {"grid": grid, "reference": reference, "drift": DriftPolicy()}
+        return {}, {}
+    policy = DriftPolicy()
+    why = {
+        "grid": f"{grid.cells} cells of {reference.total:,} values",
+        "drift": f"the usual limits, {policy.tau_warn:g} and {policy.tau_error:g}: no versions before were looked at",
+    }
+    return {"grid": grid, "reference": reference, "drift": policy}, why
 
 
-def is_calendar(name: str, column: ColumnProfile) -> bool:
-    """Whether a column tells when a row is from, and so moves with every batch.
-
-    Dates and timestamps do, and whole numbers with a name such as ``year`` or ``order_month``; hours
-    and minutes are not counted, since batches rarely span less than a day.
-    """
-    kind = parse_type(column.type)
-    if column.kind is Kind.TEMPORAL:
-        return kind is not None and not column.type.startswith(("time32", "time64", "duration"))
-    if column.kind not in (Kind.INTEGER, Kind.UNSIGNED):
-        return False
-    lowered = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return lowered.rsplit("_", 1)[-1] in _CALENDAR or _DAY_OF.search(lowered) is not None
-
-
-def infer_grid(name: str, column: ColumnProfile, *, is_key: bool = False) -> PinnedGrid | None:
-    """Choose the cells to compare distributions on; None where a comparison would say nothing.
-
-    Numbers: 20 cells of equal mass, ties joined, and a cell of its own for each value with more than
-    5 % of the mass. The edges are values, or ends of the free grid's bins, so that the reference
-    counts follow from the profile exactly. Text: the most frequent values that cover 99 %, at most
-    1,000. Identifiers, calendar columns and constants have none.
-    """
-    if column.values is None or not column.present or is_calendar(name, column):
-        return None
-    if column.kind is Kind.BOOLEAN:
-        return CategoryGrid((False, True))
-    if column.kind is Kind.TEXT:
-        return _vocabulary(column)
-    if not column.kind.is_numeric or is_key or _is_identifier(column):
-        return None
-    return _equal_mass(column)
-
-
-def _evidence(column: ColumnProfile) -> dict[str, Any]:
+def _evidence(column: ColumnProfile, why: Mapping[str, str]) -> dict[str, Any]:
     plain = column.to_dict()
     kept = ("rows", "nulls", "nan", "distinct", "distinct_exact", "minimum", "maximum")
     evidence = {key: plain[key] for key in kept if plain[key] is not None and (key != "nan" or plain[key])}
     if column.type.startswith("timestamp") and column.hours is not None and sum(map(bool, column.hours)) > 1:
         evidence["hours"] = list(column.hours)
-    return evidence
-
-
-def _presence(column: ColumnProfile) -> dict[str, Any]:
-    n = column.rows
-    if not n:
-        return {}
-    if not column.nulls:
-        return {"nullable": False, "min_fraction": 1.0} if n >= _ROWS_FOR_NO_NULLS else {"min_fraction": _floor(3 / n)}
-    return {"min_fraction": _floor(allowed_null_share(column.nulls, column.rows))}
-
-
-def allowed_null_share(nulls: int, rows: int) -> float:
-    """Return the share of nulls that later data may have: chance (Wilson, z = 3) or a small effect more."""
-    _, upper = wilson(nulls, rows, 3.0)
-    return max(upper, fraction_above(nulls / rows, _NULL_SLACK))
-
-
-def _floor(null_share: float) -> float:
-    return max(0.0, round(1 - null_share, 6))
-
-
-def _domain(name: str, column: ColumnProfile, *, is_key: bool) -> Domain | None:
-    if column.kind is Kind.TEXT:
-        return _text_domain(column)
-    ranged = column.kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL)
-    if not ranged or column.present < _ROWS_FOR_RANGES or (is_key and _is_identifier(column)):
-        return None
-    low, high = float(column.low or 0), float(column.high or 0)
-    nan: Literal["allow", "deny"] = "deny" if column.kind is Kind.FLOAT and not column.nan else "allow"
-    limits: dict[str, Any] = {}
-    if name.lower() in _LATITUDE and low >= -90 and high <= 90:
-        limits = {"min": -90, "max": 90}
-    elif name.lower() in _LONGITUDE and low >= -180 and high <= 180:
-        limits = {"min": -180, "max": 180}
-    elif low >= 0 and high <= 1 and column.kind is Kind.FLOAT:
-        limits = {"min": 0, "max": 1}
-    elif low >= 0:
-        limits = {"min": 0}
-    return NumericDomain(**limits, nan=nan) if limits or nan == "deny" else None
-
-
-def _text_domain(column: ColumnProfile) -> CategoryDomain | None:
-    """Take the values for a domain when they are few and repeat.
-
-    New values may take the mass that Good and Turing (1953) give to the unseen, f1/n, and three of
-    its standard errors, with f1 the number of values seen once.
-    """
-    values, n = column.values, column.present
-    if values is None or not values.exact or not 2 <= len(values) <= _DOMAIN_VALUES or len(values) > 0.1 * n:
-        return None
-    once = int((values.counts == 1).sum())
-    unseen = (once + 3 * sqrt(max(once, 1))) / n
-    return CategoryDomain(
-        values=tuple(str(value) for value, _ in sorted(column.top(len(values)))), min_mass=_floor(unseen)
-    )
-
-
-def _vocabulary(column: ColumnProfile) -> CategoryGrid | None:
-    if column.values is None or not column.values.exact:  # a reference must be exact
-        return None
-    top = column.top(_VOCABULARY)
-    cumulated = np.cumsum([count for _, count in top])
-    needed = int(np.searchsorted(cumulated, _VOCABULARY_MASS * column.present)) + 1
-    # A value that covers little is no cell of its own in what is mostly other values: identifiers, free text.
-    if needed > len(top) or needed > 0.1 * column.present:
-        return None
-    return CategoryGrid(tuple(str(value) for value, _ in top[:needed]))
-
-
-def _is_identifier(column: ColumnProfile) -> bool:
-    whole = column.kind in (Kind.INTEGER, Kind.UNSIGNED)
-    return whole and column.present >= 100 and (column.distinct or 0) > _IDENTIFIER * column.present
-
-
-def _equal_mass(column: ColumnProfile) -> NumericGrid | None:
-    ends, counts = column.mass()
-    total = int(counts.sum())
-    if len(ends) < 2:
-        return None
-    targets = np.arange(1, _GRID_CELLS) * (total / _GRID_CELLS)
-    places = set(np.searchsorted(np.cumsum(counts), targets).tolist())
-    for heavy in np.flatnonzero(counts > _POINT_MASS * total).tolist():
-        places |= {heavy - 1, heavy}
-    # Above the greatest value there is nothing to set apart.
-    edges = [ends[place].item() for place in sorted(places) if 0 <= place < len(ends) - 1]
-    return NumericGrid(tuple(edges)) if edges else None
+    if (suggested := suggest_type(column)) is not None:
+        evidence["suggested"] = suggested
+    return evidence | ({"why": dict(why)} if why else {})

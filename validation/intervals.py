@@ -6,6 +6,8 @@ from typing import Final
 
 # One-sided 99 %.
 Z_CHECK: Final = 2.3263478740408408
+# Batches differ more than chance alone: a null fraction may rise by a small effect (Cohen) before it fails.
+NULL_SLACK: Final = 0.10
 
 
 def wilson(count: int, n: int, z: float) -> tuple[float, float]:
@@ -68,3 +70,9 @@ def cohen_h(p: float, q: float) -> float:
 def fraction_above(p: float, h: float) -> float:
     """Return the fraction above p whose Cohen h from it is h, at most 1."""
     return sin(min(asin(sqrt(p)) + h / 2, pi / 2)) ** 2
+
+
+def allowed_null_share(nulls: int, rows: int) -> float:
+    """Return the share of nulls that later data may have: chance (Wilson, z = 3) or a small effect more."""
+    _, upper = wilson(nulls, rows, 3.0)
+    return max(upper, fraction_above(nulls / rows, NULL_SLACK))

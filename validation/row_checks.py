@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.reading import Kind, parse_type
+from foldstore.datastore.statistics.text_shape import ADDRESSES
 from foldstore.validation.column_domains import (
     SEMANTICS,
     BinaryDomain,
@@ -54,7 +55,9 @@ def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: date
         yield _ask("not_monotone", name, _breaks_order(schema.monotone), column, order=schema.monotone)
 
 
-def _ask(code: str, name: str, fails: Predicate, column: ColumnProfile, **facts: Any) -> Finding:
+def _ask(
+    code: str, name: str, fails: Predicate, column: ColumnProfile, *, tolerated: float = 0.0, **facts: Any
+) -> Finding:
     expected = next(iter(facts.values()), None)
     return Finding(
         code=code,
@@ -62,7 +65,7 @@ def _ask(code: str, name: str, fails: Predicate, column: ColumnProfile, **facts:
         facts=facts,
         expected=expected,
         question=Question(name, lambda values: pc.fill_null(fails(values), False)),  # noqa: FBT003
-        tolerated=0.0,
+        tolerated=tolerated,
         of=column.present,
     )
 
@@ -81,18 +84,34 @@ def _is_broken(values: pa.Array) -> pa.Array:
 
 
 def _texts(name: str, domain: TextDomain, column: ColumnProfile) -> Iterator[Finding]:
-    if domain.min_length is not None:
+    shortest, longest = _lengths(column)
+    if domain.min_length is not None and shortest < domain.min_length:
         fails = _shorter(_characters, domain.min_length)
         yield _ask("length_low", name, fails, column, limit=domain.min_length, unit="characters")
-    if domain.max_length is not None:
+    if domain.max_length is not None and longest > domain.max_length:
         fails = _longer(_characters, domain.max_length)
         yield _ask("length_high", name, fails, column, limit=domain.max_length, unit="characters")
     if domain.pattern is not None:
-        yield _ask("pattern_mismatch", name, _unlike(domain.pattern), column, pattern=domain.pattern)
-    if domain.semantic is not None:
-        yield _ask(
-            "semantic_class_changed", name, _unlike(SEMANTICS[domain.semantic]), column, semantic=domain.semantic
-        )
+        fails, rest = _unlike(domain.pattern), 1 - domain.min_mass
+        yield _ask("pattern_mismatch", name, fails, column, tolerated=rest, pattern=domain.pattern)
+    if domain.semantic is not None and not _is_known_to_read(column, domain):
+        fails, rest = _unlike(SEMANTICS[domain.semantic]), 1 - domain.min_mass
+        yield _ask("semantic_class_changed", name, fails, column, tolerated=rest, semantic=domain.semantic)
+
+
+def _lengths(column: ColumnProfile) -> tuple[float, float]:
+    """Return bounds of the lengths in characters, from the statistics: what they rule out needs no look at the rows."""
+    grid = column.lengths
+    if grid is None:
+        return -inf, inf
+    return (float(grid.lower_bounds()[0]), float(grid.last_values()[-1])) if grid.total else (inf, -inf)
+
+
+def _is_known_to_read(column: ColumnProfile, domain: TextDomain) -> bool:
+    """Whether the statistics say that enough texts are addresses of a class, which they count by the same grammar."""
+    if domain.semantic not in ADDRESSES:
+        return False
+    return column.text_classes.get(domain.semantic, 0) >= domain.min_mass * column.present
 
 
 def _characters(values: pa.Array) -> pa.Array:

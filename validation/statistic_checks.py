@@ -80,11 +80,7 @@ def _check_bounds(name: str, bounds: Bounds, column: ColumnProfile) -> Iterator[
     ):
         if span is not None:
             yield from _judge(code, name, field, span, observed)
-    for share, span in bounds.quantiles.items():
-        # Named apart in the patch: the shares hold dots, which paths are cut at.
-        kept = {each: list(limits) for each, limits in bounds.quantiles.items()}
-        observed = column.quantile(float(share))
-        yield from _judge("quantile_out_of_bounds", name, "quantiles", span, observed, share=share, kept=kept)
+    yield from _check_quantiles(name, bounds, column)
     top = column.top(1)
     if bounds.max_top_share is None or not top:
         return
@@ -104,6 +100,33 @@ def _check_bounds(name: str, bounds: Bounds, column: ColumnProfile) -> Iterator[
         )
 
 
+def _check_quantiles(name: str, bounds: Bounds, column: ColumnProfile) -> Iterator[Finding]:
+    """Judge each quantile; every fix widens all that are outside, since a patch sets them together.
+
+    They are named apart in the patch: shares hold dots, which paths are cut at.
+    """
+    observed = {share: column.quantile(float(share)) for share in bounds.quantiles}
+    outside = {
+        share: seen
+        for share, seen in observed.items()
+        if seen is None
+        or bounds.confidence is None
+        or _is_surely_outside(column, float(share), bounds.quantiles[share], bounds.confidence)
+    }
+    kept = {share: _widened(span, outside.get(share)) for share, span in bounds.quantiles.items()}
+    for share, seen in outside.items():
+        yield from _judge(
+            "quantile_out_of_bounds", name, "quantiles", bounds.quantiles[share], seen, share=share, kept=kept
+        )
+
+
+def _widened(span: Span, observed: float | None) -> list[float | None]:
+    low, high = span
+    if observed is None:
+        return [low, high]
+    return [low if low is None else min(low, observed), high if high is None else max(high, observed)]
+
+
 def _judge(
     code: str,
     name: str,
@@ -120,16 +143,38 @@ def _judge(
         return
     if not _is_outside(observed, span):
         return
-    low, high = span
-    wider: Any = [low if low is None else min(low, observed), high if high is None else max(high, observed)]
+    wider: Any = _widened(span, observed)
     yield Finding(
         code=code,
         column=name,
         facts={"share": share, "observed": f"{observed:.6g}", "allowed": _shown(span)},
         observed=observed,
         expected=list(span),
-        fix=(_set(name, f"bounds.{field}", wider if share is None else {**(kept or {}), share: wider}),),
+        fix=(_set(name, f"bounds.{field}", wider if share is None else dict(kept or {})),),
     )
+
+
+def _is_surely_outside(column: ColumnProfile, share: float, span: Span, confidence: float) -> bool:
+    """Whether more numbers lie beyond a limit than the quantile leaves there, by more than chance.
+
+    Counted by the cells that lie beyond as a whole; the chance of so many or more is that of the binomial distribution.
+    """
+    from scipy import special
+
+    ends, counts = column.mass()
+    n = int(counts.sum())
+    low, high = span
+    exact = column.values is not None and column.values.exact
+    for limit, allowed, is_high in ((low, share, False), (high, 1 - share, True)):
+        if limit is None:
+            continue
+        if not is_high:
+            beyond = counts[ends < limit].sum()
+        else:  # a cell holds what lies above the end of the one before
+            beyond = counts[ends > limit].sum() if exact else counts[1:][ends[:-1] >= limit].sum()
+        if beyond > allowed * n and special.bdtrc(int(beyond) - 1, n, allowed) < 1 - confidence:
+            return True
+    return False
 
 
 def _is_outside(value: float, span: Span) -> bool:

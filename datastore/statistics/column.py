@@ -406,9 +406,10 @@ def _profile_numbers(base: ColumnProfile, array: pa.Array, kind: Kind) -> Column
     low, high = (values[0].item(), values[-1].item()) if len(values) else (None, None)
     low_at, high_at = first_rows(array, numbers, (low, high))
     if kind is Kind.DECIMAL and low is not None:
-        extremes = pc.min_max(array).as_py()
+        wide = array.cast(pa.decimal256(array.type.precision, array.type.scale))  # short decimals lack the kernels
+        extremes = pc.min_max(wide).as_py()
         low, high = extremes["min"], extremes["max"]
-        low_at, high_at = (first_row(array, extreme) for extreme in (low, high))
+        low_at, high_at = (first_row(wide, extreme) for extreme in (low, high))
     temporal = kind is Kind.TEMPORAL
     return replace(
         base,

@@ -359,7 +359,7 @@ CASES |= {
 DAY = dt.datetime.fromisoformat("2026-03-01T00:00")
 # Most of the day's rows come between 8 and 12.
 MORNINGS = [DAY + dt.timedelta(days=each % 50, hours=8 + each % 4, minutes=each % 60) for each in range(2_000)]
-UNJUDGED = SHIFTED.with_column("x", drift=None)
+UNJUDGED = SHIFTED.with_column("x", drift=None, bounds=None)
 TEXTS = infer_schema(TableSubject(pa.table({"x": [f"v{each % 150}" for each in range(3_000)]}), "").profile())
 
 CASES |= {

@@ -20,6 +20,8 @@ Floats: TypeAlias = NDArray[np.float64]
 LN2: Final = float(np.log(2))
 # The quartiles of a normal lie 1.349 standard deviations apart.
 _QUARTILES_OF_NORMAL: Final = 1.349
+# Of greater edges, differences may be infinite.
+_LARGE: Final = 2.0**1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,8 @@ def earth_mover(edges: Sequence[int | float]) -> Callable[[Counts, Counts], Floa
     depend on the unit of the column.
     """
     ends = np.asarray(edges, np.float64)
+    if ends.size and np.abs(ends).max() > _LARGE:  # a width could be more than a double can say
+        ends = ends / _LARGE
     widths = np.diff(ends)
 
     def measure(f: Counts, g: Counts) -> Floats:

@@ -12,7 +12,7 @@ from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind, present
 from foldstore.errors import column_not_found
 from foldstore.types import Severity
-from foldstore.validation.inference import is_calendar
+from foldstore.validation.inferred_grid import is_calendar
 from foldstore.validation.reporting.file import save
 from foldstore.validation.reporting.history_page import history_fragment, history_page, history_text
 from foldstore.validation.reporting.plots import Quantiles
