@@ -36,3 +36,6 @@ SCOPE_BY_PATH: Final[Mapping[str, str | None]] = {
     "/get-online-features": "features:read",
     "/openapi.json": None,
 }
+
+# Where the gate leaves the token of a request, for the routes behind it.
+PRINCIPAL_KEY: Final = "foldstore.principal"

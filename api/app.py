@@ -1,23 +1,31 @@
 """The app: routes behind the gate. Nothing runs on import, and nothing is global."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
 from foldstore.api.authentication import Authenticator, Gate
+from foldstore.api.dispatch import Dispatcher, describe
 from foldstore.api.health import HealthRoutes
 from foldstore.api.lookup import DESCRIBED, LookupRoutes, OnlineFeatures
 from foldstore.api.problem import add_problem_handlers
 from foldstore.api.request_body import Limits
+from foldstore.api.resources import list_routes, open_store
+from foldstore.api.route import RouteTable
 from foldstore.api.tokens import TokenVault
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
 
 
 def create_app(
     features: OnlineFeatures,
     tokens: TokenVault,
     *,
+    store: "Store | None" = None,
     limits: Limits | None = None,
     is_ready: Callable[[], bool] | None = None,
 ) -> FastAPI:
@@ -29,6 +37,8 @@ def create_app(
         What can be looked up.
     tokens : TokenVault
         Who may ask.
+    store : Store, optional
+        What the routes of resources are about; without one there are lookups alone.
     limits : Limits, optional
         How much a request may ask.
     is_ready : callable, optional
@@ -42,21 +52,28 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    chosen = limits or Limits()
+    table = RouteTable(list_routes() if store is not None else ())
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
-    LookupRoutes(features, limits or Limits()).add_to(app)
+    LookupRoutes(features, chosen).add_to(app)
+    if store is not None:
+        Dispatcher(table, partial(open_store, store), chosen).add_to(app)
     HealthRoutes(is_ready or _always).add_to(app)
     add_problem_handlers(app)
-    app.add_middleware(Gate, authenticator=Authenticator(tokens))
+    app.described = {**DESCRIBED, **describe(table)}
+    app.add_middleware(Gate, authenticator=Authenticator(tokens), table=table)
     return app
 
 
 class _DescribedApp(FastAPI):
     """FastAPI, with the routes in its description that are not its own."""
 
+    described: Mapping[str, Any] = DESCRIBED
+
     def openapi(self) -> dict[str, Any]:
         """Describe every route."""
         schema = super().openapi()
-        schema["paths"] = {**schema["paths"], **DESCRIBED}
+        schema["paths"] = {**schema["paths"], **self.described}
         return schema
 
 

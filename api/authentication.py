@@ -8,8 +8,9 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foldstore.api.access import PUBLIC_PATHS, SCOPE_BY_PATH
+from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
 from foldstore.api.problem import problem_of
+from foldstore.api.route import RouteTable
 from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
 from foldstore.errors import NotFoundError, RefusedError
 
@@ -74,13 +75,16 @@ class Gate:
         What lies behind.
     authenticator : Authenticator
         Who tells whose token it is.
+    table : RouteTable
+        The routes of resources, and the scope that each needs.
     """
 
-    __slots__ = ("_app", "_authenticator")
+    __slots__ = ("_app", "_authenticator", "_table")
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, table: RouteTable) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._table = table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on to the route."""
@@ -117,9 +121,14 @@ class Gate:
         if path in PUBLIC_PATHS:
             return
         token = await self._authenticator.authenticate(scope["headers"])
-        if path not in SCOPE_BY_PATH:
-            raise NotFoundError("There is nothing at this path.", hint="GET /openapi.json lists what there is.")
-        needed = SCOPE_BY_PATH[path]
+        scope[PRINCIPAL_KEY] = token
+        if path in SCOPE_BY_PATH:
+            needed = SCOPE_BY_PATH[path]
+        else:
+            scopes = self._table.find_scopes(path)
+            if not scopes:
+                raise NotFoundError("There is nothing at this path.", hint="GET /openapi.json lists what there is.")
+            needed = scopes.get(scope["method"])  # of a method that it does not have, the router says so
         if needed is not None and needed not in token.scopes:
             raise RefusedError(
                 f"Role {token.role!r} may not do this: it needs the scope {needed!r}.",

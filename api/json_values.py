@@ -72,6 +72,17 @@ def json_values(values: Sequence[Any], kind: pa.DataType, *, wide_as_text: bool 
     return [_converted(value, wide_as_text=wide_as_text) for value in values]
 
 
+def to_plain(data: Any) -> Any:
+    """Return plain data as what the standard library's JSON writes: of numbers only those that JSON has.
+
+    Examples
+    --------
+    >>> to_plain({"mean": float("nan"), "rows": 3, "parts": (1, 2)})
+    {'mean': 'NaN', 'rows': 3, 'parts': [1, 2]}
+    """
+    return _converted(data, wide_as_text=False)
+
+
 def _shortest(values: Sequence[Any], kind: np.dtype[Any]) -> list[float | None]:
     """Return the doubles whose own shortest decimal is that of the narrower float."""
     if None in values:

@@ -37,6 +37,12 @@ class MalformedBodyError(UsageError):
     code = "malformed-body"
 
 
+class MalformedRowsError(UsageError):
+    """A body that holds no rows, or broken ones."""
+
+    code = "malformed-rows"
+
+
 class BodyTooLargeError(UsageError):
     """A body beyond the limit."""
 
@@ -47,6 +53,18 @@ class UnsupportedMediaError(UsageError):
     """A body of a kind that no route takes."""
 
     code = "unsupported-media-type"
+
+
+class NotAcceptableError(UsageError):
+    """An answer in a form that no route has."""
+
+    code = "not-acceptable"
+
+
+class BusyError(StoreError):
+    """More requests at once than the server takes."""
+
+    code = "busy"
 
 
 class BodyTimeoutError(UsageError):
@@ -73,6 +91,7 @@ STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     UnauthenticatedError: 401,
     RefusedError: 403,
     NotFoundError: 404,
+    NotAcceptableError: 406,
     BodyTimeoutError: 408,
     AlreadyExistsError: 409,
     ConflictError: 409,
@@ -120,11 +139,13 @@ def problem_of(error: Exception) -> Response:
     if not isinstance(error, FoldstoreError):
         return _internal(500, "internal", error)
     status = status_of(error)
-    if status >= 500 and not isinstance(error, NotReadyError):
+    if status >= 500 and not isinstance(error, NotReadyError | BusyError):
         return _internal(status, error.code, error)
     headers: dict[str, str] = {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, BusyError):
+        headers["retry-after"] = "1"
     if status in {408, 413}:
         headers["connection"] = "close"  # what is left of the body is not read
     return problem(status, error.code, error.message, hint=error.hint, headers=headers)

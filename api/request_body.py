@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
@@ -16,6 +18,14 @@ _DEEPEST: Final = 4
 # thrown away first, of what is beyond the limit.
 _DRAINED: Final = 32 << 20
 _DRAIN_SECONDS: Final = 5.0
+# The kinds of bodies that hold rows, and the endings by which files of them are read.
+ROW_ENDINGS: Final = {
+    "application/vnd.apache.arrow.stream": ".arrow",
+    "application/vnd.apache.arrow.file": ".arrow",
+    "application/vnd.apache.parquet": ".parquet",
+    "text/csv": ".csv",
+    "application/x-ndjson": ".jsonl",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +42,27 @@ class Limits:
         Entities in one lookup.
     max_features : int
         Features in one lookup.
+    max_rows_bytes : int
+        Of a body of rows.
+    rows_timeout_seconds : float
+        Until a body of rows is there.
+    max_working : int
+        Requests for resources that are worked on at once.
+    max_waiting : int
+        Requests for resources that may wait for that; more are sent away.
     """
 
     max_body_bytes: int = 1 << 20
     body_timeout_seconds: float = 10.0
     max_entities: int = 10_000
     max_features: int = 1_000
+    max_rows_bytes: int = 1 << 28
+    rows_timeout_seconds: float = 120.0
+    max_working: int = 8
+    max_waiting: int = 64
 
 
-async def read_json(request: Request, limits: Limits) -> Any:
+async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST) -> Any:
     """Return what a request's body says.
 
     Raises
@@ -51,21 +73,58 @@ async def read_json(request: Request, limits: Limits) -> Any:
     kind = request.headers.get("content-type", "")
     if kind.lower().startswith("multipart/"):
         raise UnsupportedMediaError("Forms and files are not taken here.", hint="Send JSON.")
+    async with _deadline(limits.body_timeout_seconds):
+        data = await _read(request, limits.max_body_bytes)
+    return parse_json(data, deepest)
+
+
+@asynccontextmanager
+async def spool_rows(request: Request, limits: Limits) -> AsyncIterator[Path]:
+    """Write a body of rows to a file of a name of ours, which lasts as long as the block.
+
+    What the file holds is checked by whoever reads it, as every file from outside is.
+
+    Raises
+    ------
+    BodyTooLargeError, BodyTimeoutError, UnsupportedMediaError
+        When it is too long, too slow, or of a kind that holds no rows.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ROW_ENDINGS:
+        raise UnsupportedMediaError(
+            f"{ascii(kind)[:60]} is no kind of rows.", hint=f"Send one of {', '.join(ROW_ENDINGS)}."
+        )
+    with TemporaryDirectory(prefix="foldstore-") as folder:
+        path = Path(folder) / f"body{ROW_ENDINGS[kind]}"
+        async with _deadline(limits.rows_timeout_seconds):
+            await _write(request, path, limits.max_rows_bytes)
+        yield path
+
+
+async def _write(request: Request, path: Path, limit: int) -> None:
+    await _check_declared(request, limit)
+    size = 0
+    stream = request.stream()
+    with path.open("wb") as file:
+        async for part in stream:
+            size += len(part)
+            if size > limit:
+                await _drain(stream)
+                raise _too_large(limit)
+            file.write(part)  # into the page cache: it takes no longer than to receive it
+
+
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(limits.body_timeout_seconds):
-            data = await _read(request, limits.max_body_bytes)
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
         raise BodyTimeoutError("The body did not arrive in time.", hint="Send it again, in one piece.") from None
-    return parse_json(data)
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > limit:
-        # Whoever asked before sending is told in time; asking for the bytes would invite them.
-        if request.headers.get("expect", "").lower() != "100-continue":
-            await _drain(request.stream())
-        raise _too_large(limit)
+    await _check_declared(request, limit)
     parts: list[bytes] = []
     size = 0
     # What the header says is not trusted: the bytes are counted.
@@ -80,6 +139,15 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
+async def _check_declared(request: Request, limit: int) -> None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        # Whoever asked before sending is told in time; asking for the bytes would invite them.
+        if request.headers.get("expect", "").lower() != "100-continue":
+            await _drain(request.stream())
+        raise _too_large(limit)
+
+
 async def _drain(stream: AsyncIterator[bytes]) -> None:
     """Read what is left of a body, up to a bound and a deadline, and keep nothing of it."""
     left = _DRAINED
@@ -91,8 +159,8 @@ async def _drain(stream: AsyncIterator[bytes]) -> None:
                     return
 
 
-def parse_json(data: bytes) -> Any:
-    """Read JSON of one meaning: UTF-8, no NaN, no name twice, at most four levels deep.
+def parse_json(data: bytes, deepest: int = _DEEPEST) -> Any:
+    """Read JSON of one meaning: UTF-8, no NaN, no name twice, no deeper than so many levels.
 
     Raises
     ------
@@ -107,22 +175,20 @@ def parse_json(data: bytes) -> Any:
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_name_twice)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(deepest) from None
     except ValueError as error:
         where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise MalformedBodyError(f"The body is not JSON{where}.", hint="Send UTF-8 JSON (RFC 8259).") from None
-    _check_depth(value, _DEEPEST)
+    if not _is_within(value, deepest):
+        raise _too_deep(deepest)
     return value
 
 
-def _check_depth(value: Any, left: int) -> None:
+def _is_within(value: Any, levels: int) -> bool:
     if not isinstance(value, dict | list):
-        return
-    if not left:
-        raise _too_deep()
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, dict | list):
-            _check_depth(item, left - 1)
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_within(item, levels - 1) for item in inner if isinstance(item, dict | list))
 
 
 def _no_constant(_text: str) -> NoReturn:
@@ -136,8 +202,8 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _too_deep() -> MalformedBodyError:
-    return MalformedBodyError("The body is nested too deeply.", hint=f"Nothing needs more than {_DEEPEST} levels.")
+def _too_deep(deepest: int) -> MalformedBodyError:
+    return MalformedBodyError("The body is nested too deeply.", hint=f"Nothing needs more than {deepest} levels.")
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +16,9 @@ from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.request_body import Limits
 from foldstore.api.tokens import TokenVault
 from foldstore.errors import RefusedError, StoreError
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
 
 LOOPBACK: Final = "127.0.0.1"
 PORT: Final = 8765
@@ -27,6 +30,7 @@ def serve(
     features: OnlineFeatures,
     tokens: TokenVault,
     *,
+    store: "Store | None" = None,
     host: str = LOOPBACK,
     port: int = PORT,
     limits: Limits | None = None,
@@ -37,7 +41,7 @@ def serve(
 
     Parameters
     ----------
-    features, tokens, limits, is_ready
+    features, tokens, store, limits, is_ready
         See `foldstore.api.app.create_app`.
     host : str
         Where to listen; only this machine unless told otherwise.
@@ -57,7 +61,7 @@ def serve(
         raise RefusedError(
             f"Nobody could ask a server on {host}: there is no token.", hint="Make one with `foldstore token create`."
         )
-    app = create_app(features, tokens, limits=limits, is_ready=is_ready)
+    app = create_app(features, tokens, store=store, limits=limits, is_ready=is_ready)
     with listen(host, port) as listener:
         if on_start is not None:
             on_start(url_of(listener))

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
 from foldstore.api.access import ROLES, SCOPES
@@ -26,6 +27,7 @@ _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LETTERS: Final = string.ascii_lowercase + string.digits
 _SECRET_LENGTH: Final = 43  # 62**43 > 2**256
 _CRC_LENGTH: Final = 6  # 62**6 > 2**32
+_PATTERN: Final = re.compile(r"[a-z0-9_.*-]{1,100}", re.ASCII)
 _TOKEN_ID: Final = re.compile(r"[a-z0-9]{8}", re.ASCII)
 _TOKEN: Final = re.compile(r"foldstore_([a-z0-9]{8})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})", re.ASCII)
 
@@ -46,6 +48,8 @@ class Token:
         What it is for.
     created_at : datetime
         When it was made.
+    names : tuple of str
+        Patterns of the names of datasets, views, services and pools that it is for: ``flights``, ``team-a.*``.
     expires_at, revoked_at : datetime or None
         From when on it does not count.
     """
@@ -57,7 +61,33 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    names: tuple[str, ...] = ("*",)
     secret_hash: str = field(repr=False)
+
+    @property
+    def principal(self) -> str:
+        """Who acts, as commits and the audit log write it."""
+        return f"{self.label or self.role} (token {self.id})"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are names that it is not for."""
+        return "*" not in self.names
+
+    def may_name(self, name: str) -> bool:
+        """Say whether it is for what has this name."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names)
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that it is not for in the words for a name that is not there.
+
+        Raises
+        ------
+        NotFoundError
+            When it is not for what has this name.
+        """
+        if not self.may_name(name):
+            raise NotFoundError(f"There is nothing called {ascii(name)[:100]} here.", hint="Check the name.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what may be shown, as plain data."""
@@ -102,6 +132,7 @@ class TokenVault:
         label: str = "",
         expires_in: timedelta | None = None,
         scopes: Sequence[str] | None = None,
+        names: Sequence[str] = ("*",),
     ) -> tuple[str, Token]:
         """Make a token and return its text, which is shown this once, and what is kept of it.
 
@@ -117,6 +148,8 @@ class TokenVault:
             How long it counts; until it is revoked unless given.
         scopes : sequence of str, optional
             Fewer scopes than the role has.
+        names : sequence of str
+            What it is for: names of datasets, views, services and pools, in which ``*`` stands for any letters.
 
         Raises
         ------
@@ -133,6 +166,7 @@ class TokenVault:
             id=token_id,
             role=role,
             scopes=_scopes(role, scopes),
+            names=_check_names(names),
             label=label[:200],
             created_at=now,
             expires_at=expires_at,
@@ -230,6 +264,18 @@ def _check_label(label: object) -> None:
         raise UsageError(f"The label {ascii(label)[:80]} is not text.", hint="Write it in UTF-8.")
 
 
+def _check_names(names: Sequence[str]) -> tuple[str, ...]:
+    for pattern in names:
+        if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
+            raise UsageError(
+                f"{ascii(pattern)[:60]} is no pattern of names.",
+                hint="Write names, with * for any letters: 'flights*'.",
+            )
+    if not names or isinstance(names, str):
+        raise UsageError("A token is for some names.", hint="Write names=['flights*'], or leave it out for all.")
+    return tuple(names)
+
+
 def _scopes(role: str, scopes: Sequence[str] | None) -> tuple[str, ...]:
     if role not in ROLES:
         raise UsageError(f"There is no role {ascii(role)[:40]}.", hint=did_you_mean(str(role)[:40], ROLES))
@@ -246,6 +292,7 @@ def _encode(token: Token) -> dict[str, Any]:
         "id": token.id,
         "role": token.role,
         "scopes": list(token.scopes),
+        "names": list(token.names),
         "label": token.label,
         "created_at": format_time(token.created_at),
         "expires_at": None if token.expires_at is None else format_time(token.expires_at),
@@ -259,6 +306,7 @@ def _decode(body: Any) -> Token:
         id=body["id"],
         role=body["role"],
         scopes=tuple(body["scopes"]),
+        names=tuple(body.get("names", ("*",))),  # tokens of before had none
         label=body["label"],
         created_at=parse_time(body["created_at"]),
         expires_at=None if body["expires_at"] is None else parse_time(body["expires_at"]),

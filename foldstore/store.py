@@ -2,10 +2,11 @@
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -29,7 +30,7 @@ from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
 from foldstore.datastore.verify.verification import Verification
 from foldstore.description import check_search
-from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError, did_you_mean
+from foldstore.errors import AlreadyExistsError, NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.lineage import Lineage, open_lineage
 from foldstore.monitor import Monitors
@@ -45,6 +46,9 @@ from foldstore.upkeep import StoreUpkeep
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
 from foldstore.views.view import View
+
+if TYPE_CHECKING:
+    from foldstore.datastore.guard import ReadGuard
 
 
 def connect(
@@ -329,6 +333,13 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         limits = QueryLimits(memory_limit, threads, timeout, progress)
         return run_sql(query, params, self._open_table, engine=self._storage.engine, limits=limits)
 
+    def acting_as(self, author: str, *, guard: "ReadGuard | None" = None) -> "Store":
+        """Return a handle of the same store for somebody else, who reads what a guard permits.
+
+        It shares files and connections with this one, and ends with it.
+        """
+        return Store(replace(self._storage, guard=guard or self._storage.guard), author)
+
     def interrupt(self) -> None:
         """Stop the queries that are running in other threads; each of them raises an error."""
         self._storage.engine.interrupt()
@@ -336,6 +347,11 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     def _open_table(self, address: str) -> View | CatalogTable:
         """Open what SQL names; a version that is quarantined is read by whoever names it."""
         if is_catalog_table(address):
+            if self._storage.guard is not None:
+                raise RefusedError(
+                    f"{address!r} tells of everything in the store; not all of it may be read here.",
+                    hint="Ask who administers the store for a token of all names.",
+                )
             return open_catalog_table(self._storage, address)
         return self.view(address, quarantined=True)
 

@@ -10,24 +10,25 @@ from foldstore.datastore.export.form import Writer, to_batch, unfit_value
 
 
 class ArrowForm:
-    """Arrow IPC with Zstandard buffers: a file (Feather) or a stream."""
+    """Arrow IPC: a file (Feather) or a stream, with Zstandard buffers unless told otherwise."""
 
-    def __init__(self, *, stream: bool) -> None:
+    def __init__(self, *, stream: bool, compression: str | None = "zstd") -> None:
         self._stream = stream
+        self._compression = compression
 
     def check(self, schema: pa.Schema) -> None:
         """Refuse nothing."""
 
     def open(self, file: Any, schema: pa.Schema) -> Writer:
         """Begin a file."""
-        return _ArrowWriter(file, schema, stream=self._stream)
+        return _ArrowWriter(file, schema, stream=self._stream, compression=self._compression)
 
 
 class _ArrowWriter:
     """Writes batches; in a file, dictionaries only grow: it may hold several, each an extension of the last."""
 
-    def __init__(self, file: Any, schema: pa.Schema, *, stream: bool) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="zstd", emit_dictionary_deltas=True)
+    def __init__(self, file: Any, schema: pa.Schema, *, stream: bool, compression: str | None) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=compression, emit_dictionary_deltas=True)
         make = pa.ipc.new_stream if stream else pa.ipc.new_file
         self._writer = make(file, schema, options=options)
         self._schema = schema

@@ -116,12 +116,19 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; this machine alone unless told otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Which port; 0 for one that is free.")] = 8765,
 ) -> None:
-    """Serve lookups over HTTP until interrupted; every request needs a token (`foldstore token create`)."""
+    """Serve the store over HTTP until interrupted; every request needs a token (`foldstore token create`)."""
     import foldstore
     from foldstore.api.server import serve as run_server
 
     with foldstore.connect(store, create=False) as opened:
-        run_server(opened.features, _vault(opened), host=host, port=port, on_start=lambda url: say(f"Serving at {url}"))
+        run_server(
+            opened.features,
+            _vault(opened),
+            store=opened,
+            host=host,
+            port=port,
+            on_start=lambda url: say(f"Serving at {url}"),
+        )
 
 
 @token_app.command()
@@ -130,6 +137,9 @@ def create(
     store: StoreOption = _HERE,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",
     days: Annotated[int | None, typer.Option(help="How long it counts.", min=1, max=36_500)] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What it is for: a dataset, view, service or pool, such as 'team-a.*'.")
+    ] = None,
 ) -> None:
     """Make a token and print it, this once; only its hash is kept."""
     from datetime import timedelta
@@ -138,7 +148,9 @@ def create(
 
     with foldstore.connect(store, create=False) as opened:
         expires = None if days is None else timedelta(days=days)
-        text, token = _vault(opened).create(role, author=opened.author, label=label, expires_in=expires)
+        text, token = _vault(opened).create(
+            role, author=opened.author, label=label, expires_in=expires, names=name or ("*",)
+        )
         typer.echo(text)
         say(f"Token {token.id} for {role}; it is shown this once.")
 

@@ -1,0 +1,233 @@
+"""How resources are answered: plain data as JSON, lists by pages, rows in the form that is asked for."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final
+
+import pyarrow as pa
+from starlette.datastructures import Headers
+from starlette.responses import Response, StreamingResponse
+
+from foldstore.api.json_values import to_plain
+from foldstore.api.problem import NotAcceptableError
+from foldstore.api.query import Query, QueryParameter
+from foldstore.datastore.export.arrow_form import ArrowForm
+from foldstore.datastore.export.csv_form import CsvForm
+from foldstore.datastore.export.form import Form
+from foldstore.datastore.export.json_form import JsonForm
+from foldstore.errors import UsageError
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+LINES: Final = "application/x-ndjson"
+MEDIA: Final = (JSON, ARROW, CSV, LINES)
+_FORMS: Final[Mapping[str, Form]] = {
+    JSON: JsonForm(),
+    LINES: JsonForm(),
+    ARROW: ArrowForm(stream=True, compression=None),
+    CSV: CsvForm(),
+}
+_CHUNK_ROWS: Final = 65_536
+_MOST_ON_A_PAGE: Final = 1_000
+_MOST_JSON_ROWS: Final = 100_000
+_JSON_ROWS: Final = 1_000
+
+PAGE: Final = (
+    QueryParameter("limit", f"How many at most, up to {_MOST_ON_A_PAGE:,}.", "100", "integer"),
+    QueryParameter("cursor", "Where the page before ended: its `next_cursor`."),
+)
+
+
+def json_answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with plain data; what JSON has no number for is text."""
+    text = json.dumps(to_plain(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text, status, dict(headers or {}), JSON)
+
+
+def empty_answer() -> Response:
+    """Answer that it is done."""
+    return Response(status_code=204)
+
+
+def tagged_answer(asked: Headers, data: Any, *, state: str) -> Response:
+    """Answer with data that a client may keep, or say that what it kept still holds.
+
+    Parameters
+    ----------
+    asked : Headers
+        The request's headers; ``If-None-Match`` has the tags of what the client kept.
+    data : object
+        Plain data.
+    state : str
+        What the data depends on: equal texts mean equal data.
+    """
+    tag = f'"{hashlib.blake2b(state.encode(), digest_size=16).hexdigest()}"'
+    kept = [each.strip().removeprefix("W/") for each in asked.get("if-none-match", "").split(",")]
+    if tag in kept or "*" in kept:
+        return Response(status_code=304, headers={"etag": tag})
+    return json_answer(data, headers={"etag": tag})
+
+
+def page_answer(query: Query, names: Sequence[str], describe: Any) -> Response:
+    """Answer with a page of things that are sorted by name.
+
+    Pages do not shift: a page begins behind the last name of the one before, whatever came or went.
+
+    Parameters
+    ----------
+    query : Query
+        With ``limit`` and ``cursor``.
+    names : sequence of str
+        The names of all, ascending; those of numbers are padded by the caller.
+    describe : callable
+        Gives plain data for the position of a name.
+    """
+    limit = query.number("limit", default=100, most=_MOST_ON_A_PAGE, least=1)
+    after = _read_cursor(query.text("cursor"))
+    chosen = [place for place, name in enumerate(names) if after is None or name > after]
+    page, rest = chosen[:limit], chosen[limit:]
+    cursor = _write_cursor(names[page[-1]]) if rest else None
+    return json_answer({"items": [describe(place) for place in page], "next_cursor": cursor})
+
+
+def _write_cursor(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise UsageError(
+            "The cursor is none that was given out.", hint="Pass `next_cursor` on as it came.", code="invalid-cursor"
+        ) from None
+
+
+def choose_media(accept: str, offered: Sequence[str] = MEDIA) -> str:
+    """Return the form that a client asks for first among those on offer (RFC 9110, 12.5.1; quality values count).
+
+    Raises
+    ------
+    NotAcceptableError
+        When it takes none of them.
+
+    Examples
+    --------
+    >>> choose_media("text/csv;q=0.5, application/vnd.apache.arrow.stream"), choose_media("*/*")
+    ('application/vnd.apache.arrow.stream', 'application/json')
+    """
+    ranges = [_read_range(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+    ranges.sort(key=lambda each: ("*" in each[0], each[0] == "*/*"))  # the most exact range that fits decides
+    quality = {media: next((q for pattern, q in ranges if _fits(media, pattern)), 0.0) for media in offered}
+    best = max(offered, key=lambda media: quality[media])
+    if not quality[best]:
+        raise NotAcceptableError(
+            f"There is no answer of the kind {ascii(accept)[:80]}.", hint=f"Accept one of {', '.join(offered)}."
+        )
+    return best
+
+
+def _read_range(part: str) -> tuple[str, float]:
+    pattern, *options = (each.strip().lower() for each in part.split(";"))
+    for option in options:
+        if option.startswith("q="):
+            try:
+                return pattern, min(max(float(option[2:]), 0.0), 1.0)
+            except ValueError:
+                return pattern, 0.0
+    return pattern, 1.0
+
+
+def _fits(media: str, pattern: str) -> bool:
+    return pattern in ("*/*", media) or (pattern.endswith("/*") and media.startswith(pattern[:-1]))
+
+
+def rows_answer(asked: Headers, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, limit: int | None) -> Response:
+    """Answer with rows as a stream of Arrow, CSV or JSON lines, or as one JSON document.
+
+    A stream that breaks off half-way ends without its end mark, and the connection is closed: it cannot be taken
+    for a whole one.
+
+    Parameters
+    ----------
+    asked : Headers
+        The request's headers: ``Accept`` says in which form.
+    schema : pyarrow.Schema
+        The columns.
+    batches : iterable of pyarrow.RecordBatch
+        The rows.
+    limit : int or None
+        How many rows at most; one JSON document has 1,000 unless given, and never more than 100,000.
+    """
+    media = choose_media(asked.get("accept", "*/*"))
+    form = _FORMS[media]
+    form.check(schema)
+    if media == JSON:
+        return _document(form, schema, batches, min(_JSON_ROWS if limit is None else limit, _MOST_JSON_ROWS))
+    parts = _stream(form, schema, batches if limit is None else _first_rows(batches, limit))
+    first = next(parts)  # what is wrong with the request shows before the status is out
+    return StreamingResponse(chain([first], parts), media_type=media)
+
+
+def _document(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int) -> Response:
+    table = pa.Table.from_batches(_first_rows(batches, limit + 1), schema)
+    lines = b"".join(_stream(form, schema, table.slice(0, limit).to_batches())).splitlines()
+    columns = json.dumps([{"name": field.name, "type": str(field.type)} for field in schema], ensure_ascii=False)
+    truncated = b"true" if table.num_rows > limit else b"false"
+    body = b'{"columns":%b,"rows":[%b],"truncated":%b}' % (columns.encode(), b",".join(lines), truncated)
+    return Response(body, media_type=JSON)
+
+
+def _first_rows(batches: Iterable[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if batch.num_rows >= limit:
+            yield batch.slice(0, limit)
+            return
+        limit -= batch.num_rows
+        yield batch
+
+
+def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    sink = _Sink()
+    writer = form.open(sink, schema)
+    for batch in batches:
+        for start in range(0, batch.num_rows, _CHUNK_ROWS):
+            writer.write(batch.slice(start, _CHUNK_ROWS))
+            yield sink.taken()
+    writer.finish()
+    yield sink.taken()
+
+
+class _Sink:
+    """A file whose bytes are taken away as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._size += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        """Do nothing: the bytes are there."""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def taken(self) -> bytes:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data

@@ -1,0 +1,95 @@
+"""The members of a JSON body: known ones alone, each of its type."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, overload
+
+from foldstore.errors import UsageError, did_you_mean
+
+
+class Members:
+    """An object that was sent.
+
+    Parameters
+    ----------
+    body : object
+        What the body says.
+    *known : str
+        The members that it may have.
+
+    Raises
+    ------
+    UsageError
+        When it is no object, or has another member.
+
+    Examples
+    --------
+    >>> Members({"name": "flights"}, "name", "key").text("name")
+    'flights'
+    """
+
+    def __init__(self, body: Any, *known: str) -> None:
+        if not isinstance(body, dict):
+            raise UsageError("The body is not an object.", hint=f"Its members are {', '.join(known)}.")
+        for name in body:
+            if name not in known:
+                raise UsageError(
+                    f"The body has no member {ascii(name)[:60]}.",
+                    hint=did_you_mean(name[:60], known),
+                    code="unknown-member",
+                )
+        self._body: Mapping[str, Any] = body
+
+    def given(self) -> dict[str, Any]:
+        """Return what was sent, as it is; for verbs that check their arguments themselves."""
+        return dict(self._body)
+
+    @overload
+    def text(self, name: str, *, required: Literal[True]) -> str: ...
+    @overload
+    def text(self, name: str, *, required: bool = False) -> str | None: ...
+    def text(self, name: str, *, required: bool = False) -> str | None:
+        """Return a member that is text."""
+        value = self._body.get(name)
+        if value is None and not required:
+            return None
+        if not isinstance(value, str) or "\0" in value:
+            raise UsageError(f"The member {name!r} is not text.", hint=f'Write {{"{name}": "..."}}.')
+        return value
+
+    def texts(self, name: str) -> list[str] | None:
+        """Return a member that is a list of texts."""
+        value = self._body.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise UsageError(f"The member {name!r} is not a list of texts.", hint=f'Write {{"{name}": ["..."]}}.')
+        return value
+
+    def text_mapping(self, name: str) -> dict[str, str] | None:
+        """Return a member whose own members are texts."""
+        value = self._body.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise UsageError(
+                f"The member {name!r} is not an object of texts.", hint=f'Write {{"{name}": {{"a": "..."}}}}.'
+            )
+        return value
+
+    def mapping(self, name: str, *, required: bool = False) -> dict[str, Any]:
+        """Return a member that is an object; an empty one when it was left out."""
+        value = self._body.get(name)
+        if value is None and not required:
+            return {}
+        if not isinstance(value, dict):
+            raise UsageError(f"The member {name!r} is not an object.", hint=f'Write {{"{name}": {{}}}}.')
+        return value
+
+    def number(self, name: str, *, most: float) -> float | None:
+        """Return a member that is a number above zero."""
+        value = self._body.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            raise UsageError(f"The member {name!r} is not a number above 0 and up to {most:g}.", hint="Write a number.")
+        return value

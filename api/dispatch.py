@@ -1,0 +1,144 @@
+"""Brings routes of resources into the app: reads what was sent, works in a thread, and never queues without end."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from foldstore.api.access import PRINCIPAL_KEY
+from foldstore.api.problem import BusyError
+from foldstore.api.query import Query
+from foldstore.api.request_body import Limits, read_json, spool_rows
+from foldstore.api.route import BodyKind, Call, Route, RouteTable
+from foldstore.api.tokens import Token
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
+
+_MEDIA_OF_ROWS: Final = ("application/vnd.apache.arrow.stream", "text/csv", "application/x-ndjson")
+
+
+class Dispatcher:
+    """Answers the routes of a table.
+
+    Parameters
+    ----------
+    table : RouteTable
+        The routes.
+    open_store : callable
+        Gives the store as the holder of a token may use it.
+    limits : Limits
+        How much a request may ask.
+    """
+
+    def __init__(self, table: RouteTable, open_store: Callable[[Token], "Store"], limits: Limits) -> None:
+        self._table = table
+        self._open_store = open_store
+        self._limits = limits
+        # Of our own: the threads that lookups may use are not taken up by what takes long.
+        self._working: CapacityLimiter | None = None
+
+    def add_to(self, app: FastAPI) -> None:
+        """Give the app these routes."""
+        for route in self._table.routes:
+            app.add_route(route.starlette_path, self._endpoint(route), methods=[route.method])
+
+    def _endpoint(self, route: Route) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            query = Query(request.query_params.multi_items(), route.parameters)
+            async with AsyncExitStack() as stack:
+                body = await self._read(route, request, stack)
+                token = request.scope[PRINCIPAL_KEY]
+                call = Call(
+                    store=self._open_store(token),
+                    token=token,
+                    path=dict(request.path_params),
+                    query=query,
+                    url=f"{request.url.path}?{request.url.query}",
+                    headers=request.headers,
+                    body=body,
+                )
+                if "name" in call.path:
+                    call.check_name(call.path["name"])
+                return await self._work(route, call)
+
+        return endpoint
+
+    async def _read(self, route: Route, request: Request, stack: AsyncExitStack) -> Any:
+        if route.body is BodyKind.NONE:
+            return None
+        if route.body is BodyKind.JSON:
+            return await read_json(request, self._limits, deepest=route.deepest)
+        return await stack.enter_async_context(spool_rows(request, self._limits))
+
+    async def _work(self, route: Route, call: Call) -> Response:
+        if self._working is None:
+            self._working = CapacityLimiter(self._limits.max_working)
+        if self._working.statistics().tasks_waiting >= self._limits.max_waiting:
+            raise BusyError("The server has more to do than it takes.", hint="Try again in a second.")
+        return await to_thread.run_sync(route.answer, call, limiter=self._working)
+
+
+def describe(table: RouteTable) -> dict[str, Any]:
+    """Describe the routes for OpenAPI."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in table.routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return paths
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    inside = [_parameter("path", name, "The name.", required=True) for name in route.places]
+    asked = [
+        _parameter("query", each.name, each.what, kind=each.kind, example=each.example) for each in route.parameters
+    ]
+    found: dict[str, Any] = {
+        "tags": [route.tag],
+        "summary": route.summary,
+        "operationId": f"{route.method.lower()}{_words(route.path)}",
+        "parameters": [*inside, *asked],
+        "responses": {
+            str(route.success): {"description": "Done"},
+            "default": {
+                "description": "What went wrong",
+                "content": {"application/problem+json": {"schema": {"type": "object"}}},
+            },
+        },
+        "x-scope": route.scope,
+    }
+    if route.body is BodyKind.JSON:
+        content = {"application/json": {"schema": {"type": "object"}, "example": route.example}}
+        found["requestBody"] = {"required": True, "content": content}
+    elif route.body is BodyKind.ROWS:
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        found["requestBody"] = {"required": True, "content": dict.fromkeys(_MEDIA_OF_ROWS, binary)}
+    return found
+
+
+def _parameter(
+    place: str, name: str, what: str, *, required: bool = False, kind: str = "string", example: str = ""
+) -> Mapping[str, Any]:
+    plain: dict[str, Any] = {"name": name, "in": place, "required": required, "description": what}
+    plain["schema"] = {"type": kind}
+    if example:
+        plain["example"] = int(example) if kind == "integer" else example
+    return plain
+
+
+def _words(path: str) -> str:
+    """Return a path as one word.
+
+    Examples
+    --------
+    >>> _words("/v1/datasets/{name}:delete")
+    '_datasets_name_delete'
+    """
+    return (
+        "".join(letter if letter.isalnum() else "_" for letter in path.removeprefix("/v1"))
+        .replace("__", "_")
+        .rstrip("_")
+    )

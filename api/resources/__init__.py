@@ -1,0 +1,24 @@
+"""The resources of the API: one module each, with its routes."""
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from foldstore.api.read_rules import TokenGuard
+from foldstore.api.resources import datasets, judgement, lineage, queries, refs, rows, splits, tokens, versions, views
+from foldstore.api.route import Route
+from foldstore.api.tokens import Token
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
+
+_RESOURCES = (datasets, refs, versions, rows, judgement, splits, views, lineage, queries, tokens)
+
+
+def list_routes() -> list[Route]:
+    """Return every route of a resource."""
+    return list(chain.from_iterable(resource.ROUTES for resource in _RESOURCES))
+
+
+def open_store(store: "Store", token: Token) -> "Store":
+    """Return the store as the holder of a token may use it: what is committed bears the token's name."""
+    return store.acting_as(token.principal, guard=TokenGuard(token) if token.is_bounded else None)

@@ -1,0 +1,209 @@
+"""Datasets: listed, made, described; commits that bring or take rows."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import PAGE, json_answer, page_answer
+from foldstore.api.body import Members
+from foldstore.api.problem import MalformedRowsError
+from foldstore.api.query import QueryParameter
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.dataset import Dataset
+from foldstore.errors import IngestError, UsageError
+from foldstore.names import check_name
+from foldstore.version import Version
+
+_REQUEST: Final = "request"
+_COMMITS: Final = ("append", "upsert", "overwrite", "sync")
+_RETRY: Final = "A header `Idempotency-Key` makes a retry safe: the second gets the version of the first."
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """Return what is known of a dataset as plain data."""
+    said = dataset.description.to_dict()
+    record = dataset.record
+    return {
+        **said,
+        "name": record.name,
+        "key": list(record.key),
+        "event_time": record.event_time,
+        "derive": dict(record.derive),
+        "key_policy": record.key_policy,
+        "created_at": record.created_at,
+    }
+
+
+def _list(call: Call) -> Response:
+    prefix = call.query.text("prefix") or ""
+    found = [
+        each
+        for each in call.store.datasets(search=call.query.text("search"), tag=call.query.text("tag"))
+        if each.name.startswith(prefix) and call.token.may_name(each.name)
+    ]
+    return page_answer(call.query, [each.name for each in found], lambda place: describe_dataset(found[place]))
+
+
+def _create(call: Call) -> Response:
+    body = Members(call.body, "name", "key", "event_time", "derive", "key_policy")
+    name = check_name(body.text("name", required=True))
+    call.check_name(name)
+    dataset = call.store.create_dataset(
+        name,
+        key=body.texts("key") or (),
+        event_time=body.text("event_time"),
+        derive=body.text_mapping("derive"),
+        key_policy=body.text("key_policy") or "error",
+    )
+    return json_answer(describe_dataset(dataset), 201, {"location": f"/v1/datasets/{name}"})
+
+
+def _get(call: Call) -> Response:
+    return json_answer(describe_dataset(call.store.dataset(call.path["name"])))
+
+
+def _describe(call: Call) -> Response:
+    body = Members(call.body, "owner", "description", "tags", "message")
+    dataset = call.store.dataset(call.path["name"])
+    dataset.describe(**{name: value for name, value in body.given().items() if value is not None})
+    return json_answer(describe_dataset(dataset))
+
+
+def _commit(call: Call) -> Response:
+    dataset = call.store.dataset(call.path["name"])
+    branch = call.query.text("branch")
+    verb = call.query.choice("operation", _COMMITS)
+    words = _words(call, call.query.text("message"))
+    order_by = call.query.names("order_by")
+    if order_by is not None:
+        words["order_by"] = order_by
+    if call.query.flag("evolve"):
+        words["evolve"] = True
+    commit = getattr(dataset if branch is None else dataset.branch(branch), verb)
+    try:
+        version = commit(call.body, **words)
+    except IngestError as error:
+        # The file that the body was written to is nobody's business.
+        said = error.message.replace(repr(str(call.body)), "The body").replace(repr(call.body.name), "The body")
+        raise MalformedRowsError(said, hint=error.hint) from error
+    return committed(_own(version, words))
+
+
+def _delete_rows(call: Call) -> Response:
+    body = Members(call.body, "where", "message")
+    words = _words(call, body.text("message"))
+    version = call.store.dataset(call.path["name"]).delete(body.text("where", required=True), **words)
+    return committed(_own(version, words))
+
+
+def _diff(call: Call) -> Response:
+    dataset = call.store.dataset(call.path["name"])
+    before, after = (dataset.version(call.query.required(name)) for name in ("before", "after"))
+    return json_answer(dataset.diff(before, after).summary())
+
+
+def committed(version: Version) -> Response:
+    """Answer a commit with the version that it made; one that its gate refused says so by its status."""
+    place = f"/v1/datasets/{version.dataset.name}/versions/{version.number}"
+    return json_answer(version.to_dict(), 201, {"location": place})
+
+
+def _words(call: Call, message: str | None) -> dict[str, Any]:
+    """Return what every commit takes; one that may be sent again remembers what was sent."""
+    words: dict[str, Any] = {"message": message or ""}
+    if call.idempotency_key is not None:
+        words["idempotency_key"] = call.idempotency_key
+        words["properties"] = {_REQUEST: call.digest()}
+    return words
+
+
+def _own(version: Version, words: Mapping[str, Any]) -> Version:
+    """Refuse the version of another request that came under the same key."""
+    if "properties" in words and version.record.properties.get(_REQUEST) != words["properties"][_REQUEST]:
+        raise UsageError(
+            f"The Idempotency-Key was used for another request: it made {version.address}.",
+            hint="Give each request a key of its own; send the same one again only with the same body.",
+            code="idempotency-key-reused",
+        )
+    return version
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/datasets",
+        scope="datasets:read",
+        answer=_list,
+        summary="List datasets",
+        parameters=(
+            *PAGE,
+            QueryParameter("prefix", "Those whose names begin so.", "fl"),
+            QueryParameter("search", "Those with this text in name, description, owner, tags or columns.", "delay"),
+            QueryParameter("tag", "Those that have a tag.", "raw"),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/datasets",
+        scope="datasets:write",
+        answer=_create,
+        summary="Make an empty dataset",
+        body=BodyKind.JSON,
+        example={"name": "flights", "key": ["carrier", "flight", "time_hour"], "event_time": "time_hour"},
+        success=201,
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}",
+        scope="datasets:read",
+        answer=_get,
+        summary="Say what is known of a dataset",
+    ),
+    Route(
+        method="POST",
+        path="/v1/datasets/{name}:describe",
+        scope="datasets:write",
+        answer=_describe,
+        summary="Give a dataset an owner, a description, tags",
+        body=BodyKind.JSON,
+        example={"owner": "data@example.org", "description": "Departures", "tags": ["raw"]},
+    ),
+    Route(
+        method="POST",
+        path="/v1/datasets/{name}/versions",
+        scope="datasets:write",
+        answer=_commit,
+        summary=f"Commit rows as a new version. {_RETRY}",
+        parameters=(
+            QueryParameter("operation", f"One of {', '.join(_COMMITS)}.", "append"),
+            QueryParameter("branch", "The branch; the main one unless given.", "main"),
+            QueryParameter("message", "What it brings.", "January"),
+            QueryParameter("order_by", "Columns to sort by first, joined by commas.", "departs,carrier"),
+            QueryParameter("evolve", "true adds columns that are new.", "false"),
+        ),
+        body=BodyKind.ROWS,
+        success=201,
+    ),
+    Route(
+        method="POST",
+        path="/v1/datasets/{name}:delete",
+        scope="datasets:write",
+        answer=_delete_rows,
+        summary=f"Delete rows by a condition, as a new version. {_RETRY}",
+        body=BodyKind.JSON,
+        example={"where": "carrier = 'XX'", "message": "no such carrier"},
+        success=201,
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}:diff",
+        scope="datasets:read",
+        answer=_diff,
+        summary="Compare two versions",
+        parameters=(
+            QueryParameter("before", "A version.", "1"),
+            QueryParameter("after", "Another.", "2"),
+        ),
+    ),
+)

@@ -1,0 +1,128 @@
+"""Schemas, validation, drift, and the queue of versions that wait for a person."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import json_answer
+from foldstore.api.body import Members
+from foldstore.api.query import QueryParameter
+from foldstore.api.resources.versions import VERSION, find_version
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.errors import NotFoundError
+from foldstore.validation.schema import DataSchema
+
+
+def _schemas(call: Call) -> Response:
+    found = call.store.dataset(call.path["name"]).schemas()
+    return json_answer(
+        {"items": [{"number": n, "id": each.id, "rows": each.to_dict()} for n, each in enumerate(found, 1)]}
+    )
+
+
+def _schema(call: Call) -> Response:
+    schema = call.store.dataset(call.path["name"]).schema
+    if schema is None:
+        raise NotFoundError(f"{call.path['name']!r} has no schema.", hint="PUT one; :infer-schema proposes one.")
+    return json_answer({"id": schema.id, "schema": schema.to_dict()})
+
+
+def _set_schema(call: Call) -> Response:
+    body = Members(call.body, "schema", "message")
+    schema = DataSchema.from_dict(body.mapping("schema", required=True))
+    kept = call.store.dataset(call.path["name"]).set_schema(
+        schema, message=body.text("message") or "", author=call.token.principal
+    )
+    return json_answer({"id": kept.id, "schema": kept.to_dict()})
+
+
+def _infer(call: Call) -> Response:
+    schema = find_version(call).profile().infer_schema()
+    return json_answer({"id": schema.id, "schema": schema.to_dict()})
+
+
+def _validate(call: Call) -> Response:
+    body = Members(call.body, "schema", "environment", "rows")
+    given = body.mapping("schema")
+    report = find_version(call).validate(
+        DataSchema.from_dict(given) if given else None,
+        rows=body.text("rows") or "all",
+        environment=body.text("environment"),
+    )
+    return json_answer(report.to_dict())
+
+
+def _drift(call: Call) -> Response:
+    body = Members(call.body, "reference", "rows")
+    text = body.text("reference", required=True)
+    version = find_version(call)
+    reference = text if text == "previous" or "(" in text else call.store.view(text)
+    return json_answer(version.drift(reference, rows=body.text("rows") or "all").to_dict())
+
+
+def _reviews(call: Call) -> Response:
+    every = call.query.flag("every")
+    found = call.store.dataset(call.path["name"]).reviews(every=every)
+    return json_answer({"items": [review.to_dict() for review in found]})
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/schemas",
+        scope="datasets:read",
+        answer=_schemas,
+        summary="List the schemas that were set, oldest first",
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/schema",
+        scope="datasets:read",
+        answer=_schema,
+        summary="Return the schema that gates the dataset",
+    ),
+    Route(
+        method="PUT",
+        path="/v1/datasets/{name}/schema",
+        scope="datasets:write",
+        answer=_set_schema,
+        summary="Set the schema that gates the dataset from now on",
+        body=BodyKind.JSON,
+        example={"schema": {"columns": {"carrier": {"type": "string"}}}, "message": "first"},
+        deepest=16,
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:infer-schema",
+        scope="datasets:read",
+        answer=_infer,
+        summary="Propose a schema from the statistics of a version; nothing is kept",
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:validate",
+        scope="datasets:read",
+        answer=_validate,
+        summary="Judge a version by the dataset's schema or by another; `passed` says how it went",
+        body=BodyKind.JSON,
+        example={"environment": "serving"},
+        deepest=16,
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:drift",
+        scope="datasets:read",
+        answer=_drift,
+        summary="Compare distributions with those of another address, or of the versions before",
+        body=BodyKind.JSON,
+        example={"reference": "flights@1"},
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/reviews",
+        scope="datasets:read",
+        answer=_reviews,
+        summary="List the quarantined versions that wait for a person",
+        parameters=(QueryParameter("every", "true lists those that are decided, too.", "false"),),
+    ),
+)

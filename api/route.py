@@ -1,0 +1,198 @@
+"""A route of a resource: its path, the scope it needs, what it takes, and the function that answers.
+
+The gate, the app and the OpenAPI document read the same table of routes, so none of them knows another route than
+the others do.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from foldstore.api.query import Query, QueryParameter
+from foldstore.api.tokens import Token
+from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.files import hash_file
+from foldstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
+
+# A part of a path that names something: no slash, and no colon, which begins a verb.
+_SEGMENT: Final = "[^/:]+"
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
+_PLACE: Final = re.compile(r"\{(\w+)\}")
+
+
+class BodyKind(StrEnum):
+    """What a route takes."""
+
+    NONE = "none"
+    JSON = "json"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, taken apart and checked for form.
+
+    Attributes
+    ----------
+    store : Store
+        The store as whoever asks may use it.
+    token : Token
+        Who asks.
+    path : mapping of str to str
+        What the path names.
+    query : Query
+        What stands behind the question mark.
+    url : str
+        Path and query, as they were sent.
+    headers : Headers
+        The request's headers.
+    body : object
+        What was sent: plain data of JSON, the path of a file of rows, or None.
+    """
+
+    store: "Store"
+    token: Token
+    path: Mapping[str, str]
+    query: Query
+    url: str
+    headers: Headers
+    body: Any
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """What a client calls this request by, when it may send it again; each token has its own."""
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise UsageError(
+                "The Idempotency-Key is not 1 to 200 visible characters.",
+                hint="A random UUID makes a good one.",
+                code="invalid-idempotency-key",
+            )
+        return f"{self.token.id}:{key}"
+
+    def digest(self) -> str:
+        """Return what tells one request from another: its path, its query and its body."""
+        body = hash_file(self.body) if isinstance(self.body, Path) else canonical_json(self.body)
+        return content_hash(canonical_json([self.url, body]).encode())
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that the token is not for, as if there were no such thing.
+
+        Raises
+        ------
+        NotFoundError
+            When the token's names leave it out.
+        """
+        self.token.check_name(name)
+
+
+Answer: TypeAlias = Callable[[Call], Response]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One method on one path.
+
+    Attributes
+    ----------
+    method : str
+        ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+    path : str
+        With places in braces: ``/v1/datasets/{name}``.
+    scope : str
+        What a token must be allowed to do.
+    answer : callable
+        Does the work, in a thread, and returns the answer.
+    summary : str
+        One line for the API's description.
+    parameters : sequence of QueryParameter
+        What may stand behind the question mark; anything else is refused.
+    body : BodyKind
+        What it takes.
+    example : object
+        A body that it takes.
+    success : int
+        The status of a good answer.
+    """
+
+    method: str
+    path: str
+    scope: str
+    answer: Answer
+    summary: str
+    parameters: Sequence[QueryParameter] = ()
+    body: BodyKind = BodyKind.NONE
+    example: Any = None
+    success: int = 200
+    deepest: int = field(default=8)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What the paths of the route look like."""
+        return re.compile("".join(_pattern_of(part) for part in _PLACE.split(self.path)))
+
+    @property
+    def places(self) -> list[str]:
+        """What the path names."""
+        return _PLACE.findall(self.path)
+
+    @property
+    def starlette_path(self) -> str:
+        """The path as Starlette writes it."""
+        return _PLACE.sub(r"{\1:segment}", self.path)
+
+    @property
+    def tag(self) -> str:
+        """The resource that the API's description lists it under."""
+        return self.path.split("/")[2].partition(":")[0]
+
+
+class _Segment(Convertor[str]):
+    regex = _SEGMENT
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("segment", _Segment())
+
+
+class RouteTable:
+    """All routes of resources, found by path.
+
+    Parameters
+    ----------
+    routes : sequence of Route
+        In the order in which they are tried.
+    """
+
+    def __init__(self, routes: Sequence[Route] = ()) -> None:
+        self.routes = tuple(routes)
+
+    def find_scopes(self, path: str) -> dict[str, str]:
+        """Return the methods that a path has, and the scope that each needs; empty when there is no such path."""
+        found = {route.method: route.scope for route in self.routes if route.pattern.fullmatch(path)}
+        if "GET" in found:
+            found["HEAD"] = found["GET"]
+        return found
+
+
+def _pattern_of(part: str) -> str:
+    # Split by a pattern with a group: names of places stand at the odd positions, and are words alone.
+    return _SEGMENT if re.fullmatch(r"\w+", part) else re.escape(part)
