@@ -6,6 +6,7 @@ when one of these is stale. The demo's output holds timings, so it is written by
 
 # ruff: noqa: INP001  # a script, not a package
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ import duckdb
 import pyarrow as pa
 import typer.main
 
+import foldstore
 from foldstore import errors
 from foldstore.api import problem
+from foldstore.api.resources import list_routes
+from foldstore.api.tokens import TokenVault
 from foldstore.cli.app import app
 from foldstore.datastore.catalog_tables.declarations import TABLES
 from foldstore.types import Severity
@@ -259,6 +264,11 @@ PRECISE_CODES = {
         errors.InvalidQueryError,
         "A catalog table would have more rows than are made; one dataset or version has fewer.",
     ),
+    "unknown-parameter": (errors.UsageError, "A URL has a parameter that the route does not take."),
+    "unknown-member": (errors.UsageError, "A body has a member that the route does not take."),
+    "invalid-cursor": (errors.UsageError, "A cursor is none that a page gave out."),
+    "invalid-idempotency-key": (errors.UsageError, "An Idempotency-Key is not 1 to 200 visible characters."),
+    "idempotency-key-reused": (errors.UsageError, "An Idempotency-Key was used for another request before."),
     "too-many-entities": (
         errors.UsageError,
         "A lookup over HTTP asks for more entities than the server takes at once.",
@@ -409,6 +419,66 @@ def write_errors() -> str:
     return "\n".join([*lines, *map(_error_row, family()), *table, *_over_http()]) + "\n"
 
 
+def write_openapi() -> str:
+    """Return the description of the API by its own app, as the server gives it."""
+    return json.dumps(_served_app().openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _served_app() -> Any:
+    from foldstore.api.app import create_app
+
+    with tempfile.TemporaryDirectory() as folder, foldstore.connect(folder) as store:
+        described = create_app(store.features, TokenVault(store.registry("token")), store=store)
+        described.openapi()  # while the store is there
+        described.version = "v1"  # of the API: a release that changes no route changes no page
+        described.openapi_schema = None
+        described.openapi()
+        return described
+
+
+def write_rest() -> str:
+    """Return the reference of the routes."""
+    lines = ["# REST\n", _NOTE, _REST]
+    for tag, routes in groupby(sorted(list_routes(), key=lambda route: route.tag), key=lambda route: route.tag):
+        lines.append(f"## {tag.capitalize()}\n\n| route | scope | |\n| --- | --- | --- |")
+        for route in routes:
+            asked = ", ".join(f"`{each.name}`" for each in route.parameters)
+            lines.append(
+                f"| `{route.method} {route.path}` | `{route.scope}` | {_cell(route.summary).rstrip('.')}."
+                f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+_REST = """\
+`foldstore serve` answers these routes. [`openapi.json`](openapi.json) describes them for machines; so does
+`GET /openapi.json` of a running server. [Serve over HTTP](how-to/serve-over-http.md) shows them at work.
+
+Every request needs `Authorization: Bearer foldstore_...`, but for `GET /healthz`, `/readyz` and `/version`. A token has
+the scopes of its role, and may be for some names alone. Lookups have a page of their own:
+[define and serve features](how-to/serve-features.md).
+
+- **Errors** are `application/problem+json` with a stable `code`, a `hint`, and the number of the instance: see
+  [errors](errors.md).
+- **Lists** come by pages: `limit` goes up to 1,000, and the `next_cursor` of one page is the `cursor` of the next.
+- **Rows** come by `Accept`: `application/json` (1,000 rows unless `limit` says otherwise), `application/x-ndjson`,
+  `text/csv`, or `application/vnd.apache.arrow.stream`, which is exact. A stream that breaks off ends without its end
+  mark, and the connection is closed.
+- **What a client keeps**: versions and profiles carry an `ETag`; `If-None-Match` is answered with 304 while nothing
+  changed. A seal, an erasure or a new status changes it.
+- **Retries**: a commit with an `Idempotency-Key` is made once; the same key with another request is refused.
+- **Unknown parameters and members** are refused, with what was meant.
+
+"""
+
+
+def _takes(route: Any) -> str:
+    if route.body == "json":
+        return f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
+    return " Body: rows, as Arrow, CSV, JSON lines or Parquet." if route.body == "rows" else ""
+
+
 def _over_http() -> list[str]:
     rows = [
         f"| `{kind.__name__}` | `{kind.code}` | {status} | {_cell((kind.__doc__ or '').split(chr(10) * 2)[0])} |"
@@ -539,6 +609,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": write_errors,
     "anomalies.md": write_anomalies,
     "catalog-tables.md": write_catalog_tables,
+    "rest.md": write_rest,
+    "openapi.json": write_openapi,
 }
 
 if __name__ == "__main__":
