@@ -246,7 +246,7 @@ def _list_profiles(storage: Storage, chosen: Chosen) -> Filling:
     rows = []
     for version in _newest_versions(storage, chosen):
         profile = kept.find(version.rows)
-        for name, column in profile.columns.items() if profile else ():
+        for name, column in profile.walk() if profile else ():
             rows.append({**_version_words(version), "column_name": name, **_statistics(column)})
     return gather(rows)
 

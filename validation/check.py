@@ -40,6 +40,7 @@ from foldstore.validation.finding import Finding, gravest_first, settle
 from foldstore.validation.fixes import name_replaced
 from foldstore.validation.inference import infer_column, infer_distributions
 from foldstore.validation.inferred_grid import is_calendar
+from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.reference_shifts import check_shifts
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
@@ -95,6 +96,8 @@ def validate(
     >>> [str(each) for each in validate(TableSubject(pa.table({"x": [1, -7]}), "draft"), schema).anomalies]
     ['error: x: 1 values below 0 (min -7) [below_min]']
     """
+    profile_id = subject.profile().id
+    subject = with_nested(subject, list(schema.columns))
     profile = subject.profile()
     asked, findings = _enter(schema, environment)
     fitting = {name: _settled(name, c, schema) for name, c in asked.columns.items() if is_judged(profile, name, c)}
@@ -115,7 +118,7 @@ def validate(
             fitting, unreferred = refer_to_windows(fitting, windows)
             findings += unreferred
             counts = count_pinned(subject, fitting)
-            drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile.id}")
+            drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile_id}")
             for name, result in drift.columns.items():
                 findings += check_drift(result, fitting[name].drift or DriftPolicy(), is_label=name == asked.label)
             for name, column in fitting.items():
@@ -124,13 +127,14 @@ def validate(
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}
-            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, fitting, found, now)])
+            whole = {name: column for name, column in fitting.items() if name in subject.arrow_schema.names}
+            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, whole, found, now)])
     return Report(
         subject=subject.address,
         rows=profile.rows,
         schema_id=schema.id,
         schema_version=schema.version,
-        profile_id=profile.id,
+        profile_id=profile_id,
         columns=tuple(dict.fromkeys([*schema.columns, *profile.columns])),
         anomalies=name_replaced(anomalies, schema),
         drift=drift,
@@ -146,7 +150,7 @@ def drift_between(
 
     Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
     without a distribution worth comparing: calendar columns, identifiers, constants. Where a metric needs an order,
-    columns of categories are compared by the Jensen-Shannon distance.
+    columns of categories are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too.
 
     Examples
     --------
@@ -156,6 +160,8 @@ def drift_between(
     >>> drift_between(before, after).columns["x"].largest_change["cell"]
     '<= 0'
     """
+    paths = list(reference.profile().nested)
+    reference, current = with_nested(reference, paths), with_nested(current, paths)
     before, after = reference.profile(), current.profile()
     columns = {
         name: column if policy is None else replace(column, drift=_fitting(policy, column))

@@ -15,6 +15,7 @@ from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
+from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.subject import Subject
 
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
@@ -44,9 +45,10 @@ def refer_to_windows(
             continue
         text = _window(column.drift)
         if text not in rows:
-            rows[text] = windows(text)
-        settled[name], found = _refer(name, column, text, rows[text])
-        findings += found
+            found = windows(text)
+            rows[text] = found if isinstance(found, int) else with_nested(found, list(columns))
+        settled[name], unreferred = _refer(name, column, text, rows[text])
+        findings += unreferred
     return settled, findings
 
 

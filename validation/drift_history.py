@@ -11,6 +11,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.drift.trend import WARM_UP, noise_floor
 from foldstore.validation.drift.windows import list_windows, rows_added
 from foldstore.validation.drift_checks import drift_from_schema
+from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.type_checks import type_fits
 
@@ -40,7 +41,7 @@ def past_effects(
     judged = {each: column for each, column in columns.items() if column.drift is not None}
     found: dict[str, list[tuple[float, float]]] = {each: [] for each in judged}
     for version in list_windows(storage, record, MOST_VERSIONS, own=own):
-        rows = rows_added(storage, version, name)
+        rows = with_nested(rows_added(storage, version, name), list(judged))
         profile = rows.profile()
         fitting = {each: column for each, column in judged.items() if type_fits(profile, each, column)}
         grids = {each: column.grid for each, column in fitting.items() if column.grid is not None}

@@ -139,8 +139,10 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
             case {"op": "add_column", "column": str(column), "value": Mapping() as value}:
                 columns[column] = deepcopy(dict(value))
             case {"op": "remove_column", "column": str(column)} if column in columns:
-                del columns[column]
-                removed.add(column)
+                inner = [each for each in columns if each.startswith((f"{column}.", f"{column}[]"))]
+                for each in (column, *(inner if "<" in str(columns[column].get("type", "")) else ())):
+                    del columns[each]
+                    removed.add(each)
                 patched["keys"] = [key for key in patched.get("keys", []) if key != column]
             case {"op": "remove_column", "column": str(column)} if column in removed:
                 pass  # two anomalies of a column may both take it away

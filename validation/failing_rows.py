@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.nested import find_path, take_inside
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.validation.subject import Subject
 from foldstore.views.values import display_values
@@ -94,21 +97,26 @@ def equal_to(raw: Any) -> Predicate:
 
 
 def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[str]) -> dict[int, Failure]:
-    """Answer all questions in one pass over the columns they name, and the key."""
-    asked = (name for each in questions.values() for name in (each.column, *each.reads) if name is not None)
-    columns = list(dict.fromkeys([*asked, *keys]))
+    """Answer all questions in one pass over the columns they name, and the key; a path is looked up in its column."""
+    paths = {each.column: _find(each.column, subject.arrow_schema) for each in questions.values() if each.column}
+    asked = (
+        name for each in questions.values() for name in (paths[each.column][0] if each.column else None, *each.reads)
+    )
+    columns = list(dict.fromkeys(name for name in (*asked, *keys) if name is not None))
     counts = dict.fromkeys(questions, 0)
     examples: dict[int, list[dict[str, Any]]] = {number: [] for number in questions}
     position = 0
     for batch in subject.batches(columns):
         for number, question in questions.items():
-            mask = _failing(batch, question)
+            name, steps = paths[question.column] if question.column else ("", ())
+            values, rows = take_inside(batch.column(name), steps) if steps else (None, None)
+            mask = question.fails(values) if steps else _failing(batch, question)
             failing = pc.sum(mask).as_py() or 0
             counts[number] += failing
             room = EXAMPLES - len(examples[number])
             if failing and room > 0:
-                rows = pc.indices_nonzero(mask).slice(0, room)
-                examples[number] += _examples(batch, rows, question, keys, position)
+                places = pc.indices_nonzero(mask).slice(0, room)
+                examples[number] += _examples(batch, places, question, keys, position, values, rows)
         position += batch.num_rows
     return {number: Failure(counts[number], tuple(examples[number])) for number in questions}
 
@@ -120,20 +128,37 @@ def _failing(batch: pa.RecordBatch, question: Question) -> pa.Array:
 
 
 def _examples(
-    batch: pa.RecordBatch, rows: pa.Array, question: Question, keys: Sequence[str], position: int
+    batch: pa.RecordBatch,
+    places: pa.Array,
+    question: Question,
+    keys: Sequence[str],
+    position: int,
+    values: pa.Array | None,
+    rows: NDArray[np.int64] | None,
 ) -> list[dict[str, Any]]:
-    def cell(name: str, row: int) -> Any:
-        return json_value(display_values(batch.column(name).slice(row, 1))[0])
+    def cell(column: pa.Array, row: int) -> Any:
+        return json_value(display_values(column.slice(row, 1))[0])
 
-    def shown(row: int) -> Any:
+    def shown(place: int) -> Any:
+        if values is not None:
+            return cell(values, place)
         if question.column is None:
-            return {name: cell(name, row) for name in question.reads}
-        return cell(question.column, row)
+            return {name: cell(batch.column(name), place) for name in question.reads}
+        return cell(batch.column(question.column), place)
 
     return [
-        {"row": position + row, "key": {key: cell(key, row) for key in keys}, "value": shown(row)}
-        for row in rows.to_pylist()
+        {
+            "row": position + row,
+            "key": {key: cell(batch.column(key), row) for key in keys},
+            "value": shown(place),
+        }
+        for place in places.to_pylist()
+        for row in (place if rows is None else int(rows[place]),)
     ]
+
+
+def _find(column: str, schema: pa.Schema) -> tuple[str, tuple[str, ...]]:
+    return find_path(column, schema) or (column, ())
 
 
 def _comparable(values: pa.Array, limit: float) -> tuple[pa.Array, pa.Scalar]:

@@ -21,6 +21,7 @@ from foldstore.validation.inferred_bounds import infer_bounds
 from foldstore.validation.inferred_domain import floor_share, infer_domain, reads_as_names, tells_rows_apart
 from foldstore.validation.inferred_grid import infer_grid, is_calendar, is_identifier
 from foldstore.validation.intervals import NULL_SLACK, allowed_null_share
+from foldstore.validation.nested_paths import is_inside
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.text_types import suggest_type
 
@@ -79,12 +80,23 @@ def infer_schema(
     >>> schema.columns["id"].type, schema.columns["id"].evidence["why"]["min_fraction"]
     ('int64', 'none of 4 rows is null: at most 3/4 are (rule of three)')
     """
-    for each in (*keys, *categorical, *(() if label is None else (label,))):
+    for each in (*keys, *(() if label is None else (label,))):
         if each not in profile.columns:
             raise column_not_found(each, profile.columns, where="the profile")
+    found = dict(profile.walk())
+    for each in categorical:
+        if each not in found:
+            raise column_not_found(each, found, where="the profile")
     columns = {
-        each: infer_column(each, column, is_key=each in keys, is_categorical=each in categorical, is_unique=is_unique)
-        for each, column in profile.columns.items()
+        each: infer_column(
+            each,
+            column,
+            is_key=each in keys,
+            is_categorical=each in categorical,
+            is_unique=is_unique,
+            is_nested=each not in profile.columns,
+        )
+        for each, column in found.items()
     }
     provenance: dict[str, Any] = {"inferred_from": profile.id, "rows": profile.rows}
     if label is None and serving is None:
@@ -105,14 +117,16 @@ def _by_environment(
     columns: Mapping[str, ColumnSchema], label: str | None, serving: Profile | None
 ) -> dict[str, ColumnSchema]:
     """Return columns that say where they belong: the label to training, what one side alone has to that side."""
-    served = None if serving is None else set(serving.columns)
+    served = None if serving is None else dict(serving.walk())
     settled = {
         each: replace(column, not_in_environment=("serving",))
-        if each == label or (served is not None and each not in served)
+        if each == label
+        or (label is not None and is_inside(each, label, columns[label].type))
+        or (served is not None and each not in served)
         else column
         for each, column in columns.items()
     }
-    for each, found in () if serving is None else serving.columns.items():
+    for each, found in (served or {}).items():
         if each not in settled:
             settled[each] = replace(infer_column(each, found), not_in_environment=("training",))
     return settled
@@ -135,11 +149,11 @@ def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = 
     (True, False)
     """
     columns = dict(schema.columns)
-    for name, found in profile.columns.items():
+    for name, found in profile.walk():
         old = schema.columns.get(name)
         if old is not None and not old.inferred:
             continue
-        column = infer_column(name, found, is_key=name in schema.keys)
+        column = infer_column(name, found, is_key=name in schema.keys, is_nested=name not in profile.columns)
         if old is not None and old.type == column.type and old.grid is not None:
             column = replace(column, grid=old.grid, reference=old.reference, drift=old.drift)
         columns[name] = column
@@ -158,8 +172,12 @@ def infer_column(
     is_key: bool = False,
     is_categorical: bool = False,
     is_unique: Callable[[str], bool] | None = None,
+    is_nested: bool = False,
 ) -> ColumnSchema:
-    """Describe what a column like this must look like, and keep why as ``evidence.why``."""
+    """Describe what a column like this must look like, and keep why as ``evidence.why``.
+
+    Values inside of others tell no rows apart.
+    """
     fields: dict[str, Any] = {"type": plain_type(column.type), "inferred": True}
     why: dict[str, str] = {}
     _add(fields, why, _presence(column))
@@ -172,7 +190,7 @@ def infer_column(
         _add(fields, why, _distribution(name, column, is_key=is_key, is_categorical=is_categorical))
     elif is_calendar(name, column) and (found := infer_domain(name, column)) is not None and column.kind is Kind.TEXT:
         _add(fields, why, ({"domain": found[0]}, found[1]))
-    if not is_key:
+    if not (is_key or is_nested):
         _add(fields, why, _uniqueness(name, column, is_unique))
     soft = [code for part, codes in _SOFT.items() if part in fields for code in codes if _is_asked(code, fields)]
     if soft:

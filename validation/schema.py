@@ -46,6 +46,7 @@ from foldstore.validation.document import (
     written,
 )
 from foldstore.validation.evolution import Change, Patch, apply_patches, bump, diff_plain
+from foldstore.validation.nested_paths import is_inside
 
 FORMAT: Final = 1
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
@@ -255,10 +256,12 @@ class DataSchema:
         return self._child(replace(self, columns={**self.columns, name: column}))
 
     def without_column(self, name: str) -> "DataSchema":
-        """Return a child that lacks a column; a key that names it loses it too."""
+        """Return a child that lacks a column and what is inside of it; a key that names it loses it too."""
         if name not in self.columns:
             raise column_not_found(name, self.columns, where="the schema")
-        columns = {each: column for each, column in self.columns.items() if each != name}
+        kind = self.columns[name].type
+        gone = {each for each in self.columns if each == name or is_inside(each, name, kind)}
+        columns = {each: column for each, column in self.columns.items() if each not in gone}
         keys = tuple(key for key in self.keys if key != name)
         roles: dict[str, Any] = {role: None for role in _ROLES if getattr(self, role) == name}
         order = tuple(each for each in self.column_order if each != name)

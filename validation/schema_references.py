@@ -8,6 +8,7 @@ from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.storage import Storage
 from foldstore.errors import ColumnNotFoundError, FoldstoreError, InvalidSchemaError, NotFoundError, did_you_mean
 from foldstore.validation.dataset_rules import ForeignKey
+from foldstore.validation.nested_paths import nested_names
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.schema import DataSchema
 
@@ -63,7 +64,10 @@ def _check_expression(
 def _arrow_columns(schema: DataSchema, known: pa.Schema | None) -> tuple[pa.Schema, list[str]]:
     """Return the columns that an expression may name, and those of them whose types are not known."""
     held = {} if known is None else {field.name: field.type for field in known}
-    declared = {name: parse_type(column.type) or held.get(name) for name, column in schema.columns.items()}
+    inner = nested_names({name: column.type for name, column in schema.columns.items()})
+    declared = {
+        name: parse_type(column.type) or held.get(name) for name, column in schema.columns.items() if name not in inner
+    }
     unknown = [name for name, kind in declared.items() if kind is None]
     kinds = {**held, **{name: kind or pa.null() for name, kind in declared.items()}}
     return pa.schema(list(kinds.items())), unknown

@@ -5,7 +5,9 @@ and only that part enters `digest`.
 """
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +30,7 @@ from foldstore.datastore.statistics.frequent import EXACT_LIMIT, ValueCounts
 from foldstore.datastore.statistics.grid import Grid, Ints, Scale
 from foldstore.datastore.statistics.hashing import hash_column, hash_numbers
 from foldstore.datastore.statistics.moments import Moments
+from foldstore.datastore.statistics.nested import MOST_LEVELS, is_list, steps_of, take_step
 from foldstore.datastore.statistics.reading import (
     Kind,
     Raw,
@@ -76,6 +79,9 @@ class ColumnProfile:
         Which values, how often.
     hashes : DistinctHashes or None
         The set of values, once they are too many for exact counts.
+    children : mapping of str to ColumnProfile
+        Of nested values, what is inside, by the piece of path that it adds: ``.field`` of a struct, ``[]`` of a list.
+        The rows of items are the items.
     """
 
     type: str
@@ -103,6 +109,7 @@ class ColumnProfile:
     weekdays: tuple[int, ...] | None = None
     values: ValueCounts | None = None
     hashes: DistinctHashes | None = None
+    children: Mapping[str, "ColumnProfile"] = field(default_factory=lambda: MappingProxyType({}))
 
     def __repr__(self) -> str:
         span = "" if self.low is None else f", {_brief(self.minimum)}..{_brief(self.maximum)}"
@@ -182,6 +189,18 @@ class ColumnProfile:
     def distinct_exact(self) -> bool:
         """Whether `distinct` was counted rather than estimated."""
         return self.values is not None and (self.hashes is None or self.hashes.exact)
+
+    def inside(self, path: str = "") -> Iterator[tuple[str, "ColumnProfile"]]:
+        """Yield what nested values hold, level by level, each with its path from here on.
+
+        Examples
+        --------
+        >>> [path for path, _ in profile_array(pa.array([[{"a": 1, "b": [2]}]])).inside("x")]
+        ['x[]', 'x[].a', 'x[].b', 'x[].b[]']
+        """
+        for step, child in self.children.items():
+            yield path + step, child
+            yield from child.inside(path + step)
 
     def overlap(self, other: "ColumnProfile") -> Overlap:
         """Say how many different values two columns share, from their profiles alone."""
@@ -281,6 +300,8 @@ class ColumnProfile:
         head.append(None if self.hashes is None else [len(self.hashes.hashes), self.hashes.exact])
         arrays += [] if self.hashes is None else [self.hashes.hashes]
         head.append(None if self.values is None else [self.values.exact])
+        if self.children:
+            head.append([[step, child.digest.hex()] for step, child in self.children.items()])
         if self.values is not None and self.values.exact:
             arrays += [_value_hashes(self.values), self.values.counts]
         digest = blake3(json.dumps(head, separators=(",", ":")).encode() + b"\n")
@@ -322,6 +343,8 @@ class ColumnProfile:
         if self.masks is not None:
             plain |= {"masks": [list(pair) for pair in self.top_masks(10)], "classes": self.text_classes}
         plain |= {name: list(counts) for name in ("hours", "weekdays") if (counts := getattr(self, name)) is not None}
+        if self.children:
+            plain["inside"] = {step: child.to_dict() for step, child in self.children.items()}
         if (gap := self.largest_gap) is not None:
             ends = {"start": json_value(gap.start), "end": json_value(gap.end)}
             plain["largest_gap"] = {**ends, "ticks": gap.ticks, "error": gap.error}
@@ -333,8 +356,8 @@ def empty_column(kind: pa.DataType, rows: int = 0) -> ColumnProfile:
     return replace(profile_array(pa.nulls(0, value_type(kind))), rows=rows, nulls=rows)
 
 
-def profile_array(array: pa.Array | pa.ChunkedArray) -> ColumnProfile:
-    """Profile the values of one array in one step.
+def profile_array(array: pa.Array | pa.ChunkedArray, level: int = 0) -> ColumnProfile:
+    """Profile the values of one array in one step; `level` says how deep inside of others they are.
 
     Examples
     --------
@@ -345,7 +368,7 @@ def profile_array(array: pa.Array | pa.ChunkedArray) -> ColumnProfile:
     kind = kind_of(plain.type)
     base = ColumnProfile(type=str(plain.type), rows=len(plain), nulls=plain.null_count)
     if kind is Kind.OPAQUE:
-        return _profile_lists(base, plain)
+        return _profile_nested(base, plain, level)
     if kind.is_numeric:
         return _profile_numbers(base, plain, kind)
     return _profile_text(base, plain, kind)
@@ -392,6 +415,7 @@ def merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         weekdays=_add(a.weekdays, b.weekdays),
         values=values,
         hashes=hashes,
+        children=_merge_children(a.children, b.children),
     )
 
 
@@ -475,9 +499,12 @@ def _extremes_of(values: pa.Array) -> tuple[int | None, int | None]:
     return pc.index(values, extremes["min"]).as_py(), pc.index(values, extremes["max"]).as_py()
 
 
-def _profile_lists(base: ColumnProfile, array: pa.Array) -> ColumnProfile:
-    """Count how many items the lists have; what other nested values hold is not looked at."""
-    if not _has_items(array.type):
+def _profile_nested(base: ColumnProfile, array: pa.Array, level: int) -> ColumnProfile:
+    """Count how many items lists have, and profile what nested values hold."""
+    steps = steps_of(array.type) if level < MOST_LEVELS else {}
+    children = {step: profile_array(take_step(array, step)[0], level + 1) for step in steps}
+    base = replace(base, children=MappingProxyType(children))
+    if not is_list(array.type) and not pa.types.is_map(array.type):
         return base
     if isinstance(array, pa.MapArray):  # the same layout, and no kernel of its own
         array = array.view(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
@@ -485,10 +512,9 @@ def _profile_lists(base: ColumnProfile, array: pa.Array) -> ColumnProfile:
     return replace(base, valency=Grid.of_integers(lengths, counts), empty=int(counts[lengths == 0].sum()))
 
 
-def _has_items(kind: pa.DataType) -> bool:
-    types = pa.types
-    tests = (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)
-    return any(test(kind) for test in (*tests, types.is_fixed_size_list, types.is_map))
+def _merge_children(a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]) -> Mapping[str, ColumnProfile]:
+    """Join what is inside, where both parts say something of it; a type has the same steps in all parts."""
+    return MappingProxyType({step: merge_columns(a[step], b[step]) for step in a if step in b})
 
 
 def _distinct_of(column: ColumnProfile) -> DistinctHashes:

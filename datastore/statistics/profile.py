@@ -6,7 +6,7 @@ Travels as one Arrow table that SQL can read, in an Arrow IPC stream.
 
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from foldstore.datastore.statistics.column import ColumnProfile, empty_column, merge_columns, profile_array
 from foldstore.datastore.statistics.grid import Grid, Scale
+from foldstore.datastore.statistics.nested import ITEMS
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.statistics.record import read_columns, write_columns
 from foldstore.datastore.statistics.row_source import cut_rows
@@ -106,6 +107,29 @@ class Profile:
                 )
             columns |= group.columns
         return cls(groups[0].rows if groups else 0, columns)
+
+    def walk(self) -> Iterator[tuple[str, ColumnProfile]]:
+        """Yield every column, and after it what is inside of it, by path; a column's own name goes before a path.
+
+        Examples
+        --------
+        >>> [path for path, _ in profile_table(pa.table({"stops": [[{"code": "EWR"}]]})).walk()]
+        ['stops', 'stops[]', 'stops[].code']
+        """
+        for name, column in self.columns.items():
+            yield name, column
+            yield from ((path, found) for path, found in column.inside(name) if path not in self.columns)
+
+    @property
+    def nested(self) -> dict[str, ColumnProfile]:
+        """What is inside of nested columns, by path: ``stops[].code``; its rows are the items of lists.
+
+        Examples
+        --------
+        >>> profile_table(pa.table({"stops": [[{"code": "EWR"}, {"code": None}], []]})).nested["stops[].code"].nulls
+        1
+        """
+        return {path: column for path, column in self.walk() if path not in self.columns}
 
     def select(self, names: Sequence[str]) -> "Profile":
         """Return the profile of some columns, in the order named."""
@@ -228,7 +252,9 @@ def _absent(example: ColumnProfile, rows: int) -> ColumnProfile:
     if kind is not None:
         return empty_column(kind, rows)
     valency = None if example.valency is None else Grid.empty(Scale.INTEGER)
-    return ColumnProfile(type=example.type, rows=rows, nulls=rows, valency=valency)
+    # Where there is no struct its fields are null, where there is no list there is no item.
+    children = {step: _absent(child, 0 if step == ITEMS else rows) for step, child in example.children.items()}
+    return ColumnProfile(type=example.type, rows=rows, nulls=rows, valency=valency, children=children)
 
 
 def _summary(name: str, column: ColumnProfile) -> tuple[object, ...]:

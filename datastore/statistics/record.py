@@ -1,10 +1,14 @@
 """The stored form of a profile: one Arrow table, a row per column, typed so that SQL can ask it.
 
+What nested columns hold stands below them, each in a row of its own that names the row it is inside of.
+
 Numbers are int64 and float64, sparse arrays lists, extremes and frequent values exact text.
 """
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +22,7 @@ from foldstore.datastore.statistics.moments import Moments
 from foldstore.datastore.statistics.reading import Kind, read_raw, write_raw
 from foldstore.errors import CorruptObjectError, StoreFormatError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _HEADER: Final = b"foldstore.profile"
 _COUNTS: Final = ("rows", "nulls", "nan", "pos_inf", "neg_inf", "zero", "negative", "empty")
 _MOMENTS: Final = ("mean", "m2", "m3", "m4")
@@ -61,7 +65,7 @@ _FIRST: Final = pa.schema(
     ]
 )
 # What the second format added stands behind, so that queries over the first go on.
-SCHEMA: Final = pa.schema(
+_SECOND: Final = pa.schema(
     [
         *_FIRST,
         *(pa.field(name, pa.int64()) for name in _PLACES),
@@ -75,11 +79,15 @@ SCHEMA: Final = pa.schema(
         pa.field("mask_counts", _INTS),
     ]
 )
+SCHEMA: Final = pa.schema([*_SECOND, pa.field("inside", pa.int64())])
+_FORMS: Final = {1: _FIRST, 2: _SECOND, FORMAT: SCHEMA}
 
 
 def write_columns(rows: int, columns: Mapping[str, ColumnProfile]) -> pa.Table:
     """Return the table of a profile; the header says which form it has."""
-    records = [_write(name, column) for name, column in columns.items()]
+    records: list[dict[str, Any]] = []
+    for name, column in columns.items():
+        _append(records, name, column, None)
     arrays = [_column_of([record[field.name] for record in records], field.type) for field in SCHEMA]
     header = json.dumps({"format": FORMAT, "rows": rows}).encode()
     return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({_HEADER: header}))
@@ -104,13 +112,37 @@ def read_columns(table: pa.Table) -> tuple[int, dict[str, ColumnProfile]]:
             f"The profile has format {header['format']}; this Foldstore reads up to {FORMAT}.",
             hint="Upgrade Foldstore.",
         )
-    if not table.schema.equals(SCHEMA if header["format"] == FORMAT else _FIRST):
+    if not table.schema.equals(_FORMS.get(header["format"], SCHEMA)):
         raise CorruptObjectError("The columns of this profile are not those of its format.", format=header["format"])
     whole = table.combine_chunks()
     for field in SCHEMA:
         if field.name not in whole.schema.names:  # an older format, which knew nothing of it
             whole = whole.append_column(field, pa.nulls(whole.num_rows, field.type))
-    return header["rows"], {whole["name"][i].as_py(): _read(whole, i) for i in range(whole.num_rows)}
+    return header["rows"], _read_all(whole)
+
+
+def _append(records: list[dict[str, Any]], name: str, column: ColumnProfile, inside: int | None) -> None:
+    place = len(records)
+    records.append({**_write(name, column), "inside": inside})
+    for step, child in column.children.items():
+        _append(records, name + step, child, place)
+
+
+def _read_all(table: pa.Table) -> dict[str, ColumnProfile]:
+    names, inside = table["name"].to_pylist(), table["inside"].to_pylist()
+    children: list[dict[str, ColumnProfile]] = [{} for _ in names]
+    columns: dict[str, ColumnProfile] = {}
+    for row in range(len(names) - 1, -1, -1):  # what is inside comes first
+        held = MappingProxyType(dict(reversed(children[row].items())))
+        column = replace(_read(table, row), children=held)
+        parent = inside[row]
+        if parent is None:
+            columns[names[row]] = column
+        elif 0 <= parent < row:
+            children[parent][names[row][len(names[parent]) :]] = column
+        else:
+            raise CorruptObjectError("A row of this profile is inside of none.", row=row)
+    return dict(reversed(columns.items()))
 
 
 def _write(name: str, column: ColumnProfile) -> dict[str, Any]:

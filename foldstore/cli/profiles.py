@@ -72,7 +72,9 @@ def profile(
         elif against is not None:
             _print_tables(found.against(against), column, output)
         elif column is not None:
-            print_mapping(_flat(_column(found, column).to_dict(), output), output)
+            facts = _column(found, column).to_dict()
+            facts.pop("inside", None)  # it has lines of its own
+            print_mapping(_flat(facts, output), output)
         else:
             _print_columns(found, output)
 
@@ -96,9 +98,10 @@ def _profile(rows: "Version | View", address: str) -> "RowProfile":
 
 
 def _column(found: "Profile", name: str) -> "ColumnProfile":
-    if name not in found.columns:
-        raise column_not_found(name, found.columns, where="the rows")
-    return found.columns[name]
+    known = dict(found.walk())
+    if name not in known:
+        raise column_not_found(name, known, where="the rows")
+    return known[name]
 
 
 def _facts(name: str, column: "ColumnProfile") -> tuple[Any, ...]:
@@ -126,7 +129,7 @@ def _print_columns(found: "Profile", output: Format) -> None:
     if output is Format.JSON:
         print_json(found.to_dict())
         return
-    print_rows(_FACTS, (_facts(name, column) for name, column in found.columns.items()), output)
+    print_rows(_FACTS, (_facts(name, column) for name, column in found.walk()), output)
 
 
 def _print_segments(found: "SegmentedProfile", column: str | None, output: Format) -> None:

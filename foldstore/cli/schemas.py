@@ -47,6 +47,9 @@ def infer(
         version = opened.version(address)
         schema = version.profile().infer_schema()
         typer.echo(schema.to_yaml(), nl=False)
+        for name, column in schema.columns.items():
+            if (suggested := column.suggested_type) is not None:
+                typer.echo(f"{name}: {suggested}; nothing is cast.", err=True)
         if set_it:
             dataset = opened.dataset(version.address.partition("@")[0])
             _announce(dataset, dataset.set_schema(schema, message=message or f"inferred from {version.address}"))

@@ -10,6 +10,7 @@ from foldstore.errors import InvalidSchemaError
 from foldstore.validation.document import read_mapping
 from foldstore.validation.interchange.arrow_words import Plain, word_of
 from foldstore.validation.interchange.json_schema import unanchored
+from foldstore.validation.nested_paths import without_nested
 
 VERSION: Final = "v3.1.0"
 _OWN: Final = "foldstore."
@@ -40,11 +41,13 @@ def to_contract(schema: Plain, schema_id: str) -> Plain:
     table: Plain = {"name": name, "logicalType": "object", "physicalType": "table"}
     if schema.get("doc"):
         table["description"] = schema["doc"]
-    table["properties"] = [_to_property(each, column, keys) for each, column in schema.get("columns", {}).items()]
+    columns, nested = without_nested(schema.get("columns", {}))
+    table["properties"] = [_to_property(each, column, keys) for each, column in columns.items()]
     limits: Plain = {ours: schema[ours] for ours in ("min_rows", "max_rows") if ours in schema}
     if limits:
         table["quality"] = [_row_count(limits)]
     own = {k: v for k, v in schema.items() if k not in ("format", "version", "name", "doc", "columns", "keys", *limits)}
+    own |= {"nested": nested} if nested else {}
     if own:
         table["customProperties"] = _custom(own)
     contract: Plain = {"apiVersion": VERSION, "kind": "DataContract", "id": schema_id}
@@ -79,6 +82,7 @@ def from_contract(data: object, table: str | None = None) -> tuple[Plain, list[s
             if property_.get("primaryKey") is True:
                 places.append((int(property_.get("primaryKeyPosition") or 0), name))
     schema |= _own(chosen)
+    columns |= read_mapping(schema.pop("nested", {}), "nested")
     if chosen.get("description"):
         schema["doc"] = chosen["description"]
     if places:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from foldstore.errors import InvalidSchemaError
 from foldstore.validation.document import read_mapping
 from foldstore.validation.interchange.arrow_words import Plain, word_of
+from foldstore.validation.nested_paths import without_nested
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _OWN: Final = "x-foldstore"
@@ -30,7 +31,7 @@ def to_json_schema(schema: Plain) -> Plain:
     >>> made["properties"]["x"]["type"], made["properties"]["x"]["minimum"]
     (['integer', 'null'], 0)
     """
-    columns = schema.get("columns", {})
+    columns, nested = without_nested(schema.get("columns", {}))
     plain: Plain = {"$schema": DIALECT, "type": "object"}
     if schema.get("name"):
         plain["title"] = schema["name"]
@@ -39,6 +40,7 @@ def to_json_schema(schema: Plain) -> Plain:
     plain["properties"] = {name: _to_property(column) for name, column in columns.items()}
     plain["required"] = [name for name, each in columns.items() if each.get("stage") in (None, "beta", "production")]
     own = {key: value for key, value in schema.items() if key not in ("name", "doc", "columns")}
+    own |= {"nested": nested} if nested else {}
     return plain | ({_OWN: own} if own else {})
 
 
@@ -70,6 +72,7 @@ def from_json_schema(data: object) -> tuple[Plain, list[str]]:
     known = ("$schema", "$id", "type", "title", "description", "properties", "required", _OWN)
     dropped += [key for key in plain if key not in known]
     schema: Plain = dict(read_mapping(plain.get(_OWN, {}), _OWN))
+    columns |= read_mapping(schema.pop("nested", {}), f"{_OWN}.nested")
     schema |= {ours: plain[theirs] for theirs, ours in (("title", "name"), ("description", "doc")) if theirs in plain}
     return schema | {"columns": columns}, dropped
 

@@ -20,6 +20,7 @@ from foldstore.errors import UsageError, did_you_mean
 from foldstore.validation.column_domains import SEMANTICS
 from foldstore.validation.interchange.arrow_words import Plain
 from foldstore.validation.interchange.json_schema import unanchored
+from foldstore.validation.nested_paths import without_nested
 
 Backend = Literal["polars", "pyarrow"]
 _MODULES: Final[Mapping[str, Any]] = MappingProxyType({"polars": on_polars, "pyarrow": on_arrow})
@@ -40,7 +41,9 @@ def to_pandera(schema: Plain, backend: Backend = "polars") -> tuple[Any, list[st
         raise UsageError(f"pandera has no backend {backend!r} here.", hint=did_you_mean(backend, _MODULES))
     kind = _MODULES[backend]
     dropped: list[str] = []
-    columns = {name: _to_column(name, each, kind, dropped) for name, each in schema.get("columns", {}).items()}
+    outer, nested = without_nested(schema.get("columns", {}))
+    columns = {name: _to_column(name, each, kind, dropped) for name, each in outer.items()}
+    dropped += [f"{name}: what is inside of a column" for name in nested]
     carried = ("format", "version", "name", "doc", "keys", "column_order", "columns", "parent", "provenance")
     dropped += [key for key in schema if key not in carried]
     order = schema.get("column_order", [])
