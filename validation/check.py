@@ -160,7 +160,7 @@ def drift_between(
     >>> drift_between(before, after).columns["x"].largest_change["cell"]
     '<= 0'
     """
-    paths = list(reference.profile().nested)
+    paths = list(dict.fromkeys([*reference.profile().nested, *current.profile().nested]))
     reference, current = with_nested(reference, paths), with_nested(current, paths)
     before, after = reference.profile(), current.profile()
     columns = {

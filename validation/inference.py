@@ -28,6 +28,9 @@ from foldstore.validation.text_types import suggest_type
 # Rule of three: with 300 rows and no null, at most 1 % are null with 95 % confidence.
 _ROWS_FOR_NO_NULLS: Final = 300
 _ROWS_FOR_CONSTANT: Final = 100
+# Instants are those of single events when at least half of so many differ.
+_ROWS_FOR_MOMENTS: Final = 1_000
+_MOMENTS: Final = 0.5
 # Fields, and why by the path of each.
 _Reasoned: TypeAlias = tuple[dict[str, Any], dict[str, str]]
 # What an inferred limit says is worth a look; a person who sets one may want more.
@@ -188,8 +191,10 @@ def infer_column(
         if not (is_key or is_categorical):
             _add(fields, why, _range(name, column, fields.get("domain")))
         _add(fields, why, _distribution(name, column, is_key=is_key, is_categorical=is_categorical))
-    elif is_calendar(name, column) and (found := infer_domain(name, column)) is not None and column.kind is Kind.TEXT:
-        _add(fields, why, ({"domain": found[0]}, found[1]))
+    elif is_calendar(name, column):
+        _add(fields, why, _moments_vary(column))
+        if column.kind is Kind.TEXT and (found := infer_domain(name, column)) is not None:
+            _add(fields, why, ({"domain": found[0]}, found[1]))
     if not (is_key or is_nested):
         _add(fields, why, _uniqueness(name, column, is_unique))
     soft = [code for part, codes in _SOFT.items() if part in fields for code in codes if _is_asked(code, fields)]
@@ -238,6 +243,13 @@ def _variation(column: ColumnProfile) -> _Reasoned:
     if column.present < _ROWS_FOR_CONSTANT:
         return {"constant": True}, {}
     return {"constant": False}, {"constant": f"{column.distinct:,} different values in {column.present:,}"}
+
+
+def _moments_vary(column: ColumnProfile) -> _Reasoned:
+    """Ask of instants that hardly any two rows share to go on; a day or an hour may be that of a whole batch."""
+    if not column.type.startswith("timestamp") or column.present < _ROWS_FOR_MOMENTS:
+        return {}, {}
+    return _variation(column) if (column.distinct or 0) >= _MOMENTS * column.present else ({}, {})
 
 
 def _uniqueness(name: str, column: ColumnProfile, is_unique: Callable[[str], bool] | None) -> _Reasoned:

@@ -144,7 +144,10 @@ def _days(column: ColumnProfile) -> int | None:
 
 def _ranged(name: str, column: ColumnProfile) -> Reasoned | None:
     low, high = float(column.low or 0), float(column.high or 0)
-    nan: Literal["allow", "deny"] = "deny" if column.kind is Kind.FLOAT and not column.nan else "allow"
+    is_float = column.kind is Kind.FLOAT
+    infinite = column.pos_inf + column.neg_inf
+    nan: Literal["allow", "deny"] = "deny" if is_float and not column.nan else "allow"
+    inf: Literal["allow", "deny"] = "deny" if is_float and not infinite else "allow"
     seen = f"{column.present:,} numbers lie between {low:g} and {high:g}"
     limits: dict[str, Any] = {}
     if name.lower() in _LATITUDE and low >= -90 and high <= 90:
@@ -162,7 +165,9 @@ def _ranged(name: str, column: ColumnProfile) -> Reasoned | None:
         why["domain.categorical"] = f"{column.distinct} whole numbers, which the column's name says are names"
     if nan == "deny":
         why["domain.nan"] = f"none of {column.rows - column.nulls:,} values is NaN"
-    return (NumericDomain(**limits, nan=nan), why) if limits or nan == "deny" else None
+    if inf == "deny":
+        why["domain.inf"] = f"none of {column.present:,} numbers is infinite"
+    return (NumericDomain(**limits, nan=nan, inf=inf), why) if why else None
 
 
 def floor_share(rest: float) -> float:

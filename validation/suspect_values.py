@@ -101,7 +101,7 @@ def _lonely_extremes(column: ColumnProfile) -> Iterator[tuple[int | float, Any]]
         return
     for place, raw, shown in ((0, column.low, column.minimum), (-1, column.high, column.maximum)):
         is_time = column.kind is Kind.TEMPORAL
-        known = str(json_value(shown))[:10] in _DAYS if is_time else raw in _NUMBERS
+        known = _is_odd_day(str(json_value(shown))) if is_time else raw in _NUMBERS
         if not known or not isinstance(raw, int | float) or not _is_much(int(counts[place]), column):
             continue
         others = (ends[1:] if place == 0 else ends[:-1]).tolist()
@@ -109,6 +109,11 @@ def _lonely_extremes(column: ColumnProfile) -> Iterator[tuple[int | float, Any]]
         is_alone_below = not is_time and raw < 0 <= others[0] and place == 0
         if is_alone_below or abs(near - raw) >= max(span, 1):
             yield raw, json_value(shown)
+
+
+def _is_odd_day(text: str) -> bool:
+    """Whether a time is a usual stand-in, or in a year of more than four digits or before the first."""
+    return text[:10] in _DAYS or re.match(r"\d{4}-", text) is None
 
 
 def check_near_misses(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:

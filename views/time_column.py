@@ -39,12 +39,19 @@ def to_nanoseconds(column: pa.Array | pa.ChunkedArray, *, where: str = "the colu
         raise UsageError(f"{where} is {kind}, not a time.", hint="Cast it to a timestamp.", type=str(kind))
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     nulls = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    whole = array.cast(pa.timestamp("us" if pa.types.is_date(kind) else kind.unit)).view(pa.int64())
+    try:
+        whole = array.cast(pa.timestamp("us" if pa.types.is_date(kind) else kind.unit)).view(pa.int64())
+    except pa.ArrowInvalid as error:  # days beyond what 64 bits of microseconds hold
+        raise _too_far(where) from error
     raw = (whole.fill_null(0) if nulls is not None else whole).to_numpy(zero_copy_only=False)
     factor = 1_000 if pa.types.is_date(kind) else UNITS[kind.unit]
     limit = LIMIT // factor
     if len(raw) and (int(raw.max()) >= limit or int(raw.min()) <= -limit):
-        raise UsageError(
-            f"{where} holds instants outside the years 1677 to 2262.", hint="Replace stand-ins for 'never' by null."
-        )
+        raise _too_far(where)
     return Instants(raw * factor, nulls)
+
+
+def _too_far(where: str) -> UsageError:
+    return UsageError(
+        f"{where} holds instants outside the years 1677 to 2262.", hint="Replace stand-ins for 'never' by null."
+    )

@@ -68,7 +68,8 @@ class PairMoments:
             means = np.where(n > 0, sums / np.maximum(n, 1), 0.0)
             m2 = (x * x).T @ there - n * means * means
             c = x.T @ x - n * means * means.T
-        return cls(n.astype(np.int64), means + np.where(n > 0, shift[:, None], 0.0), np.maximum(m2, 0.0), c)
+            means = means + np.where(n > 0, shift[:, None], 0.0)
+        return cls(n.astype(np.int64), means, np.maximum(m2, 0.0), c)
 
     def merge(self, other: "PairMoments") -> "PairMoments":
         """Join the moments of two ranges of rows, in order."""

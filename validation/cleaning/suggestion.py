@@ -74,7 +74,12 @@ class ValueTally:
         if len(found) > MOST_VALUES * 2:
             self.whole = False
             return
-        for value, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+        try:
+            values = found.field("values").to_pylist()
+        except (OverflowError, ValueError):  # times that Python cannot hold
+            self.whole = False
+            return
+        for value, count in zip(values, found.field("counts").to_pylist(), strict=True):
             if value in self.counts or len(self.counts) < MOST_VALUES:
                 self.counts[value] += count
             else:

@@ -300,8 +300,8 @@ def _judge(target: DriftTarget, test: CountTest, p: float, null: tuple[float, fl
 def _is_hidden(test: CountTest, policy: DriftPolicy) -> tuple[bool, int | None]:
     """Say whether a change of the limit would be missed more often than not, and how many rows would show it."""
     n, m, tau, alpha = test.n_reference, test.n_current, policy.tau_warn, policy.alpha
-    if not n:
-        return False, None
+    if not n:  # nothing to compare with: no number of rows would show anything
+        return True, None
     if policy.metric != "js" and n and m:
         hidden = test.detectable > tau
         return hidden, rows_to_show(test, policy.metric, tau) if hidden else None

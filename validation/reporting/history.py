@@ -95,8 +95,13 @@ class ColumnHistory:
 
     def show(self, value: float) -> str:
         """Write a quantile for people: ticks as times."""
-        shown = present(round(value), self.type) if _is_time(self.type) else value
+        shown = present(_tick(value), self.type) if _is_time(self.type) else value
         return f"{shown:.6g}" if isinstance(shown, float) else str(json_value(shown))
+
+
+def _tick(value: float) -> int:
+    """Return the tick next to a quantile; doubles round the last ones up beyond 64 bits."""
+    return min(max(round(value), -(2**63) + 1), 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
