@@ -5,7 +5,6 @@ what its new files cost.
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from foldstore.datastore.arrow_schema import field_ids
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog.derived import read_derived, write_derived
 from foldstore.datastore.manifest import ROW_ID_FIELD, ColumnGroup, Fragment
+from foldstore.datastore.prefix_cache import PrefixCache, chain
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_batches
 from foldstore.datastore.statistics.profile import Profile, empty_profile, profile_batches
@@ -43,13 +43,26 @@ def profile_fragments(storage: Storage, reader: FragmentReader, progress: Progre
     progress : callable, optional
         Told the rows done and the rows in all, a row counting once for each file that it has a part in.
     """
-    units = _units(reader)
+    runs = list(_by_fragment(_units(reader)))
+    names = _name_runs(runs, reader)
+    place, known = storage.merged_profiles.find_longest(names)
+    units = [unit for run in runs[place:] for unit in run]
     by_unit = _per_unit(
         storage, units, PROFILE_KIND, _Job(_profile_unit, Profile.to_bytes, Profile.from_bytes), progress
     )
-    parts = [empty_profile(reader.arrow_schema)]
-    parts += [Profile.beside(*(_named(unit, by_unit[unit.key], reader) for unit in run)) for run in _by_fragment(units)]
-    return Profile.merge(*parts).select(reader.arrow_schema.names)
+    parts = [known or empty_profile(reader.arrow_schema)]
+    parts += [Profile.beside(*(_named(unit, by_unit[unit.key], reader) for unit in run)) for run in runs[place:]]
+    merged = Profile.merge(*parts) if len(parts) > 1 else parts[0]
+    storage.merged_profiles.keep(names[-1], merged)
+    return merged.select(reader.arrow_schema.names)
+
+
+def _name_runs(runs: "Sequence[Sequence[_Unit]]", reader: FragmentReader) -> list[bytes]:
+    """Name the beginnings of a reader's fragments by all that their merged profile depends on."""
+    names = reader.names_by_id
+    said = [[[*unit.key, [names.get(i) for i in unit.group.fields]] for unit in run] for run in runs]
+    columns = canonical_json([str(field) for field in reader.arrow_schema])
+    return chain([columns, *map(canonical_json, said)])[1:]
 
 
 class KeptProfiles:
@@ -68,31 +81,21 @@ class KeptProfiles:
     def __init__(self, storage: Storage, most_files: int) -> None:
         self._storage = storage
         self._left = most_files
-        self._numbers: dict[tuple[int, Any], int] = {}
-        self._merged: OrderedDict[int, Profile] = OrderedDict()
+        self._merged: PrefixCache[Profile] = PrefixCache(_MOST_MERGED)
 
     def find(self, reader: FragmentReader) -> Profile | None:
         """Return the profile of a reader's rows; None when a file has none, or too many were read already."""
-        names = reader.names_by_id
         runs = list(_by_fragment(_units(reader)))
-        states = [self._number(0, tuple(str(field) for field in reader.arrow_schema))]
-        for run in runs:
-            said = tuple((unit.key, tuple(names.get(i) for i in unit.group.fields)) for unit in run)
-            states.append(self._number(states[-1], said))
-        known = next((place for place in range(len(runs), -1, -1) if states[place] in self._merged), 0)
-        merged = self._merged.get(states[known]) or empty_profile(reader.arrow_schema)
-        for place in range(known, len(runs)):
-            here = self._read(runs[place], reader)
+        names = _name_runs(runs, reader)
+        known, merged = self._merged.find_longest(names)
+        merged = merged or empty_profile(reader.arrow_schema)
+        for run in runs[known:]:
+            here = self._read(run, reader)
             if here is None:
                 return None
             merged = Profile.merge(merged, here)
-        self._merged[states[-1]] = merged
-        if len(self._merged) > _MOST_MERGED:
-            self._merged.popitem(last=False)
+        self._merged.keep(names[-1], merged)
         return merged.select(reader.arrow_schema.names)
-
-    def _number(self, before: int, said: Any) -> int:
-        return self._numbers.setdefault((before, said), len(self._numbers) + 1)
 
     def _read(self, run: "Sequence[_Unit]", reader: FragmentReader) -> Profile | None:
         self._left -= len(run)

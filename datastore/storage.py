@@ -15,16 +15,19 @@ from foldstore.datastore.engine import Engine
 from foldstore.datastore.files import LocalFiles, ReadOnlyFiles
 from foldstore.datastore.objects import ObjectArea
 from foldstore.datastore.page_cache import PageCache
+from foldstore.datastore.prefix_cache import PrefixCache
 from foldstore.errors import StoreError, StoreFormatError
 from foldstore.types import Clock, utc_now
 
 if TYPE_CHECKING:
     from foldstore.datastore.guard import ReadGuard
+    from foldstore.datastore.statistics.profile import Profile
 
 CATALOG_FILE: Final = "catalog.db"
 # What makes a folder a store: its id, which the catalog has too.
 IDENTITY_FILE: Final = "store.json"
 _FORMAT: Final = 1
+_MOST_PROFILES: Final = 8
 
 
 def _ignore_step(_name: str) -> None:
@@ -41,6 +44,8 @@ class Storage:
         Asked by every handle of a version before it reads; without one, everything may be read.
     on_step : callable
         Told the name of each step of a commit when it is done; tests end the process there.
+    merged_profiles : PrefixCache of Profile
+        The profiles of the versions that were looked at last. They are of files by content: a seal has other files.
     """
 
     root: Path
@@ -53,6 +58,7 @@ class Storage:
     clock: Clock = utc_now
     guard: "ReadGuard | None" = None
     on_step: Callable[[str], None] = field(default=_ignore_step)
+    merged_profiles: "PrefixCache[Profile]" = field(default_factory=lambda: PrefixCache(_MOST_PROFILES))
 
     def close(self) -> None:
         """Let go of every file and connection."""

@@ -7,6 +7,7 @@ is kept as evidence.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.pinned import counts_from_column
@@ -215,11 +216,20 @@ def _is_asked(code: str, fields: Mapping[str, Any]) -> bool:
 
 def infer_distributions(profile: Profile) -> dict[str, ColumnSchema]:
     """Choose grids as `infer_schema` does, without the rest; for the columns worth comparing."""
-    return {
-        name: ColumnSchema(type=plain_type(column.type), **chosen)
-        for name, column in profile.columns.items()
-        if _varies(name, column) and (chosen := _distribution(name, column)[0])
-    }
+    found = {name: _distribution_alone(name, column) for name, column in profile.columns.items()}
+    return {name: chosen for name, chosen in found.items() if chosen is not None}
+
+
+# A column is the reference of many comparisons, and its profile never changes.
+_ALONE: WeakKeyDictionary[ColumnProfile, dict[str, ColumnSchema | None]] = WeakKeyDictionary()
+
+
+def _distribution_alone(name: str, column: ColumnProfile) -> ColumnSchema | None:
+    known = _ALONE.setdefault(column, {})
+    if name not in known:
+        chosen = _distribution(name, column)[0] if _varies(name, column) else {}
+        known[name] = ColumnSchema(type=plain_type(column.type), **chosen) if chosen else None
+    return known[name]
 
 
 def _varies(name: str, column: ColumnProfile) -> bool:

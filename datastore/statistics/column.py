@@ -7,6 +7,7 @@ and only that part enters `digest`.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ from foldstore.errors import SchemaMismatchError
 _NO_MOMENTS: Final = Moments()
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
 class ColumnProfile:
     """The statistics of one column.
 
@@ -353,7 +354,13 @@ class ColumnProfile:
 
 def empty_column(kind: pa.DataType, rows: int = 0) -> ColumnProfile:
     """Return the profile of a column in which every one of `rows` rows is null."""
-    return replace(profile_array(pa.nulls(0, value_type(kind))), rows=rows, nulls=rows)
+    return replace(_no_rows(value_type(kind)), rows=rows, nulls=rows)
+
+
+@lru_cache(maxsize=256)
+def _no_rows(kind: pa.DataType) -> ColumnProfile:
+    """Profile no rows once a type: every merge begins with it."""
+    return profile_array(pa.nulls(0, kind))
 
 
 def profile_array(array: pa.Array | pa.ChunkedArray, level: int = 0) -> ColumnProfile:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 from blake3 import blake3
@@ -26,6 +27,19 @@ from foldstore.types import Progress
 
 # Rows are cut here, wherever the batches end, so that moments too do not depend on batches.
 _CHUNK_ROWS: Final = 131_072
+# Below it a column is done sooner than threads have handed it over.
+_FEW_ROWS: Final = 32_768
+
+
+# A column's profile never changes, and stands in those of many versions: its digest is made once.
+_DIGESTS: WeakKeyDictionary[ColumnProfile, bytes] = WeakKeyDictionary()
+
+
+def _digest(column: ColumnProfile) -> bytes:
+    known = _DIGESTS.get(column)
+    if known is None:
+        known = _DIGESTS[column] = column.digest
+    return known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +71,7 @@ class Profile:
         digest = blake3(f"profile/v1 {self.rows}\n".encode())
         for name in sorted(self.columns):
             encoded = name.encode()
-            digest.update(len(encoded).to_bytes(8, "little") + encoded + self.columns[name].digest)
+            digest.update(len(encoded).to_bytes(8, "little") + encoded + _digest(self.columns[name]))
         return str(digest.hexdigest())
 
     def __repr__(self) -> str:
@@ -232,7 +246,8 @@ def profile_batches(
     with ThreadPoolExecutor(max_workers=min(len(schema) or 1, os.cpu_count() or 1)) as pool:
         for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
             arrays = [chunk.column(place) for place in range(len(columns))]
-            columns = list(pool.map(_extend, schema.names, columns, arrays))
+            side_by_side = map if chunk.num_rows < _FEW_ROWS else pool.map
+            columns = list(side_by_side(_extend, schema.names, columns, arrays))
             rows += chunk.num_rows
             if progress is not None:
                 progress(rows, None)

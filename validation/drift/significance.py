@@ -114,11 +114,11 @@ def power(n: int, m: int, cells: int, tau: float, alpha: float) -> float:
     """
     if not n or not m or cells < 2:
         return 0.0 if cells >= 2 or not m else 1.0
-    from scipy import special, stats
+    from scipy import special
 
     s = 1 / n + 1 / m
     critical = special.chdtri(cells - 1, alpha)
-    return float(stats.ncx2.sf(critical, cells - 1, 8 * tau**2 * LN2 / s))
+    return float(1 - special.chndtr(critical, cells - 1, 8 * tau**2 * LN2 / s))
 
 
 def needed_rows(n: int, cells: int, tau: float, alpha: float) -> int | None:
