@@ -416,7 +416,7 @@ class Engine:
 
 
 @contextmanager
-def _opened(engine: Engine | None) -> Iterator[Engine]:
+def lend_engine(engine: Engine | None) -> Iterator[Engine]:
     """Lend the engine, or open one for this use."""
     if engine is not None:
         yield engine
@@ -437,7 +437,7 @@ def parse_expression(
     >>> late.columns, late.type
     (('arr_delay',), DataType(bool))
     """
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         return lent.parse_expression(text, schema, where=where)
 
 
@@ -445,7 +445,7 @@ def parse_predicate(
     text: str, schema: pa.Schema, *, where: str = "the predicate", engine: Engine | None = None
 ) -> Expression:
     """Check an expression that must be boolean; see `Engine.parse_predicate`."""
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         return lent.parse_predicate(text, schema, where=where)
 
 
@@ -457,7 +457,7 @@ def evaluate(
     engine: Engine | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Compute expressions over batches, one out for each in; see `Engine.evaluate`."""
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         yield from lent.evaluate(expressions, schema, batches)
 
 
@@ -465,13 +465,13 @@ def mask(
     predicate: Expression, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, engine: Engine | None = None
 ) -> Iterator[pa.BooleanArray]:
     """Say for each row whether the predicate holds; see `Engine.mask`."""
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         yield from lent.mask(predicate, schema, batches)
 
 
 def filter_table(table: pa.Table, predicate: Expression, *, engine: Engine | None = None) -> pa.Table:
     """Keep the rows of a table for which the predicate holds; see `Engine.filter_table`."""
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         return lent.filter_table(table, predicate)
 
 
@@ -483,7 +483,7 @@ def parse_query(text: str, *, engine: Engine | None = None) -> ParsedQuery:
     >>> parse_query('SELECT count(*) FROM "flights@3#by_month.train"').tables
     ('flights@3#by_month.train',)
     """
-    with _opened(engine) as lent:
+    with lend_engine(engine) as lent:
         return lent.parse_query(text)
 
 

@@ -218,6 +218,7 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             previous_rows=None if head is None else count_added(self._storage, head, own=True),
             others=others,
             windows=lambda text: 0 if head is None else window_before(self._storage, head, text, own=True),
+            engine=self._storage.engine,
         )
 
     def _head(self) -> VersionRecord | None:

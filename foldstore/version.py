@@ -344,6 +344,7 @@ class Version(
             previous_rows=before,
             others=OtherDatasets(self._storage),
             windows=partial(window_before, self._storage, self._record),
+            engine=self._storage.engine,
         )
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.

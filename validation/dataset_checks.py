@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foldstore.datastore.comparison import hold_all
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.statistics.column import json_value
@@ -160,6 +161,8 @@ def check_rules(
 
 def _breaks(condition: Expression, engine: Engine) -> Predicate:
     def fails(batch: Any) -> pa.Array:
+        if condition.is_simple and not any(column.null_count for column in batch.columns):
+            return pc.invert(hold_all(condition.comparisons, batch))  # without nulls nothing is unknown
         found = engine.evaluate({"the rule": condition}, batch.schema, [batch])
         holds = pa.chunked_array([each.column(0) for each in found], pa.bool_()).combine_chunks()
         return pc.fill_null(pc.invert(holds), False)  # noqa: FBT003

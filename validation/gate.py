@@ -72,6 +72,7 @@ class SchemaGate:
             previous_rows=rows,
             others=others,
             windows=window,
+            engine=self._storage.engine,
         )
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())

@@ -39,7 +39,8 @@ def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: date
             yield from _texts(name, schema.domain, column)
         case TokenDomain(true_tokens=true, false_tokens=false):
             known = (*true, *false)
-            yield _ask("bool_unexpected", name, _none_of(known), column, tokens=", ".join(map(repr, known)))
+            if not _is_known_to_pass(column, _none_of(known)):
+                yield _ask("bool_unexpected", name, _none_of(known), column, tokens=", ".join(map(repr, known)))
         case BinaryDomain(max_bytes=limit):
             yield _ask("length_high", name, _longer(pc.binary_length, limit), column, limit=limit, unit="bytes")
         case TimeDomain():
@@ -91,12 +92,22 @@ def _texts(name: str, domain: TextDomain, column: ColumnProfile) -> Iterator[Fin
     if domain.max_length is not None and longest > domain.max_length:
         fails = _longer(_characters, domain.max_length)
         yield _ask("length_high", name, fails, column, limit=domain.max_length, unit="characters")
-    if domain.pattern is not None:
-        fails, rest = _unlike(domain.pattern), 1 - domain.min_mass
+    if domain.pattern is not None and not _is_known_to_pass(column, fails := _unlike(domain.pattern)):
+        rest = 1 - domain.min_mass
         yield _ask("pattern_mismatch", name, fails, column, tolerated=rest, pattern=domain.pattern)
     if domain.semantic is not None and not _is_known_to_read(column, domain):
-        fails, rest = _unlike(SEMANTICS[domain.semantic]), 1 - domain.min_mass
+        rest, fails = 1 - domain.min_mass, _unlike(SEMANTICS[domain.semantic])
+        if _is_known_to_pass(column, fails):
+            return
         yield _ask("semantic_class_changed", name, fails, column, tolerated=rest, semantic=domain.semantic)
+
+
+def _is_known_to_pass(column: ColumnProfile, fails: Predicate) -> bool:
+    """Whether the statistics know every different text, and none fails: then no row needs a look."""
+    counts = column.values
+    if column.kind is not Kind.TEXT or counts is None or not counts.exact or not isinstance(counts.values, pa.Array):
+        return False
+    return not pc.any(fails(counts.values), skip_nulls=True).as_py()
 
 
 def _lengths(column: ColumnProfile) -> tuple[float, float]:

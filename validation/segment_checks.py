@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from foldstore.datastore.engine import Engine
+from foldstore.datastore.engine import Engine, lend_engine
 from foldstore.datastore.statistics.reading import Kind, plain_array
 from foldstore.errors import FoldstoreError, UsageError, column_not_found
 from foldstore.validation.anomaly import Anomaly
@@ -41,12 +41,13 @@ def check_segments(
     fitting: Mapping[str, ColumnSchema],
     found: Collection[tuple[str, str | None]],
     now: datetime | None,
+    engine: Engine | None = None,
 ) -> Iterator[Anomaly]:
     """Yield what is wrong with slices and was not found, as code and column, in all rows."""
     for segment in schema.segments:
-        with Engine() as engine:
+        with lend_engine(engine) as lent:
             try:
-                keep = _condition(subject, segment, engine)
+                keep = _condition(subject, segment, lent)
                 sizes = _count(subject, segment, keep)
             except FoldstoreError as error:
                 facts = {"what": f"segment {segment.name}", "reason": error.message}
