@@ -10,6 +10,7 @@ from foldstore.validation.document import (
     is_number,
     plain_record,
     read_choice,
+    read_confidence,
     read_count,
     read_fraction,
     read_mapping,
@@ -189,8 +190,7 @@ class Bounds:
         object.__setattr__(self, "quantiles", MappingProxyType(read))
         if self.max_top_share is not None:
             read_fraction(self.max_top_share, "max_top_share")
-        if self.confidence is not None and not 0.5 <= read_fraction(self.confidence, "confidence") < 1:
-            raise InvalidSchemaError(f"A confidence is at least 0.5 and below 1, not {self.confidence!r}.")
+        read_confidence(self.confidence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

@@ -13,7 +13,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.evolution import Patch
 from foldstore.validation.failing_rows import Question, above, below, is_missing, is_nan, is_null, outside
 from foldstore.validation.finding import Finding
-from foldstore.validation.intervals import Z_CHECK, allowed_null_share, wilson
+from foldstore.validation.intervals import Z_CHECK, allowed_null_share, is_more, wilson
 from foldstore.validation.row_checks import check_rows
 from foldstore.validation.statistic_checks import check_statistics
 from foldstore.validation.subject import Subject
@@ -137,7 +137,7 @@ def _number(raw: object) -> int | float:
 def _check_vocabulary(name: str, domain: CategoryDomain, column: ColumnProfile, subject: Subject) -> Iterator[Finding]:
     counts = subject.grid_counts({name: CategoryGrid(domain.values)})[name]
     strange = counts.cells[-1]
-    if not strange or strange <= (1 - domain.min_mass) * column.present * (1 + 1e-12):
+    if not is_more(strange, column.present, 1 - domain.min_mass, domain.confidence):
         return
     known = set(domain.values)
     new = {value: count for value, count in column.top(len(known) + _FIXED_VALUES + 1) if value not in known}

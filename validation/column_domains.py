@@ -18,6 +18,7 @@ from foldstore.validation.document import (
     is_number,
     plain_record,
     read_choice,
+    read_confidence,
     read_count,
     read_duration,
     read_fraction,
@@ -94,10 +95,14 @@ class CategoryDomain:
     values : tuple of str, int or bool
     min_mass : float
         The share of rows (null apart) that must hold one of them.
+    confidence : float, optional
+        How sure it must be that more lie outside than `min_mass` leaves, by the binomial distribution; without it the
+        observed share decides, however few rows it is from.
     """
 
     values: tuple[Category, ...]
     min_mass: float = 1.0
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, tuple):
@@ -108,6 +113,7 @@ class CategoryDomain:
         if len(set(self.values)) != len(self.values):
             raise InvalidSchemaError("A value occurs twice in a domain.")
         read_fraction(self.min_mass, "min_mass")
+        read_confidence(self.confidence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""
@@ -151,6 +157,8 @@ class TextDomain:
         A class of `SEMANTICS` that it should belong to.
     min_mass : float
         The share of texts (null apart) that must match the pattern, and read as the class.
+    confidence : float, optional
+        As in `CategoryDomain`.
 
     Examples
     --------
@@ -163,6 +171,7 @@ class TextDomain:
     pattern: str | None = None
     semantic: str | None = None
     min_mass: float = 1.0
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_length", "max_length"):
@@ -175,6 +184,7 @@ class TextDomain:
         if self.semantic is not None:
             read_choice(self.semantic, tuple(SEMANTICS), "semantic")
         read_fraction(self.min_mass, "min_mass")
+        read_confidence(self.confidence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

@@ -145,6 +145,12 @@ def read_fraction(data: object, where: str) -> float:
     return float(data)
 
 
+def read_confidence(data: object) -> None:
+    """Refuse what is no confidence; None is none asked."""
+    if data is not None and not 0.5 <= read_fraction(data, "confidence") < 1:
+        raise InvalidSchemaError(f"A confidence is at least 0.5 and below 1, not {_shown(data)}.", where="confidence")
+
+
 def read_enum(data: object, choices: type[Choice], where: str) -> Choice:
     """Return one of a closed set of words."""
     # YAML 1.1 reads a bare off as false; the word is meant.

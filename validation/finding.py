@@ -8,6 +8,7 @@ from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES, Anomaly
 from foldstore.validation.evolution import Patch
 from foldstore.validation.failing_rows import Failure, Question, look_up
+from foldstore.validation.intervals import is_more
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
@@ -31,6 +32,8 @@ class Finding:
     tolerated : float or None
         The share of `of` that may fail: only more is an anomaly. None where the statistics said already
         that something fails.
+    confidence : float or None
+        How sure it must be that more than that share fails; see `foldstore.validation.intervals.is_more`.
     observed, expected, count, of, evidence, examples, fix
         As in `Anomaly`; `of` is the number of rows that could have failed.
     """
@@ -41,6 +44,7 @@ class Finding:
     severity: Severity | None = None
     question: Question | None = None
     tolerated: float | None = None
+    confidence: float | None = None
     observed: Any = None
     expected: Any = None
     count: int | None = None
@@ -73,7 +77,7 @@ def gravest_first(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
 def _is_tolerated(finding: Finding, answer: Failure | None) -> bool:
     if finding.tolerated is None or answer is None:
         return False
-    return answer.count <= finding.tolerated * (finding.of or 0) * (1 + 1e-12)
+    return not is_more(answer.count, finding.of or 0, finding.tolerated, finding.confidence)
 
 
 def _severity(finding: Finding, schema: DataSchema) -> Severity:

@@ -159,7 +159,7 @@ def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = 
             continue
         column = infer_column(name, found, is_key=name in schema.keys, is_nested=name not in profile.columns)
         if old is not None and old.type == column.type and old.grid is not None:
-            column = replace(column, grid=old.grid, reference=old.reference, drift=old.drift)
+            column = _with_baseline(column, old)
         columns[name] = column
     provenance = {**schema.provenance, "updated_from": profile.id}
     if reason is not None:
@@ -167,6 +167,14 @@ def update_schema(schema: DataSchema, profile: Profile, *, reason: str | None = 
     if columns == dict(schema.columns):
         return schema
     return schema.with_changes(columns=columns, provenance=provenance)
+
+
+def _with_baseline(column: ColumnSchema, old: ColumnSchema) -> ColumnSchema:
+    """Return a column that is compared with what an older one was, with the older reasons for that."""
+    before, why = old.evidence.get("why", {}), dict(column.evidence.get("why", {}))
+    why |= {part: before[part] for part in ("grid", "drift") if part in before}
+    evidence = {**column.evidence, "why": why} if why else column.evidence
+    return replace(column, grid=old.grid, reference=old.reference, drift=old.drift, evidence=evidence)
 
 
 def infer_column(

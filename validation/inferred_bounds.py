@@ -12,10 +12,11 @@ from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.column_bounds import Bounds, Span
 
 ROWS_FOR_BOUNDS: Final = 1_000
+# How sure it must be that later rows are beyond an inferred share.
+CONFIDENCE: Final = 0.99
 # So many interquartile ranges beyond the outer quantiles, and so many standard errors of the quantile itself.
 _RANGES: Final = 3
 _ERRORS: Final = 3.0
-_CONFIDENCE: Final = 0.99
 _DIGITS: Final = 6
 # Up to here doubles hold whole numbers exactly.
 _EXACT: Final = 2**53
@@ -56,7 +57,7 @@ def infer_bounds(column: ColumnProfile, least: float | None = None) -> tuple[Bou
     seen = [column.quantile(q) for q in (tail, 0.25, 0.75, 1 - tail)]
     shown = ", ".join(f"{each:.6g}" for each in seen if each is not None)
     why = f"quantiles {tail:g}, 0.25, 0.75, {1 - tail:g} of {n:,} numbers are {shown}; three interquartile ranges more"
-    return Bounds(quantiles=spans, confidence=_CONFIDENCE), f"{why}, or three standard errors of the quantile"
+    return Bounds(quantiles=spans, confidence=CONFIDENCE), f"{why}, or three standard errors of the quantile"
 
 
 def _outer(column: ColumnProfile, share: float, further: float, slack: float) -> float | None:

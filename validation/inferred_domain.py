@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.column_domains import SEMANTICS, CategoryDomain, Domain, NumericDomain, TextDomain
-from foldstore.validation.inferred_bounds import infer_lengths
+from foldstore.validation.inferred_bounds import CONFIDENCE, infer_lengths
 from foldstore.validation.inferred_grid import category, is_calendar, is_identifier
 from foldstore.validation.intervals import wilson
 
@@ -25,6 +25,7 @@ _LONGITUDE: Final = frozenset({"lon", "lng", "longitude"})
 _CATEGORIES: Final = frozenset(
     ("category", "class", "code", "flag", "gender", "group", "id", "kind", "label", "level", "sex", "status", "type")
 )
+_SURE: Final = "few rows may hold more by chance"
 _WHOLE: Final = (Kind.INTEGER, Kind.UNSIGNED)
 
 Reasoned = tuple[Domain, dict[str, str]]
@@ -93,12 +94,14 @@ def _listed(column: ColumnProfile) -> Reasoned | None:
     once = int((values.counts == 1).sum())
     unseen = (once + 3 * sqrt(max(once, 1))) / n
     rest = 0.0 if few else wilson(n - listed, n, 3.0)[1]
-    domain = CategoryDomain(values=tuple(sorted(category(v) for v, _ in top)), min_mass=floor_share(unseen + rest))
+    listing = tuple(sorted(category(value) for value, _ in top))
+    domain = CategoryDomain(values=listing, min_mass=floor_share(unseen + rest), confidence=CONFIDENCE)
     said = f"{len(values)} different values" if few else f"100 of {len(values):,} values hold {listed / n:.4%}"
     why = {
         "domain.values": f"{said} of {n:,}",
         "domain.min_mass": f"{once} values occur once: by Good and Turing {once}/{n:,} and three standard errors"
         + ("" if few else f"; and {n - listed:,} that are not listed"),
+        "domain.confidence": _SURE,
     }
     return domain, why
 
@@ -114,7 +117,9 @@ def _formed(column: ColumnProfile) -> Reasoned | None:
     n = column.present
     name, count = _most_of(column)
     if name is not None and n >= _ROWS_FOR_CLASS and count >= _CLASS_SHARE * n:
-        fields |= {"semantic": name, "min_mass": floor_share(wilson(n - count, n, 3.0)[1])}
+        min_mass = floor_share(wilson(n - count, n, 3.0)[1])
+        fields |= {"semantic": name, "min_mass": min_mass, "confidence": CONFIDENCE}
+        why["domain.confidence"] = _SURE
         why["domain.semantic"] = f"{count:,} of {n:,} texts read as {name}"
         why["domain.min_mass"] = f"{n - count:,} do not: Wilson's upper limit of their share, z = 3"
     if (found := infer_lengths(column)) is not None:
@@ -154,7 +159,7 @@ def _ranged(name: str, column: ColumnProfile) -> Reasoned | None:
         limits, seen = {"min": -90, "max": 90}, f"a latitude by its name; {seen}"
     elif name.lower() in _LONGITUDE and low >= -180 and high <= 180:
         limits, seen = {"min": -180, "max": 180}, f"a longitude by its name; {seen}"
-    elif low >= 0 and high <= 1 and column.kind is Kind.FLOAT:
+    elif low >= 0 and high <= 1 and _presses(column):
         limits, seen = {"min": 0, "max": 1}, f"a fraction: {seen}"
     elif low >= 0:
         limits, seen = {"min": 0}, f"none below 0: {seen}"
@@ -168,6 +173,14 @@ def _ranged(name: str, column: ColumnProfile) -> Reasoned | None:
     if inf == "deny":
         why["domain.inf"] = f"none of {column.present:,} numbers is infinite"
     return (NumericDomain(**limits, nan=nan, inf=inf), why) if why else None
+
+
+def _presses(column: ColumnProfile) -> bool:
+    """Whether floats lie so close to 1 that they would pass it if they could: rain in inches is below 1 by chance."""
+    top, quartiles = column.quantile(0.999), (column.quantile(0.25), column.quantile(0.75))
+    if column.kind is not Kind.FLOAT or top is None or quartiles[0] is None or quartiles[1] is None:
+        return False
+    return top + 3 * (quartiles[1] - quartiles[0]) >= 1
 
 
 def floor_share(rest: float) -> float:

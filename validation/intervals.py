@@ -32,6 +32,27 @@ def wilson(count: int, n: int, z: float) -> tuple[float, float]:
     return low, high
 
 
+def is_more(count: int, n: int, allowed: float, confidence: float | None) -> bool:
+    """Whether a count of n is more than an allowed share: as it is, or so that chance rarely brings as many.
+
+    With a confidence, n draws of which a share `allowed` hits must give so many hits or more with a probability below
+    ``1 - confidence``: the exact binomial test. Where nothing is allowed, one is more.
+
+    Examples
+    --------
+    >>> is_more(1, 10, 0.01, None), is_more(1, 10, 0.01, 0.99), is_more(2, 10, 0.01, 0.99)
+    (True, False, True)
+    """
+    # A share was rounded when it was written down.
+    if count <= allowed * n * (1 + 1e-12):
+        return False
+    if confidence is None or allowed <= 0:
+        return True
+    from scipy import special
+
+    return bool(special.bdtrc(count - 1, n, allowed) < 1 - confidence)
+
+
 def newcombe(count: int, n: int, other: int, m: int, z: float) -> tuple[float, float]:
     """Return the score interval for the difference of two fractions, ``count/n - other/m``.
 

@@ -57,7 +57,14 @@ def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: date
 
 
 def _ask(
-    code: str, name: str, fails: Predicate, column: ColumnProfile, *, tolerated: float = 0.0, **facts: Any
+    code: str,
+    name: str,
+    fails: Predicate,
+    column: ColumnProfile,
+    *,
+    tolerated: float = 0.0,
+    confidence: float | None = None,
+    **facts: Any,
 ) -> Finding:
     expected = next(iter(facts.values()), None)
     return Finding(
@@ -67,6 +74,7 @@ def _ask(
         expected=expected,
         question=Question(name, lambda values: pc.fill_null(fails(values), False)),  # noqa: FBT003
         tolerated=tolerated,
+        confidence=confidence,
         of=column.present,
     )
 
@@ -93,13 +101,16 @@ def _texts(name: str, domain: TextDomain, column: ColumnProfile) -> Iterator[Fin
         fails = _longer(_characters, domain.max_length)
         yield _ask("length_high", name, fails, column, limit=domain.max_length, unit="characters")
     if domain.pattern is not None and not _is_known_to_pass(column, fails := _unlike(domain.pattern)):
-        rest = 1 - domain.min_mass
-        yield _ask("pattern_mismatch", name, fails, column, tolerated=rest, pattern=domain.pattern)
+        yield _ask("pattern_mismatch", name, fails, column, **_room(domain), pattern=domain.pattern)
     if domain.semantic is not None and not _is_known_to_read(column, domain):
-        rest, fails = 1 - domain.min_mass, _unlike(SEMANTICS[domain.semantic])
+        fails = _unlike(SEMANTICS[domain.semantic])
         if _is_known_to_pass(column, fails):
             return
-        yield _ask("semantic_class_changed", name, fails, column, tolerated=rest, semantic=domain.semantic)
+        yield _ask("semantic_class_changed", name, fails, column, **_room(domain), semantic=domain.semantic)
+
+
+def _room(domain: TextDomain) -> dict[str, Any]:
+    return {"tolerated": 1 - domain.min_mass, "confidence": domain.confidence}
 
 
 def _is_known_to_pass(column: ColumnProfile, fails: Predicate) -> bool:

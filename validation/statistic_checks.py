@@ -9,6 +9,7 @@ from foldstore.validation.column_bounds import Bounds, Span, Uniqueness
 from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
+from foldstore.validation.intervals import is_more
 
 
 def check_statistics(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
@@ -157,10 +158,8 @@ def _judge(
 def _is_surely_outside(column: ColumnProfile, share: float, span: Span, confidence: float) -> bool:
     """Whether more numbers lie beyond a limit than the quantile leaves there, by more than chance.
 
-    Counted by the cells that lie beyond as a whole; the chance of so many or more is that of the binomial distribution.
+    Counted by the cells that lie beyond as a whole.
     """
-    from scipy import special
-
     ends, counts = column.mass()
     n = int(counts.sum())
     low, high = span
@@ -172,7 +171,7 @@ def _is_surely_outside(column: ColumnProfile, share: float, span: Span, confiden
             beyond = counts[ends < limit].sum()
         else:  # a cell holds what lies above the end of the one before
             beyond = counts[ends > limit].sum() if exact else counts[1:][ends[:-1] >= limit].sum()
-        if beyond > allowed * n and special.bdtrc(int(beyond) - 1, n, allowed) < 1 - confidence:
+        if is_more(int(beyond), n, allowed, confidence):
             return True
     return False
 

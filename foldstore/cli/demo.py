@@ -154,7 +154,7 @@ def _column_text(yaml: str, column: str) -> str:
     lines = yaml.splitlines()
     start = lines.index(f"  {column}:")
     end = next((n for n in range(start + 1, len(lines)) if not lines[n].startswith("    ")), len(lines))
-    return "\n".join(lines[start : min(end, start + 14)])
+    return "\n".join(lines[start : min(end, start + 15)])
 
 
 def _codes(report: "Report") -> list[str]:

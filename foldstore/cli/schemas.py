@@ -34,19 +34,30 @@ def register(app: typer.Typer) -> None:
 def infer(
     address: Annotated[str, typer.Argument(help="The version to learn from.")],
     store: StoreOption = _HERE,
+    label: Annotated[str | None, typer.Option(help="What is learnt: a column that serving lacks.")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(help="A column of whole numbers that are names; repeat it.")
+    ] = None,
+    history: Annotated[
+        bool, typer.Option(help="Learn limits of drift from the versions before, from eight on.")
+    ] = True,
     set_it: Annotated[bool, typer.Option("--set", help="Set it as the dataset's schema at once.")] = False,
     message: Annotated[str, typer.Option("--message", "-m", help="Why (with --set).")] = "",
 ) -> None:
     """Infer a schema from a version's statistics and print it as YAML.
 
-    Example: foldstore schema infer trial@1 > trial.yaml
+    Types that texts could have are suggested on the error stream, and never applied.
+
+    Example: foldstore schema infer trial@1 --label late --categorical zone > trial.yaml
     """
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
         version = opened.version(address)
-        schema = version.profile().infer_schema()
+        schema = version.profile().infer_schema(label=label, categorical=categorical or (), history=history)
         typer.echo(schema.to_yaml(), nl=False)
+        if not version.num_rows:
+            typer.echo(f"{version.address} has no rows: the schema says types alone.", err=True)
         for name, column in schema.columns.items():
             if (suggested := column.suggested_type) is not None:
                 typer.echo(f"{name}: {suggested}; nothing is cast.", err=True)

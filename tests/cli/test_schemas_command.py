@@ -42,6 +42,20 @@ def test_a_file_is_compared_before_it_is_set(command, made, tmp_path):
     assert len(json.loads(command("schema", "history", "n", "-s", made, "-o", "json")[1])) == 2
 
 
+def test_what_the_inference_is_told_and_what_it_suggests(command, folder):
+    with foldstore.connect(folder) as store:
+        rows = {"zone": [each % 3 for each in range(400)], "late": [True, False] * 200, "paid": ["1.50", "2.25"] * 200}
+        store.create_dataset("rides").append(rows)
+        store.create_dataset("none").append({"x": []})
+    code, out, err = command("schema", "infer", "rides@1", "-s", folder, "--label", "late", "--categorical", "zone")
+    assert code == 0
+    schema = DataSchema.from_yaml(out)
+    assert (schema.label, schema.columns["zone"].domain.values) == ("late", (0, 1, 2))
+    assert err == "paid: 400 of 400 texts read as double; nothing is cast.\n"
+    assert command("schema", "infer", "rides@1", "-s", folder, "--categorical", "zoen")[0] == 2
+    assert "no rows" in command("schema", "infer", "none@1", "-s", folder)[2]
+
+
 @pytest.mark.parametrize("form", ["odcs", "json-schema"])
 def test_what_is_exported_is_imported_as_it_was(command, made, tmp_path, form):
     _, text, _ = command("schema", "show", "n", "-s", made)

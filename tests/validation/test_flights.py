@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
+from foldstore.datastore.statistics.profile import profile_table
 from foldstore.validation.check import validate
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
@@ -26,6 +30,28 @@ def january() -> DataSchema:
 
 def test_january_passes_its_own_schema(january):
     assert validate(month(1), january).anomalies == ()
+
+
+@pytest.mark.parametrize("file", ["flights/flights_2013-01.parquet", "planes.csv", "airlines.csv"])
+def test_half_of_the_rows_pass_the_schema_of_the_other_half(file):
+    path = FLIGHTS.parent / file
+    table = csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(table.num_rows)
+        halves = [table.take(pa.array(part)) for part in np.array_split(order, 2)]
+        schema = infer_schema(profile_table(halves[0]))
+        assert set(validate(TableSubject(halves[1], "t"), schema).by_code()) <= {"drift_untestable"}
+
+
+def test_only_the_long_delays_of_summer_leave_their_quantiles(january):
+    soft = {"quantile_out_of_bounds", "length_low", "length_high", "duplicate_key", "semantic_class_changed"}
+    found = {
+        (number, anomaly.code, anomaly.column)
+        for number in range(2, 13)
+        for anomaly in validate(month(number), january).anomalies
+        if anomaly.code in soft
+    }
+    assert found == {(each, "quantile_out_of_bounds", "dep_delay") for each in (6, 7)}
 
 
 def test_the_february_blizzard_shows_in_the_nulls_and_nowhere_else(january):

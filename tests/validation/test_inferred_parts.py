@@ -245,10 +245,30 @@ def test_a_hundred_values_that_are_nearly_all_are_a_domain():
     assert not isinstance(infer(less).domain, CategoryDomain)  # a hundred hold less than 99 %
 
 
+def test_a_few_new_values_in_few_rows_are_chance_and_many_are_not():
+    texts = ["a"] * 5_000 + ["b"] * 4_999 + ["c"]
+    allowed = 1 - infer(texts).domain.min_mass
+    assert allowed == pytest.approx(4 / 10_000)
+    few = next(k for k in range(1, 100) if binom.sf(k - 1, 200, allowed) < 0.01)
+    assert "value_outside_domain" not in judge(texts, ["a"] * (201 - few) + ["z"] * (few - 1))
+    assert "value_outside_domain" in judge(texts, ["a"] * (200 - few) + ["z"] * few)
+    strict = DataSchema.from_dict({"columns": {"x": {"type": "string", "domain": {"values": ["a"], "min_mass": 0.99}}}})
+    rows = TableSubject(pa.table({"x": ["a"] * 98 + ["z"] * 2}), "t")
+    assert "value_outside_domain" in validate(rows, strict).by_code()
+
+
+def test_rain_is_no_fraction_and_a_share_is():
+    rain = np.where(RNG.random(5_000) < 0.9, 0.0, RNG.exponential(0.05, 5_000))
+    assert infer(np.minimum(rain, 0.99)).domain.max is None
+    assert infer(RNG.random(5_000)).domain.max == 1
+    assert infer(np.where(RNG.random(5_000) < 0.02, 1.0, 0.0)).domain.max == 1
+
+
 def test_whole_numbers_that_a_person_calls_names_are_listed():
     zones = [each % 7 for each in range(2_000)]
     column = infer(zones, "zone", categorical=["zone"])
-    assert column.domain == CategoryDomain(values=tuple(range(7)), min_mass=column.domain.min_mass)
+    assert isinstance(column.domain, CategoryDomain)
+    assert column.domain.values == tuple(range(7))
     assert column.grid.values == tuple(range(7))
     assert column.bounds is None
     many = infer(list(range(2_000)) * 2, "zone", categorical=["zone"])

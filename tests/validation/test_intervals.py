@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from foldstore.validation.intervals import newcombe, two_sided, wilson
+from foldstore.validation.intervals import is_more, newcombe, two_sided, wilson
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,13 @@ def test_the_interval_covers_the_difference_about_as_often_as_it_says():
 def test_two_sided_gives_the_normal_quantile():
     assert two_sided(0.99) == pytest.approx(2.5758293, abs=1e-7)
     assert wilson(10, 100, two_sided(0.95)) == pytest.approx((0.05523, 0.17437), abs=1e-5)
+
+
+@given(st.integers(0, 200), st.integers(1, 200), st.sampled_from([0.0, 0.001, 0.05, 0.5]))
+def test_more_than_a_share_is_what_the_exact_binomial_test_calls_more(count, n, allowed):
+    count = min(count, n)
+    expected = count > allowed * n and (
+        allowed == 0 or binomtest(count, n, allowed, alternative="greater").pvalue < 0.01
+    )
+    assert is_more(count, n, allowed, 0.99) == expected
+    assert is_more(count, n, allowed, None) == (count > allowed * n)
