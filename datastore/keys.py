@@ -5,7 +5,7 @@ maps say that no key can meet are not read. As in SQL, a key with a null equals 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foldstore.datastore.manifest import may_hold
+from foldstore.datastore.manifest import Fragment, may_hold
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.hashing import hash_rows
 
@@ -99,9 +99,10 @@ def _comparable(column: pa.Array) -> pa.Array:
 def _meeting(
     key: Sequence[str], added: FragmentReader, before: FragmentReader, hashes: NDArray[np.uint64]
 ) -> list[_KeyBatch]:
-    ranges = {field_id: _value_range(added, field_id) for field_id in map(added.field_id, key)}
+    new = [_bounded(added, fragment, key) for fragment in added.fragments]
+    ranges = {field_id: _value_range(new, field_id) for field_id in map(added.field_id, key)}
     known = {field_id: ends for field_id, ends in ranges.items() if ends is not None}
-    kept = [fragment for fragment in before.fragments if may_hold(fragment, known)]
+    kept = [each for each in before.fragments if not known or may_hold(_bounded(before, each, key), known)]
     found = []
     for batch in before.restricted(kept).batches(key):
         part = _KeyBatch.of(batch)
@@ -111,8 +112,14 @@ def _meeting(
     return found
 
 
-def _value_range(reader: FragmentReader, field_id: int) -> tuple[Any, Any] | None:
-    ends = [fragment.bounds_of(field_id) for fragment in reader.fragments]
+def _bounded(reader: FragmentReader, fragment: Fragment, key: Sequence[str]) -> Fragment:
+    """Return a fragment with the bounds of key columns; of those that are no key of the dataset, from the zones."""
+    unknown = [name for name in key if fragment.bounds_of(reader.field_id(name)) is None]
+    return replace(fragment, bounds=(*fragment.bounds, *reader.bounds(fragment, unknown))) if unknown else fragment
+
+
+def _value_range(fragments: Sequence[Fragment], field_id: int) -> tuple[Any, Any] | None:
+    ends = [fragment.bounds_of(field_id) for fragment in fragments]
     known = [end for end in ends if end is not None]
     if not known or len(known) < len(ends):
         return None

@@ -43,7 +43,8 @@ def nested_names(types: Mapping[str, str]) -> frozenset[str]:
 def with_nested(subject: Subject, names: Sequence[str]) -> Subject:
     """Return a subject whose profile also has the values inside of columns that are named by paths."""
     held = subject.arrow_schema
-    paths = [name for name in names if name not in held.names and find_path(name, held) is not None]
+    columns = frozenset(held.names)
+    paths = [name for name in names if name not in columns and find_path(name, held) is not None]
     return NestedSubject(subject, paths) if paths else subject
 
 

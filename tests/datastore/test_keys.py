@@ -101,3 +101,42 @@ def test_keys_of_every_type_are_told_apart_by_value(store, before, twice):
         dataset.append(pa.table({"k": again}))
     assert caught.value.facts["groups"] == 1
     assert dataset.latest.num_rows == 2
+
+
+def test_columns_that_are_no_key_of_the_dataset_are_compared_where_their_zones_meet(store, monkeypatch):
+    dataset = store.create_dataset("rides")
+    unique = {"type": "int64", "unique": {"key": True}}
+    dataset.set_schema(
+        foldstore.DataSchema.from_dict({"columns": {"ride": unique}, "severity": {"duplicate_key": "warn"}})
+    )
+    for start in (0, 100, 200):
+        dataset.append({"ride": list(range(start, start + 100))})
+    hashed = []
+    real = keys.hash_rows
+    monkeypatch.setattr(keys, "hash_rows", lambda columns: hashed.append(len(columns[0])) or real(columns))
+    assert not dataset.append({"ride": [300, 301]}).report.anomalies
+    assert hashed == [2]
+    hashed.clear()
+    assert [each.code for each in dataset.append({"ride": [150]}).report.anomalies] == ["duplicate_key"]
+    assert hashed == [1, 100]
+
+
+VALUES = st.none() | st.integers(-3, 3) | st.sampled_from([2**62, -(2**62)])
+
+
+@given(parts=st.lists(st.lists(VALUES, max_size=5), min_size=2, max_size=4))
+@settings(max_examples=40)
+def test_repeats_of_a_column_are_those_that_counting_finds(parts, tmp_path_factory):
+    with foldstore.connect(tmp_path_factory.mktemp("columns") / "s") as store:
+        dataset = store.create_dataset("n")
+        unique = {"type": "int64", "unique": {"key": True}}
+        schema = {"columns": {"n": unique}, "severity": {"duplicate_key": "warn", "no_data": "off"}}
+        dataset.set_schema(foldstore.DataSchema.from_dict(schema))
+        seen = []
+        for part in parts:
+            report = dataset.append(pa.table({"n": pa.array(part, pa.int64())})).report
+            counted = Counter(value for value in seen + part if value is not None)
+            met = {value for value in part if value is not None and counted[value] > 1}
+            found = report.by_code().get("duplicate_key", ())
+            assert [each.observed for each in found] == ([len(met)] if met else [])
+            seen += part
