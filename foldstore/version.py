@@ -36,6 +36,7 @@ from foldstore.validation.drift.windows import BRINGING, count_added, window_bef
 from foldstore.validation.drift_history import past_effects
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import find_policy
+from foldstore.validation.nested_paths import is_of
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -348,7 +349,7 @@ class Version(
         )
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.
-        kept = [a for a in report.anomalies if a.column not in sealed or a.code not in _ABOUT_NULLS]
+        kept = [a for a in report.anomalies if a.code not in _ABOUT_NULLS or not is_of(a.column, sealed)]
         return replace(report, anomalies=tuple(kept))
 
     @property

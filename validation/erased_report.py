@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from foldstore.validation.nested_paths import is_of
+
 _WITHHELD: Final[dict[str, Any]] = {
     "message": "withheld: rows were erased",
     "observed": None,
@@ -35,7 +37,7 @@ def redact_erased(body: Mapping[str, Any], values: Mapping[str, set[Any]]) -> di
     every = set().union(*values.values()) if sum(map(len, values.values())) <= _MOST_VALUES else None
     anomalies = []
     for each in body["anomalies"]:
-        known = every if each["column"] is None else values.get(each["column"], set())
+        known = every if each["column"] is None else _values_of(each["column"], values)
         said = {name: each.get(name) for name in _WITHHELD}
         withheld = {name: value for name, value in _WITHHELD.items() if name in each}
         anomalies.append({**each, **(withheld if _quotes(said, known) else {}), "example_rows": []})
@@ -44,8 +46,15 @@ def redact_erased(body: Mapping[str, Any], values: Mapping[str, set[Any]]) -> di
         name: {key: value for key, value in each.items() if key != "distribution"}
         for name, each in body["drift"]["columns"].items()
     }
-    drift = {name: each for name, each in known_drift.items() if not _quotes(each, values.get(name, set()))}
+    drift = {name: each for name, each in known_drift.items() if not _quotes(each, _values_of(name, values))}
     return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
+
+
+def _values_of(name: str, values: Mapping[str, set[Any]]) -> set[Any] | None:
+    """Return the erased values of a column; None, for any, of what is inside of one."""
+    if name in values:
+        return values[name]
+    return None if is_of(name, values) else set()
 
 
 def _quotes(data: Any, values: set[Any] | None) -> bool:

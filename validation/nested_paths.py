@@ -3,7 +3,7 @@
 They are judged as columns are; only what is asked of whole rows, such as a key, is not asked of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -26,6 +26,17 @@ def is_inside(path: str, column: str, type_text: str) -> bool:
     (True, False)
     """
     return type_text.startswith(_NESTED) and path.startswith((f"{column}.", f"{column}[]"))
+
+
+def is_of(path: str | None, columns: Collection[str]) -> bool:
+    """Whether a column is one of some, or may be inside of one: where something is withheld, rather too much is.
+
+    Examples
+    --------
+    >>> is_of("label", {"label"}), is_of("label.delay", {"label"}), is_of("labels", {"label"})
+    (True, True, False)
+    """
+    return path is not None and any(path == name or path.startswith((f"{name}.", f"{name}[]")) for name in columns)
 
 
 def nested_names(types: Mapping[str, str]) -> frozenset[str]:

@@ -15,7 +15,9 @@ from foldstore.validation.check import validate
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain
 from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.erased_report import redact_erased
 from foldstore.validation.inference import infer_schema, update_schema
+from foldstore.validation.pools.sealed_subject import redact_report, redact_schema
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
 
@@ -230,3 +232,48 @@ def test_a_store_judges_and_compares_what_is_inside(tmp_path):
         assert profile.infer_schema(categorical=["stops[].wait"]).columns["stops[].wait"].domain.values == tuple(
             range(10)
         )
+
+
+def test_what_is_inside_of_a_sealed_column_is_withheld_with_it():
+    schema = infer_schema(profile_table(trips()))
+    rows = trips().to_pylist()
+    rows[7]["stops"][1] = {"code": "ewr", "wait": -5, "tags": []}
+    report = judge(pa.Table.from_pylist(rows, TRIPS), schema).to_dict()
+    sealed = redact_report(report, ["stops"])
+    assert all(each["message"].startswith("withheld") for each in sealed["anomalies"])
+    assert not [name for name in sealed["drift"]["columns"] if name.startswith("stops")]
+    assert "fare.amount" in sealed["drift"]["columns"]
+    kept = redact_schema(schema.to_dict(), ["stops", "fare"])["columns"]
+    learned = {"evidence", "drift", "grid", "reference", "domain", "bounds", "unique"}
+    assert learned & schema.to_dict()["columns"]["stops[].wait"].keys()
+    for name in ("stops[].code", "stops[].wait", "fare.amount"):
+        assert not learned & kept[name].keys()
+
+
+def test_what_an_erased_row_held_inside_is_not_quoted():
+    schema = infer_schema(profile_table(trips()))
+    rows = trips().to_pylist()
+    rows[7]["stops"][1] = {"code": "ewr", "wait": -5, "tags": []}
+    report = judge(pa.Table.from_pylist(rows, TRIPS), schema).to_dict()
+    erased = redact_erased(report, {"trip": {7}, "stops": set(), "fare": set()})
+    assert "ewr" not in str(erased)
+    assert "-5" not in str([each for each in erased["anomalies"] if each["column"] == "stops[].wait"])
+
+
+def test_nulls_of_sealed_cells_are_not_held_against_what_is_inside(tmp_path):
+    with foldstore.connect(tmp_path / "store") as store:
+        data = store.create_dataset("trips", key=["trip"])
+        table = trips().append_column(
+            "label", pa.array([{"late": each % 3 == 0, "by": each % 9} for each in range(1_200)])
+        )
+        table = table.append_column("y", pa.array([each % 3 == 0 for each in range(1_200)]))
+        first = data.append(table)
+        schema = data.set_schema(first.profile().infer_schema())
+        assert "label.by" in schema.columns
+        split = first.split("half", train=0.5, test=0.5)
+        plan = foldstore.plan_pool("n > 0.6 +/- 0.05", reliability=0.9, steps=1)
+        store.pools.seal("p", split.test, label="y", hide=["label"], plan=plan)
+        assert data.latest.validate(schema).passed
+        learned = {"evidence", "drift", "grid", "reference", "domain", "bounds", "unique"}
+        for name in ("y", "label", "label.by"):
+            assert not learned & data.schema.to_dict()["columns"][name].keys()

@@ -18,6 +18,7 @@ from foldstore.datastore.seal_survey import Mask, row_ids
 from foldstore.datastore.statistics.hashing import combine, hash_column, hash_rows
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
+from foldstore.validation.nested_paths import is_of
 
 _MOST_CLASSES: Final = 10
 Digests = NDArray[np.uint64]
@@ -220,8 +221,8 @@ def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
         "evidence": {},
     }
     withheld = {**blank, "message": "withheld: cells of the column are sealed", "fix": None}
-    anomalies = [{**each, **withheld} if each["column"] in hidden else each for each in body["anomalies"]]
-    drift = {name: each for name, each in body["drift"]["columns"].items() if name not in hidden}
+    anomalies = [{**each, **withheld} if is_of(each["column"], hidden) else each for each in body["anomalies"]]
+    drift = {name: each for name, each in body["drift"]["columns"].items() if not is_of(name, hidden)}
     return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
 
 
@@ -229,8 +230,8 @@ def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     """Return a stored schema without what it learned from sealed columns.
 
     Extremes and distributions go, and the drift check that needs them: counts over all rows, less those that can
-    still be read, are the counts of the sealed ones. A domain goes where the inference chose it; one that a person
-    wrote is a rule, and stays, as do type, nulls and severities.
+    still be read, are the counts of the sealed ones. A domain, bounds and uniqueness go where the inference chose them;
+    what a person wrote is a rule, and stays, as do type, nulls and severities. The same goes for what is inside.
 
     Examples
     --------
@@ -239,9 +240,10 @@ def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     {'columns': {'late': {'type': 'bool', 'nullable': False}}}
     """
     hidden = set(columns)
-    return {**body, "columns": {n: _redact_column(c) if n in hidden else c for n, c in body["columns"].items()}}
+    return {**body, "columns": {n: _redact_column(c) if is_of(n, hidden) else c for n, c in body["columns"].items()}}
 
 
 def _redact_column(column: dict[str, Any]) -> dict[str, Any]:
-    learned = {"evidence", "drift", "grid", "reference", *(["domain"] if column.get("inferred") else [])}
+    chosen = ("domain", "bounds", "unique") if column.get("inferred") else ()
+    learned = {"evidence", "drift", "grid", "reference", *chosen}
     return {name: value for name, value in column.items() if name not in learned}
