@@ -19,14 +19,15 @@ from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.lineage.recording import note_input, resolve_in_run
 from foldstore.datastore.storage import Storage
 from foldstore.description import Described
-from foldstore.errors import InvalidSchemaError, NotFoundError, UsageError, did_you_mean
+from foldstore.errors import IngestError, InvalidSchemaError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
 from foldstore.stream import StreamWriter, stream_options
 from foldstore.types import format_time, parse_time
 from foldstore.upkeep import DatasetUpkeep
-from foldstore.validation.check import validate
-from foldstore.validation.drift.windows import count_added, window_before
+from foldstore.validation.check import unreadable, validate
+from foldstore.validation.drift.windows import count_added
 from foldstore.validation.gate import SchemaGate
+from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -206,18 +207,24 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         """
         chosen = schema or find_schema(self._storage.catalog, self.name)
         source = open_source(data, self._known_columns(), **read_options)
-        table = complete_table(self._storage, self._record, source)
         name = str(source.description.get("file", "the data"))
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
+        try:
+            table = complete_table(self._storage, self._record, source)
+        except IngestError as error:
+            if error.code != "invalid-utf8":
+                raise
+            return unreadable(chosen, name, str(error.facts["column"]), error.message, created_at=now)
         head = self._head()
+        subject = TableSubject(table, name)
         return validate(
-            TableSubject(table, name),
+            subject,
             chosen,
             created_at=now,
             environment=self.gate.environment if environment is None and schema is None else environment,
             previous_rows=None if head is None else count_added(self._storage, head, own=True),
             others=others,
-            windows=lambda text: 0 if head is None else window_before(self._storage, head, text, own=True),
+            history=history_for(self._storage, head, self.name, subject),
             engine=self._storage.engine,
         )
 

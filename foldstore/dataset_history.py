@@ -12,8 +12,8 @@ from foldstore.datastore.merge import merge_version
 from foldstore.datastore.storage import Storage
 from foldstore.report_history import list_history
 from foldstore.validation.drift.trends import Trends
+from foldstore.validation.drift.version_trends import trends_over_versions
 from foldstore.validation.reporting.history import ProfileHistory, VersionPoint, count_findings, history_of_profiles
-from foldstore.version_trends import trends_over_versions
 
 if TYPE_CHECKING:
     from foldstore.version import Version

@@ -11,6 +11,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, column_not_found, did_you_mean
+from foldstore.lookup_log import Appended, LookupLogs
 from foldstore.names import LATEST, parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
@@ -44,12 +45,15 @@ class Rows:
         The answer to a query, given how its names become tables; sealed outcomes that may feed features do.
     create : callable
         Commit a training set: name, table, what is known of it.
+    dataset : callable
+        The dataset of logged lookups of a name, made when it is missing.
     """
 
     version: Callable[[str], Version]
     view_rows: Callable[[str], pa.Table]
     sql: Callable[[str, Callable[[str], str], str], pa.Table]
     create: Callable[..., TrainingSet]
+    dataset: Callable[[str], Appended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class Features:
         self._author = author
         self._services = Registry(storage.catalog, _SERVICE)
         self._materialized = Registry(storage.catalog, _ONLINE)
+        self.lookup_logs = LookupLogs(storage, rows.dataset, author)
         self._served = OnlineCatalog()
         self._loaded: dict[tuple[str, int], int] = {}
 
@@ -277,9 +282,34 @@ class Features:
         NotFoundError
             When the service is not there, or not materialized.
         """
-        return self._served.get_online_features(
-            self._ready(service), entities, at, full_feature_names=full_feature_names
-        )
+        ready = self._ready(service)
+        found = self._served.get_online_features(ready, entities, at, full_feature_names=full_feature_names)
+        self.lookup_logs.note(ready.partition("@")[0], found)
+        return found
+
+    def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
+        """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.
+
+        A row has the keys, the features as they were served, `served_at` and the service. Rows are committed in
+        batches, and when the store is closed; a process that is killed loses those that wait, at most some thousand.
+        Compare the dataset with the training data by a schema's `serving` and its columns' `skew`.
+
+        Parameters
+        ----------
+        service : str
+            The name of a feature service; all its versions.
+        share : float
+            Which share is kept; 0 for none.
+        dataset : str, optional
+            Where; ``<service>.served`` unless given.
+
+        Returns
+        -------
+        str
+            The name of the dataset.
+        """
+        name, _, _ = self._find(service)
+        return self.lookup_logs.set(name, share=share, dataset=dataset)
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False

@@ -14,13 +14,13 @@ from foldstore.notify import Notify
 from foldstore.types import Severity, Status, format_time
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import check_keys
+from foldstore.validation.drift.version_trends import trends_over_versions
 from foldstore.validation.drift.windows import list_windows, window_size
 from foldstore.validation.drift_checks import check_drift
 from foldstore.validation.finding import settle
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 from foldstore.version import Version
-from foldstore.version_trends import trends_over_versions
 
 _KIND: Final = "monitor"
 # How far back changes of level are looked for: work by version stays the same as the history grows.

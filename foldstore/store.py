@@ -33,6 +33,7 @@ from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.features import Features, Rows
 from foldstore.lineage import Lineage, open_lineage
+from foldstore.lookup_log import SERVED_AT
 from foldstore.monitor import Monitors
 from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
@@ -150,8 +151,12 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         self.close()
 
     def close(self) -> None:
-        """Close files and connections; tables that were read stay valid."""
-        self._storage.close()
+        """Commit the lookups that wait to be logged; close files and connections. Tables that were read stay valid."""
+        try:
+            if "features" in self.__dict__:
+                self.features.lookup_logs.flush()
+        finally:
+            self._storage.close()
 
     @property
     def root(self) -> Path:
@@ -364,7 +369,13 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     def features(self) -> Features:
         """Feature services: applied, joined point in time, served."""
         outcomes = OutcomeReader(self._storage, self.version, self.view)
-        rows = Rows(version=self.version, view_rows=self._read_rows, sql=outcomes.ask, create=self._keep_training_set)
+        rows = Rows(
+            version=self.version,
+            view_rows=self._read_rows,
+            sql=outcomes.ask,
+            create=self._keep_training_set,
+            dataset=self._served_dataset,
+        )
         return Features(self._storage, rows, self._author)
 
     @cached_property
@@ -408,6 +419,11 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
 
     def _read_rows(self, address: str) -> pa.Table:
         return self.view(address).to_arrow()
+
+    def _served_dataset(self, name: str) -> Dataset:
+        if self._storage.catalog.find_dataset(name) is None:
+            return self.create_dataset(name, event_time=SERVED_AT)
+        return self.dataset(name)
 
     def _keep_training_set(
         self, name: str, base: Version, joined: Mapping[str, pa.Table], inputs: Inputs, message: str

@@ -32,10 +32,11 @@ from foldstore.split_making import SplitMaker
 from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
-from foldstore.validation.drift.windows import BRINGING, count_added, window_before
+from foldstore.validation.drift.windows import BRINGING, count_added
 from foldstore.validation.drift_history import past_effects
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import find_policy
+from foldstore.validation.history import history_of
 from foldstore.validation.nested_paths import is_of
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
@@ -344,7 +345,7 @@ class Version(
             environment=environment,
             previous_rows=before,
             others=OtherDatasets(self._storage),
-            windows=partial(window_before, self._storage, self._record),
+            history=history_of(self._storage, self._record, self._dataset.name),
             engine=self._storage.engine,
         )
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}

@@ -73,6 +73,10 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "valency_low": Code(Severity.ERROR, "{count} lists have fewer than {limit} items"),
         "valency_high": Code(Severity.ERROR, "{count} lists have more than {limit} items"),
         "shape_mismatch": Code(Severity.ERROR, "{count} lists are not of shape {shape}"),
+        "invalid_utf8": Code(Severity.ERROR, "texts are not UTF-8: {reason}"),
+        "precision_lost": Code(
+            Severity.WARN, "no value of {count} uses the {decimals} decimals that values had: were they rounded?"
+        ),
         "inf_present": Code(Severity.ERROR, "{count} values are infinite"),
         "not_integer_valued": Code(Severity.ERROR, "{count} values are not whole"),
         "pattern_mismatch": Code(Severity.ERROR, "{count} texts do not match {pattern}"),
@@ -99,6 +103,26 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
             Severity.ERROR,
             "the label moved: JS {effect} (noise {noise}, limit {limit}), p {p}; largest change: {change}",
         ),
+        "prediction_shift": Code(
+            Severity.ERROR,
+            "the predictions moved: JS {effect} (noise {noise}, limit {limit}), p {p}; largest change: {change}",
+        ),
+        "skew": Code(
+            Severity.ERROR,
+            "served values differ ({dataset}): JS {effect} (noise {noise}, limit {limit}), p {p}; "
+            "largest change: {change}",
+        ),
+        "concept_drift": Code(
+            Severity.ERROR, "{label} depends on it otherwise than before: effect {effect}, p {p}{where}"
+        ),
+        "correlation_change": Code(
+            Severity.WARN, "its correlation with {other} went from {before} to {after} (limit {limit}), p {p}"
+        ),
+        "multivariate_drift": Code(
+            Severity.WARN,
+            "a classifier tells the rows from those before: AUC {auc} (limit {limit}), p {p}; by {columns}",
+        ),
+        "trend": Code(Severity.WARN, "{statistic} went from {before} to {after} at {at}"),
         "unit_change_suspect": Code(
             Severity.WARN, "values look {words}: distance {before} from the reference, {after} once that is undone"
         ),

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+import pyarrow as pa
+
 from foldstore.datastore.engine import Engine, lend_engine
 from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
@@ -28,8 +30,8 @@ from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.measures import ORDERED
 from foldstore.validation.drift_checks import (
-    Windows,
     check_drift,
+    check_skew,
     count_pinned,
     drift_from_schema,
     for_label,
@@ -38,8 +40,10 @@ from foldstore.validation.drift_checks import (
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, gravest_first, settle
 from foldstore.validation.fixes import name_replaced
+from foldstore.validation.history import History
 from foldstore.validation.inference import infer_column, infer_distributions
 from foldstore.validation.inferred_grid import is_calendar
+from foldstore.validation.joint_checks import check_joint, check_trends
 from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.reference_shifts import check_shifts
 from foldstore.validation.renames import find_renames, report_renames
@@ -47,7 +51,7 @@ from foldstore.validation.report import Report
 from foldstore.validation.row_sets import Others, check_row_sets
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.segment_checks import check_segments
-from foldstore.validation.subject import Subject
+from foldstore.validation.subject import Subject, TableSubject
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
 
 
@@ -59,7 +63,7 @@ def validate(
     environment: str | None = None,
     previous_rows: int | None = None,
     others: Others | None = None,
-    windows: Windows | None = None,
+    history: History | None = None,
     engine: Engine | None = None,
 ) -> Report:
     """Judge data by a schema.
@@ -79,9 +83,8 @@ def validate(
         How many rows the version before has, for `DataSchema.rows_vs_previous`.
     others : callable, optional
         Returns the newest rows of another dataset by its name, for `refs` and `overlap`.
-    windows : callable, optional
-        Returns the rows of a window of the versions before, such as ``rolling(5)``, for drift policies that compare
-        with one; or how many versions there are, where these are too few.
+    history : History, optional
+        The versions before, for what is compared with them.
     engine : Engine, optional
         Evaluates rules and segments; one of its own, which takes 20 ms to open, unless given.
 
@@ -118,12 +121,15 @@ def validate(
                 findings += check_rules(subject, asked, stack.enter_context(lend_engine(engine)), elsewhere)
             for name, column in fitting.items():
                 findings += check_column(name, column, profile.columns[name], subject, now)
-            fitting, unreferred = refer_to_windows(fitting, windows)
+            fitting, unreferred = refer_to_windows(fitting, None if history is None else history.window)
             findings += unreferred
             counts = count_pinned(subject, fitting)
             drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile_id}")
+            roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
             for name, result in drift.columns.items():
-                findings += check_drift(result, fitting[name].drift or DriftPolicy(), is_label=name == asked.label)
+                findings += check_drift(result, fitting[name].drift or DriftPolicy(), code=roles.get(name, "drift"))
+            findings += check_skew(subject, asked, fitting, others)
+            findings += [*check_joint(subject, asked, fitting, history), *check_trends(asked, history)]
             for name, column in fitting.items():
                 shown = counts.get(name)
                 findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
@@ -143,6 +149,23 @@ def validate(
         drift=drift,
         created_at=created_at,
         environment=environment,
+    )
+
+
+def unreadable(schema: DataSchema, address: str, column: str, reason: str, *, created_at: str) -> Report:
+    """Return the report of rows of which nothing else can be said: a column's texts are no texts."""
+    finding = Finding(code="invalid_utf8", column=column, facts={"reason": reason})
+    nothing = TableSubject(pa.table({}), address)
+    return Report(
+        subject=address,
+        rows=0,
+        schema_id=schema.id,
+        schema_version=schema.version,
+        profile_id=nothing.profile().id,
+        columns=tuple(schema.columns),
+        anomalies=settle([finding], schema, nothing, ()),
+        drift=DriftResult({}),
+        created_at=created_at,
     )
 
 

@@ -5,8 +5,12 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.pinned import CategoryGrid
+from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain
 from foldstore.validation.column_schema import ColumnSchema
@@ -23,6 +27,7 @@ _SHOWN_VALUES: Final = 5
 _FIXED_VALUES: Final = 100
 # Fewer equal values than this are no sign of a column that stopped varying.
 _CONSTANT_ROWS: Final = 20
+_ROWS_FOR_DECIMALS: Final = 100
 
 
 def check_column(
@@ -43,12 +48,37 @@ def check_column(
         )
     if isinstance(schema.domain, NumericDomain):
         yield from _check_range(name, schema.domain, column)
+        yield from _check_decimals(name, schema.domain, column, subject)
     elif isinstance(schema.domain, CategoryDomain):
         yield from _check_vocabulary(name, schema.domain, column, subject)
     yield from check_missing_marks(name, schema, column)
     yield from check_near_misses(name, schema, column)
     yield from check_statistics(name, schema, column)
     yield from check_rows(name, schema, column, now)
+
+
+def _check_decimals(name: str, domain: NumericDomain, column: ColumnProfile, subject: Subject) -> Iterator[Finding]:
+    """Look for one value that uses the last decimal; where there is one, the first rows mostly have it."""
+    decimals = domain.decimals
+    if decimals is None or column.kind not in (Kind.FLOAT, Kind.DECIMAL) or column.present < _ROWS_FOR_DECIMALS:
+        return
+    for batch in subject.batches([name]):
+        values = batch.column(0).drop_null().cast(pa.float64())
+        short = pc.round(values, decimals - 1)
+        # A double is a little beside its decimals: less than half of the last one counts as none.
+        uses = pc.greater(pc.abs(pc.subtract(values, short)), 10.0**-decimals / 2)
+        if pc.any(pc.and_(uses, pc.is_finite(values))).as_py():
+            return
+    yield Finding(
+        code="precision_lost",
+        column=name,
+        facts={"decimals": decimals},
+        observed=decimals - 1,
+        expected=decimals,
+        count=column.present,
+        of=column.present,
+        fix=(set_field(name, "domain.decimals", value=decimals - 1 or None),),
+    )
 
 
 def set_field(column: str, field: str, *, value: Any) -> Patch:

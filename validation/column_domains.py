@@ -40,6 +40,10 @@ SEMANTICS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+# A double has about 15 decimal digits in all.
+_MOST_DECIMALS: Final = 12
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumericDomain:
     """The numbers a column may hold.
@@ -56,6 +60,8 @@ class NumericDomain:
         Whether the values are whole, whatever their type.
     categorical : bool
         Whether the numbers are names, so that their size says nothing.
+    decimals : int, optional
+        How many decimals some of the values use; where none does any more, precision was lost.
 
     Examples
     --------
@@ -69,6 +75,7 @@ class NumericDomain:
     inf: Literal["allow", "deny"] = "allow"
     integer: bool = False
     categorical: bool = False
+    decimals: int | None = None
 
     def __post_init__(self) -> None:
         for limit in (self.min, self.max):
@@ -80,6 +87,8 @@ class NumericDomain:
         read_choice(self.nan, ("allow", "deny", "as_null"), "nan")
         read_choice(self.inf, ("allow", "deny"), "inf")
         _check_flags(self, "integer", "categorical")
+        if self.decimals is not None and not 1 <= read_count(self.decimals, "decimals") <= _MOST_DECIMALS:
+            raise InvalidSchemaError(f"decimals lies between 1 and {_MOST_DECIMALS}, not {self.decimals}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

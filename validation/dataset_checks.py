@@ -182,12 +182,8 @@ def not_judged(field: str, reason: str, column: str | None = None) -> Finding:
 
 def check_unjudged(schema: DataSchema) -> Iterator[Finding]:
     """Name what a schema declares and no check of this release looks at."""
-    later = "this release does not check it"
     if schema.time_step is not None and schema.time_column is None:
         yield not_judged("time_step", "the schema names no time_column")
-    for name, column in schema.columns.items():
-        if column.skew is not None:
-            yield not_judged("skew", later, name)
 
 
 def _instant(value: object) -> datetime | None:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from foldstore.errors import InvalidSchemaError, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.document import (
+    is_number,
     plain_record,
+    read_choice,
+    read_count,
     read_enum,
     read_fraction,
     read_names,
@@ -131,6 +134,93 @@ class Segment:
             raise InvalidSchemaError("A segment has columns in by, or a condition in where.")
         if self.where is not None:
             read_text(self.where, "where")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, defaults left out."""
+        return plain_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointDrift:
+    """Comparisons of columns together with those of versions before.
+
+    Attributes
+    ----------
+    vs : {"previous", "rolling", "seasonal"}
+        Which versions.
+    window : int, optional
+        How many versions, for ``rolling``.
+    lag : int, optional
+        How many versions ago, for ``seasonal``.
+    concept : bool
+        Whether the label must depend on each feature as it did.
+    correlation : float, optional
+        By how much a correlation may change, as the difference of two Pearson coefficients.
+    multivariate : float, optional
+        How far above 0.5 the AUC of a classifier may lie that tells the rows from those before.
+    alpha : float
+        The rate of false alarms allowed, after adjustment over pairs.
+
+    Examples
+    --------
+    >>> JointDrift(concept=True, vs="rolling", window=5).window_text
+    'rolling(5)'
+    """
+
+    vs: Literal["previous", "rolling", "seasonal"] = "previous"
+    window: int | None = None
+    lag: int | None = None
+    concept: bool = False
+    correlation: float | None = None
+    multivariate: float | None = None
+    alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        read_choice(self.vs, ("previous", "rolling", "seasonal"), "vs")
+        for name, needed_by in (("window", "rolling"), ("lag", "seasonal")):
+            value = getattr(self, name)
+            if (value is not None) != (self.vs == needed_by) or (value is not None and not read_count(value, name)):
+                raise InvalidSchemaError(
+                    f"vs: {needed_by} needs a {name} of 1 or more, and no other has one.",
+                    hint=f"Write vs: {needed_by} and {name}: 7, or neither.",
+                )
+        if not isinstance(self.concept, bool):
+            raise InvalidSchemaError(f"concept is true or false, not {self.concept!r}.")
+        for name, most in (("correlation", 2.0), ("multivariate", 0.5), ("alpha", 1.0)):
+            value = getattr(self, name)
+            if value is not None and not (is_number(value) and 0 < value <= most):
+                raise InvalidSchemaError(f"{name} lies above 0 and is at most {most:g}, not {value!r}.")
+        if not (self.concept or self.correlation is not None or self.multivariate is not None):
+            raise InvalidSchemaError(
+                "joint_drift compares nothing.", hint="Write concept: true, correlation: 0.2 or multivariate: 0.1."
+            )
+
+    @property
+    def window_text(self) -> str:
+        """The versions, as `Version.drift` takes them."""
+        count = self.window if self.vs == "rolling" else self.lag
+        return self.vs if count is None else f"{self.vs}({count})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, defaults left out."""
+        return plain_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendRule:
+    """That no column's level changes over the versions.
+
+    Attributes
+    ----------
+    season : int
+        Each version is compared with that so many before: 12 for months whose year repeats.
+    """
+
+    season: int = 1
+
+    def __post_init__(self) -> None:
+        if not read_count(self.season, "season"):
+            raise InvalidSchemaError("A season has one version or more.", hint="Write season: 12.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

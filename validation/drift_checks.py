@@ -11,11 +11,14 @@ from foldstore.validation.anomaly import percent
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import set_field
 from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
 from foldstore.validation.nested_paths import with_nested
+from foldstore.validation.row_sets import Others
+from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
@@ -109,15 +112,61 @@ def for_label(policy: DriftPolicy) -> DriftPolicy:
     return replace(policy, tau_warn=0.05, tau_error=0.10) if policy == DriftPolicy() else policy
 
 
-def check_drift(result: ColumnDrift, policy: DriftPolicy, *, is_label: bool = False) -> Iterator[Finding]:
-    """Yield what a comparison found."""
+def check_drift(result: ColumnDrift, policy: DriftPolicy, *, code: str = "drift") -> Iterator[Finding]:
+    """Yield what a comparison found, by the code that stands for the column's role."""
     if result.verdict in _FLAGS:
-        found = _drifted(result, policy)
-        yield replace(found, code="label_shift") if is_label else found
+        yield replace(_drifted(result, policy), code=code)
     elif result.verdict is DriftVerdict.UNTESTABLE and result.n_current:
         yield _untestable(result, policy)
     if result.null_verdict in _FLAGS:
         yield _nulls_drifted(result, policy)
+
+
+def check_skew(
+    subject: Subject, schema: DataSchema, fitting: Mapping[str, ColumnSchema], others: Others | None
+) -> Iterator[Finding]:
+    """Yield where served rows are distributed otherwise than those that are judged, column by column.
+
+    The rows that are judged are the reference: what a model learns from them it should meet when it serves.
+    """
+    asked = {name: column for name, column in fitting.items() if column.skew is not None and column.grid is not None}
+    for name, column in fitting.items():
+        if column.skew is not None and column.grid is None:
+            yield not_judged("skew", "the column has no grid to count on", name)
+    if not asked:
+        return
+    served = None if schema.serving is None or others is None else others(schema.serving)
+    if served is None:
+        reason = (
+            "the schema names no dataset in `serving`" if schema.serving is None else f"no rows of {schema.serving}"
+        )
+        yield from (not_judged("skew", reason, name) for name in asked)
+        return
+    found = served.profile().columns
+    same = {n: c for n, c in asked.items() if n in found and plain_type(found[n].type) == plain_type(c.type)}
+    for name in asked.keys() - same.keys():
+        yield not_judged("skew", f"{served.address} has no such column of this type", name)
+    yield from _compare_served(subject, served, same)
+
+
+def _compare_served(subject: Subject, served: Subject, columns: Mapping[str, ColumnSchema]) -> Iterator[Finding]:
+    grids = {name: column.grid for name, column in columns.items() if column.grid is not None}
+    if not grids:
+        return
+    learnt, given = subject.grid_counts(grids), served.grid_counts(grids)
+    policies = {name: replace(column, drift=column.skew, reference=learnt[name]) for name, column in columns.items()}
+    seed = f"{subject.profile().id}\n{served.profile().id}"
+    for name, result in drift_from_schema(given, policies, seed=seed).columns.items():
+        for finding in check_drift(result, columns[name].skew or DriftPolicy(), code="skew"):
+            facts = {**finding.facts, "dataset": served.address}
+            yield replace(finding, facts=facts, fix=_for_skew(finding.fix))
+
+
+def _for_skew(fix: tuple[Patch, ...] | None) -> tuple[Patch, ...] | None:
+    """Return the patches of a drift policy for the column's policy of skew."""
+    if fix is None:
+        return None
+    return tuple({**each, "field": str(each["field"]).replace("drift", "skew", 1)} for each in fix)
 
 
 def _target(name: str, column: ColumnSchema, grid: PinnedGrid, current: GridCounts) -> DriftTarget | None:

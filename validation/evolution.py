@@ -71,7 +71,7 @@ _TOLD: Final = frozenset(
     {"name", "doc", "severity", "provenance", "tags", "pii", "derived_from", "inferred", "evidence"}
 )
 # Fields that name something without which other rules have no meaning.
-_ROLES: Final = frozenset({"time_column", "label", "weight", "group"})
+_ROLES: Final = frozenset({"time_column", "label", "prediction", "weight", "group"})
 # What a field that is left out stands for; the rest stands for nothing asked.
 _USUAL: Final[Mapping[str, Any]] = {
     "nullable": True, "min_fraction": 0.0, "min_count": 0, "constant": True, "stage": "production", "keys": [],

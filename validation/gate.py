@@ -15,18 +15,17 @@ from foldstore.validation.drift.windows import (
     count_added,
     find_window,
     list_windows,
-    window_before,
     window_size,
 )
 from foldstore.validation.drift_checks import check_drift
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import GatePolicy, find_policy_basis, read_policy
+from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import find_basis, read_schema
-from foldstore.validation.subject import Subject
 
 # A dataset with a policy and no schema: nothing is said of its columns, and keys are checked by the commit.
 _NO_SCHEMA = DataSchema(columns={}, severity={"column_new": Severity.OFF})
@@ -60,10 +59,6 @@ class SchemaGate:
         rows = None if schema.rows_vs_previous is None else self._count_previous(candidate)
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
 
-        def window(text: str) -> Subject | int:
-            head = candidate.head
-            return 0 if head is None else window_before(self._storage, head, text, own=True)
-
         report = validate(
             subject,
             schema,
@@ -71,7 +66,7 @@ class SchemaGate:
             environment=policy.environment if basis.is_set else None,
             previous_rows=rows,
             others=others,
-            windows=window,
+            history=history_for(self._storage, candidate.head, candidate.dataset.name, subject),
             engine=self._storage.engine,
         )
         if policy.drift is not None and report.rows:

@@ -24,7 +24,7 @@ _SAME: Final = 0.10
 _ALIKE: Final = 0.5
 _VERY_ALIKE: Final = 0.8
 _MOST_PAIRS: Final = 10_000
-_ROLES: Final = ("time_column", "label", "weight", "group")
+_ROLES: Final = ("time_column", "label", "prediction", "weight", "group")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ from foldstore.validation.column_schema import ColumnSchema, read_severities
 from foldstore.validation.dataset_rules import (
     Compatibility,
     ForeignKey,
+    JointDrift,
     RowRule,
     Segment,
+    TrendRule,
     check_named,
     read_rules,
 )
@@ -50,14 +52,14 @@ from foldstore.validation.nested_paths import is_inside
 
 FORMAT: Final = 1
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
-_ROLES: Final = ("time_column", "label", "weight", "group")
+_ROLES: Final = ("time_column", "label", "prediction", "weight", "group")
 _NAMES: Final = ("keys", "column_order", "environments")
 _COUNTS: Final = ("min_rows", "max_rows")
 # In the order in which they are written; what is empty or as usual is left out.
 _FIELDS: Final = (
     "name", "version", "doc", "keys", "other_keys", *_ROLES, "min_rows", "max_rows", "rows_vs_previous", "freshness",
     "time_step", "max_duplicate_fraction", "overlap", "column_order", "environments", "compatibility", "domains",
-    "rules", "refs", "segments", "drift", "severity", "parent", "provenance",
+    "rules", "refs", "segments", "drift", "serving", "joint_drift", "trend", "severity", "parent", "provenance",
 )  # fmt: skip
 
 
@@ -85,8 +87,9 @@ class DataSchema:
         The columns that together tell rows apart.
     other_keys : tuple of tuples of str
         Further sets of columns that tell rows apart, as `keys` does.
-    time_column, label, weight, group : str, optional
-        The columns in these roles: when a row happened, what is learnt, how much it counts, whom it is about.
+    time_column, label, prediction, weight, group : str, optional
+        The columns in these roles: when a row happened, what is learnt, what a model said, how much it counts, whom
+        it is about.
     min_rows : int
     max_rows : int, optional
     rows_vs_previous : tuple of two numbers, optional
@@ -112,6 +115,12 @@ class DataSchema:
     segments : tuple of Segment
     drift : DriftPolicy or None
         For columns that have a grid and reference counts and no policy of their own.
+    serving : str, optional
+        The dataset of rows that were served, which columns with `skew` are compared with.
+    joint_drift : JointDrift or None
+        What is compared of columns together.
+    trend : TrendRule or None
+        That no column's level changes over the versions.
     severity : Mapping[str, Severity]
         Overrides for all columns, by anomaly code; a column's own go first.
     parent : str, optional
@@ -134,6 +143,7 @@ class DataSchema:
     other_keys: tuple[tuple[str, ...], ...] = ()
     time_column: str | None = None
     label: str | None = None
+    prediction: str | None = None
     weight: str | None = None
     group: str | None = None
     min_rows: int = 0
@@ -151,6 +161,9 @@ class DataSchema:
     refs: tuple[ForeignKey, ...] = ()
     segments: tuple[Segment, ...] = ()
     drift: DriftPolicy | None = None
+    serving: str | None = None
+    joint_drift: JointDrift | None = None
+    trend: TrendRule | None = None
     severity: Mapping[str, Severity] = field(default_factory=dict)
     parent: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -448,7 +461,7 @@ def _read_domains(data: object, where: str) -> dict[str, tuple[Any, ...]]:
 
 _READERS: Final[Mapping[str, Callable[[object, str], Any]]] = MappingProxyType(
     {
-        **dict.fromkeys(("name", "parent", "freshness", "time_step", *_ROLES), _optional_text),
+        **dict.fromkeys(("name", "parent", "freshness", "time_step", "serving", *_ROLES), _optional_text),
         **dict.fromkeys(("version", "doc"), read_text),
         **dict.fromkeys(_NAMES, read_names),
         "other_keys": _read_key_sets,
@@ -460,6 +473,8 @@ _READERS: Final[Mapping[str, Callable[[object, str], Any]]] = MappingProxyType(
         "refs": lambda data, where: read_rules(ForeignKey, data, where),
         "segments": lambda data, where: read_rules(Segment, data, where),
         "drift": lambda data, where: read_record(DriftPolicy, data, where),
+        "joint_drift": lambda data, where: read_record(JointDrift, data, where),
+        "trend": lambda data, where: read_record(TrendRule, data, where),
         "severity": read_severities,
         "provenance": read_mapping,
     }

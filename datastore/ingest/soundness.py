@@ -55,6 +55,7 @@ def _sound_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
                 raise IngestError(
                     f"Column {name!r} holds what is not {column.type}: {error}.",
                     hint="Nothing was committed. Mend the data where it is made.",
+                    code="invalid-utf8" if "Invalid UTF8" in str(error) else None,
                     column=name,
                 ) from error
         yield batch

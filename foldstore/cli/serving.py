@@ -69,6 +69,28 @@ def apply(
 
 
 @features_app.command()
+def log(
+    service: Annotated[str, typer.Argument(help="The service's name; all its versions.")],
+    store: StoreOption = _HERE,
+    share: Annotated[float, typer.Option(help="Which share of the lookups is kept; 0 for none.")] = 1.0,
+    dataset: Annotated[str | None, typer.Option(help="Where; SERVICE.served unless given.")] = None,
+) -> None:
+    """Keep what is served as a dataset, for a schema's `serving` and `skew` to look at.
+
+    Example: foldstore features log arrival --share 0.01
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        name = opened.features.log_lookups(service, share=share, dataset=dataset)
+        say(
+            f"{share:.0%} of the lookups of {service} go into {name}."
+            if share
+            else f"{service} is not logged any more."
+        )
+
+
+@features_app.command()
 def get(
     service: Annotated[str, typer.Argument(help="The service: arrival@1.")],
     entity: Annotated[list[str], typer.Argument(help="KEY=VALUE, one for each key.")],

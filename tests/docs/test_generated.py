@@ -48,7 +48,7 @@ def test_the_more_precise_codes_of_errors_are_those_in_the_code(generate):
     folders = ("foldstore", "datastore", "validation", "views", "api")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in files]
-    used = {code for source in sources for code in re.findall(r'\bcode="([a-z]+(?:-[a-z]+)+)"', source)}
+    used = {code for source in sources for code in re.findall(r'\bcode="([a-z]+(?:-[a-z0-9]+)+)"', source)}
     classes = {error.code for error in generate.family()}
     assert (used | COMPOSED) - classes - INSIDE == set(generate.PRECISE_CODES)
 

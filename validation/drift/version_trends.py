@@ -11,15 +11,27 @@ from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.drift.trend import Change, date_change
 from foldstore.validation.drift.trends import Trends, finite_numbers, trends_of_profiles
 from foldstore.validation.drift.windows import list_windows, rows_added
-from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.subject import Subject
 
 _MOST: Final = 10_000
 
 
 def trends_over_versions(
-    storage: Storage, head: VersionRecord, name: str, columns: Sequence[str] | None, last: int | None, season: int
+    storage: Storage,
+    head: VersionRecord | None,
+    name: str,
+    columns: Sequence[str] | None,
+    last: int | None,
+    season: int,
+    *,
+    newest: Subject | None = None,
 ) -> Trends:
     """Return the trends of the rows that each published version added, from kept profiles.
+
+    Parameters
+    ----------
+    newest : Subject, optional
+        Rows that are no version yet, and come last.
 
     Raises
     ------
@@ -31,8 +43,9 @@ def trends_over_versions(
     for value, role in ((last, "last"), (season, "season")):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST):
             raise UsageError(f"{role}={value!r} is not a number of versions from 1 to {_MOST:,}.")
-    records = list_windows(storage, head, last or _MOST, own=True)[::-1]
-    added = [rows_added(storage, record, name) for record in records]
+    records = [] if head is None else list_windows(storage, head, last or _MOST, own=True)[::-1]
+    added: list[Subject] = [rows_added(storage, record, name) for record in records]
+    added += [] if newest is None else [newest]
     for column in columns or ():
         if not added or column not in added[-1].arrow_schema.names:
             raise column_not_found(column, added[-1].arrow_schema.names if added else [], where=name)
@@ -51,7 +64,7 @@ def trends_over_versions(
     return trends_of_profiles(name, labels, [each.profile() for each in added], columns, season, date)
 
 
-def _values(rows: FragmentSubject, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _values(rows: Subject, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """Return the finite numbers of a column that a version added; none where it lacks the column."""
     if column not in rows.arrow_schema.names:
         return np.zeros(0)

@@ -1,0 +1,138 @@
+"""What was served, kept as a dataset: lookups are noted in memory and committed in batches, off their path."""
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.lineage.recording import unrecorded
+from foldstore.datastore.storage import Storage
+from foldstore.errors import FoldstoreError, UsageError
+from foldstore.names import check_name
+from foldstore.types import format_time
+from foldstore.views.online.result import OnlineResult
+
+_KIND: Final = "lookup_log"
+SERVED_AT: Final = "served_at"
+SERVICE: Final = "service"
+_BATCH: Final = 1_000
+# Where commits do not keep up, later lookups are left out: the log never holds the server up, nor its memory.
+_MOST_WAITING: Final = 50_000
+
+
+class Appended(Protocol):
+    """A dataset's handle."""
+
+    def append(self, data: Any, *, evolve: bool = False, message: str = "") -> Any:
+        """Commit rows."""
+
+
+class LookupLogs:
+    """The logs of a store's feature services.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    open_dataset : callable
+        Returns a dataset by name, made when it is missing.
+    author : str
+        Who commits.
+    """
+
+    def __init__(self, storage: Storage, open_dataset: Callable[[str], Appended], author: str) -> None:
+        self._registry = Registry(storage.catalog, _KIND)
+        self._storage = storage
+        self._open_dataset = open_dataset
+        self._author = author
+        self._lock = threading.Lock()
+        self._settings: tuple[Any, dict[str, tuple[str, float] | None]] = None, {}
+        self._waiting: dict[str, list[OnlineResult]] = {}
+        self._entities = 0
+        self._left_out = 0
+        self._working: threading.Thread | None = None
+
+    @property
+    def num_left_out(self) -> int:
+        """How many lookups were not noted because commits did not keep up."""
+        return self._left_out
+
+    def set(self, service: str, *, share: float, dataset: str | None = None) -> str:
+        """Say which share of a service's lookups is noted, and where; return the dataset's name."""
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UsageError(f"{share!r} is no share.", hint="Write a number from 0, for none, to 1, for all.")
+        name = check_name(dataset or f"{service}.served")
+        body = {"dataset": name, "share": float(share)}
+        self._registry.put(service, body, author=self._author, created_at=format_time(self._storage.clock()))
+        self._settings = None, {}
+        return name
+
+    def note(self, service: str, result: OnlineResult) -> None:
+        """Note a lookup, when its service is logged and the lot falls on it."""
+        setting = self._setting(service)
+        if setting is None or random.random() >= setting[1]:  # noqa: S311  # a sample, no secret
+            return
+        with self._lock:
+            if self._entities >= _MOST_WAITING:
+                self._left_out += 1
+                return
+            self._waiting.setdefault(setting[0], []).append(result)
+            self._entities += len(result)
+            if self._entities >= _BATCH and (self._working is None or not self._working.is_alive()):
+                self._working = threading.Thread(target=self._commit_quietly, name="foldstore-lookup-log", daemon=True)
+                self._working.start()
+
+    def flush(self) -> None:
+        """Commit what waits.
+
+        Raises
+        ------
+        FoldstoreError
+            When it cannot be committed; it then waits on.
+        """
+        working = self._working
+        if working is not None and working is not threading.current_thread():
+            working.join()
+        with self._lock:
+            waiting, self._waiting, self._entities = self._waiting, {}, 0
+        for name, results in waiting.items():
+            try:
+                with unrecorded():
+                    self._open_dataset(name).append(_to_table(results), evolve=True, message="lookups")
+            except FoldstoreError:
+                with self._lock:
+                    self._waiting.setdefault(name, [])[:0] = results
+                    self._entities += sum(map(len, results))
+                raise
+
+    def _commit_quietly(self) -> None:
+        with suppress(FoldstoreError):  # it waits on; `flush` says why when the store is closed, at the latest
+            self.flush()
+
+    def _setting(self, service: str) -> tuple[str, float] | None:
+        mark = self._storage.catalog.change_mark.read()
+        known = self._settings[1] if mark is not None and self._settings[0] == mark else {}
+        if service not in known:
+            document = self._registry.find(service)
+            known[service] = None if document is None else (document.body["dataset"], document.body["share"])
+            self._settings = mark, known
+        found = known[service]
+        return found if found is not None and found[1] else None
+
+
+def _to_table(results: list[OnlineResult]) -> pa.Table:
+    return pa.concat_tables([_rows(result) for result in results], promote_options="permissive")
+
+
+def _rows(result: OnlineResult) -> pa.Table:
+    features = result.to_arrow()
+    size = len(result)
+    columns: dict[str, Any] = {name: pa.array(values) for name, values in result.entities.items()}
+    columns |= {name: features.column(name) for name in features.column_names}
+    columns[SERVED_AT] = pa.array([result.at] * size, pa.int64()).view(pa.timestamp("ns", "UTC"))
+    columns[SERVICE] = pa.array([result.service or ""] * size)
+    return pa.table(columns)
