@@ -11,7 +11,7 @@ from benchmarks.measure import machine
 
 FILES = (
     "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement", "splits",
-    "learning", "cleaning", "serve", "cold", "demo",
+    "learning", "cleaning", "pools", "serve", "cold", "demo",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

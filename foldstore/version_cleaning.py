@@ -148,10 +148,7 @@ class VersionCleaning:
         )
         found = suggest(looked, columns=columns, dependencies=dependencies)
         if report is not None:
-            # Steps change whole columns: what is wrong inside of one, or in one that is not here, has no answer.
-            there = (None, *looked.schema.names)
-            answers = answer_report(report, schema, self._dataset.key)
-            found = (*(each for each in answers if each.column in there), *found)
+            found = (*answer_report(report, schema, self._dataset.key), *found)
         plan = self.cleaning_plan({each.id: each for each in found}.values(), split=split)
         return plan.at_least(min_confidence)
 

@@ -19,7 +19,7 @@ _HERE = Path()
 Condition = Annotated[str, typer.Option("--condition", "-c", help=r"E.g. 'n - o > 0 +/- 0.01 /\ d < 0.12 +/- 0.01'.")]
 Reliability = Annotated[float, typer.Option(help="How sure every answer together is to be right.")]
 Steps = Annotated[int, typer.Option(help="How often it may be asked.")]
-Reuse = Annotated[str, typer.Option(help="none, full, first_change or max_passes:K.")]
+Reuse = Annotated[str, typer.Option(help="none, full, first_change, max_passes:K or universal.")]
 
 pool_app = typer.Typer(
     no_args_is_help=True, help="Test pools: sealed rows that answer pass or fail, a limited number of times."

@@ -173,14 +173,6 @@ def test_texts_that_are_not_utf8_are_refused_with_their_column(values):
         assert caught.value.facts["column"] in part.column_names
 
 
-def test_two_samples_without_a_common_column_are_refused_in_words(tmp_path):
-    with foldstore.connect(tmp_path / "store") as store:
-        data = store.create_dataset("data")
-        first = data.append(GOOD.select(["l", "t"]))
-        with pytest.raises(UsageError, match="No column that both sides have"):
-            data.append(GOOD.select(["l", "t"])).two_sample_test(first)
-
-
 def test_a_reference_without_rows_is_named_and_nothing_passes_by_it():
     empty, good = TableSubject(GOOD.slice(0, 0), "none"), TableSubject(GOOD, "good")
     drift = drift_between(empty, good)

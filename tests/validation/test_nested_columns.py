@@ -277,21 +277,3 @@ def test_nulls_of_sealed_cells_are_not_held_against_what_is_inside(tmp_path):
         learned = {"evidence", "drift", "grid", "reference", "domain", "bounds", "unique"}
         for name in ("y", "label", "label.by"):
             assert not learned & data.schema.to_dict()["columns"][name].keys()
-
-
-def test_what_is_wrong_inside_has_no_step_that_would_fail(tmp_path):
-    with foldstore.connect(tmp_path / "store") as store:
-        data = store.create_dataset("trips", key=["trip"])
-        schema = data.append(trips()).profile().infer_schema()
-        rows = trips().to_pylist()
-        for place, row in enumerate(rows):
-            row |= {"trip": 5_000 + place, "fare": None if place % 3 == 0 else row["fare"]}
-        rows[7]["stops"][1] = {"code": "ewr", "wait": -5, "tags": []}
-        bad = data.append(pa.Table.from_pylist(rows, TRIPS))
-        report = bad.validate(schema, rows="added")
-        assert ("below_min", "stops[].wait") in {(each.code, each.column) for each in report.anomalies}
-        plan = bad.suggest_cleaning(report=report, schema=schema, min_confidence=0)
-        assert {each.column for each in plan.actions} <= {"fare"}
-        assert bad.suggest_cleaning(report=report, schema=schema).preview()
-        assert data.report_history().to_html()
-        assert str(data.trends())

@@ -1,7 +1,5 @@
 """Inference by environment, updates that keep a person's edits, and promises between schemas."""
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -83,14 +81,3 @@ def test_an_environment_promises_for_its_own_columns_alone():
     new = old.without_column("y")
     assert find_breaks(old, new, Compatibility.BACKWARD, environment="serving") == []
     assert len(find_breaks(old, new, Compatibility.BACKWARD, environment="training")) == 1
-
-
-def test_a_baseline_that_stays_keeps_its_reasons():
-    old = infer_schema(profile_table(pa.table({"x": list(range(50)) * 40})))
-    why = {**old.columns["x"].evidence["why"], "drift": "learnt from eight versions"}
-    learnt = DataSchema(columns={"x": replace(old.columns["x"], evidence={"why": why})})
-    newer = update_schema(learnt, profile_table(pa.table({"x": list(range(60)) * 40}))).columns["x"]
-    assert newer.evidence["why"]["drift"] == "learnt from eight versions"
-    assert newer.evidence["why"]["grid"] == why["grid"]
-    assert newer.evidence["why"]["domain.min"] != why["domain.min"]
-    assert newer.reference == old.columns["x"].reference

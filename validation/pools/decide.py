@@ -119,7 +119,7 @@ class Counts:
         return sum(factor * count for factor, count in known)
 
 
-def decide(plan: PoolPlan, counts: Counts) -> bool:
+def decide(plan: PoolPlan, counts: Counts, *, log_level: float | None = None) -> bool:
     """Return whether a candidate passes.
 
     Parameters
@@ -127,6 +127,8 @@ def decide(plan: PoolPlan, counts: Counts) -> bool:
     plan : PoolPlan
     counts : Counts
         Over all rows of the pool; more rows than planned sharpen the test at the same level.
+    log_level : float, optional
+        ln of the level of this answer, as its `Budget` had it when the answer was charged; the plan's unless given.
 
     Returns
     -------
@@ -153,6 +155,7 @@ def decide(plan: PoolPlan, counts: Counts) -> bool:
             rows=counts.rows,
             needed=plan.rows,
         )
+    tests = plan.tests if log_level is None else plan.tests_at(log_level)
     # Every clause is computed, so that the time taken does not tell which one failed.
-    passed = [test.passes(counts.total(test.clause.score), counts.rows) for test in plan.tests]
+    passed = [test.passes(counts.total(test.clause.score), counts.rows) for test in tests]
     return all(passed)

@@ -32,11 +32,14 @@ class Charge:
         The answer; None while there is none.
     fresh : bool
         Whether it was charged just now, and not found.
+    log_level : float or None
+        ln of the level that was charged for the answer; None where the plan's is meant.
     """
 
     digest: str
     passed: bool | None = None
     fresh: bool = False
+    log_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,12 @@ class Ledger:
         charges: dict[str, Charge] = {}
         for entry in entries:
             if entry["kind"] == "charge":
-                charges[entry["digest"]] = Charge(digest=entry["digest"])
+                charges[entry["digest"]] = Charge(digest=entry["digest"], log_level=entry.get("log_level"))
             elif entry["kind"] == "answer":
                 charges[entry["digest"]] = replace(charges[entry["digest"]], passed=entry["passed"])
         return Account(len(entries), tuple(charges.values()))
 
-    def charge(self, digest: str, *, model: str, actor: str, require: Callable[[Account], None]) -> Charge:
+    def charge(self, digest: str, *, model: str, actor: str, price: Callable[[Account], float]) -> Charge:
         """Pay for a submission, durably, or find what was paid for it.
 
         Parameters
@@ -122,18 +125,18 @@ class Ledger:
             What is submitted; an equal one is never charged twice.
         model : str
             What the submitter says it is; noted only.
-        require : callable
-            Raises when another question cannot be afforded.
+        price : callable
+            Returns ln of the level of the next answer, and raises when there is none that can be afforded.
         """
-        body = {"kind": "charge", "digest": digest, "model": model}
         for _attempt in range(_ATTEMPTS):
             account = self.read()
             found = account.find(digest)
             if found is not None:
                 return found
-            require(account)
+            level = price(account)
+            body = {"kind": "charge", "digest": digest, "model": model, "log_level": level}
             if self._append_after(account, body, actor):
-                return Charge(digest=digest, fresh=True)
+                return Charge(digest=digest, fresh=True, log_level=level)
         raise ConflictError("The pool is being asked by too many at once.", retry=True, hint="Try again.")
 
     def answer(self, digest: str, *, passed: bool, actor: str) -> bool:

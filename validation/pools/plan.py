@@ -10,7 +10,14 @@ from typing import Any, Final, TypeVar
 from foldstore.errors import UsageError, did_you_mean
 from foldstore.validation.pools.clause_test import ADVANTAGE, ClauseTest, Levels, Method, clause_tests
 from foldstore.validation.pools.condition import Clause, Condition, LinearScore, Mode, decimal_text, parse_condition
-from foldstore.validation.pools.reuse import Reuse, answer_level, check_steps, log_of_level, read_reliability
+from foldstore.validation.pools.reuse import (
+    Reuse,
+    answer_level,
+    check_steps,
+    lifetime_share,
+    log_of_level,
+    read_reliability,
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -64,6 +71,8 @@ class PoolPlan:
         The probability per answer of the other error; None: the same as the guarded one.
     clause_rows : tuple of int
         The rows that each clause needs, in the condition's order.
+    lifetime : int or None
+        Which pool of a line this is, where the reliability is that of the whole line.
     """
 
     condition: Condition
@@ -74,6 +83,7 @@ class PoolPlan:
     mode: Mode
     beta: Fraction | None
     clause_rows: tuple[int, ...]
+    lifetime: int | None = None
 
     def __repr__(self) -> str:
         return (
@@ -93,9 +103,15 @@ class PoolPlan:
         return max(self.clause_rows)
 
     @property
+    def spendable(self) -> Fraction:
+        """The probability of error that all answers of the pool may have together."""
+        share = Fraction(1) if self.lifetime is None else lifetime_share(self.lifetime)
+        return (1 - self.reliability) * share
+
+    @property
     def exact_level(self) -> Fraction:
-        """The level of each answer, exactly."""
-        return answer_level(self.reliability, self.steps, self.reuse)
+        """The level of each answer, exactly; the lowest, where the policy lets it depend on the answers before."""
+        return answer_level(self.reliability, self.steps, self.reuse, lifetime=self.lifetime)
 
     @property
     def log_level(self) -> float:
@@ -109,8 +125,12 @@ class PoolPlan:
 
     @property
     def tests(self) -> tuple[ClauseTest, ...]:
-        """The test of each clause."""
-        guarded = self.log_level
+        """The test of each clause, at the plan's level."""
+        return self.tests_at(self.log_level)
+
+    def tests_at(self, log_level: float) -> tuple[ClauseTest, ...]:
+        """Return the test of each clause for an answer of a level, ln of which is given."""
+        guarded = log_level
         other = guarded if self.beta is None else log_of_level(self.beta)
         levels = Levels(log_guarded=guarded, log_other=other)
         return clause_tests(self.condition, mode=self.mode, method=self.method, levels=levels)
@@ -132,6 +152,7 @@ class PoolPlan:
             "mode": str(self.mode),
             "beta": None if self.beta is None else str(self.beta),
             "clause_rows": list(self.clause_rows),
+            "lifetime": self.lifetime,
             "labels": self.labels,
             "rows": self.rows,
             "log_level": self.log_level,
@@ -150,6 +171,7 @@ class PoolPlan:
             mode=Mode(data["mode"]),
             beta=None if data["beta"] is None else Fraction(data["beta"]),
             clause_rows=tuple(data["clause_rows"]),
+            lifetime=data.get("lifetime"),  # plans that were kept before there was one have none
         )
 
     def explain(self) -> str:
@@ -193,6 +215,7 @@ def plan_pool(
     method: str | Method = Method.EXACT,
     mode: str | Mode = Mode.FP_FREE,
     beta: float | str | Fraction | None = None,
+    lifetime: int | None = None,
 ) -> PoolPlan:
     r"""Say how many labels a test pool needs.
 
@@ -203,9 +226,9 @@ def plan_pool(
     reliability : float, str or Fraction
         The probability that no answer of the pool, ever, is a wrong pass (in fn-free mode: a wrong fail).
     steps : int
-        How many answers the pool may give.
+        How many answers the pool may give; with ``universal`` how many it must be able to give.
     reuse : str or Reuse
-        ``full``, ``max_passes:k``, ``first_change`` or ``none``.
+        ``full``, ``max_passes:k``, ``first_change``, ``none``, ``universal`` or ``universal:k``.
     method : str or Method
         ``exact``; ``hoeffding`` and ``bennett`` compute as ease.ml/ci does.
     mode : str or Mode
@@ -213,6 +236,9 @@ def plan_pool(
     beta : float, str or Fraction, optional
         The probability per answer of the error that the mode does not guard against, exact method only; the
         same as the level of an answer unless given.
+    lifetime : int, optional
+        Plans the j-th pool of a line whose pools share the reliability for good: it may spend 6/(pi j)^2 of the
+        error. Unless given, each pool has the reliability for itself.
 
     Notes
     -----
@@ -243,6 +269,7 @@ def plan_pool(
         mode=_choice(Mode, mode, "mode"),
         beta=None if beta is None else _read_beta(beta),
         clause_rows=(),
+        lifetime=lifetime,
     )
     return _sized(draft)
 

@@ -348,11 +348,11 @@ def evaluate(
     identity = secret.column("identity").to_numpy()
     digest = digest_predictions(aligned, np.argsort(identity, kind="stable"), identity)
     ledger = Ledger(storage, pool.id)
-    charge = ledger.charge(digest, model=model, actor=actor, require=lambda account: _require(pool, account))
+    charge = ledger.charge(digest, model=model, actor=actor, price=lambda account: _price(pool, account))
     storage.on_step("pool-charged")
     passed = charge.passed
     if passed is None:
-        computed = _decide(pool, secret, aligned)
+        computed = _decide(pool, secret, aligned, charge.log_level)
         storage.on_step("pool-decided")
         passed = ledger.answer(digest, passed=computed, actor=actor)
         storage.on_step("pool-answered")
@@ -556,14 +556,12 @@ def _expected_rows(storage: Storage, pool: PoolRecord, secret: pa.Table) -> Expe
     )
 
 
-def _require(pool: PoolRecord, account: Account) -> None:
-    """Refuse a question that cannot be afforded, before a label is read."""
+def _price(pool: PoolRecord, account: Account) -> float:
+    """Return ln of the level of the next answer; refuse one that cannot be afforded, before a label is read."""
     budget = Budget.replay(pool.plan, account.answers)
-    limit = pool.plan.reuse.pass_limit
     if not budget.affordable():
-        used = f"all {limit:,} passes" if budget.passes_left == 0 else f"all {pool.plan.steps:,} steps"
         raise RefusedError(
-            f"The pool {pool.name!r} is spent: {used} are used.",
+            f"The pool {pool.name!r} is spent: {budget.what_is_spent}.",
             hint="Its rows may serve as validation data now; seal a fresh pool to go on testing.",
             code="pool-spent",
             pool=pool.name,
@@ -578,20 +576,21 @@ def _require(pool: PoolRecord, account: Account) -> None:
             pool=pool.name,
             pending=account.pending,
         )
+    return budget.log_level
 
 
-def _decide(pool: PoolRecord, secret: pa.Table, new: pa.Array) -> bool:
+def _decide(pool: PoolRecord, secret: pa.Table, new: pa.Array, log_level: float | None) -> bool:
     try:
         labels = secret.column(_LABEL).combine_chunks()
         correct = _count(new, labels)
         if not pool.has_baseline:
-            return decide(pool.plan, Counts(rows=len(new), correct_new=correct))
+            return decide(pool.plan, Counts(rows=len(new), correct_new=correct), log_level=log_level)
         old = secret.column(_BASELINE).combine_chunks()
         differing = len(new) - _count(new, old)
         counts = Counts.overall(
             rows=len(new), correct_new=correct, correct_old=_count(old, labels), differing=differing
         )
-        return decide(pool.plan, counts)
+        return decide(pool.plan, counts, log_level=log_level)
     except Exception:  # noqa: BLE001  # an error that depends on labels would be an answer of its own
         return False
 

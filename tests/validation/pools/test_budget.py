@@ -1,6 +1,7 @@
 """The budget of answers: only ever spent, refused when gone, and what it is for: an attack that fails."""
 
 import json
+from fractions import Fraction
 from functools import cache
 from itertools import product
 
@@ -59,12 +60,12 @@ class TestBudget:
     def test_a_spent_pool_refuses_in_words(self):
         budget = Budget.replay(small_plan("max_passes:2"), [True, False, True])
         assert not budget.affordable()
-        with pytest.raises(RefusedError, match="exhausted: all 2 passes are spent") as caught:
+        with pytest.raises(RefusedError, match="exhausted: all 2 passes are used") as caught:
             budget.require_affordable()
         assert caught.value.code == "pool-exhausted"
         assert caught.value.exit_code == 4
         assert json.loads(json.dumps(caught.value.to_dict()))["facts"]["steps_left"] == 0
-        with pytest.raises(RefusedError, match="all 6 steps are spent"):
+        with pytest.raises(RefusedError, match="all 6 steps are used"):
             Budget.replay(small_plan("full"), [False] * 7)
 
     def test_a_charge_that_was_never_answered_costs_a_step_and_no_pass(self):
@@ -74,6 +75,48 @@ class TestBudget:
     def test_the_level_of_an_answer_does_not_depend_on_those_before(self):
         plan = small_plan()
         assert Budget(plan).log_level == Budget.replay(plan, [True, False]).log_level == plan.log_level
+
+
+class TestUniversalPolicy:
+    """No limit set beforehand: what the rows support decides."""
+
+    PLAN = plan_pool("n > 0.5 +/- 0.1", reliability=0.95, steps=6, reuse="universal:2")
+
+    def test_the_answers_that_the_plan_provides_for_are_affordable_in_any_order(self):
+        for history in product((False, True), repeat=5):
+            if sum(history) <= 2:
+                assert Budget.replay(self.PLAN, history).affordable(), history
+
+    def test_a_run_of_fails_costs_little_and_goes_on_beyond_the_plan(self):
+        budget = Budget.replay(self.PLAN, [False] * 6)
+        left = budget.steps_left
+        assert left > 6
+        assert Budget.replay(self.PLAN, [False] * (6 + left)).steps_left == 0
+        with pytest.raises(RefusedError, match=f"support no answer after {6 + left}, 0 of them passes"):
+            Budget.replay(self.PLAN, [False] * (6 + left + 1))
+
+    @given(st.lists(st.sampled_from([True, False, None]), max_size=30))
+    def test_the_level_of_an_answer_never_falls_below_what_the_rows_are_planned_for(self, answers):
+        budget = Budget(self.PLAN)
+        for answer in answers:
+            if not budget.affordable():
+                break
+            assert budget.log_level >= self.PLAN.log_level
+            budget = budget.lapse() if answer is None else budget.record(passed=answer)
+
+    def test_the_levels_of_all_reachable_answers_add_up_to_no_more_than_is_given(self):
+        total = Fraction(0)
+        open_histories = [()]
+        for _ in range(10):
+            budgets = {h: Budget.replay(self.PLAN, h) for h in open_histories}
+            total += sum(b.exact_level for b in budgets.values() if b.affordable())
+            open_histories = [(*h, a) for h, b in budgets.items() if b.affordable() for a in (False, True)]
+        assert total <= 1 - self.PLAN.reliability
+        assert total > (1 - self.PLAN.reliability) / 2
+
+    def test_a_thousand_questions_with_five_passes_cost_what_the_table_says(self):
+        plan = plan_pool("n > 0.5 +/- 0.01", reliability=0.9999, steps=1_000, reuse="universal:5", method="hoeffding")
+        assert plan.labels == 290_943
 
 
 class TestMajorityVoteAttack:

@@ -25,30 +25,39 @@ def ledger(storage):
 
 
 def _free(_account):
-    """Afford everything."""
+    """Afford everything, at one level."""
+    return -9.0
 
 
 def _at_most(limit):
     def require(account):
         if len(account.charges) >= limit:
             raise RefusedError("spent", code="pool-spent")
+        return -9.0
 
     return require
 
 
 def test_a_submission_is_charged_once_and_answered_once(ledger):
-    assert ledger.charge("a", model="m", actor="x", require=_free).fresh
-    again = ledger.charge("a", model="other", actor="y", require=_at_most(0))
+    assert ledger.charge("a", model="m", actor="x", price=_free).fresh
+    again = ledger.charge("a", model="other", actor="y", price=_at_most(0))
     assert (again.fresh, again.passed) == (False, None)
     assert ledger.answer("a", passed=True, actor="x") is True
     assert ledger.answer("a", passed=False, actor="x") is True  # the first answer stands
-    assert ledger.charge("a", model="m", actor="x", require=_free).passed is True
+    assert ledger.charge("a", model="m", actor="x", price=_free).passed is True
     assert ledger.read().answers == (True,)
+
+
+def test_the_level_that_was_charged_stays_with_the_charge(ledger):
+    ledger.charge("a", model="m", actor="x", price=lambda account: -1.0 - len(account.charges))
+    ledger.charge("b", model="m", actor="x", price=lambda account: -1.0 - len(account.charges))
+    assert ledger.charge("a", model="m", actor="x", price=_at_most(0)).log_level == -1.0
+    assert [charge.log_level for charge in ledger.read().charges] == [-1.0, -2.0]
 
 
 def test_what_cannot_be_afforded_leaves_no_entry(ledger):
     with pytest.raises(RefusedError):
-        ledger.charge("a", model="m", actor="x", require=_at_most(0))
+        ledger.charge("a", model="m", actor="x", price=_at_most(0))
     assert ledger.read().length == 1
 
 
@@ -58,7 +67,7 @@ def test_two_who_ask_for_the_last_step_get_one_between_them(folder, ledger):
     def ask(name):
         mine = open_storage(folder)
         try:
-            charged = Ledger(mine, "p1").charge(name, model="m", actor=name, require=_at_most(3))
+            charged = Ledger(mine, "p1").charge(name, model="m", actor=name, price=_at_most(3))
             outcomes.append(charged.fresh)
         except RefusedError:
             outcomes.append("refused")
@@ -83,7 +92,7 @@ def test_two_who_ask_for_the_last_step_get_one_between_them(folder, ledger):
     ],
 )
 def test_a_ledger_that_was_meddled_with_is_not_read(folder, ledger, statement):
-    ledger.charge("a", model="m", actor="x", require=_free)
+    ledger.charge("a", model="m", actor="x", price=_free)
     ledger.answer("a", passed=False, actor="x")
     with sqlite3.connect(folder / "catalog.db") as connection:
         connection.execute(statement)

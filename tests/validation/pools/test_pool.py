@@ -21,6 +21,8 @@ from foldstore.errors import (
     UsageError,
 )
 from foldstore.validation.pools import pool as pool_module
+from foldstore.validation.pools.budget import Budget
+from foldstore.validation.pools.decide import decide
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import plan_pool
 from foldstore.validation.pools.pool import (
@@ -214,7 +216,7 @@ def test_a_crash_costs_the_charge_and_the_same_predictions_get_their_answer(fold
 
 def test_an_unanswered_charge_may_be_the_last_pass(storage, pool):
     assert evaluate(storage, pool, _other(1)).passed
-    Ledger(storage, pool.id).charge("lost", model="m", actor="x", require=lambda _: None)
+    Ledger(storage, pool.id).charge("lost", model="m", actor="x", price=lambda _: -9.0)
     with pytest.raises(RefusedError) as caught:
         evaluate(storage, pool, _other(2))
     assert caught.value.code == "pool-pending"
@@ -429,3 +431,34 @@ def _reports(folder):
 def test_what_a_pool_keeps_is_for_its_owner_alone(folder, pool):
     for file in (folder / "sealed" / pool.id).iterdir():
         assert oct(file.stat().st_mode & 0o777) == "0o400"
+
+
+def test_an_answer_of_a_universal_pool_is_tested_at_the_level_of_its_own_history(storage, monkeypatch):
+    plan = plan_pool("n > 0.7 +/- 0.1", reliability=0.95, steps=4, reuse="universal:2")
+    pool = _seal(storage, plan=plan, baseline=None)
+    tested = []
+
+    def watch(plan, counts, *, log_level=None):
+        tested.append(log_level)
+        return decide(plan, counts, log_level=log_level)
+
+    monkeypatch.setattr(pool_module, "decide", watch)
+    answers = [evaluate(storage, pool, _other(flip)).passed for flip in (1, 1_400, 2)]
+    budgets = [Budget.replay(plan, answers[:n]) for n in range(3)]
+    assert answers == [True, False, True]
+    assert tested == [budget.log_level for budget in budgets]
+    assert len(set(tested)) == 3
+    assert pool_status(storage, pool).steps_left == Budget.replay(plan, answers).steps_left
+
+
+def test_a_universal_pool_ends_where_its_rows_support_no_more(storage):
+    plan = plan_pool("n > 0.7 +/- 0.1", reliability=0.95, steps=2, reuse="universal:1")
+    pool = _seal(storage, plan=plan, baseline=None)
+    for flip in range(1, 100):
+        if pool_status(storage, pool).spent:
+            break
+        assert evaluate(storage, pool, _other(flip)).passed
+    with pytest.raises(RefusedError, match=f"support no answer after {flip - 1}") as caught:
+        evaluate(storage, pool, _other(150))
+    assert caught.value.code == "pool-spent"
+    assert evaluate(storage, pool, _other(1)).charged is False
