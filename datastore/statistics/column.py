@@ -48,6 +48,7 @@ from foldstore.datastore.statistics.text_shape import CLASSES, shape_texts
 from foldstore.errors import SchemaMismatchError
 
 _NO_MOMENTS: Final = Moments()
+_PIECE: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
@@ -509,7 +510,7 @@ def _extremes_of(values: pa.Array) -> tuple[int | None, int | None]:
 def _profile_nested(base: ColumnProfile, array: pa.Array, level: int) -> ColumnProfile:
     """Count how many items lists have, and profile what nested values hold."""
     steps = steps_of(array.type) if level < MOST_LEVELS else {}
-    children = {step: profile_array(take_step(array, step)[0], level + 1) for step in steps}
+    children = {step: _profile_inside(take_step(array, step)[0], level + 1) for step in steps}
     base = replace(base, children=MappingProxyType(children))
     if not is_list(array.type) and not pa.types.is_map(array.type):
         return base
@@ -517,6 +518,14 @@ def _profile_nested(base: ColumnProfile, array: pa.Array, level: int) -> ColumnP
         array = array.view(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
     lengths, counts = count_numbers(np.asarray(pc.list_value_length(array).drop_null().to_numpy()), Kind.INTEGER)[:2]
     return replace(base, valency=Grid.of_integers(lengths, counts), empty=int(counts[lengths == 0].sum()))
+
+
+def _profile_inside(values: pa.Array, level: int) -> ColumnProfile:
+    """Profile values piece by piece: few rows may hold many items."""
+    profile = profile_array(values.slice(0, _PIECE), level)
+    for start in range(_PIECE, len(values), _PIECE):
+        profile = merge_columns(profile, profile_array(values.slice(start, _PIECE), level))
+    return profile
 
 
 def _merge_children(a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]) -> Mapping[str, ColumnProfile]:

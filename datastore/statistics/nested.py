@@ -22,8 +22,8 @@ _ENTRY: Final = ("key", "value")
 def steps_of(kind: pa.DataType) -> dict[str, pa.DataType]:
     """Return what a type holds one level down, by the piece of path that it adds.
 
-    Vectors, which are lists of floats of one size, are values of their own: they hold nothing. Fields that share a name
-    are left out.
+    Vectors are values of their own, and hold nothing: lists of floats of one size, and all lists of single and half
+    floats, of which embeddings are made. Fields that share a name are left out.
 
     Examples
     --------
@@ -35,9 +35,11 @@ def steps_of(kind: pa.DataType) -> dict[str, pa.DataType]:
         return {f".{field.name}": field.type for field in kind if kind.get_field_index(field.name) >= 0}
     if pa.types.is_map(kind):
         return {ITEMS: pa.struct(dict(zip(_ENTRY, (kind.key_type, kind.item_type), strict=True)))}
-    if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type):
+    if not is_list(kind):
         return {}
-    return {ITEMS: kind.value_type} if is_list(kind) else {}
+    short = pa.types.is_float32(kind.value_type) or pa.types.is_float16(kind.value_type)
+    is_vector = short or (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
+    return {} if is_vector else {ITEMS: kind.value_type}
 
 
 def is_list(kind: pa.DataType) -> bool:

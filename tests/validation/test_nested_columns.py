@@ -77,6 +77,12 @@ def test_what_is_inside_is_profiled_as_if_it_were_flat_for_any_cut(values, cut):
         assert all(values[row] is not None for row in rows)
 
 
+def test_few_rows_of_many_items_are_profiled_piece_by_piece():
+    values = np.random.default_rng(2).integers(0, 50, 300_000)
+    table = pa.table({"x": pa.ListArray.from_arrays(pa.array([0, 1, 300_000], pa.int32()), pa.array(values))})
+    assert profile_table(table).nested["x[]"].digest == profile_array(pa.array(values)).digest
+
+
 def test_other_values_inside_make_another_id():
     one, other = (profile_table(pa.table({"x": [[{"a": each}]]})) for each in (1, 2))
     assert one.id != other.id
@@ -90,6 +96,8 @@ def test_other_values_inside_make_another_id():
         (pa.list_view(pa.int64()), [[1, 2], None], {"x[]"}),
         (pa.map_(pa.string(), pa.int64()), [[("k", 1)], None], {"x[]", "x[].key", "x[].value"}),
         (pa.list_(pa.float32(), 2), [[0.5, 1.5], None], set()),  # a vector is a value
+        (pa.list_(pa.float32()), [[0.5], None], set()),
+        (pa.list_(pa.float64()), [[0.5], None], {"x[]"}),
         (pa.struct({}), [{}, None], set()),
         (pa.struct({"a.b": pa.int64(), "a": pa.struct({"b": pa.int64()})}), [{"a.b": 1}], {"x.a.b", "x.a"}),
     ],
