@@ -234,7 +234,7 @@ class ColumnProfile:
             finite, counts = self.finite_values()
             place = np.searchsorted(np.cumsum(counts), q * counts.sum() * (1 - 1e-15))
             return float(finite[min(int(place), len(finite) - 1)])
-        spans = [_quantile_span(grid, q) for grid in (self.grid, self.log_grid) if grid is not None]
+        spans = [grid.quantile_span(q) for grid in (self.grid, self.log_grid) if grid is not None]
         _, value = min(spans)
         return float(np.clip(value, *self._finite_range()))
 
@@ -571,17 +571,6 @@ def _extreme(a: ColumnProfile, b: ColumnProfile, name: str, choose: Any) -> tupl
     if mine is None or theirs is None:
         return (theirs, there) if mine is None else (mine, at)
     return (mine, at) if choose(mine, theirs) == mine else (theirs, there)
-
-
-def _quantile_span(grid: Grid, q: float) -> tuple[float, float]:
-    """Return the width of the bin that holds the quantile, and the value interpolated in it."""
-    cumulated = np.cumsum(grid.counts)
-    rank = q * float(cumulated[-1])
-    place = min(int(np.searchsorted(cumulated, rank)), len(cumulated) - 1)
-    low, high = float(grid.lower_bounds()[place]), float(grid.upper_bounds()[place])
-    inside = (rank - float(cumulated[place] - grid.counts[place])) / float(grid.counts[place])
-    # Two halves, since the bounds of the widest bins are farther apart than a double can say.
-    return high / 2 - low / 2, low * (1 - inside) + min(high, float(np.finfo(np.float64).max)) * inside
 
 
 def _seen(raw: Raw, type_text: str) -> Value:

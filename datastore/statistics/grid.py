@@ -116,6 +116,16 @@ class Grid:
             return np.ldexp((self.bins >> (_SUBNORMAL - self.level)).astype(np.float64), _SUBNORMAL)
         return np.nextafter(self.upper_bounds(), -np.inf)
 
+    def quantile_span(self, q: float) -> tuple[float, float]:
+        """Return the width of the bin that holds a quantile, and the value interpolated in it."""
+        cumulated = np.cumsum(self.counts)
+        rank = q * float(cumulated[-1])
+        place = min(int(np.searchsorted(cumulated, rank)), len(cumulated) - 1)
+        low, high = float(self.lower_bounds()[place]), float(self.upper_bounds()[place])
+        inside = (rank - float(cumulated[place] - self.counts[place])) / float(self.counts[place])
+        # Two halves, since the bounds of the widest bins are farther apart than a double can say.
+        return high / 2 - low / 2, low * (1 - inside) + min(high, float(np.finfo(np.float64).max)) * inside
+
     def _bounds(self, bins: Ints) -> NDArray[np.float64]:
         with np.errstate(over="ignore", under="ignore"):
             if self.scale is not Scale.LOG:
