@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from foldstore.datastore.statistics.reading import Kind
 from foldstore.errors import UsageError
+from foldstore.validation.arrow_rows import Rows, open_rows
 from foldstore.validation.bias.association import associate
 from foldstore.validation.bias.cells import (
     NUMBERS,
@@ -20,10 +21,10 @@ from foldstore.validation.bias.cells import (
 )
 from foldstore.validation.bias.choice import Choice, read_choice
 from foldstore.validation.bias.counts import BiasCounts, LabelReading, Strata, count_rows
+from foldstore.validation.bias.edges import find_edges
 from foldstore.validation.bias.judgement import judge_facets
 from foldstore.validation.bias.options import BiasOptions, Bins
 from foldstore.validation.bias.report import BiasReport
-from foldstore.validation.bias.rows import Rows, find_edges, open_rows
 
 _MOST_CONDITIONS: Final = 4
 _SHOWN: Final = 12
@@ -92,7 +93,7 @@ def measure_bias(
     """
     options = BiasOptions.of(how)
     conditions = _check_columns(label, sensitive, conditional_on)
-    rows = open_rows(data, [sensitive, label, *conditions])
+    rows = open_rows(data, [sensitive, label, *conditions], asker="measure_bias")
     kinds = {field.name: check_countable(field.name, field.type) for field in rows.arrow_schema}
     options = _settle_bins(rows, kinds, options, [sensitive, label, *conditions])
     reading = _read_label(rows.arrow_schema.field(label), kinds[label], positive, options)

@@ -1,14 +1,12 @@
-"""The rows that bias is measured on: anything that speaks Arrow, read batch by batch, the needed columns alone."""
+"""Rows of anything that speaks Arrow, read batch by batch, the needed columns alone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from foldstore.datastore.statistics.column import merge_columns, profile_array
-from foldstore.datastore.statistics.reading import Kind
 from foldstore.errors import FoldstoreError, UnreadableError, UsageError, column_not_found
 from foldstore.views.sql import SqlResult
 from foldstore.views.view import View
@@ -17,6 +15,8 @@ _BATCH_ROWS: Final = 131_072
 _FRAMES: Final = ("polars.DataFrame", "pandas.DataFrame")
 
 Read: TypeAlias = Callable[[], Iterator[pa.RecordBatch]]
+# The names of columns, or what chooses them once the types are known.
+Wanted: TypeAlias = Sequence[str] | Callable[[pa.Schema], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,16 @@ class Rows:
                 yield chosen.slice(start, _BATCH_ROWS)
 
 
-def open_rows(data: Any, columns: Sequence[str]) -> Rows:
+def open_rows(data: Any, columns: Wanted, *, asker: str) -> Rows:
     """Open columns of anything that speaks Arrow; of a view, a version, a part or a frame they alone are read.
+
+    Parameters
+    ----------
+    data : view, version, part of a split, SQL result, table, frame
+    columns : sequence of str, or callable
+        What is read. A callable gets the schema of the rows and returns it.
+    asker : str
+        The function that the rows are for, to be named where they do not fit.
 
     Raises
     ------
@@ -62,24 +70,25 @@ def open_rows(data: Any, columns: Sequence[str]) -> Rows:
     schema: pa.Schema
     read: Read
     if isinstance(data, View):
-        schema, read = data.arrow_schema, lambda: data.select(*columns).to_batches()
+        schema, read = data.arrow_schema, lambda: data.select(*names).to_batches()
     elif hasattr(data, "column_sizes"):  # a version, or a part of a split
-        schema, read = data.arrow_schema, lambda: data.to_batches(columns)
+        schema, read = data.arrow_schema, lambda: data.to_batches(names)
     elif isinstance(data, SqlResult):
         schema, read = data.arrow_schema, data.to_batches
     else:
-        schema, read = _open_foreign(data, columns, subject)
-    _check_names(columns, schema.names, subject)
-    chosen = pa.schema([schema.field(name) for name in columns])
+        _check_speaks_arrow(data, subject, asker)
+        if subject in _FRAMES and not callable(columns):  # the others are left out before anything becomes Arrow
+            _check_names(columns, [str(name) for name in data.columns], subject)
+            data = data[list(columns)]
+        schema, read = _open_foreign(data, subject, lambda: names)
+    names = columns(schema) if callable(columns) else columns
+    _check_names(names, schema.names, subject)
+    chosen = pa.schema([schema.field(name) for name in names])
     return Rows(subject=subject, arrow_schema=chosen, read=read, once=isinstance(data, pa.RecordBatchReader))
 
 
-def _open_foreign(data: Any, columns: Sequence[str], subject: str) -> tuple[pa.Schema, Read]:
+def _open_foreign(data: Any, subject: str, columns: Callable[[], Sequence[str]]) -> tuple[pa.Schema, Read]:
     """Return the schema of what another library made, and how a pass over it begins."""
-    _check_speaks_arrow(data, subject)
-    if subject in _FRAMES:  # the other columns are left out before anything is turned into Arrow
-        _check_names(columns, [str(name) for name in data.columns], subject)
-        data = data[list(columns)]
     with _reading(subject):
         first = _reader(data)
     opened = [first]  # what tells the schema makes the first pass; a reader has no other
@@ -87,7 +96,7 @@ def _open_foreign(data: Any, columns: Sequence[str], subject: str) -> tuple[pa.S
     def read() -> Iterator[pa.RecordBatch]:
         with _reading(subject):
             for batch in opened.pop() if opened else _reader(data):
-                chosen = batch.select(columns)
+                chosen = batch.select(list(columns()))
                 chosen.validate(full=True)  # unsound data ends the process where it is used
                 yield chosen
 
@@ -119,41 +128,6 @@ def _reading(subject: str) -> Iterator[None]:
         ) from error
 
 
-def find_edges(rows: Rows, ranges: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
-    """Return edges that cut columns of numbers into so many ranges of about equally many rows.
-
-    A pass over the rows gathers mergeable counts of bounded size: the edges are quantiles, exact while a column has
-    few distinct values and interpolated within one of 8,192 bins where it has more.
-
-    Raises
-    ------
-    UsageError
-        When there is no second pass, or a column has too few values.
-    """
-    if not ranges:
-        return {}
-    if rows.once:
-        raise UsageError(
-            f"{rows.subject} gives its rows once, and finding ranges takes a pass of its own.",
-            hint="Give the edges themselves, or a table.",
-        )
-    profiles: dict[str, Any] = {}
-    for batch in rows.batches():
-        for name in ranges:
-            here = profile_array(batch.column(name))
-            profiles[name] = merge_columns(profiles[name], here) if name in profiles else here
-    return {name: _quantiles(name, profiles.get(name), count) for name, count in ranges.items()}
-
-
-def _quantiles(name: str, profile: Any, count: int) -> tuple[float, ...]:
-    found = [] if profile is None else [profile.quantile(place / count) for place in range(1, count)]
-    edges = sorted({edge for edge in found if edge is not None and edge < profile.maximum})
-    if not edges:
-        raise UsageError(f"{name!r} has too few values to be cut into {count} ranges.", hint="Give the edges.")
-    whole = profile.kind in (Kind.INTEGER, Kind.UNSIGNED) and all(edge == int(edge) for edge in edges)
-    return tuple(int(edge) for edge in edges) if whole else tuple(edges)
-
-
 def _describe(data: Any) -> str:
     address = getattr(data, "address", None)
     if isinstance(address, str):
@@ -168,12 +142,12 @@ def _kind(data: Any) -> str:
     return f"{'' if module == 'builtins' else f'{module}.'}{type(data).__qualname__}"
 
 
-def _check_speaks_arrow(data: Any, subject: str) -> None:
+def _check_speaks_arrow(data: Any, subject: str, asker: str) -> None:
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return
     hints = {"str": "Look the address up: store.view('flights@3').", "LazyFrame": "Collect it first: frame.collect()."}
     hint = hints.get(type(data).__name__, "Give a view, a version, a part of a split, or a table.")
-    raise UsageError(f"measure_bias() reads what speaks Arrow; {subject} does not.", hint=hint)
+    raise UsageError(f"{asker}() reads what speaks Arrow; {subject} does not.", hint=hint)
 
 
 def _check_names(columns: Sequence[str], names: Sequence[str], subject: str) -> None:
