@@ -20,6 +20,7 @@ from foldstore.errors import FoldstoreError, SplitWarning
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
     from foldstore.datastore.statistics.segments import OTHER
+    from foldstore.feasibility_study import feasibility
     from foldstore.leakage import LeakageWarning
     from foldstore.store import Store, connect
     from foldstore.store_views import DeprecatedInputWarning
@@ -54,6 +55,7 @@ _HOMES = {
     "FeatureService": "foldstore.views.features.feature_service",
     "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
+    "feasibility": "foldstore.feasibility_study",
     "measure_bias": "foldstore.validation.bias.measure",
     "BiasReport": "foldstore.validation.bias.report",
     "OTHER": "foldstore.datastore.statistics.segments",
@@ -79,6 +81,7 @@ __all__ = [
     "View",
     "__version__",
     "connect",
+    "feasibility",
     "measure_bias",
     "plan_pool",
     "sql",

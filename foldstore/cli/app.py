@@ -17,6 +17,7 @@ from foldstore.cli import (
     drift,
     erasure,
     export,
+    feasibility,
     history,
     judgement,
     lineage,
@@ -81,6 +82,7 @@ drift.register(app)
 reviews.register(app)
 monitors.register(app)
 bias.register(app)
+feasibility.register(app)
 queries.register(app)
 export.register(app)
 splits.register(app)
