@@ -6,7 +6,7 @@ LEARNING := .venv/.learning
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup learning demo test check format bench bench-peers docs clean
+.PHONY: help setup learning demo test check format bench bench-peers bench-judgement-peers docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,23 @@ bench-peers: .venv-peers/.ready ## the figures of storage beside other formats, 
 	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --group peers --editable .
 	touch $@
 
+bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready ## those of judgement beside pandera, Great Expectations, Evidently and whylogs
+	.venv-judgement/bin/python -m benchmarks judgement_peers
+
+.venv-judgement/.ready: pyproject.toml
+	test -x .venv-judgement/bin/python || $(PYTHON) -m venv .venv-judgement
+	.venv-judgement/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-judgement/bin/python -m pip install --quiet --group judgement-peers --editable .
+	touch $@
+
+.venv-whylogs/.ready: pyproject.toml
+	test -x .venv-whylogs/bin/python || $(PYTHON) -m venv .venv-whylogs
+	.venv-whylogs/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-whylogs/bin/python -m pip install --quiet --group whylogs
+	touch $@
+
 docs: $(READY) ## write the generated pages anew (CLI reference, README output)
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)
+	rm -rf .venv .venv-peers .venv-judgement .venv-whylogs .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)
