@@ -205,6 +205,7 @@ PRECISE_CODES = {
     "invalid-reliability": (errors.UsageError, "A reliability does not lie between 0 and 1."),
     "invalid-steps": (errors.UsageError, "A number of steps is not whole, or not from 1 to 100,000."),
     "invalid-reuse": (errors.UsageError, "A reuse policy does not exist, or its number of passes is none."),
+    "invalid-script": (errors.UsageError, "A text is no script of ease.ml/ci."),
     "invalid-lifetime": (errors.UsageError, "The number of a pool in its line is not a whole number from 1 on."),
     "invalid-beta": (errors.UsageError, "A probability of the other error does not lie between 0 and 1."),
     "invalid-method": (errors.UsageError, "There is no such method of planning."),

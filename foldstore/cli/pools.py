@@ -33,10 +33,11 @@ def register(app: typer.Typer) -> None:
 
 @pool_app.command()
 def plan(
-    condition: Annotated[str, typer.Argument(help=r"E.g. 'n - o > 0 +/- 0.01 /\ d < 0.12 +/- 0.01'.")],
+    condition: Annotated[str, typer.Argument(help=r"E.g. 'n - o > 0 +/- 0.01 /\ d < 0.12 +/- 0.01'.")] = "",
     reliability: Reliability = 0.999,
     steps: Steps = 32,
     reuse: Reuse = "full",
+    script: Annotated[Path | None, typer.Option(help="Read an ease.ml/ci script, in place of a condition.")] = None,
     method: Annotated[str, typer.Option(help="exact, hoeffding or bennett.")] = "exact",
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -44,7 +45,9 @@ def plan(
 
     Example: foldstore pool plan 'n - o > 0 +/- 0.01' --steps 8 --reuse max_passes:2
     """
-    made = _plan(condition, reliability, steps, reuse, method)
+    if (script is None) == (not condition):
+        raise UsageError("Give a condition or a --script, one of the two.", hint="foldstore pool plan --help")
+    made = _plan(condition, reliability, steps, reuse, method) if script is None else _read_script(script, method)
     if output in (Format.JSON, Format.JSONL):
         print_json(made.to_dict())
     else:
@@ -196,6 +199,16 @@ def _check_target(file: Path) -> None:
 
 def _unwritable(file: Path, error: OSError) -> UsageError:
     return UsageError(f"{file} cannot be written: {error.strerror or error}.", hint="Choose another file.")
+
+
+def _read_script(file: Path, method: str) -> "PoolPlan":
+    from foldstore.validation.pools.script import CiScript
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.", hint="Name a text file.") from error
+    return CiScript.read(text).plan(method)
 
 
 def _plan(condition: str, reliability: float, steps: int, reuse: str, method: str) -> "PoolPlan":
