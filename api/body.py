@@ -1,9 +1,15 @@
-"""The members of a JSON body: known ones alone, each of its type."""
+"""What bodies hold: the members of a JSON object, known ones alone and each of its type; or rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, overload
 
-from foldstore.errors import UsageError, did_you_mean
+import pyarrow as pa
+
+from foldstore.api.problem import MalformedRowsError
+from foldstore.datastore.ingest.source import open_source
+from foldstore.errors import IngestError, UsageError, did_you_mean
 
 
 class Members:
@@ -93,3 +99,26 @@ class Members:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
             raise UsageError(f"The member {name!r} is not a number above 0 and up to {most:g}.", hint="Write a number.")
         return value
+
+
+@contextmanager
+def rows_of(body: Path) -> Iterator[None]:
+    """Say of rows that cannot be read that it is the body; the file that it was written to is nobody's business.
+
+    Raises
+    ------
+    MalformedRowsError
+        In place of whatever reading the file raises.
+    """
+    try:
+        yield
+    except IngestError as error:
+        said = error.message.replace(repr(str(body)), "The body").replace(repr(body.name), "The body")
+        raise MalformedRowsError(said, hint=error.hint) from error
+
+
+def read_rows(body: Path) -> pa.Table:
+    """Return the rows that a body holds."""
+    with rows_of(body):
+        source = open_source(body)
+        return pa.Table.from_batches(source.batches, source.schema)

@@ -4,14 +4,40 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from foldstore.api.read_rules import TokenGuard
-from foldstore.api.resources import datasets, judgement, lineage, queries, refs, rows, splits, tokens, versions, views
+from foldstore.api.resources import (
+    datasets,
+    feature_services,
+    judgement,
+    lineage,
+    pools,
+    queries,
+    refs,
+    rows,
+    splits,
+    tokens,
+    versions,
+    views,
+)
 from foldstore.api.route import Route
 from foldstore.api.tokens import Token
 
 if TYPE_CHECKING:
     from foldstore.store import Store
 
-_RESOURCES = (datasets, refs, versions, rows, judgement, splits, views, lineage, queries, tokens)
+_RESOURCES = (
+    datasets,
+    refs,
+    versions,
+    rows,
+    judgement,
+    splits,
+    views,
+    pools,
+    feature_services,
+    lineage,
+    queries,
+    tokens,
+)
 
 
 def list_routes() -> list[Route]:

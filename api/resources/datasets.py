@@ -6,12 +6,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer
-from foldstore.api.body import Members
-from foldstore.api.problem import MalformedRowsError
+from foldstore.api.body import Members, rows_of
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.dataset import Dataset
-from foldstore.errors import IngestError, UsageError
+from foldstore.errors import UsageError
 from foldstore.names import check_name
 from foldstore.version import Version
 
@@ -81,12 +80,8 @@ def _commit(call: Call) -> Response:
     if call.query.flag("evolve"):
         words["evolve"] = True
     commit = getattr(dataset if branch is None else dataset.branch(branch), verb)
-    try:
+    with rows_of(call.body):
         version = commit(call.body, **words)
-    except IngestError as error:
-        # The file that the body was written to is nobody's business.
-        said = error.message.replace(repr(str(call.body)), "The body").replace(repr(call.body.name), "The body")
-        raise MalformedRowsError(said, hint=error.hint) from error
     return committed(_own(version, words))
 
 

@@ -1,7 +1,9 @@
 """Resources over HTTP: what the SDK can, with the same words, and nothing without the scope for it."""
 
+import datetime as dt
 import io
 import json
+import warnings
 from http.client import HTTPConnection, IncompleteRead
 
 import pyarrow as pa
@@ -419,6 +421,85 @@ class TestRunsAndTokens:
         assert admin.delete(f"/v1/tokens/{made.json()['id']}").status_code == 200
         assert_problem(viewer.get("/v1/tokens"), 403)
         assert_problem(admin.post("/v1/tokens", json={"role": "steward"}), 403)
+
+
+class TestPools:
+    @pytest.fixture
+    def labels(self, store):
+        truth = [n % 3 == 0 for n in range(400)]
+        tasks = store.create_dataset("tasks", key=["id"])
+        split = tasks.append({"id": list(range(400)), "x": list(range(400)), "y": truth}).split(
+            "half", train=0.5, test=0.5, seed=1
+        )
+        plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.9, steps=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            store.pools.seal("late", split.test, label="y", plan=plan)
+        return truth
+
+    def predict(self, client, labels, flip=0):
+        rows = client.get("/v1/test-pools/late/features", headers={"accept": ARROW})
+        ids = pa.ipc.open_stream(rows.content).read_all()["id"].to_pylist()
+        guesses = [labels[n] != (place < flip) for place, n in enumerate(ids)]
+        return stream({"id": ids, "prediction": guesses})
+
+    def ask(self, client, body):
+        path = "/v1/test-pools/late:evaluate?model=m1"
+        return client.post(path, content=body, headers={"content-type": ARROW})
+
+    def test_answer_pass_or_fail_and_nothing_else(self, login, labels):
+        evaluator = login("evaluator")
+        body = self.predict(evaluator, labels)
+        assert self.ask(evaluator, body).json() == {"passed": True, "charged": True}
+        assert self.ask(evaluator, body).json() == {"passed": True, "charged": False}
+        assert self.ask(evaluator, self.predict(evaluator, labels, 150)).json()["passed"] is False
+        assert_problem(self.ask(evaluator, self.predict(evaluator, labels, 149)), 403, "pool-spent")
+        status = evaluator.get("/v1/test-pools/late").json()
+        assert (status["steps_used"], status["steps_left"]) == (2, 0)
+        assert [each["name"] for each in evaluator.get("/v1/test-pools").json()["items"]] == ["late"]
+
+    def test_hide_what_is_sealed_and_refuse_what_is_broken_for_free(self, login, labels):
+        evaluator = login("evaluator")
+        rows = evaluator.get("/v1/test-pools/late/features", params={"limit": 3}).json()
+        assert "y" not in {column["name"] for column in rows["columns"]}
+        assert_problem(self.ask(evaluator, b"no arrow"), 422, "malformed-rows")
+        assert_problem(self.ask(evaluator, stream({"id": [1], "prediction": [True]})), 422, "invalid-predictions")
+        assert evaluator.get("/v1/test-pools/late").json()["steps_used"] == 0
+
+    def test_are_planned(self, login, labels):
+        asked = {"condition": "n > 0.8 +/- 0.05", "reliability": 0.999, "steps": 8}
+        found = login("evaluator").post("/v1/test-pools:plan", json=asked).json()
+        assert found["labels"] == foldstore.plan_pool("n > 0.8 +/- 0.05", reliability=0.999, steps=8).labels
+        assert_problem(login("evaluator").post("/v1/test-pools:plan", json={"condition": "n >"}), 422)
+
+    def test_are_for_evaluators_and_for_tokens_of_their_names(self, login, labels):
+        assert_problem(login("viewer").get("/v1/test-pools"), 403)
+        for names in (["late"], ["tasks"]):
+            bounded = login("evaluator", names=names)
+            assert bounded.get("/v1/test-pools").json()["items"] == []
+            assert_problem(bounded.get("/v1/test-pools/late"), 404)
+        assert login("evaluator", names=["late", "tasks"]).get("/v1/test-pools/late").status_code == 200
+
+
+class TestFeatureServices:
+    def test_are_listed_materialized_joined_and_looked_up(self, login, store):
+        day = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 5)]
+        store.create_dataset("rides").append({"driver": [1, 1], "ts": [day[0], day[2]], "trips": [10, 30]})
+        driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        store.features.apply(foldstore.FeatureService("model", [stats]))
+        editor = login("editor")
+        assert editor.get("/v1/feature-services").json()["items"] == [{"address": "model@1"}]
+        path = "/v1/feature-services/model/versions/1"
+        assert editor.get(path).json()["features"] == ["stats__trips"]
+        assert editor.post(f"{path}:materialize", json={}).json() == {"materialized": "model@1"}
+        labels = {"driver": [1, 1, 2], "event_timestamp": [day[3], day[1], day[3]]}
+        joined = commit(editor, labels, f"{path}:join").json()["rows"]
+        assert [row["trips"] for row in joined] == [30, 10, None]
+        ask = {"service": "model@1", "entities": {"driver": [1]}, "at": "2024-01-02T00:00:00Z"}
+        assert editor.post("/v1/features:get", json=ask).json()["features"]["trips"]["values"] == [10]
+        assert_problem(editor.get("/v1/feature-services/nothing/versions/1"), 404)
+        assert login("viewer", names=["people"]).get("/v1/feature-services").json()["items"] == []
 
 
 @pytest.mark.parametrize(
