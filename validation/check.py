@@ -3,7 +3,7 @@
 The checks read the profile and the counts on pinned grids; rows are looked at again only for what failed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -121,18 +121,12 @@ def validate(
                 findings += check_rules(subject, asked, stack.enter_context(lend_engine(engine)), elsewhere)
             for name, column in fitting.items():
                 findings += check_column(name, column, profile.columns[name], subject, now)
-            fitting, unreferred = refer_to_windows(fitting, None if history is None else history.window)
-            findings += unreferred
-            counts = count_pinned(subject, fitting)
-            drift = drift_from_schema(counts, fitting, seed=f"{schema.id}\n{profile_id}")
-            roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
-            for name, result in drift.columns.items():
-                findings += check_drift(result, fitting[name].drift or DriftPolicy(), code=roles.get(name, "drift"))
+            fitting, drift, drifted = _check_distributions(
+                subject, asked, fitting, seed=f"{schema.id}\n{profile_id}", history=history
+            )
+            findings += drifted
             findings += check_skew(subject, asked, fitting, others)
             findings += [*check_joint(subject, asked, fitting, history), *check_trends(asked, history)]
-            for name, column in fitting.items():
-                shown = counts.get(name)
-                findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}
@@ -150,6 +144,23 @@ def validate(
         created_at=created_at,
         environment=environment,
     )
+
+
+def _check_distributions(
+    subject: Subject, asked: DataSchema, columns: Mapping[str, ColumnSchema], *, seed: str, history: History | None
+) -> tuple[dict[str, ColumnSchema], DriftResult, list[Finding]]:
+    """Compare each column with its reference; return the columns as they were compared, too."""
+    fitting, findings = refer_to_windows(columns, None if history is None else history.window)
+    counts = count_pinned(subject, fitting)
+    drift = drift_from_schema(counts, fitting, seed=seed)
+    roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
+    for name, result in drift.columns.items():
+        findings += check_drift(result, fitting[name].drift or DriftPolicy(), code=roles.get(name, "drift"))
+    profile = subject.profile()
+    for name, column in fitting.items():
+        shown = counts.get(name)
+        findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
+    return fitting, drift, findings
 
 
 def unreadable(schema: DataSchema, address: str, column: str, reason: str, *, created_at: str) -> Report:
