@@ -20,7 +20,7 @@ from foldstore.api.query import Query, QueryParameter
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.files import hash_file
-from foldstore.errors import UsageError
+from foldstore.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from foldstore.store import Store
@@ -87,6 +87,19 @@ class Call:
         """Return what tells one request from another: its path, its query and its body."""
         body = hash_file(self.body) if isinstance(self.body, Path) else canonical_json(self.body)
         return content_hash(canonical_json([self.url, body]).encode())
+
+    def refuse_bounded(self, what: str) -> None:
+        """Refuse a token of some names what tells of others, too.
+
+        Raises
+        ------
+        RefusedError
+            When there are names that the token is not for.
+        """
+        if self.token.is_bounded:
+            raise RefusedError(
+                f"{what} names datasets that this token is not for.", hint="Ask for a token of all names."
+            )
 
     def check_name(self, name: str) -> None:
         """Refuse a name that the token is not for, as if there were no such thing.

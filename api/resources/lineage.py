@@ -33,6 +33,7 @@ def _may_see(call: Call, run: Run) -> bool:
 def _lineage(call: Call) -> Response:
     address = call.query.required("address")
     call.check_name(address.partition("@")[0])
+    call.refuse_bounded("Lineage")
     depth = None if call.query.text("depth") is None else call.query.number("depth", default=1, most=1_000, least=1)
     lineage = call.store.lineage(address)
     found: dict[str, Any] = {

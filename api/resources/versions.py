@@ -64,7 +64,9 @@ def _report(call: Call) -> Response:
 
 
 def _lineage(call: Call) -> Response:
-    return json_answer(call.store.lineage(find_version(call).address).to_dict())
+    version = find_version(call)
+    call.refuse_bounded("Lineage")
+    return json_answer(call.store.lineage(version.address).to_dict())
 
 
 def _deprecate(call: Call) -> Response:

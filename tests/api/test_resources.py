@@ -139,6 +139,8 @@ class TestTheGate:
         assert_problem(bounded.post("/v1/datasets/people/versions/2:drift", json={"reference": "secret@1"}), 404)
         assert_problem(bounded.post("/v1/datasets", json={"name": "mine"}), 404)
         assert_problem(bounded.get("/v1/lineage", params={"address": "secret@1"}), 404)
+        assert_problem(bounded.get("/v1/lineage", params={"address": "people@1"}), 403)
+        assert_problem(bounded.get("/v1/datasets/people/versions/1/lineage"), 403)
 
     def test_a_pattern_that_is_none_is_refused(self, server):
         _, vault = server
@@ -470,7 +472,8 @@ class TestPools:
         asked = {"condition": "n > 0.8 +/- 0.05", "reliability": 0.999, "steps": 8}
         found = login("evaluator").post("/v1/test-pools:plan", json=asked).json()
         assert found["labels"] == foldstore.plan_pool("n > 0.8 +/- 0.05", reliability=0.999, steps=8).labels
-        assert_problem(login("evaluator").post("/v1/test-pools:plan", json={"condition": "n >"}), 422)
+        for wrong in ({"condition": "n >"}, {**asked, "method": {}}, {**asked, "steps": []}, {**asked, "mode": "x"}):
+            assert_problem(login("evaluator").post("/v1/test-pools:plan", json=wrong), 422)
 
     def test_are_for_evaluators_and_for_tokens_of_their_names(self, login, labels):
         assert_problem(login("viewer").get("/v1/test-pools"), 403)

@@ -301,7 +301,7 @@ def _sized(draft: PoolPlan) -> PoolPlan:
 
 
 def _choice(kind: type[Choice], word: str, what: str) -> Choice:
-    if word not in set(kind):
+    if not isinstance(word, str) or word not in set(kind):
         raise UsageError(
             f"There is no {what} {word!a}.", hint=did_you_mean(str(word), map(str, kind)), code=f"invalid-{what}"
         )
