@@ -17,7 +17,7 @@ from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
 from foldstore.types import Status, format_time
 from foldstore.version import Version
-from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_service import SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
 from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
 from foldstore.views.online.catalog import OnlineCatalog
@@ -26,7 +26,6 @@ from foldstore.views.online.reader import OnlineReader
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import OnlineHandle
 
-_SERVICE: Final = "feature_service"
 _ONLINE: Final = "online"
 _FOLDER: Final = "online"
 
@@ -123,7 +122,7 @@ class Features:
         self._storage = storage
         self._rows = rows
         self._author = author
-        self._services = Registry(storage.catalog, _SERVICE)
+        self._services = Registry(storage.catalog, SERVICE_KIND)
         self._materialized = Registry(storage.catalog, _ONLINE)
         self.lookup_logs = LookupLogs(storage, rows.dataset, author)
         self._served = OnlineCatalog()

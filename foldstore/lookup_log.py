@@ -14,9 +14,9 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError, UsageError
 from foldstore.names import check_name
 from foldstore.types import format_time
+from foldstore.views.features.feature_service import LOOKUP_LOG_KIND
 from foldstore.views.online.result import OnlineResult
 
-_KIND: Final = "lookup_log"
 SERVED_AT: Final = "served_at"
 SERVICE: Final = "service"
 _BATCH: Final = 1_000
@@ -45,7 +45,7 @@ class LookupLogs:
     """
 
     def __init__(self, storage: Storage, open_dataset: Callable[[str], Appended], author: str) -> None:
-        self._registry = Registry(storage.catalog, _KIND)
+        self._registry = Registry(storage.catalog, LOOKUP_LOG_KIND)
         self._storage = storage
         self._open_dataset = open_dataset
         self._author = author

@@ -1,4 +1,4 @@
-"""What tells sealed cells elsewhere: training sets that copied them, splits that were made by them, saved views.
+"""What tells sealed cells elsewhere: training sets and logs that copied them, splits made by them, saved views.
 
 A pool is not sealed while one of these does; the error says which.
 """
@@ -22,6 +22,8 @@ from foldstore.split import SplitPart
 from foldstore.split_columns import find_columns
 from foldstore.split_documents import KeptSplit, SplitDocuments
 from foldstore.training_set import PROPERTY, Inputs, list_features_of
+from foldstore.views.features.feature_service import LOOKUP_LOG_KIND, SERVICE_KIND, FeatureService
+from foldstore.views.features.feature_view import SqlSource
 from foldstore.views.splits.fold_assignment import FoldAssignment
 
 _VIEW_KIND: Final = "view"
@@ -33,7 +35,7 @@ Masks = Mapping[int, NDArray[np.bool_]]
 
 
 def refuse_what_tells(storage: Storage, part: SplitPart, hidden: Collection[str], masks: Masks) -> None:
-    """Refuse to seal when a split or a saved view tells what would be hidden.
+    """Refuse to seal when a split, a saved view or a log of lookups tells what would be hidden.
 
     Parameters
     ----------
@@ -49,6 +51,47 @@ def refuse_what_tells(storage: Storage, part: SplitPart, hidden: Collection[str]
     """
     _refuse_splits(storage, part, frozenset(hidden), masks)
     _refuse_views(storage, part, frozenset(hidden), masks)
+    _refuse_logs(storage, part, frozenset(hidden))
+
+
+def _refuse_logs(storage: Storage, part: SplitPart, hidden: frozenset[str]) -> None:
+    """Refuse when lookups are kept of a service that serves a column which would be hidden.
+
+    Which rows they were served from is not kept, and some may still wait in a process's memory to be committed: a
+    service that was ever logged tells, whatever rows are sealed.
+    """
+    services = Registry(storage.catalog, SERVICE_KIND)
+    logs = Registry(storage.catalog, LOOKUP_LOG_KIND)
+    for name in logs.list_names():
+        kept = logs.find(name)
+        if kept is None:
+            continue
+        for document in services.list_versions(name):
+            served = _served_of(storage, FeatureService.from_dict(document.body), part.dataset)
+            for column in sorted(hidden & served):
+                raise RefusedError(
+                    f"Lookups of {name!r} are kept in {kept.body['dataset']!r}, and it serves {column!r} of "
+                    f"{part.dataset!r}.",
+                    hint="Seal before a service of such a column is logged; append the rows to a new dataset, and seal "
+                    "there.",
+                    code=_ELSEWHERE,
+                    datasets=[str(kept.body["dataset"])],
+                    columns=[column],
+                )
+
+
+def _served_of(storage: Storage, service: FeatureService, dataset: str) -> frozenset[str]:
+    """Return the columns of a dataset that a service's values come from; of SQL all that the query may read."""
+    found: set[str] = set()
+    for selection in service.selections:
+        source = selection.view.source
+        if isinstance(source, SqlSource):
+            query = storage.engine.parse_query(source.query)
+            names = [parse_address(table.lower()).name for table in query.tables]
+            found |= set(re.findall(r"\w+", source.query)) if dataset in names else set()
+        elif parse_address(source).name == dataset:
+            found |= set(selection.features)
+    return frozenset(found)
 
 
 def _refuse_splits(storage: Storage, part: SplitPart, hidden: frozenset[str], masks: Masks) -> None:

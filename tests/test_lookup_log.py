@@ -6,7 +6,7 @@ import pytest
 
 import foldstore
 from foldstore import lookup_log
-from foldstore.errors import StoreError, UsageError
+from foldstore.errors import RefusedError, StoreError, UsageError
 
 DAY = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 8)]
 
@@ -129,3 +129,41 @@ def test_served_values_that_differ_are_skew(store):
     plain["columns"]["trips"]["skew"] = {}
     schema = foldstore.DataSchema.from_dict({**plain, "serving": "model.served"})
     assert ("skew", "trips") in {(a.code, a.column) for a in store.version("rides").validate(schema).anomalies}
+
+
+class TestSealing:
+    """A log would tell what a seal hides: such rows are not sealed."""
+
+    def seal(self, store, label):
+        rows = {"driver": list(range(400)), "ts": [DAY[0]] * 400, "late": [n % 3 == 0 for n in range(400)]}
+        tasks = store.create_dataset("tasks", key=["driver"])
+        split = tasks.append({**rows, "other": [n % 5 == 0 for n in range(400)]}).split(
+            "h", train=0.5, test=0.5, seed=1
+        )
+        driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        named = foldstore.FeatureView("named", entity=driver, source="tasks", event_time="ts", features=["late"])
+        query = foldstore.sql("SELECT driver, ts, late AS x FROM tasks")
+        asked = foldstore.FeatureView("asked", entity=driver, source=query, event_time="ts", features=["x"])
+        for name, view in (("plain", named), ("by_sql", asked)):
+            store.features.apply(foldstore.FeatureService(name, [view]))
+            store.features.materialize(name)
+        plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.9, steps=1)
+        return lambda: store.pools.seal("p", split.test, label=label, plan=plan)
+
+    @pytest.mark.parametrize("service", ["plain", "by_sql"])
+    def test_a_column_whose_values_were_logged_is_not_sealed(self, store, service):
+        seal = self.seal(store, "late")
+        store.features.log_lookups(service)
+        store.features.get_online_features(service, [{"driver": 1}], at=DAY[1])
+        store.features.lookup_logs.flush()
+        with pytest.raises(RefusedError, match=f"Lookups of '{service}' are kept") as caught:
+            seal()
+        assert caught.value.code == "sealed-elsewhere"
+        assert store.version("tasks").to_arrow()["late"].null_count == 0
+
+    def test_another_column_and_a_service_that_nobody_logged_are_no_trouble(self, store):
+        seal = self.seal(store, "other")
+        store.features.log_lookups("plain")
+        store.features.get_online_features("plain", [{"driver": 1}], at=DAY[1])
+        store.features.lookup_logs.flush()
+        assert seal().hidden == ("other",)

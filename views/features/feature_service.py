@@ -11,6 +11,9 @@ from foldstore.views.features.entity import Entity, not_a_definition
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
 
 FORMAT: Final = 1
+# The kinds of documents of services, and of where their lookups are kept.
+SERVICE_KIND: Final = "feature_service"
+LOOKUP_LOG_KIND: Final = "lookup_log"
 
 
 @dataclass(frozen=True, slots=True)
