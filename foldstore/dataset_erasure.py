@@ -18,7 +18,7 @@ from foldstore.datastore.seal_survey import row_ids as ids_of
 from foldstore.datastore.sealing import ROW_ID, open_sealed
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError, UsageError
-from foldstore.features import forget_copies
+from foldstore.features.serving import forget_copies
 from foldstore.names import parse_address
 from foldstore.split_documents import read_document
 from foldstore.training_set import PROPERTY, Inputs

@@ -31,7 +31,8 @@ from foldstore.datastore.verify.run import VerifyOptions, verify_storage
 from foldstore.datastore.verify.verification import Verification
 from foldstore.description import check_search
 from foldstore.errors import AlreadyExistsError, NotFoundError, RefusedError, UsageError, did_you_mean
-from foldstore.features import Features, Rows
+from foldstore.features.handle import Features
+from foldstore.features.sources import Rows
 from foldstore.lineage import Lineage, open_lineage
 from foldstore.lookup_log import SERVED_AT
 from foldstore.monitor import Monitors

@@ -1,0 +1,197 @@
+"""The handle of a store's features: services applied, joined point in time, made into training sets, served."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from foldstore.datastore.storage import Storage
+from foldstore.features.definitions import Definitions
+from foldstore.features.joins import HistoricalJoins
+from foldstore.features.serving import OnlineServing
+from foldstore.features.sources import Rows
+from foldstore.lookup_log import LookupLogs
+from foldstore.training_set import TrainingSet
+from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.online.result import OnlineResult
+from foldstore.views.online.service import OnlineHandle
+
+
+class Features:
+    """Feature services: one definition for training and serving.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> import foldstore
+    >>> store = foldstore.connect(folder)
+    >>> day = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in range(1, 7)]
+    >>> _ = store.create_dataset("rides").append({"driver": [1, 1], "ts": [day[0], day[2]], "trips": [10, 30]})
+    >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+    >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+    >>> store.features.apply(foldstore.FeatureService("trips", [stats]))
+    'trips@1'
+    >>> labels = {"driver": [1, 1, 2], "event_timestamp": [day[5], day[1], day[5]]}
+    >>> store.features.get_historical_features(labels, "trips@1")["trips"].to_pylist()
+    [30, 10, None]
+    >>> store.features.materialize("trips@1")
+    'trips@1'
+    >>> store.features.get_online_features("trips@1", [{"driver": 1}], at=day[1]).to_dict()["trips"]
+    [10]
+    """
+
+    def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
+        self._definitions = Definitions(storage, rows, author)
+        self._joins = HistoricalJoins(rows, self._definitions)
+        self._online = OnlineServing(storage, rows, self._definitions, author)
+        self.lookup_logs = LookupLogs(storage, rows.dataset, author)
+
+    def __repr__(self) -> str:
+        return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
+
+    def apply(self, service: FeatureService, *, message: str = "") -> str:
+        """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
+        return self._definitions.apply(service, message)
+
+    def list_services(self) -> list[str]:
+        """List the addresses of the services, every version."""
+        return self._definitions.list_services()
+
+    def service(self, address: str) -> FeatureService:
+        """Return a service as it was applied.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        """
+        return self._definitions.get(address)[1]
+
+    def get_historical_features(
+        self,
+        labels: Any,
+        service: str,
+        *,
+        event_timestamp: str | None = None,
+        full_feature_names: bool = False,
+        like: TrainingSet | None = None,
+    ) -> pa.Table:
+        """Join features to rows as they were known at each row's own time.
+
+        Parameters
+        ----------
+        labels : object
+            An address, anything that speaks Arrow, or a dict of lists: keys, a time, whatever else.
+        service : str
+            The address of a feature service.
+        event_timestamp : str, optional
+            The column of asking times: ``event_timestamp``, or the only column of times, unless given.
+        full_feature_names : bool
+            Name the features ``view__feature``.
+        like : TrainingSet, optional
+            Read the versions that it was made of; the newest published ones unless given.
+
+        Returns
+        -------
+        pyarrow.Table
+            The rows in their order, then the features; n rows in, n rows out.
+        """
+        return self._joins.join(
+            labels, service, event_timestamp=event_timestamp, full_feature_names=full_feature_names, like=like
+        )
+
+    def create_training_set(
+        self,
+        name: str,
+        *,
+        labels: str,
+        features: str,
+        event_timestamp: str | None = None,
+        full_feature_names: bool = False,
+        message: str = "",
+    ) -> TrainingSet:
+        """Join features to the rows of a split and commit the result, its split and its lineage.
+
+        The dataset of the training set is a new one: a training set of other inputs has another name.
+
+        Parameters
+        ----------
+        name : str
+            A new dataset for it.
+        labels : str
+            The address of a split: ``flights@5#by_month``.
+        features : str
+            The address of a feature service.
+        """
+        return self._joins.create_training_set(
+            name,
+            labels=labels,
+            features=features,
+            event_timestamp=event_timestamp,
+            full_feature_names=full_feature_names,
+            message=message,
+        )
+
+    def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
+        """Lay a service's features out for lookups; return the service's address.
+
+        Parameters
+        ----------
+        service : str
+            The address of a feature service.
+        like : TrainingSet, optional
+            Read the versions that it was made of; the newest published ones unless given.
+        """
+        return self._online.materialize(service, like)
+
+    def get_online_features(
+        self, service: str, entities: Any, at: Any = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up as of an instant; now unless given.
+
+        Raises
+        ------
+        NotFoundError
+            When the service is not there, or not materialized.
+        """
+        name, found = self._online.look_up(service, entities, at, full_feature_names=full_feature_names)
+        self.lookup_logs.note(name, found)
+        return found
+
+    def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
+        """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.
+
+        A row has the keys, the features as they were served, `served_at` and the service. Rows are committed in
+        batches, and when the store is closed; a process that is killed loses those that wait, at most some thousand.
+        Compare the dataset with the training data by a schema's `serving` and its columns' `skew`.
+
+        Parameters
+        ----------
+        service : str
+            The name of a feature service; all its versions.
+        share : float
+            Which share is kept; 0 for none.
+        dataset : str, optional
+            Where; ``<service>.served`` unless given.
+
+        Returns
+        -------
+        str
+            The name of the dataset.
+        """
+        name, _, _ = self._definitions.get(service)
+        return self.lookup_logs.set(name, share=share, dataset=dataset)
+
+    def get_features(
+        self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
+    ) -> OnlineResult:
+        """Look entities up in features named ``view:feature``, of whatever is materialized."""
+        return self._online.look_up_features(features, entities, at, full_feature_names=full_feature_names)
+
+    def online(self, service: str) -> OnlineHandle:
+        """Return a prepared handle for lookups of one entity in a hot loop."""
+        return self._online.open_handle(service)
+
+    def forget_copies(self, dataset: str) -> None:
+        """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
+        self._online.forget_copies(dataset)
