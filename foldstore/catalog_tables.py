@@ -38,7 +38,8 @@ from foldstore.names import PARTS
 from foldstore.saved_views import GONE, STATE_KIND, VIEW_KIND
 from foldstore.split_documents import KIND as SPLIT_KIND
 from foldstore.split_documents import Assignment, read_document
-from foldstore.validation.pools.pool import PoolRecord, list_pools, pool_status
+from foldstore.validation.pools.pool import PoolRecord, list_pools
+from foldstore.validation.pools.pool_status import pool_status
 from foldstore.version import Version
 from foldstore.views.specification import hash_spec
 from foldstore.views.splits.fold_assignment import FoldAssignment

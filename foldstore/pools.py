@@ -11,9 +11,12 @@ from foldstore.names import check_name
 from foldstore.pool_copies import refuse_training_sets, refuse_what_tells
 from foldstore.split import SplitPart
 from foldstore.training_set import PROPERTY
-from foldstore.validation.pools import pool as pools
 from foldstore.validation.pools.plan import PoolPlan
-from foldstore.validation.pools.pool import PoolRecord, PoolRequest, PoolStatus, Verdict
+from foldstore.validation.pools.pool import PoolRecord, find_pool, list_pools
+from foldstore.validation.pools.pool_rows import pool_features
+from foldstore.validation.pools.pool_seal import PoolRequest, seal_pool
+from foldstore.validation.pools.pool_status import PoolStatus, pool_status
+from foldstore.validation.pools.submission import Verdict, evaluate
 
 _LONGEST_NAME = 1_000
 
@@ -51,7 +54,7 @@ class Pool:
         ``pool_row`` tells the rows apart: predictions are a table with it (or with the key columns) and
         ``prediction``, or an array in this order.
         """
-        return pools.pool_features(self._storage, self._record)
+        return pool_features(self._storage, self._record)
 
     def evaluate(self, predictions: Any, *, model: str = "") -> Verdict:
         """Ask whether a model fulfils the pool's condition; the answer is paid for before it is computed.
@@ -77,11 +80,11 @@ class Pool:
         """
         if not isinstance(model, str) or len(model) > _LONGEST_NAME or not _is_text(model):
             raise UsageError(f"model is not a text of at most {_LONGEST_NAME} characters.", hint='E.g. "git:abc123".')
-        return pools.evaluate(self._storage, self._record, predictions, model=model, actor=self._author)
+        return evaluate(self._storage, self._record, predictions, model=model, actor=self._author)
 
     def status(self) -> PoolStatus:
         """Return how many answers and passes are left; never an accuracy."""
-        return pools.pool_status(self._storage, self._record)
+        return pool_status(self._storage, self._record)
 
 
 class Pools:
@@ -171,7 +174,7 @@ class Pools:
             baseline=baseline,
             outcomes_feed_features=outcomes_feed_features,
         )
-        record = pools.seal_pool(
+        record = seal_pool(
             self._storage,
             part.record,
             dict(part.masks),
@@ -191,7 +194,7 @@ class Pools:
         NotFoundError
             When there is none.
         """
-        record = pools.find_pool(self._storage, check_name(name, "pool"))
+        record = find_pool(self._storage, check_name(name, "pool"))
         if record is None:
             known = [pool.name for pool in self.list_pools()]
             raise NotFoundError(f"There is no pool {name!r}.", hint=did_you_mean(str(name), known), name=str(name))
@@ -199,7 +202,7 @@ class Pools:
 
     def list_pools(self) -> list[Pool]:
         """List the pools by name."""
-        return [Pool(self._storage, record, self._author) for record in pools.list_pools(self._storage)]
+        return [Pool(self._storage, record, self._author) for record in list_pools(self._storage)]
 
 
 def _is_text(text: str) -> bool:

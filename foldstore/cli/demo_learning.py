@@ -14,7 +14,7 @@ import foldstore
 from foldstore.cli.flight_model import WEATHER, FlightModel
 from foldstore.cli.narrator import Narrator
 from foldstore.errors import RefusedError
-from foldstore.validation.pools.pool import RowOrderWarning
+from foldstore.validation.pools.pool_seal import RowOrderWarning
 
 if TYPE_CHECKING:
     from foldstore.pools import Pool

@@ -20,22 +20,16 @@ from foldstore.errors import (
     RefusedError,
     UsageError,
 )
-from foldstore.validation.pools import pool as pool_module
+from foldstore.validation.pools import pool_seal, submission
 from foldstore.validation.pools.budget import Budget
 from foldstore.validation.pools.decide import decide
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import plan_pool
-from foldstore.validation.pools.pool import (
-    PoolRequest,
-    RowOrderWarning,
-    evaluate,
-    find_pool,
-    get_pool,
-    list_pools,
-    pool_features,
-    pool_status,
-    seal_pool,
-)
+from foldstore.validation.pools.pool import find_pool, get_pool, list_pools
+from foldstore.validation.pools.pool_rows import pool_features
+from foldstore.validation.pools.pool_seal import PoolRequest, RowOrderWarning, seal_pool
+from foldstore.validation.pools.pool_status import pool_status
+from foldstore.validation.pools.submission import evaluate
 from tests import killing
 
 ROWS = 2_000
@@ -47,7 +41,8 @@ PLAN = plan_pool("n - o > 0 +/- 0.08 /\\ d < 0.6 +/- 0.1", reliability=0.95, ste
 SIZE = 1_500
 EVALUATOR = """
 import pyarrow as pa
-from foldstore.validation.pools.pool import evaluate, get_pool
+from foldstore.validation.pools.pool import get_pool
+from foldstore.validation.pools.submission import evaluate
 
 table = pa.ipc.open_file(predictions).read_all()
 print(evaluate(storage, get_pool(storage, "late"), table).passed)
@@ -257,14 +252,14 @@ def test_rows_of_a_pool_cannot_be_sealed_again_under_another_name_or_label(folde
 
 @pytest.mark.parametrize(("name", "error"), [("second", RefusedError), ("late", AlreadyExistsError)])
 def test_of_two_pools_that_are_sealed_at_once_over_the_same_rows_one_is_refused(storage, monkeypatch, name, error):
-    measure, others = pool_module.measure_row_order, ["late"]
+    measure, others = pool_seal.measure_row_order, ["late"]
 
     def seal_first(labels, moments):
         if others:  # between the first look at other pools and the sealing
             _seal(storage, name=others.pop())
         return measure(labels, moments)
 
-    monkeypatch.setattr(pool_module, "measure_row_order", seal_first)
+    monkeypatch.setattr(pool_seal, "measure_row_order", seal_first)
     with pytest.raises(error):
         _seal(storage, name=name)
     assert [pool.name for pool in list_pools(storage)] == ["late"]
@@ -272,14 +267,14 @@ def test_of_two_pools_that_are_sealed_at_once_over_the_same_rows_one_is_refused(
 
 
 def test_a_column_derived_while_a_pool_is_sealed_ends_the_sealing(folder, storage, monkeypatch):
-    measure = pool_module.measure_row_order
+    measure = pool_seal.measure_row_order
 
     def derive(labels, moments):
         with foldstore.connect(folder) as fresh:
             fresh.dataset("flights").add_columns({"punctual": "NOT late"})
         return measure(labels, moments)
 
-    monkeypatch.setattr(pool_module, "measure_row_order", derive)
+    monkeypatch.setattr(pool_seal, "measure_row_order", derive)
     with pytest.raises(ConflictError):
         _seal(storage)
     monkeypatch.undo()
@@ -442,7 +437,7 @@ def test_an_answer_of_a_universal_pool_is_tested_at_the_level_of_its_own_history
         tested.append(log_level)
         return decide(plan, counts, log_level=log_level)
 
-    monkeypatch.setattr(pool_module, "decide", watch)
+    monkeypatch.setattr(submission, "decide", watch)
     answers = [evaluate(storage, pool, _other(flip)).passed for flip in (1, 1_400, 2)]
     budgets = [Budget.replay(plan, answers[:n]) for n in range(3)]
     assert answers == [True, False, True]
