@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foldstore.validation.bias.report import BiasReport
     from foldstore.validation.gate_policy import GatePolicy
     from foldstore.validation.pools.plan import plan_pool
+    from foldstore.validation.pools.plan_table import PlanTable, plan_pool_table
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
     from foldstore.version import Version
@@ -55,6 +56,8 @@ _HOMES = {
     "FeatureService": "foldstore.views.features.feature_service",
     "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
+    "plan_pool_table": "foldstore.validation.pools.plan_table",
+    "PlanTable": "foldstore.validation.pools.plan_table",
     "feasibility": "foldstore.feasibility_study",
     "measure_bias": "foldstore.validation.bias.measure",
     "BiasReport": "foldstore.validation.bias.report",
@@ -73,6 +76,7 @@ __all__ = [
     "FoldstoreError",
     "GatePolicy",
     "LeakageWarning",
+    "PlanTable",
     "Report",
     "Rule",
     "SplitWarning",
@@ -84,6 +88,7 @@ __all__ = [
     "feasibility",
     "measure_bias",
     "plan_pool",
+    "plan_pool_table",
     "sql",
 ]
 

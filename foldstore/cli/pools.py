@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
+from foldstore.cli.plan_tables import CrossOption, PlotOption, VaryOption, show_plans
 from foldstore.errors import UsageError
 from foldstore.names import PARTS, parse_address
 
@@ -39,6 +40,10 @@ def plan(
     reuse: Reuse = "full",
     script: Annotated[Path | None, typer.Option(help="Read an ease.ml/ci script, in place of a condition.")] = None,
     method: Annotated[str, typer.Option(help="exact, hoeffding or bennett.")] = "exact",
+    table: Annotated[bool, typer.Option("--table", help="Plans beside it, by every method.")] = False,
+    plot: PlotOption = None,
+    vary: VaryOption = None,
+    cross: CrossOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     r"""Say how many labels a condition needs; no store is touched.
@@ -48,7 +53,9 @@ def plan(
     if (script is None) == (not condition):
         raise UsageError("Give a condition or a --script, one of the two.", hint="foldstore pool plan --help")
     made = _plan(condition, reliability, steps, reuse, method) if script is None else _read_script(script, method)
-    if output in (Format.JSON, Format.JSONL):
+    if table or plot is not None or vary or cross:
+        show_plans(made, vary or [], plot, output, cross=cross)
+    elif output in (Format.JSON, Format.JSONL):
         print_json(made.to_dict())
     else:
         typer.echo(made.explain())

@@ -42,6 +42,8 @@ STYLE: Final = Markup(
     ".foldstore svg .old{fill:none;stroke:var(--old);stroke-width:2}"
     ".foldstore svg .outer{fill:var(--new);fill-opacity:.3}.foldstore svg .inner{fill:var(--new);fill-opacity:.6}"
     ".foldstore svg .dot{fill:var(--old)}"
+    ".foldstore svg .peer{fill:none;stroke:var(--edge);stroke-width:1.5}"
+    ".foldstore svg .peer-dot{fill:var(--paper);stroke:var(--edge)}"
     "@media print{.foldstore details{display:block}}"
 )
 _BODY: Final = Markup("body{margin:0}main,header,nav{max-width:72em;margin:0 auto;padding:0 1em}")
