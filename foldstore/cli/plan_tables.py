@@ -43,7 +43,6 @@ def show_plans(made: "PoolPlan", vary: Sequence[str], plot: Path | None, output:
     if plot is not None:
         write = table.to_svg if plot.suffix.lower() == ".svg" else table.to_html
         write(plot)
-        say(f"Drawn: {plot}.")
     if output is Format.TABLE:
         typer.echo(table.to_text())
     elif output is Format.JSON:
@@ -51,6 +50,8 @@ def show_plans(made: "PoolPlan", vary: Sequence[str], plot: Path | None, output:
     else:
         rows = [row.to_dict() for row in table.rows]
         print_rows(list(rows[0]), [list(row.values()) for row in rows], output)
+    if plot is not None:
+        say(f"Drawn: {plot}.")
 
 
 def _check_plot(plot: Path | None) -> None:
