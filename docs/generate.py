@@ -53,6 +53,8 @@ MEANINGS = {
     "foreign_key_missing": "More rows than allowed hold values that the dataset which `refs` names lacks.",
     "split_overlap": "More keys (groups where there are none) are also in another dataset than `overlap` allows.",
     "row_rule_failed": "More rows break a rule of the schema (`rules`) than its `min_pass_fraction` allows.",
+    "user_check_failed": "Rows, or the rows as a whole, fail a check of a pandera schema given as `checks`.",
+    "user_check_broken": "A check of a pandera schema raised, or gave no answer that can be read.",
     "too_many_segments": "A segment of the schema has more slices than are judged for themselves.",
     "schema_unknown_environment": "The environment is none of the schema's; all columns were asked for.",
     "schema_invalid": "A rule of the schema cannot be judged, as when it names a column that is not there.",

@@ -1,5 +1,6 @@
 """The handle of a dataset: a named line of versions, written and looked up."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,9 +32,10 @@ from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
-from foldstore.validation.schema_history import find_schema, keep_schema, list_schemas
+from foldstore.validation.schema_history import NO_SCHEMA, choose_schema, keep_schema, list_schemas
 from foldstore.validation.schema_references import check_references
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.user_checks import with_user_checks
 from foldstore.version import Version
 from foldstore.views.source import ViewStore
 
@@ -189,7 +191,13 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         )
 
     def validate(
-        self, data: Any, *, schema: DataSchema | None = None, environment: str | None = None, **read_options: Any
+        self,
+        data: Any,
+        *,
+        schema: DataSchema | None = None,
+        environment: str | None = None,
+        checks: Sequence[Any] = (),
+        **read_options: Any,
     ) -> Report:
         """Judge data before it is committed; nothing is written.
 
@@ -202,10 +210,12 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         environment : str, optional
             Where the rows are from, such as ``serving``: only its columns are asked for. Unless it or a schema is
             given, that of the gate's policy.
+        checks : sequence of pandera's schemas or models
+            What is asked besides, in code; see `Version.validate`.
         **read_options : object
             What `append` takes.
         """
-        chosen = schema or find_schema(self._storage.catalog, self.name)
+        chosen = schema or choose_schema(self._storage.catalog, self.name, required=not checks)
         source = open_source(data, self._known_columns(), **read_options)
         name = str(source.description.get("file", "the data"))
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
@@ -217,16 +227,19 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             return unreadable(chosen, name, str(error.facts["column"]), error.message, created_at=now)
         head = self._head()
         subject = TableSubject(table, name)
-        return validate(
+        report = validate(
             subject,
             chosen,
             created_at=now,
-            environment=self.gate.environment if environment is None and schema is None else environment,
+            environment=self.gate.environment
+            if environment is None and schema is None and chosen is not NO_SCHEMA
+            else environment,
             previous_rows=None if head is None else count_added(self._storage, head, own=True),
             others=others,
             history=history_for(self._storage, head, self.name, subject),
             engine=self._storage.engine,
         )
+        return with_user_checks(report, subject, chosen, checks)
 
     def _head(self) -> VersionRecord | None:
         ref = self._storage.catalog.find_ref(self._record.id, self._branch)

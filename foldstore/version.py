@@ -41,7 +41,8 @@ from foldstore.validation.nested_paths import is_of
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
-from foldstore.validation.schema_history import find_schema
+from foldstore.validation.schema_history import NO_SCHEMA, choose_schema
+from foldstore.validation.user_checks import with_user_checks
 from foldstore.version_cleaning import VersionCleaning
 from foldstore.version_drift import VersionDrift
 from foldstore.version_review import VersionReview
@@ -310,7 +311,12 @@ class Version(
         )
 
     def validate(
-        self, schema: DataSchema | None = None, *, rows: str = "all", environment: str | None = None
+        self,
+        schema: DataSchema | None = None,
+        *,
+        rows: str = "all",
+        environment: str | None = None,
+        checks: Sequence[Any] = (),
     ) -> Report:
         """Judge the rows by a schema; that sealed cells are null is not held against them.
 
@@ -323,23 +329,27 @@ class Version(
         environment : str, optional
             Where the rows are from, such as ``serving``: only its columns are asked for. Unless it or a schema is
             given, that of the policy of the dataset's gate.
+        checks : sequence of pandera's schemas or models
+            What is asked besides, in code: `DataFrameSchema` and `DataFrameModel` of pandera's polars or pyarrow
+            backend. What fails is in the report as ``user_check_failed``, what raises as ``user_check_broken``.
 
         Raises
         ------
         NotFoundError
-            When no schema is given and the dataset has none.
+            When no schema and no checks are given and the dataset has no schema.
         """
         if schema is not None and not isinstance(schema, DataSchema):
             raise UsageError(
                 f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
             )
-        chosen = schema or find_schema(self._storage.catalog, self._dataset.name)
-        if environment is None and schema is None:
+        chosen = schema or choose_schema(self._storage.catalog, self._dataset.name, required=not checks)
+        if environment is None and schema is None and chosen is not NO_SCHEMA:
             environment = find_policy(self._storage.catalog, self._dataset.name).environment
         now = format_time(self._storage.clock())
         before = None if chosen.rows_vs_previous is None else self._count_previous(rows)
+        subject = self._subject(rows)
         report = validate(
-            self._subject(rows),
+            subject,
             chosen,
             created_at=now,
             environment=environment,
@@ -351,7 +361,7 @@ class Version(
         sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.code not in _ABOUT_NULLS or not is_of(a.column, sealed)]
-        return replace(report, anomalies=tuple(kept))
+        return with_user_checks(replace(report, anomalies=tuple(kept)), subject, chosen, checks, sealed)
 
     @property
     def base(self) -> Base:

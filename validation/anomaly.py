@@ -41,6 +41,8 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         ),
         "split_overlap": Code(Severity.ERROR, "{share} of the keys are also in {other} (allowed {allowed})"),
         "row_rule_failed": Code(Severity.ERROR, "{rule} fails for {count} rows (allowed {allowed})"),
+        "user_check_failed": Code(Severity.ERROR, "the check {check} of {contract} fails {how}"),
+        "user_check_broken": Code(Severity.ERROR, "the check {check} of {contract} could not be run: {reason}"),
         "too_many_segments": Code(Severity.INFO, "{name} has {slices} segments, the largest {limit} were judged"),
         "schema_unknown_environment": Code(
             Severity.ERROR, "the schema has no environment {environment!r}; it has {known}"

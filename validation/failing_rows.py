@@ -121,6 +121,31 @@ def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[
     return {number: Failure(counts[number], tuple(examples[number])) for number in questions}
 
 
+def show_rows(
+    table: pa.Table, places: Sequence[int], keys: Sequence[str], shown: str | Sequence[str]
+) -> tuple[dict[str, Any], ...]:
+    """Return rows of a table as examples: their values in one column, or by name in several.
+
+    Examples
+    --------
+    >>> show_rows(pa.table({"id": [7, 8], "x": [0.5, None]}), [1], ["id"], "x")
+    ({'row': 1, 'key': {'id': 8}, 'value': None},)
+    """
+    wanted = [shown] if isinstance(shown, str) else list(shown)
+    held = table.select(list(dict.fromkeys([*keys, *wanted])))
+    found = []
+    for place in places:
+        row = held.slice(place, 1).combine_chunks()
+        cells = {name: _cell(row.column(name).chunk(0), 0) for name in held.column_names}
+        value = cells[shown] if isinstance(shown, str) else {name: cells[name] for name in wanted}
+        found.append({"row": place, "key": {key: cells[key] for key in keys}, "value": value})
+    return tuple(found)
+
+
+def _cell(column: pa.Array, row: int) -> Any:
+    return json_value(display_values(column.slice(row, 1))[0])
+
+
 def _failing(batch: pa.RecordBatch, question: Question) -> pa.Array:
     if question.column is None:
         return question.fails(batch.select(list(question.reads)))
@@ -136,20 +161,17 @@ def _examples(
     values: pa.Array | None,
     rows: NDArray[np.int64] | None,
 ) -> list[dict[str, Any]]:
-    def cell(column: pa.Array, row: int) -> Any:
-        return json_value(display_values(column.slice(row, 1))[0])
-
     def shown(place: int) -> Any:
         if values is not None:
-            return cell(values, place)
+            return _cell(values, place)
         if question.column is None:
-            return {name: cell(batch.column(name), place) for name in question.reads}
-        return cell(batch.column(question.column), place)
+            return {name: _cell(batch.column(name), place) for name in question.reads}
+        return _cell(batch.column(question.column), place)
 
     return [
         {
             "row": position + row,
-            "key": {key: cell(batch.column(key), row) for key in keys},
+            "key": {key: _cell(batch.column(key), row) for key in keys},
             "value": shown(place),
         }
         for place in places.to_pylist()

@@ -24,11 +24,7 @@ from foldstore.validation.gate_policy import GatePolicy, find_policy_basis, read
 from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
-from foldstore.validation.schema import DataSchema
-from foldstore.validation.schema_history import find_basis, read_schema
-
-# A dataset with a policy and no schema: nothing is said of its columns, and keys are checked by the commit.
-_NO_SCHEMA = DataSchema(columns={}, severity={"column_new": Severity.OFF})
+from foldstore.validation.schema_history import NO_SCHEMA, find_basis, read_schema
 
 
 class SchemaGate:
@@ -48,7 +44,7 @@ class SchemaGate:
     def judge(self, candidate: Candidate) -> Decision:
         """Validate the candidate; its report is kept with the version whatever the outcome."""
         catalog, basis = self._storage.catalog, self.find_basis(candidate.dataset)
-        schema = read_schema(catalog, basis) if basis.is_set else _NO_SCHEMA
+        schema = read_schema(catalog, basis) if basis.is_set else NO_SCHEMA  # keys are checked by the commit
         policy = read_policy(catalog, basis.besides) if basis.besides is not None else GatePolicy()
         subject = FragmentSubject(
             self._storage,

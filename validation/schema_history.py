@@ -1,15 +1,19 @@
 """Which schemas a dataset has had: kept in the catalog's Registry under the dataset's name, the newest gates."""
 
+from typing import Final
+
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.records import Basis
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
-from foldstore.types import format_time
+from foldstore.types import Severity, format_time
 from foldstore.validation.compatibility import check_compatible
 from foldstore.validation.schema import DataSchema
 
 _KIND = "schema"
+# A dataset without a schema: nothing is said of its columns.
+NO_SCHEMA: Final = DataSchema(columns={}, severity={"column_new": Severity.OFF})
 
 
 def find_schema(catalog: Catalog, dataset: str) -> DataSchema:
@@ -29,6 +33,11 @@ def find_schema(catalog: Catalog, dataset: str) -> DataSchema:
             dataset=dataset,
         )
     return DataSchema.from_dict(document.body)
+
+
+def choose_schema(catalog: Catalog, dataset: str, *, required: bool) -> DataSchema:
+    """Return a dataset's newest schema; where it has none and needs none, `NO_SCHEMA`."""
+    return find_schema(catalog, dataset) if required or find_basis(catalog, dataset).version else NO_SCHEMA
 
 
 def find_basis(catalog: Catalog, dataset: str) -> Basis:

@@ -59,6 +59,23 @@ def to_pandera(schema: Plain, backend: Backend = "polars") -> tuple[Any, list[st
     return made, dropped
 
 
+def read_made(made: Any) -> Any:
+    """Return the schema that was given, or that of a model.
+
+    Raises
+    ------
+    UsageError
+        When it is none of pandera's polars or pyarrow backend.
+    """
+    found = made.to_schema() if isinstance(made, type) and hasattr(made, "to_schema") else made
+    if not isinstance(found, on_polars.DataFrameSchema | on_arrow.DataFrameSchema):
+        raise UsageError(
+            f"{type(made).__module__}.{type(made).__name__} is no schema of pandera's polars or pyarrow backend.",
+            hint="Import pandera.polars or pandera.pyarrow.",
+        )
+    return found
+
+
 def from_pandera(made: Any) -> tuple[Plain, list[str]]:
     """Return a schema as plain data, and what was left out.
 
@@ -67,12 +84,7 @@ def from_pandera(made: Any) -> tuple[Plain, list[str]]:
     made : DataFrameSchema or DataFrameModel
         Of pandera's polars or pyarrow backend.
     """
-    found = made.to_schema() if isinstance(made, type) and hasattr(made, "to_schema") else made
-    if not isinstance(found, on_polars.DataFrameSchema | on_arrow.DataFrameSchema):
-        raise UsageError(
-            f"{type(made).__module__}.{type(made).__name__} is no schema of pandera's polars or pyarrow backend.",
-            hint="Import pandera.polars or pandera.pyarrow.",
-        )
+    found = read_made(made)
     dropped: list[str] = [f"check {check.name or check}" for check in found.checks or []]
     columns: Plain = {}
     for name, each in found.columns.items():
