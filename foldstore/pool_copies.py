@@ -3,6 +3,7 @@
 A pool is not sealed while one of these does; the error says which.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
-from foldstore.datastore.view_document import DRAFT_KIND, list_sources
+from foldstore.datastore.view_document import DRAFT_KIND, list_sources, list_version_ids
 from foldstore.errors import RefusedError
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
 from foldstore.split_columns import find_columns
 from foldstore.split_documents import KeptSplit, SplitDocuments
-from foldstore.training_set import PROPERTY, Inputs, list_features_of
+from foldstore.training_set import PROPERTY, Inputs, find_view_text, list_features_of
 from foldstore.views.features.feature_service import LOOKUP_LOG_KIND, SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import SqlSource
 from foldstore.views.splits.fold_assignment import FoldAssignment
@@ -89,9 +90,17 @@ def _served_of(storage: Storage, service: FeatureService, dataset: str) -> froze
             query = storage.engine.parse_query(source.query)
             names = [parse_address(table.lower()).name for table in query.tables]
             found |= set(re.findall(r"\w+", source.query)) if dataset in names else set()
-        elif parse_address(source).name == dataset:
-            found |= set(selection.features)
+        elif parse_address(source).name == dataset or _view_reads(storage, source, dataset):
+            found |= set(selection.features) | set(re.findall(r"\w+", find_view_text(storage, source) or ""))
     return frozenset(found)
+
+
+def _view_reads(storage: Storage, address: str, dataset: str) -> bool:
+    text = find_view_text(storage, address)
+    ids = [] if text is None else list_version_ids(json.loads(text))
+    versions = [version for each in ids if (version := storage.catalog.find_version_by_id(each)) is not None]
+    record = storage.catalog.find_dataset(dataset)
+    return record is not None and any(version.dataset_id == record.id for version in versions)
 
 
 def _refuse_splits(storage: Storage, part: SplitPart, hidden: frozenset[str], masks: Masks) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from foldstore import split_address
 from foldstore.dataset import Dataset
+from foldstore.datastore.catalog.runs import read_versions
 from foldstore.datastore.lineage.recording import find_pinned_view, note_input
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.view_document import list_version_ids
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean, frames_to_the_caller
+from foldstore.features.sources import PinnedView
 from foldstore.folds import Folds
 from foldstore.leakage import LeakageReport, LeakageWarning, find_leakage
 from foldstore.names import LATEST, Address, parse_address
@@ -201,6 +203,14 @@ class StoreViews:
         view = View.from_spec(document.body, self._find_source, engine=self._storage.engine, store=self)
         view.opened_as = address
         return view
+
+    def _pin_saved_view(self, address: str) -> PinnedView | None:
+        """Return the published view that an address names, and the versions that it reads; None for other things."""
+        document = None if parse_address(address).ref == DRAFT else self.saved_views.find_document(address)
+        if document is None:
+            return None
+        read = read_versions(self._storage.catalog, list_version_ids(document.body))
+        return PinnedView(f"{document.name}@{document.version}", tuple(each.address for each in read.values()))
 
     @cached_property
     def _open_versions(self) -> OpenVersions:

@@ -1,7 +1,8 @@
 """The handle of a training set: a version made by a point-in-time join, its split, and where it came from."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow as pa
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
+from foldstore.names import parse_address
 from foldstore.split import Split, SplitPart
 from foldstore.version import Version
 from foldstore.views.features.feature_service import FeatureService
@@ -33,6 +35,8 @@ class Inputs:
         The feature columns.
     sizes : mapping of str to int
         The rows of each part, in their order.
+    views : mapping of str to str
+        What each saved view that the features are read from stood for; the versions that it reads are pins.
     """
 
     labels: str
@@ -40,6 +44,7 @@ class Inputs:
     pins: Mapping[str, str]
     names: tuple[str, ...]
     sizes: Mapping[str, int]
+    views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -49,13 +54,14 @@ class Inputs:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         plain = {"labels": self.labels, "features": self.features, "names": list(self.names)}
-        return {**plain, "pins": dict(self.pins), "sizes": list(self.sizes.items())}
+        read = {"pins": dict(self.pins), **({"views": dict(self.views)} if self.views else {})}
+        return {**plain, **read, "sizes": list(self.sizes.items())}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Inputs":
         """Read what `to_dict` gave."""
         names, sizes = tuple(data["names"]), dict(data["sizes"])
-        return cls(data["labels"], data["features"], dict(data["pins"]), names, sizes)
+        return cls(data["labels"], data["features"], dict(data["pins"]), names, sizes, dict(data.get("views", {})))
 
 
 class TrainingSet:
@@ -116,6 +122,14 @@ def read_training_set(version: Version) -> TrainingSet:
     return TrainingSet(version, split, inputs)
 
 
+def find_view_text(storage: Storage, address: str) -> str | None:
+    """Return the specification of the saved view that an address names as text; None when it names another thing."""
+    parsed = parse_address(address)
+    number = int(parsed.ref) if parsed.ref.isdigit() else None
+    document = Registry(storage.catalog, "view").find(parsed.name, number)
+    return None if document is None else json.dumps(document.body, ensure_ascii=False)
+
+
 def list_features_of(storage: Storage, service: str, columns: set[str]) -> list[str]:
     """List the features of a service that may hold some columns: by their names, or by the SQL of their source."""
     name, _, number = service.partition("@")
@@ -128,6 +142,9 @@ def list_features_of(storage: Storage, service: str, columns: set[str]) -> list[
         if isinstance(source, SqlSource):
             read = storage.engine.parse_query(source.query).names
             found += list(selection.features) if read is None or {c.lower() for c in columns} & read else []
+        elif (spec := find_view_text(storage, source)) is not None:
+            named = any(column in spec for column in columns)
+            found += [feature for feature in selection.features if named or feature in columns]
         else:
             found += [feature for feature in selection.features if feature in columns]
     return found

@@ -151,7 +151,10 @@ class CatalogRelations:
         made = list_versions_with_property(self._catalog, TRAINING_SET)
         described = [(each.version.id, each.version.properties[TRAINING_SET]) for each in made]
         described = [(version_id, body) for version_id, body in described if isinstance(body, Mapping)]
-        read = {version_id: [body["labels"], *dict(body["pins"]).values()] for version_id, body in described}
+        read = {
+            version_id: [body["labels"], *dict(body["pins"]).values(), *dict(body.get("views", {})).values()]
+            for version_id, body in described
+        }
         keys = self._keys_of(address for addresses in read.values() for address in addresses)
         edges = [
             Edge(keys[address], NodeKey(NodeKind.VERSION, version_id), "joined")

@@ -107,9 +107,9 @@ def get(
     pairs: dict[str, Any] = dict(item.partition("=")[::2] for item in entity)
     with foldstore.connect(store, create=False) as opened:
         for selection in opened.features.service(service).selections:
-            for key, column in zip(selection.view.entity.join_keys, selection.label_keys, strict=True):
+            for key, column in zip(selection.view.join_keys, selection.label_keys, strict=True):
                 if column in pairs:
-                    pairs[column] = _read_key(pairs[column], selection.view.entity.keys[key])
+                    pairs[column] = _read_key(pairs[column], selection.view.keys[key])
         print_json(write_answer(opened.features.get_online_features(service, [pairs], at)))
 
 

@@ -65,12 +65,12 @@ class Definitions:
 
     def _check_source(self, view: FeatureView) -> None:
         """Refuse a view over what is not there now: a service cannot be mended once it is applied."""
-        pins = Pins(self._rows.version)
+        pins = Pins(self._rows)
         if isinstance(view.source, SqlSource):
             for name in self._storage.engine.parse_query(view.source.query).tables:
                 pins.pin(name)
             return
-        names = self._rows.version(pins.pin(view.source)).arrow_schema.names
+        names = self._rows.schema(pins.pin(view.source)).names
         for column in view.columns():
             if column not in names:
                 raise column_not_found(column, names, where=f"{view.source!r}, the source of {view.name!r}")

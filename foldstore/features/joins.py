@@ -42,7 +42,7 @@ class HistoricalJoins:
     ) -> pa.Table:
         """Join a service's features to rows; see `foldstore.features.handle.Features.get_historical_features`."""
         _, definition, _ = self._definitions.get(service)
-        tables = self._feature_tables(definition, Pins(self._rows.version, given_pins(like)))
+        tables = self._feature_tables(definition, Pins(self._rows, given_pins(like)))
         return point_in_time_join(
             self._read_labels(labels), tables, event_timestamp=event_timestamp, full_feature_names=full_feature_names
         )
@@ -64,7 +64,7 @@ class HistoricalJoins:
             raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
         base = check_published(self._rows.version(f"{asked.name}@{asked.ref}"))
         split = base.find_split(asked.split)
-        pins = Pins(self._rows.version)
+        pins = Pins(self._rows)
         tables = self._feature_tables(definition, pins)
         parts = {part: split.part(part) for part in ("train", "validation", "test")}
         time = event_timestamp or base.dataset.event_time
@@ -79,6 +79,7 @@ class HistoricalJoins:
             labels=f"{base.address}#{asked.split}",
             features=f"{address}@{version}",
             pins=dict(pins.used),
+            views=dict(pins.views),
             names=tuple(names),
             sizes={part: rows.num_rows for part, rows in joined.items()},
         )
@@ -107,4 +108,4 @@ def given_pins(like: TrainingSet | None) -> Mapping[str, str]:
         return {}
     if not isinstance(like, TrainingSet):
         raise UsageError(f"{type(like).__name__!r} is not a training set.", hint="Give what create_training_set gave.")
-    return like.inputs.pins
+    return {**like.inputs.pins, **like.inputs.views}

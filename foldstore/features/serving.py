@@ -50,7 +50,7 @@ class OnlineServing:
     def materialize(self, service: str, like: TrainingSet | None) -> str:
         """Lay a service's features out for lookups; return the service's address."""
         name, definition, version = self._definitions.get(service)
-        pins = Pins(self._rows.version, given_pins(like))
+        pins = Pins(self._rows, given_pins(like))
         files = {}
         for view in {selection.view.name: selection.view for selection in definition.selections}.values():
             source = read_source(self._rows, view, pins)
@@ -63,7 +63,7 @@ class OnlineServing:
             )
             files[view.name] = file.path.name
         address = f"{name}@{version}"
-        body = {"files": files, "inputs": list(pins.versions)}
+        body = {"files": files, "inputs": list(pins.inputs)}
         now = format_time(self._storage.clock())
         self._materialized.put(address, body, author=self._author, created_at=now)
         self._load(name, version)

@@ -14,6 +14,14 @@ from foldstore.version import Version
 from foldstore.views.features.feature_view import FeatureView, SqlSource
 
 
+@dataclass(frozen=True, slots=True)
+class PinnedView:
+    """A published version of a saved view, and the versions of datasets that it reads."""
+
+    address: str
+    versions: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """How features reach rows; `foldstore.store` supplies it.
@@ -26,6 +34,10 @@ class Rows:
         The rows at an address (a version, a view, a part of a split) as a table.
     sql : callable
         The answer to a query, given how its names become tables; sealed outcomes that may feed features do.
+    schema : callable
+        The Arrow schema at an address.
+    saved_view : callable
+        The saved view at an address with what it is pinned to; None when no view has the name.
     create : callable
         Commit a training set: name, table, what is known of it.
     dataset : callable
@@ -35,6 +47,8 @@ class Rows:
     version: Callable[[str], Version]
     view_rows: Callable[[str], pa.Table]
     sql: Callable[[str, Callable[[str], str], str], pa.Table]
+    schema: Callable[[str], pa.Schema]
+    saved_view: Callable[[str], "PinnedView | None"]
     create: Callable[..., TrainingSet]
     dataset: Callable[[str], Appended]
 
@@ -49,22 +63,34 @@ class SourceRows:
 
 @dataclass(slots=True)
 class Pins:
-    """Turns names into pinned addresses, and remembers which were used."""
+    """Turns names into pinned addresses, and remembers which were used: of versions, and of saved views."""
 
-    version: Callable[[str], Version]
+    rows: Rows
     given: Mapping[str, str] = field(default_factory=dict)
     used: dict[str, str] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
 
     @property
-    def versions(self) -> tuple[str, ...]:
-        """The pinned versions, each once."""
-        return tuple(dict.fromkeys(self.used.values()))
+    def inputs(self) -> tuple[str, ...]:
+        """The pinned views and versions, each once."""
+        return tuple(dict.fromkeys([*self.views.values(), *self.used.values()]))
+
+    def add(self, other: "Pins") -> None:
+        """Remember what others used too."""
+        self.used.update(other.used)
+        self.views.update(other.views)
 
     def pin(self, text: str) -> str:
         """Return the address with its version's number, as it was given before or as it stands now."""
         address = parse_address(text)
         written = f"{address.name}@{address.ref}"
-        pinned = self.given.get(written) or check_published(self.version(written)).address
+        view = self.rows.saved_view(self.given.get(written, written))
+        if view is not None and address.split is None:
+            for each in view.versions:
+                self.used[each] = check_published(self.rows.version(each)).address
+            self.views[written] = view.address
+            return view.address
+        pinned = self.given.get(written) or check_published(self.rows.version(written)).address
         self.used[written] = pinned
         suffix = f"#{address.split}.{address.part}" if address.split and address.part else ""
         return f"{pinned}{suffix}"
@@ -84,10 +110,10 @@ def check_published(version: Version) -> Version:
 
 def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
     """Read the rows of a feature view's source, in write order."""
-    own = Pins(pins.version, pins.given)
+    own = Pins(rows, pins.given)
     if isinstance(view.source, SqlSource):
         table = rows.sql(view.source.query, own.pin, view.event_time)
     else:
         table = rows.view_rows(own.pin(view.source))
-    pins.used.update(own.used)
-    return SourceRows(table, own.versions)
+    pins.add(own)
+    return SourceRows(table, own.inputs)

@@ -1,12 +1,13 @@
 """Entities: the things that features are about, and the columns that name one."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from foldstore.errors import UsageError, did_you_mean
 from foldstore.names import check_name
+from foldstore.views.features.about import MEMBERS, about_to_dict, check_about
 
 KEY_TYPES: Final = (
     "string",
@@ -34,6 +35,10 @@ class Entity:
         In the grammar of names.
     keys : mapping of str to str
         The columns that together name one, and their types; floats are no keys. A null never matches.
+    description, owner : str, optional
+        What it is, and whose.
+    tags : sequence of str
+        What it is found by.
 
     Raises
     ------
@@ -50,6 +55,10 @@ class Entity:
 
     name: str
     keys: Mapping[str, str] = field(hash=False)
+    _: KW_ONLY
+    description: str = ""
+    owner: str | None = None
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "entity")
@@ -64,6 +73,7 @@ class Entity:
                     column=column,
                 )
         object.__setattr__(self, "keys", MappingProxyType(dict(self.keys)))
+        object.__setattr__(self, "tags", check_about(self, f"entity {self.name!r}"))
 
     @property
     def join_keys(self) -> tuple[str, ...]:
@@ -72,7 +82,8 @@ class Entity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the definition as plain data; keys are a list, for their order matters."""
-        return {"name": self.name, "keys": [[column, kind] for column, kind in self.keys.items()]}
+        keys = [[column, kind] for column, kind in self.keys.items()]
+        return {"name": self.name, "keys": keys, **about_to_dict(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Entity":
@@ -84,7 +95,7 @@ class Entity:
             raise not_a_definition("entity", error) from None
         if keys is None:
             raise not_a_definition("entity", TypeError())
-        return cls(name, keys=keys)
+        return cls(name, keys=keys, **{member: data[member] for member in MEMBERS if member in data})
 
 
 def check_column(name: object, where: str) -> str:

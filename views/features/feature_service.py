@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 from foldstore.errors import UsageError
 from foldstore.names import check_name
+from foldstore.views.features.about import MEMBERS, about_to_dict, check_about
 from foldstore.views.features.entity import Entity, not_a_definition
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
 
@@ -26,6 +27,10 @@ class FeatureService:
         In the grammar of names.
     features : sequence of FeatureView or FeatureSelection
         Whole views, or ``view[["a", "b"]]``, or ``view.as_("origin", keys=...)``.
+    description, owner : str, optional
+        What it is for, and whose it is.
+    tags : sequence of str
+        What it is found by.
 
     Raises
     ------
@@ -42,6 +47,10 @@ class FeatureService:
 
     name: str
     features: Sequence[FeatureView | FeatureSelection]
+    _: KW_ONLY
+    description: str = ""
+    owner: str | None = None
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "feature service")
@@ -49,7 +58,9 @@ class FeatureService:
             raise UsageError(f"Feature service {self.name!r} is not given a list.", hint="Write [view, view[['a']]].")
         object.__setattr__(self, "features", tuple(_selection(item, self.name) for item in self.features))
         _check_distinct([selection.name for selection in self.selections], self.name)
-        _check_entities([selection.view.entity for selection in self.selections], self.name)
+        _check_entities([each.view.entity for each in self.selections if each.view.entity is not None], self.name)
+        _check_views([selection.view for selection in self.selections], self.name)
+        object.__setattr__(self, "tags", check_about(self, f"feature service {self.name!r}"))
 
     @property
     def selections(self) -> tuple[FeatureSelection, ...]:
@@ -78,6 +89,7 @@ class FeatureService:
             "format": FORMAT,
             "name": self.name,
             "features": [selection.to_dict() for selection in self.selections],
+            **about_to_dict(self),
         }
 
     @classmethod
@@ -88,7 +100,8 @@ class FeatureService:
                 raise UsageError(
                     f"Feature services of format {data['format']} are not known.", hint="Use a newer Foldstore."
                 )
-            return cls(data["name"], [FeatureSelection.from_dict(item) for item in data["features"]])
+            about = {member: data[member] for member in MEMBERS if member in data}
+            return cls(data["name"], [FeatureSelection.from_dict(item) for item in data["features"]], **about)
         except (KeyError, TypeError) as error:
             raise not_a_definition("feature service", error) from None
 
@@ -138,4 +151,13 @@ def _check_entities(entities: Sequence[Entity], service: str) -> None:
         if known.setdefault(entity.name, entity) != entity:
             raise UsageError(
                 f"Feature service {service!r} uses two entities called {entity.name!r}.", hint="Define it once."
+            )
+
+
+def _check_views(views: Sequence[FeatureView], service: str) -> None:
+    known: dict[str, FeatureView] = {}
+    for view in views:
+        if known.setdefault(view.name, view) != view:
+            raise UsageError(
+                f"Feature service {service!r} uses two views called {view.name!r}.", hint="Define it once."
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 from foldstore.errors import UsageError, column_not_found
 from foldstore.names import check_name, parse_address
+from foldstore.views.features.about import MEMBERS, about_to_dict, check_about
 from foldstore.views.features.entity import Entity, check_column, not_a_definition
 from foldstore.views.instant import format_duration, parse_duration
 
@@ -39,10 +40,10 @@ class FeatureView:
     ----------
     name : str
         In the grammar of names.
-    entity : Entity
-        What the features describe.
+    entity : Entity, optional
+        What the features describe; without one they are the same for all, as a rate of exchange is.
     source : str or SqlSource
-        The address of a dataset, or SQL over some.
+        The address of a dataset, of a part of a split or of a saved view, or SQL over some.
     event_time : str
         The column that says when a row became true.
     features : sequence of str
@@ -51,6 +52,10 @@ class FeatureView:
         The column that says when a row was written down; of rows with one event time the latest counts.
     ttl : str or timedelta, optional
         How old a value may be, at the time of the row that asks; nothing, ``"0"`` and zero mean any age.
+    description, owner : str, optional
+        What it is, and whose.
+    tags : sequence of str
+        What it is found by.
 
     Raises
     ------
@@ -69,31 +74,45 @@ class FeatureView:
 
     name: str
     _: KW_ONLY
-    entity: Entity
+    entity: Entity | None = None
     source: str | SqlSource
     event_time: str
     features: Sequence[str]
     created_time: str | None = None
     ttl: str | dt.timedelta | None = None
+    description: str = ""
+    owner: str | None = None
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "feature view")
         where = f"feature view {self.name!r}"
-        if not isinstance(self.entity, Entity):
+        if self.entity is not None and not isinstance(self.entity, Entity):
             raise UsageError(f"The entity of {where} is {ascii(self.entity)[:80]}.", hint="Give an Entity.")
         if not isinstance(self.source, SqlSource):
-            parse_address(self.source)
+            _check_source(self.source, where)
         times = [self.event_time] if self.created_time is None else [self.event_time, self.created_time]
         features = _columns(self.features, where)
         for column in times:
             check_column(column, where)
-        taken = [*self.entity.join_keys, *times, *features]
+        taken = [*self.join_keys, *times, *features]
         twice = sorted({column for column in taken if taken.count(column) > 1})
         if twice:
             raise UsageError(f"{where.capitalize()} uses {twice[0]!r} twice.", hint="A column has one part to play.")
         ttl = 0 if self.ttl is None else parse_duration(self.ttl)
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "ttl", format_duration(ttl) if ttl else None)
+        object.__setattr__(self, "tags", check_about(self, where))
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """The entity's key columns and their types; none without an entity."""
+        return {} if self.entity is None else self.entity.keys
+
+    @property
+    def join_keys(self) -> tuple[str, ...]:
+        """The entity's key columns, in order."""
+        return tuple(self.keys)
 
     @property
     def ttl_nanoseconds(self) -> int:
@@ -103,7 +122,7 @@ class FeatureView:
     def columns(self) -> list[str]:
         """Return the columns that the source must have: keys, times, features."""
         times = [self.event_time] if self.created_time is None else [self.event_time, self.created_time]
-        return [*self.entity.join_keys, *times, *self.features]
+        return [*self.join_keys, *times, *self.features]
 
     def __getitem__(self, features: str | Sequence[str]) -> "FeatureSelection":
         return FeatureSelection(self, tuple([features] if isinstance(features, str) else features))
@@ -117,12 +136,13 @@ class FeatureView:
         source = {"sql": self.source.query} if isinstance(self.source, SqlSource) else {"address": self.source}
         return {
             "name": self.name,
-            "entity": self.entity.to_dict(),
+            "entity": None if self.entity is None else self.entity.to_dict(),
             "source": source,
             "event_time": self.event_time,
             "created_time": self.created_time,
             "ttl": self.ttl,
             "features": list(self.features),
+            **about_to_dict(self),
         }
 
     @classmethod
@@ -132,12 +152,13 @@ class FeatureView:
             source = data["source"]
             return cls(
                 data["name"],
-                entity=Entity.from_dict(data["entity"]),
+                entity=None if data["entity"] is None else Entity.from_dict(data["entity"]),
                 source=SqlSource(source["sql"]) if "sql" in source else source["address"],
                 event_time=data["event_time"],
                 created_time=data["created_time"],
                 ttl=data["ttl"],
                 features=data["features"],
+                **{member: data[member] for member in MEMBERS if member in data},
             )
         except (KeyError, TypeError) as error:
             raise not_a_definition("feature view", error) from None
@@ -170,8 +191,8 @@ class FeatureSelection:
         if self.alias is not None:
             check_name(self.alias, "feature view")
         for key, column in self.key_columns.items():
-            if key not in self.view.entity.keys:
-                raise column_not_found(key, self.view.entity.join_keys, where=f"entity {self.view.entity.name!r}")
+            if key not in self.view.keys:
+                raise column_not_found(key, self.view.join_keys, where=f"the keys of {self.view.name!r}")
             check_column(column, f"a selection of {self.view.name!r}")
         object.__setattr__(self, "key_columns", MappingProxyType(dict(self.key_columns)))
 
@@ -183,7 +204,7 @@ class FeatureSelection:
     @property
     def label_keys(self) -> tuple[str, ...]:
         """The columns of the asking table that hold the entity's keys, in the entity's order."""
-        return tuple(self.key_columns.get(key, key) for key in self.view.entity.join_keys)
+        return tuple(self.key_columns.get(key, key) for key in self.view.join_keys)
 
     def __getitem__(self, features: str | Sequence[str]) -> "FeatureSelection":
         chosen = (features,) if isinstance(features, str) else tuple(features)
@@ -210,6 +231,14 @@ class FeatureSelection:
             return cls(view, tuple(data["features"]), data["alias"], data["key_columns"])
         except (KeyError, TypeError, AttributeError) as error:
             raise not_a_definition("selection of features", error) from None
+
+
+def _check_source(source: object, where: str) -> None:
+    address = parse_address(source)
+    if address.split is not None and address.part is None:
+        raise UsageError(
+            f"The source of {where} is a whole split.", hint=f"Name a part of it: {source}.train, or its dataset."
+        )
 
 
 def _columns(features: Any, where: str) -> tuple[str, ...]:

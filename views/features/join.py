@@ -49,7 +49,7 @@ def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
             raise column_not_found(column, table.column_names, where=f"the source of feature view {view.name!r}")
     return SortedIndex(
         table.select(view.columns()),
-        keys=view.entity.keys,
+        keys=view.keys,
         event_time=view.event_time,
         created_time=view.created_time,
     )

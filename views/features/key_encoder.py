@@ -38,7 +38,9 @@ class KeyEncoder:
     columns : sequence of ChunkedArray
         The key columns of the feature table.
     types : mapping of str to str
-        The entity's keys and their types, in the same order.
+        The entity's keys and their types, in the same order; without any all rows have one code.
+    num_rows : int
+        How many rows there are.
 
     Attributes
     ----------
@@ -50,13 +52,13 @@ class KeyEncoder:
 
     __slots__ = ("_columns", "_dense", "_final", "_types", "codes", "width")
 
-    def __init__(self, columns: Sequence[pa.ChunkedArray], types: Mapping[str, str]) -> None:
+    def __init__(self, columns: Sequence[pa.ChunkedArray], types: Mapping[str, str], num_rows: int) -> None:
         self._types = dict(types)
         arrays = [key_column(column, name, kind) for column, (name, kind) in zip(columns, types.items(), strict=True)]
         self._columns = [_column_codes(array) for array in arrays]
         self._dense: list[Codes | None] = []
         self._final: Codes | None = None
-        codes, width = np.zeros(len(arrays[0]), dtype=np.int64), 1
+        codes, width = np.zeros(num_rows, dtype=np.int64), 1
         for array, column in zip(arrays, self._columns, strict=True):
             dense = _distinct(codes) if width * column.width >= _LIMIT else None
             self._dense.append(dense)
@@ -70,12 +72,12 @@ class KeyEncoder:
         self._final = _distinct(self.codes)
         self.codes, self.width = _find(self._final, self.codes), max(len(self._final), 1)
 
-    def encode(self, columns: Sequence[pa.ChunkedArray]) -> Codes:
+    def encode(self, columns: Sequence[pa.ChunkedArray], num_rows: int) -> Codes:
         """Return the code of each key, -1 where the feature table does not hold it."""
         arrays = [
             key_column(column, name, kind) for column, (name, kind) in zip(columns, self._types.items(), strict=True)
         ]
-        codes = np.zeros(len(arrays[0]), dtype=np.int64)
+        codes = np.zeros(num_rows, dtype=np.int64)
         for array, column, dense in zip(arrays, self._columns, self._dense, strict=True):
             codes = _combine(codes if dense is None else _find(dense, codes), column.encode(array), column.width)
         return codes if self._final is None else _find(self._final, codes)

@@ -106,7 +106,7 @@ class SortedIndex:
     table : pyarrow.Table
         The feature table in write order.
     keys : mapping of str to str
-        The entity's key columns and their types.
+        The entity's key columns and their types; none for features that are the same for all.
     event_time : str
         The column of event times; without a zone they are UTC.
     created_time : str, optional
@@ -130,7 +130,7 @@ class SortedIndex:
         columns = [_column(table, key) for key in keys]
         events = to_nanoseconds(_column(table, event_time), where=f"Event time {event_time!r}")
         self.table = table
-        self._encoder = KeyEncoder(columns, keys)
+        self._encoder = KeyEncoder(columns, keys, table.num_rows)
         self._scale = _TimeScale(events, self._encoder)
         usable = self._encoder.codes >= 0
         if events.nulls is not None:
@@ -175,7 +175,7 @@ class SortedIndex:
 
     def search(self, columns: list[pa.ChunkedArray], at: Instants, lookback: Lookback) -> Matches:
         """Find the row of each key at its own instant, in the order of the keys."""
-        codes = self._encoder.encode(columns)
+        codes = self._encoder.encode(columns, len(at.values))
         if not self.num_rows:
             return _nothing(len(codes))
         instants = at.values if lookback.allow_exact_match else at.values - 1

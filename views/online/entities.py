@@ -39,9 +39,16 @@ def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any
             raise SchemaMismatchError(
                 f"{ascii(name)[:80]} is not a key of these features.", hint=did_you_mean(str(name)[:80], keys)
             )
-    if not columns[keys[0]]:
+    if not (columns[keys[0]] if keys else entities or isinstance(entities, Mapping)):
         raise UsageError("There are no entities.", hint="Give at least one.")
     return {key: columns[key] for key in keys}
+
+
+def count_entities(entities: Entities, columns: Mapping[str, Sequence[Any]]) -> int:
+    """Say how many ask: features without keys are asked for by an empty object, or by a list of some."""
+    if columns:
+        return len(next(iter(columns.values())))
+    return 1 if isinstance(entities, Mapping) else len(entities)
 
 
 def _columns(entities: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -91,7 +91,7 @@ def check_layout(schema: pa.Schema, header: OnlineHeader, where: str) -> None:
         When they are not.
     """
     view = header.view
-    expected = [*view.entity.join_keys, *view.features]
+    expected = [*view.join_keys, *view.features]
     fits = schema.names[FIRST_KEY:] == expected and schema.types[:FIRST_KEY] == [pa.uint64(), pa.int64()]
     if not fits:
         raise not_an_online_file(where)

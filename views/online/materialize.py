@@ -15,6 +15,7 @@ from foldstore.datastore.files import Files, LocalFiles
 from foldstore.errors import UsageError, column_not_found
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import key_column
+from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import HEADER_KEY, OnlineHeader
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.time_column import to_nanoseconds
@@ -116,14 +117,14 @@ class _SortedRows:
 
 
 def _sort(table: pa.Table, view: FeatureView, since: int | None) -> _SortedRows:
-    keys = tuple(key_column(table.column(name), name, kind) for name, kind in view.entity.keys.items())
+    keys = tuple(key_column(table.column(name), name, kind) for name, kind in view.keys.items())
     events = to_nanoseconds(table.column(view.event_time), where=f"Event time {view.event_time!r}")
     usable = np.ones(table.num_rows, dtype=np.bool_) if events.nulls is None else ~events.nulls
     for key in keys:
         if key.null_count:
             usable &= key.is_valid().to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(usable)
-    salt, hashes, order = _order_by_key(keys, rows)
+    salt, hashes, order = _order_by_key(keys, rows) if keys else _all_of_one(rows)
     rows = rows[order]
     entity = np.cumsum(np.concatenate([[0], hashes[1:] != hashes[:-1]])) if len(rows) else rows
     if len(rows) and int(entity[-1]) + 1 < len(rows):
@@ -150,6 +151,12 @@ def _order_by_key(keys: Sequence[pa.Array], rows: _Integers) -> tuple[str, _Word
         if not _collide(keys, rows[order], hashes):
             return salt, hashes, order
         number += 1
+
+
+def _all_of_one(rows: _Integers) -> tuple[str, _Words, _Integers]:
+    """Give the rows of a view without keys the one hash that a lookup without keys has."""
+    salt = "online/0"
+    return salt, np.full(len(rows), KeyHasher({}, salt).hash_one(()), np.uint64), np.arange(len(rows))
 
 
 def _collide(keys: Sequence[pa.Array], rows: _Integers, hashes: _Words) -> bool:
@@ -207,7 +214,7 @@ def _lay_out(table: pa.Table, view: FeatureView, found: _SortedRows, header: Onl
     take = pa.array(found.rows)
     arrays: list[Any] = [pa.array(found.hashes), pa.array(found.events)]
     fields = [pa.field("key_hash", pa.uint64()), pa.field("event_time", pa.int64())]
-    for name, key in zip(view.entity.join_keys, found.keys, strict=True):
+    for name, key in zip(view.join_keys, found.keys, strict=True):
         arrays.append(key.take(take))
         fields.append(pa.field(name, key.type))
     for name in view.features:

@@ -90,11 +90,11 @@ class OnlineReader:
         self.address = path.stem
         self.header, self._batch = _open(path, verify=verify)
         self._ttl = self.view.ttl_nanoseconds
-        self._hasher = KeyHasher(self.view.entity.keys, self.header.salt)
+        self._hasher = KeyHasher(self.view.keys, self.header.salt)
         self._hashes = _numbers(self._batch.column(HASH_PLACE)).data
         self._events = _numbers(self._batch.column(TIME_PLACE)).data
         columns = [read_cells(array) for array in self._batch.columns[FIRST_KEY:]]
-        count = len(self.view.entity.keys)
+        count = len(self.view.keys)
         self._keys: tuple[Cells, ...] = tuple(columns[:count])
         self._one_key = self._keys[0].one if count == 1 else None
         self.cells: Mapping[str, Cells] = dict(zip(self.view.features, columns[count:], strict=True))
@@ -162,7 +162,7 @@ class OnlineReader:
             return bool(self._one_key(row) == key[0])
         return all(cells.one(row) == value for cells, value in zip(self._keys, key, strict=True))
 
-    def search(self, keys: Sequence[Sequence[Any]], at: int) -> FoundMany:
+    def search(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> FoundMany:
         """Look several entities up, in their order; `find` for each gives the same.
 
         Parameters
@@ -171,11 +171,13 @@ class OnlineReader:
             For each of the entity's keys, the values.
         at : int
             The instant, in nanoseconds.
+        count : int, optional
+            How many ask; what the keys do not say of a view without any.
         """
         self._check_reach(at)
-        if len({len(column) for column in keys}) != 1 or len(keys) != len(self._keys):
+        if len({len(column) for column in keys}) > 1 or len(keys) != len(self._keys) or (not keys and count is None):
             raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
-        checked = [self._hasher.check(key) for key in zip(*keys, strict=True)]
+        checked = [self._hasher.check(key) for key in (zip(*keys, strict=True) if keys else [()] * (count or 0))]
         if len(checked) < _FEW or not self.num_rows:
             found = [_NOTHING if key is None else self._find(key, at) for key in checked]
             return FoundMany(
@@ -243,7 +245,7 @@ class OnlineReader:
 
     def prepare(self, columns: Sequence[str]) -> Callable[[Mapping[str, Any], int], Found]:
         """Return a lookup by the named entries of a mapping, in the order of the entity's keys."""
-        if len(columns) == 1 and self.header.since is None and next(iter(self.view.entity.keys.values())) == "string":
+        if len(columns) == 1 and self.header.since is None and next(iter(self.view.keys.values())) == "string":
             return self._prepare_text(columns[0])
 
         def look(entity: Mapping[str, Any], at: int) -> Found:

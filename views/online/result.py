@@ -99,7 +99,7 @@ class OnlineResult:
     groups: tuple[FoundGroup, ...]
 
     def __len__(self) -> int:
-        return len(next(iter(self.entities.values()), ()))
+        return len(self.groups[0].found.rows)
 
     @property
     def names(self) -> list[str]:

@@ -10,7 +10,7 @@ from foldstore.types import utc_now
 from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.instant import parse_instant
-from foldstore.views.online.entities import Entities, read_entities
+from foldstore.views.online.entities import Entities, count_entities, read_entities
 from foldstore.views.online.reader import Found, OnlineReader
 from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
 from foldstore.views.online.status import FeatureStatus
@@ -83,13 +83,14 @@ class OnlineService:
             The instant; now unless given.
         """
         columns = read_entities(entities, self.join_keys)
+        count = count_entities(entities, columns)
         moment = _now() if at is None else parse_instant(at)
         groups = tuple(
             FoundGroup(
                 part.reader,
                 part.selection.features,
                 part.names,
-                part.reader.search([columns[key] for key in part.selection.label_keys], moment),
+                part.reader.search([columns[key] for key in part.selection.label_keys], moment, count),
             )
             for part in self._parts
         )

@@ -50,6 +50,44 @@ def test_any_change_of_a_definition_changes_the_hash():
     assert len(hashes) == len(changed) + 1
 
 
+def test_what_is_said_of_a_definition_is_kept_with_it_and_changes_its_identity():
+    said = {"description": "of a carrier", "owner": "data@example.org", "tags": ["public", "air", "air"]}
+    entity = Entity("carrier", keys={"carrier": "string"}, **said)
+    view = delays(entity=entity, **said)
+    service = FeatureService("arrival", [view], **said)
+    again = FeatureService.from_dict(json.loads(json.dumps(service.to_dict())))
+    assert again == service
+    assert again.tags == again.selections[0].view.entity.tags == ("air", "public")
+    plain = FeatureService("arrival", [delays()])
+    hashes = {plain.hash, FeatureService("arrival", [delays(owner="me")]).hash, service.hash}
+    assert len(hashes) == 3
+    assert "owner" not in plain.to_dict()
+
+
+@pytest.mark.parametrize(
+    "said", [{"description": 5}, {"owner": "a\nb"}, {"tags": "air"}, {"tags": ["A b"]}, {"owner": ""}]
+)
+def test_what_cannot_be_kept_of_a_definition_is_refused(said):
+    for make in (
+        delays,
+        lambda **m: Entity("e", keys={"c": "string"}, **m),
+        lambda **m: FeatureService("s", [delays()], **m),
+    ):
+        with pytest.raises(UsageError):
+            make(**said)
+
+
+@pytest.mark.parametrize("ttl", ["1ns", "1500us", "999ms", "1d1ns"])
+def test_a_ttl_may_be_shorter_than_a_second(ttl):
+    assert FeatureView.from_dict(delays(ttl=ttl).to_dict()) == delays(ttl=ttl)
+    assert delays(ttl=ttl).ttl == ttl.replace("1500us", "1ms500us")
+
+
+def test_two_views_of_one_name_are_refused():
+    with pytest.raises(UsageError, match="two views called 'delays'"):
+        FeatureService("s", [delays()[["n"]], delays(ttl="1h").as_("other")])
+
+
 def test_the_same_ttl_in_other_words_is_the_same_definition():
     assert delays(ttl="168h") == delays(ttl=dt.timedelta(days=7)) == delays()
     assert delays(ttl="0").ttl is None
