@@ -80,7 +80,8 @@ def pool_features(storage: Storage, pool: PoolRecord) -> pa.Table:
     visible = [name for name in reader.arrow_schema.names if name not in pool.hidden]
     secret = open_companion(storage, pool.id, POOL)
     rows = rows_in_order(reader, secret, visible)
-    return rows.add_column(0, POOL_ROW, secret.column(POOL_ROW))
+    # A copy: behind the buffers of a slice lies the whole sealed file, labels included, for whoever asks for parents.
+    return rows.add_column(0, POOL_ROW, pa.array(secret.column(POOL_ROW).to_numpy().copy()))
 
 
 def expected_rows(storage: Storage, pool: PoolRecord, secret: pa.Table) -> ExpectedRows:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import foldstore
+from foldstore.datastore.sealing import open_companion
 from foldstore.datastore.storage import open_storage
 from foldstore.errors import (
     AlreadyExistsError,
@@ -134,6 +135,16 @@ def test_features_come_in_a_secret_order_without_hidden_columns(storage, pool):
     assert features["x"].to_pylist() == [i * 0.5 for i in ids]
     assert len(set(features["pool_row"].to_pylist())) == SIZE
     assert features.equals(pool_features(storage, get_pool(storage, "late")))
+
+
+def test_no_buffer_of_the_features_is_a_piece_of_the_sealed_file(storage, pool):
+    labels = open_companion(storage, pool.id, "pool")["label"].chunk(0).buffers()[1].to_pybytes()
+    held = [buffer for column in pool_features(storage, pool) for chunk in column.chunks for buffer in chunk.buffers()]
+    for buffer in filter(None, held):
+        whole = buffer
+        while whole.parent is not None:  # a slice keeps what it is a part of
+            whole = whole.parent
+        assert labels not in whole.to_pybytes()
 
 
 def test_predictions_by_key_by_pool_row_and_by_order_are_one_submission(storage, pool):
