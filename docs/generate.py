@@ -164,6 +164,8 @@ PRECISE_CODES = {
     "too-many-plans": (errors.UsageError, "A table would have more plans than are worked out at once."),
     "too-few-versions": (errors.UsageError, "A window reaches back over more versions than there are."),
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
+    "too-few-rows": (errors.RefusedError, "Too few rows of a pool are of the class or slice that a clause speaks of."),
+    "invalid-prevalence": (errors.UsageError, "A share of a pool's rows is none."),
     "schema-not-found": (errors.NotFoundError, "The dataset has no schema to judge by."),
     "schema-incompatible": (errors.InvalidSchemaError, "The schema breaks what the one before promises."),
     "invalid-action": (errors.UsageError, "A cleaning action means nothing, or does not fit its column."),

@@ -13,7 +13,7 @@ from foldstore.errors import UsageError
 from foldstore.pools import Pool
 from foldstore.validation.pools.plan import plan_pool
 
-_PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime")
+_PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
 
 
 def _describe(pool: Pool) -> dict[str, Any]:
@@ -64,7 +64,10 @@ def _plan(call: Call) -> Response:
     for name in ("reliability", "steps"):
         if name not in body.given():
             raise UsageError(f"The plan does not say its {name}.", hint='Write "reliability": 0.999, "steps": 32.')
-    return json_answer(plan_pool(**body.given()).to_dict())
+    given = body.given()
+    prevalence = given.pop("prevalence", None)
+    plan = plan_pool(**given)
+    return json_answer((plan if prevalence is None else plan.at_prevalence(prevalence)).to_dict())
 
 
 _PATH: Final = "/v1/test-pools/{name}"

@@ -13,14 +13,17 @@ from functools import lru_cache
 from typing import Final
 
 from foldstore.errors import UsageError
-from foldstore.validation.pools.condition import Clause, Condition, LinearScore, Mode, Sense
+from foldstore.validation.pools.condition import Clause, Condition, Mode, Sense
+from foldstore.validation.pools.estimators.bounded import BoundedTail
 from foldstore.validation.pools.estimators.concentration import Margin, bennett_rows, hoeffding_rows
 from foldstore.validation.pools.estimators.paired import PairedTail
 from foldstore.validation.pools.estimators.proportion import ProportionTail
 from foldstore.validation.pools.estimators.two_point import Tail, TwoPoint
+from foldstore.validation.pools.scores import ROW_OUTCOMES, LinearScore, MeanScore, RateScore, Score, decimal_text
 
-ADVANTAGE: Final = LinearScore(new=1, old=-1)
-_PROPORTIONS: Final = (LinearScore(new=1), LinearScore(old=1), LinearScore(differing=1))
+_DIFFERS: Final = tuple(bool(row[2]) for row in ROW_OUTCOMES)
+# A registered score is counted in whole parts of its range; rounding shifts a mean by half a part at most.
+PARTS: Final = 2**20
 
 
 class Method(StrEnum):
@@ -51,8 +54,8 @@ class ClauseTest:
     rule: TwoPoint | Margin
 
     def passes(self, total: int, n: int) -> bool:
-        """Decide the clause by its score's sum over n rows."""
-        declared = self.sign * total >= _threshold(self.rule, n)
+        """Decide the clause by its score's sum over the n rows that count for it; without rows nothing is declared."""
+        declared = n > 0 and self.sign * total >= _threshold(self.rule, n)
         return declared is self.declares
 
     def pass_bounds(self, n: int) -> tuple[int | None, int | None]:
@@ -91,33 +94,62 @@ def clause_tests(condition: Condition, *, mode: Mode, method: Method, levels: Le
     return tuple(_clause_test(each, condition, mode, method, levels) for each in condition.clauses)
 
 
+def is_advantage(score: Score) -> bool:
+    """Whether it is n - o."""
+    return isinstance(score, LinearScore) and score.factors == (1, -1, 0)
+
+
+def is_proportion(score: Score) -> bool:
+    """Whether a row that counts adds 0 or 1."""
+    return isinstance(score, RateScore) or (isinstance(score, LinearScore) and sorted(score.factors) == [0, 0, 1])
+
+
 @lru_cache(maxsize=256)
 def _threshold(rule: TwoPoint | Margin, n: int) -> int:
     return rule.threshold(n)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Points:
+    """The two means between which a test decides, in the direction of what it declares."""
+
+    sign: int
+    null: Fraction
+    alternative: Fraction
+
+
 def _clause_test(clause: Clause, condition: Condition, mode: Mode, method: Method, levels: Levels) -> ClauseTest:
-    tolerance = _tolerance(clause)
     guards_pass = mode is Mode.FP_FREE
-    sign = 1 if (clause.sense is Sense.ABOVE) is guards_pass else -1
-    null = sign * clause.bound
-    _check_room(clause, sign, null + 2 * tolerance)
+    points = _points(clause, 1 if (clause.sense is Sense.ABOVE) is guards_pass else -1)
     rule: TwoPoint | Margin
     if method is Method.EXACT:
-        null_tail, alternative_tail = _tails(clause, condition, mode, sign)
+        null_tail, alternative_tail = _tails(clause, condition, mode, points)
         shared = math.log(len(condition.clauses))
         rule = TwoPoint(
-            null=null,
-            alternative=null + 2 * tolerance,
+            null=points.null,
+            alternative=points.alternative,
             null_tail=null_tail,
             alternative_tail=alternative_tail,
             log_alpha=levels.log_guarded - (0.0 if guards_pass else shared),
             log_beta=levels.log_other - (shared if guards_pass else 0.0),
+            smooth=isinstance(null_tail, BoundedTail),
         )
     else:
-        rows = _bounded_rows(clause, condition, method, levels.log_guarded)
-        rule = Margin(null=null, tolerance=tolerance, rows=rows)
-    return ClauseTest(clause=clause, sign=sign, declares=guards_pass, rule=rule)
+        tolerance = (points.alternative - points.null) / 2
+        rows = _bounded_rows(clause, condition, method, levels.log_guarded, tolerance)
+        rule = Margin(null=points.null, tolerance=tolerance, rows=rows)
+    return ClauseTest(clause=clause, sign=points.sign, declares=guards_pass, rule=rule)
+
+
+def _points(clause: Clause, sign: int) -> _Points:
+    score, far = clause.score, clause.bound + 2 * sign * _tolerance(clause)
+    _check_room(clause, sign, far)
+    null, alternative = sign * score.image(clause.bound), sign * score.image(far)
+    if isinstance(score, MeanScore):
+        low, high = score.range
+        null, alternative = ((each - sign * low) / (high - low) * PARTS for each in (null, alternative))
+        null, alternative = null + Fraction(1, 2), alternative - Fraction(1, 2)
+    return _Points(sign=sign, null=null, alternative=alternative)
 
 
 def _tolerance(clause: Clause) -> Fraction:
@@ -131,67 +163,73 @@ def _tolerance(clause: Clause) -> Fraction:
     return clause.tolerance
 
 
-def _check_room(clause: Clause, sign: int, alternative: Fraction) -> None:
+def _check_room(clause: Clause, sign: int, far: Fraction) -> None:
     """Refuse a tolerance so wide that no model could be told from the bound."""
     low, high = clause.score.range
-    far = high if sign > 0 else -low
-    if alternative > far:
-        room = (far - sign * clause.bound) / 2
+    if not low <= far <= high:
+        room = ((high if sign > 0 else low) - clause.bound) / (2 * sign)
         raise UsageError(
-            f"{clause} cannot be decided: {clause.score} lies between {low} and {high}, within the tolerance.",
+            f"{clause} cannot be decided: {clause.score} lies between {decimal_text(Fraction(low))} and "
+            f"{decimal_text(Fraction(high))}, within the tolerance.",
             hint=f"With this bound the tolerance is at most {float(room):g}.",
             code="invalid-condition",
             clause=str(clause),
         )
 
 
-def _tails(clause: Clause, condition: Condition, mode: Mode, sign: int) -> tuple[Tail, Tail]:
-    if clause.score in _PROPORTIONS:
-        return ProportionTail(sign), ProportionTail(sign)
-    if clause.score != ADVANTAGE:
-        raise UsageError(
-            f"No exact method covers {clause.score}.",
-            hint="Exact are n, o, d and n - o; method='hoeffding' covers every linear score.",
-            code="unsupported-condition",
-            clause=str(clause),
-        )
-    spread, wider = _spreads(condition, mode)
-    null = sign * clause.bound
-    alternative = null + 2 * _tolerance(clause)
-    if abs(null) >= spread or abs(alternative) > wider:
-        raise UsageError(
-            f"{condition} cannot be decided: n - o is never further from 0 than d.",
-            hint=f"Raise the bound on d, now {float(spread):g}, or lower the bound or the tolerance of {clause}.",
-            code="invalid-condition",
-            clause=str(clause),
-        )
-    return PairedTail(float(spread)), PairedTail(float(wider))
+def _tails(clause: Clause, condition: Condition, mode: Mode, points: _Points) -> tuple[Tail, Tail]:
+    score = clause.score
+    if is_proportion(score):
+        return ProportionTail(points.sign), ProportionTail(points.sign)
+    if isinstance(score, MeanScore):
+        ends = (0, points.sign * PARTS)
+        return BoundedTail(ends, (True, True)), BoundedTail(ends, (True, True))
+    spread, wider = _spreads(clause, condition, mode)
+    if is_advantage(score):
+        if abs(points.null) >= spread or abs(points.alternative) > wider:
+            raise _undecidable(clause, condition, spread, "n - o is never further from 0 than d")
+        return PairedTail(float(spread)), PairedTail(float(wider))
+    assert isinstance(score, LinearScore)  # noqa: S101  # the other two are dealt with
+    values = tuple(points.sign * each for each in score.row_values)
+    null_tail = BoundedTail(values, _DIFFERS, float(spread))
+    alternative_tail = BoundedTail(values, _DIFFERS, float(wider))
+    if not alternative_tail.reflected().is_possible(-float(points.alternative)):
+        raise _undecidable(clause, condition, spread, f"{score} does not get that far where d is small")
+    return null_tail, alternative_tail
 
 
-def _spreads(condition: Condition, mode: Mode) -> tuple[Fraction, Fraction]:
+def _undecidable(clause: Clause, condition: Condition, spread: Fraction, why: str) -> UsageError:
+    return UsageError(
+        f"{condition} cannot be decided: {why}.",
+        hint=f"Raise the bound on d, now {float(spread):g}, or lower the bound or the tolerance of {clause}.",
+        code="invalid-condition",
+        clause=str(clause),
+    )
+
+
+def _spreads(clause: Clause, condition: Condition, mode: Mode) -> tuple[Fraction, Fraction]:
     """Return the largest d against which either error has to be kept: the guarded one, the other one.
 
-    A clause d < D takes care of all larger d itself. In fn-free mode it does so for wrong passes only from
-    2 eps beyond D on.
+    A clause d < D on the same rows takes care of all larger d itself. In fn-free mode it does so for wrong
+    passes only from 2 eps beyond D on.
     """
-    clause = condition.difference_clause
-    if clause is None:
+    bound = condition.difference_clause(clause.score.where)
+    if bound is None:
         return Fraction(1), Fraction(1)
-    beyond = 2 * _tolerance(clause) if mode is Mode.FN_FREE else Fraction(0)
-    return min(clause.bound, Fraction(1)), min(clause.bound + beyond, Fraction(1))
+    beyond = 2 * _tolerance(bound) if mode is Mode.FN_FREE else Fraction(0)
+    return min(bound.bound, Fraction(1)), min(bound.bound + beyond, Fraction(1))
 
 
-def _bounded_rows(clause: Clause, condition: Condition, method: Method, log_level: float) -> int:
-    clauses = len(condition.clauses)
-    tolerance = float(_tolerance(clause))
-    if method is Method.BENNETT and clause.score == ADVANTAGE:
-        bound = condition.difference_clause
+def _bounded_rows(clause: Clause, condition: Condition, method: Method, log_level: float, tolerance: Fraction) -> int:
+    clauses, score = len(condition.clauses), clause.score
+    if method is Method.BENNETT and is_advantage(score):
+        bound = condition.difference_clause(score.where)
         spread = min(1.0, float(bound.bound)) if bound else 1.0
         # The paper's pattern 1: two sides of the estimate and as much again for the filter on d.
-        return bennett_rows(tolerance=tolerance, log_level=log_level, spread=spread, split=2 * max(clauses, 2))
-    factors = [abs(each) for each in clause.score.factors if each]
+        return bennett_rows(tolerance=float(tolerance), log_level=log_level, spread=spread, split=2 * max(clauses, 2))
+    factors = [abs(each) for each in score.factors if each] if isinstance(score, LinearScore) else [1]
     return hoeffding_rows(
-        tolerance=tolerance,
+        tolerance=float(tolerance) / (PARTS if isinstance(score, MeanScore) else 1),
         log_level=log_level - math.log(clauses),
         weight=float(sum(factors)),
         variables=len(factors),

@@ -1,16 +1,28 @@
-"""What a test pool is asked: a conjunction of linear clauses over the accuracies n and o and the difference d.
+"""What a test pool is asked: a conjunction of clauses, each a bound on a score of the models.
 
 Two spellings of one condition are one `Condition`, with one text: that text is what a ledger stores.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Final
 
 from foldstore.errors import UsageError
-from foldstore.validation.pools.grammar import VARIABLES, ParsedClause, parse_clauses
+from foldstore.validation.pools.grammar import Atom, ParsedClause, parse_clauses
+from foldstore.validation.pools.scores import (
+    VARIABLES,
+    LinearScore,
+    MeanScore,
+    Model,
+    Rate,
+    RateScore,
+    Score,
+    Slice,
+    decimal_text,
+)
 
 
 class Mode(StrEnum):
@@ -20,6 +32,9 @@ class Mode(StrEnum):
     FN_FREE = "fn-free"
 
 
+_RATE_NAMES: Final = frozenset(map(str, Rate))
+
+
 class Sense(StrEnum):
     """On which side of its bound a clause holds."""
 
@@ -27,63 +42,19 @@ class Sense(StrEnum):
     BELOW = "<"
 
 
-# What one row can show of (n, o, d): two right or two wrong answers need not differ, one of each must,
-# and two wrong answers may differ where there are more than two classes.
-ROW_OUTCOMES: Final = ((1, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 0), (0, 0, 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearScore:
-    """A whole-numbered combination of n, o and d; its mean over the rows is what a clause bounds.
-
-    Attributes
-    ----------
-    new, old, differing : int
-        The factors of n, o and d: without a common divisor, the first of them that is not 0 positive.
-    """
-
-    new: int = 0
-    old: int = 0
-    differing: int = 0
-
-    def __str__(self) -> str:
-        parts = [
-            f"{'-' if factor < 0 else '+'} {'' if abs(factor) == 1 else f'{abs(factor)}*'}{name}"
-            for name, factor in zip(VARIABLES, self.factors, strict=True)
-            if factor
-        ]
-        return " ".join(parts).removeprefix("+ ")
-
-    @property
-    def factors(self) -> tuple[int, int, int]:
-        """The factors of n, o and d."""
-        return (self.new, self.old, self.differing)
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether accuracy matters; how many predictions differ can be counted without labels."""
-        return bool(self.new or self.old)
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """The smallest and the largest value that a row can have, and so a mean."""
-        values = [sum(f * x for f, x in zip(self.factors, row, strict=True)) for row in ROW_OUTCOMES]
-        return min(values), max(values)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clause:
-    """A bound on the mean of a score, with the tolerance within which either answer is right.
+    """A bound on a score, with the tolerance within which either answer is right.
 
     Attributes
     ----------
-    score : LinearScore
+    score : LinearScore, RateScore or MeanScore
     sense : Sense
     bound : Fraction
     tolerance : Fraction or None
     """
 
-    score: LinearScore
+    score: Score
     sense: Sense
     bound: Fraction
     tolerance: Fraction | None = None
@@ -119,20 +90,33 @@ class Condition:
         return any(each.score.needs_labels for each in self.clauses)
 
     @property
-    def difference_clause(self) -> Clause | None:
-        """The clause ``d < D`` with the smallest D, if there is one."""
-        bounds = [each for each in self.clauses if each.score == LinearScore(differing=1) and each.sense is Sense.BELOW]
+    def needs_old(self) -> bool:
+        """Whether any clause compares with an old model."""
+        return any(each.score.needs_old for each in self.clauses)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that slices name."""
+        return tuple(sorted({part.column for each in self.clauses for part in each.score.where}))
+
+    def difference_clause(self, where: Slice = ()) -> Clause | None:
+        """Return the clause ``d < D`` on a slice with the smallest D, if there is one."""
+        score = LinearScore(differing=1, where=where)
+        bounds = [each for each in self.clauses if each.score == score and each.sense is Sense.BELOW]
         return min(bounds, key=lambda each: each.bound, default=None)
 
 
-def parse_condition(text: str) -> Condition:
+def parse_condition(text: str, scores: Iterable[MeanScore] = ()) -> Condition:
     """Read a condition such as ``n - o > 0.02 +/- 0.01 /\\ d < 0.1 +/- 0.01``.
 
     Parameters
     ----------
     text : str
         Clauses joined by ``/\\``, ``&`` or ``and``. Variables: n, the accuracy of the new model; o, of the
-        old one; d, the fraction of rows on which their predictions differ.
+        old one; d, the fraction of rows on which their predictions differ; ``precision(n)``, ``recall(n)``,
+        ``f1(n = 'cat')``, ratios such as ``n/o``, slices such as ``n[carrier = 'UA']``.
+    scores : iterable of MeanScore
+        The registered scores that it may name.
 
     Raises
     ------
@@ -144,53 +128,52 @@ def parse_condition(text: str) -> Condition:
     >>> parse_condition("n > 0.8 +/- 0.05").clauses[0].bound
     Fraction(4, 5)
     """
-    clauses = [_normal(each) for each in parse_clauses(text)]
+    registered = {each.name: each for each in scores}
+    clauses = [_normal(each, registered) for each in parse_clauses(text, registered)]
     for clause in clauses:
         _refuse_constant(clause)
     return Condition(tuple(clauses))
 
 
-def decimal_text(value: Fraction) -> str:
-    """Write a number without loss: as a decimal where one is exact, as a fraction otherwise.
-
-    Examples
-    --------
-    >>> decimal_text(Fraction(1, 8)), decimal_text(Fraction(-1, 3))
-    ('0.125', '-1/3')
-    """
-    places = _decimal_places(value.denominator)
-    if places is None:
-        return str(value)
-    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
-    text = f"{digits[:-places]}.{digits[-places:]}" if places else digits
-    return f"-{text}" if value < 0 else text
-
-
-def _decimal_places(denominator: int) -> int | None:
-    twos, fives = 0, 0
-    while denominator % 2 == 0:
-        denominator, twos = denominator // 2, twos + 1
-    while denominator % 5 == 0:
-        denominator, fives = denominator // 5, fives + 1
-    return max(twos, fives) if denominator == 1 else None
-
-
-def _normal(parsed: ParsedClause) -> Clause:
+def _normal(parsed: ParsedClause, registered: dict[str, MeanScore]) -> Clause:
     """Scale to whole factors without a common divisor, the first one positive."""
-    factors = [parsed.coefficients[name] for name in VARIABLES]
+    factors = _factors(parsed)
     scale = Fraction(lcm(*(each.denominator for each in factors)), 1)
     scale /= gcd(*(int(each * scale) for each in factors))
     flipped = next(each for each in factors if each) < 0
     if flipped:
         scale = -scale
-    new, old, differing = (int(each * scale) for each in factors)
+    whole = [int(each * scale) for each in factors]
     above = (parsed.comparison == ">") is not flipped
     return Clause(
-        score=LinearScore(new=new, old=old, differing=differing),
+        score=_score(next(iter(parsed.terms)), whole, registered),
         sense=Sense.ABOVE if above else Sense.BELOW,
         bound=parsed.bound * scale,
         tolerance=None if parsed.tolerance is None else parsed.tolerance * abs(scale),
     )
+
+
+def _factors(parsed: ParsedClause) -> list[Fraction]:
+    """Return the factors of n, o and d, of a score of the new and of the old model, or of a rate alone."""
+    named = {_place(atom): factor for atom, factor in parsed.terms.items()}
+    places = VARIABLES if next(iter(parsed.terms)).name in VARIABLES else (*Model,)
+    if any(atom.name in _RATE_NAMES for atom in parsed.terms):
+        return [*named.values()]
+    return [named.get(str(each), Fraction(0)) for each in places]
+
+
+def _place(atom: Atom) -> str:
+    return atom.name if atom.model is None else str(atom.model)
+
+
+def _score(atom: Atom, factors: list[int], registered: dict[str, MeanScore]) -> Score:
+    if atom.name in VARIABLES:
+        new, old, differing = factors
+        return LinearScore(new=new, old=old, differing=differing, where=atom.where)
+    if atom.name in _RATE_NAMES:
+        assert atom.model is not None  # noqa: S101  # a metric names its model
+        return RateScore(rate=Rate(atom.name), model=atom.model, positive=atom.positive, where=atom.where)
+    return replace(registered[atom.name], new=factors[0], old=factors[1], where=atom.where)
 
 
 def _refuse_constant(clause: Clause) -> None:
@@ -200,16 +183,19 @@ def _refuse_constant(clause: Clause) -> None:
     never = clause.bound >= high if above else clause.bound <= low
     if always or never:
         raise UsageError(
-            f"{clause} {'always' if always else 'never'} holds: {clause.score} lies between {low} and {high}.",
+            f"{clause} {'always' if always else 'never'} holds: {clause.score} lies between "
+            f"{decimal_text(Fraction(low))} and {decimal_text(Fraction(high))}.",
             hint="Choose a bound inside that range, or leave the clause out.",
             code="invalid-condition",
             clause=str(clause),
-            range=[low, high],
+            range=[float(low), float(high)],
         )
 
 
 def _order(clause: Clause) -> tuple[object, ...]:
-    """Clauses about n first, then o, then d: the order in which people write them."""
-    absent = tuple(factor == 0 for factor in clause.score.factors)
+    """Clauses about n first, then o, then d, then metrics: the order in which people write them."""
     tolerance = Fraction(-1) if clause.tolerance is None else clause.tolerance
-    return (absent, clause.score.factors, str(clause.sense), clause.bound, tolerance)
+    factors = clause.score.factors if isinstance(clause.score, LinearScore) else ()
+    absent = tuple(factor == 0 for factor in factors)
+    last = not factors
+    return (last, absent, factors, str(clause.score), str(clause.sense), clause.bound, tolerance)

@@ -1,15 +1,35 @@
 """Decide pass or fail by a plan: counts in, one bit out, the same for the same counts."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldstore.errors import RefusedError, UsageError
-from foldstore.validation.pools.clause_test import ADVANTAGE
-from foldstore.validation.pools.condition import LinearScore
+from foldstore.validation.pools.clause_test import is_advantage
 from foldstore.validation.pools.plan import PoolPlan, count_name
+from foldstore.validation.pools.scores import LinearScore, Score
+
+
+class Tally(NamedTuple):
+    """The sum of a score, and over how many rows: those that count for it."""
+
+    total: int
+    rows: int
+
+
+class Shown(Protocol):
+    """What rows show: totals alone, or row by row."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def tally(self, score: Score) -> Tally:
+        """Return the sum of a score over the rows that count for it, and how many those are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +117,20 @@ class Counts:
             differing=int(np.count_nonzero(new != old)),
         )
 
-    def total(self, score: LinearScore) -> int:
-        """Return the sum of a score over the rows.
+    def tally(self, score: Score) -> Tally:
+        """Return the sum of a score over the rows, and their number.
 
         Raises
         ------
         UsageError
             With code ``missing-counts`` when it was not counted.
         """
-        if score == ADVANTAGE and self.advantage is not None:
-            return self.advantage
+        if not isinstance(score, LinearScore) or score.where:
+            raise UsageError(
+                f"{count_name(score)} was not counted.", hint="Counts are of n, o and d.", code="missing-counts"
+            )
+        if is_advantage(score) and self.advantage is not None:
+            return Tally(self.advantage, self.rows)
         counts = (self.correct_new, self.correct_old, self.differing)
         used = [(factor, count) for factor, count in zip(score.factors, counts, strict=True) if factor]
         known = [(factor, count) for factor, count in used if count is not None]
@@ -116,16 +140,16 @@ class Counts:
                 hint="Give correct_new, correct_old and differing.",
                 code="missing-counts",
             )
-        return sum(factor * count for factor, count in known)
+        return Tally(sum(factor * count for factor, count in known), self.rows)
 
 
-def decide(plan: PoolPlan, counts: Counts, *, log_level: float | None = None) -> bool:
+def decide(plan: PoolPlan, counts: Shown, *, log_level: float | None = None) -> bool:
     """Return whether a candidate passes.
 
     Parameters
     ----------
     plan : PoolPlan
-    counts : Counts
+    counts : Counts or Evidence
         Over all rows of the pool; more rows than planned sharpen the test at the same level.
     log_level : float, optional
         ln of the level of this answer, as its `Budget` had it when the answer was charged; the plan's unless given.
@@ -157,5 +181,5 @@ def decide(plan: PoolPlan, counts: Counts, *, log_level: float | None = None) ->
         )
     tests = plan.tests if log_level is None else plan.tests_at(log_level)
     # Every clause is computed, so that the time taken does not tell which one failed.
-    passed = [test.passes(counts.total(test.clause.score), counts.rows) for test in tests]
+    passed = [test.passes(*counts.tally(test.clause.score)) for test in tests]
     return all(passed)

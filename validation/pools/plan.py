@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any, Final, TypeVar
 
 from foldstore.errors import UsageError, did_you_mean
-from foldstore.validation.pools.clause_test import ADVANTAGE, ClauseTest, Levels, Method, clause_tests
-from foldstore.validation.pools.condition import Clause, Condition, LinearScore, Mode, decimal_text, parse_condition
+from foldstore.validation.pools.clause_test import PARTS, ClauseTest, Levels, Method, clause_tests, is_advantage
+from foldstore.validation.pools.condition import Clause, Condition, Mode, parse_condition
+from foldstore.validation.pools.estimators.proportion import rows_for_successes
 from foldstore.validation.pools.reuse import (
     Reuse,
     answer_level,
@@ -18,6 +19,7 @@ from foldstore.validation.pools.reuse import (
     log_of_level,
     read_reliability,
 )
+from foldstore.validation.pools.scores import LinearScore, MeanScore, Rate, RateScore, Score, decimal_text
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -32,8 +34,9 @@ class PassRule:
     ----------
     clause : Clause
     rows : int
+        How many rows count for it.
     at_least, at_most : int or None
-        The sum of the clause's score over the rows; one of the two is None.
+        The sum of the clause's score over the rows, of a registered score in parts of its range; one is None.
     """
 
     clause: Clause
@@ -42,15 +45,27 @@ class PassRule:
     at_most: int | None
 
     def __str__(self) -> str:
-        edge = self.at_most if self.at_least is None else self.at_least
-        sign = "<=" if self.at_least is None else ">="
+        least, most = self._bounds
+        edge, sign = (most, "<=") if least is None else (least, ">=")
         share = (edge or 0) / self.rows
-        return f"{count_name(self.clause.score)} {sign} {edge:,} of {self.rows:,} rows ({share:.4g})"
+        score = self.clause.score
+        return f"{count_name(score)} {sign} {edge:,} of {self.rows:,} {score.counted} ({share:.4g})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
-        counts = {"count": count_name(self.clause.score), "at_least": self.at_least, "at_most": self.at_most}
+        least, most = self._bounds
+        counts = {"count": count_name(self.clause.score), "at_least": least, "at_most": most}
         return {"clause": str(self.clause), "rows": self.rows, **counts}
+
+    @property
+    def _bounds(self) -> tuple[float | None, float | None]:
+        score = self.clause.score
+        if not isinstance(score, MeanScore):
+            return self.at_least, self.at_most
+        low, high = map(float, score.range)
+        part = (high - low) / PARTS
+        real = (None if each is None else each * part + self.rows * low for each in (self.at_least, self.at_most))
+        return next(real), next(real)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -70,9 +85,11 @@ class PoolPlan:
     beta : Fraction or None
         The probability per answer of the other error; None: the same as the guarded one.
     clause_rows : tuple of int
-        The rows that each clause needs, in the condition's order.
+        The rows that each clause needs, in the condition's order: of those that count for it.
     lifetime : int or None
         Which pool of a line this is, where the reliability is that of the whole line.
+    prevalence : Fraction or None
+        The share of the pool's rows that count for a clause on a class or a slice, where one was assumed.
     """
 
     condition: Condition
@@ -84,6 +101,7 @@ class PoolPlan:
     beta: Fraction | None
     clause_rows: tuple[int, ...]
     lifetime: int | None = None
+    prevalence: Fraction | None = None
 
     def __repr__(self) -> str:
         return (
@@ -95,12 +113,41 @@ class PoolPlan:
     def labels(self) -> int:
         """How many labelled rows the condition needs; 0 when it is about d alone."""
         needed = zip(self.condition.clauses, self.clause_rows, strict=True)
-        return max((rows for clause, rows in needed if clause.score.needs_labels), default=0)
+        return max((self._labels_for(clause.score, rows) for clause, rows in needed), default=0)
 
     @property
     def rows(self) -> int:
         """How many rows the pool must hold; more than `labels` where a clause on d asks for more."""
-        return max(self.clause_rows)
+        needed = zip(self.condition.clauses, self.clause_rows, strict=True)
+        return max(self.pool_rows(clause.score, rows) for clause, rows in needed)
+
+    def at_prevalence(self, prevalence: float | str | Fraction) -> "PoolPlan":
+        """Return the plan for a pool of which so large a share counts for a clause on a class or a slice.
+
+        It says how many rows the pool must hold so that, in 99 of 100 pools, enough of them count.
+
+        Examples
+        --------
+        >>> plan = plan_pool("recall(n) > 0.8 +/- 0.05", reliability=0.999, steps=8)
+        >>> plan.rows, plan.at_prevalence(0.1).rows
+        (1001, 10722)
+        """
+        return replace(self, prevalence=_read_prevalence(prevalence))
+
+    def pool_rows(self, score: Score, counted: int) -> int:
+        """Return how many rows of a pool so many that count for a score take, at the prevalence that was assumed.
+
+        So many that there are fewer with a probability of 1 % at most.
+        """
+        if self.prevalence is None or not is_partial(score):
+            return counted
+        return rows_for_successes(counted, float(self.prevalence), shortfall=0.01)
+
+    def _labels_for(self, score: Score, counted: int) -> int:
+        if not score.needs_labels:
+            return 0
+        by_label = isinstance(score, RateScore) and score.rate is not Rate.PRECISION
+        return self.pool_rows(score, counted) if by_label else counted
 
     @property
     def spendable(self) -> Fraction:
@@ -136,10 +183,16 @@ class PoolPlan:
         return clause_tests(self.condition, mode=self.mode, method=self.method, levels=levels)
 
     def pass_rules(self, rows: int | None = None) -> tuple[PassRule, ...]:
-        """Return what each clause takes to pass over so many rows, as many as the plan needs unless given."""
-        n = self.rows if rows is None else rows
-        bounds = [(test.clause, *test.pass_bounds(n)) for test in self.tests]
-        return tuple(PassRule(clause=each, rows=n, at_least=low, at_most=high) for each, low, high in bounds)
+        """Return what each clause takes to pass over so many rows, as many as the plan needs unless given.
+
+        A clause on a class or a slice is told for the rows that it needs.
+        """
+        counted = [
+            needed if is_partial(clause.score) else (self.rows if rows is None else rows)
+            for clause, needed in zip(self.condition.clauses, self.clause_rows, strict=True)
+        ]
+        bounds = [(test.clause, n, *test.pass_bounds(n)) for test, n in zip(self.tests, counted, strict=True)]
+        return tuple(PassRule(clause=each, rows=n, at_least=low, at_most=high) for each, n, low, high in bounds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data that `from_dict` reads, with what follows from it."""
@@ -153,6 +206,7 @@ class PoolPlan:
             "beta": None if self.beta is None else str(self.beta),
             "clause_rows": list(self.clause_rows),
             "lifetime": self.lifetime,
+            "prevalence": None if self.prevalence is None else str(self.prevalence),
             "labels": self.labels,
             "rows": self.rows,
             "log_level": self.log_level,
@@ -171,7 +225,9 @@ class PoolPlan:
             mode=Mode(data["mode"]),
             beta=None if data["beta"] is None else Fraction(data["beta"]),
             clause_rows=tuple(data["clause_rows"]),
-            lifetime=data.get("lifetime"),  # plans that were kept before there was one have none
+            # Plans that were kept before there were any have none.
+            lifetime=data.get("lifetime"),
+            prevalence=None if data.get("prevalence") is None else Fraction(data["prevalence"]),
         )
 
     def explain(self) -> str:
@@ -182,12 +238,26 @@ class PoolPlan:
             f"{self.mode}, {self.method}",
             f"  each answer may be a wrong {self._guarded} with a probability of at most {self._level_text}",
             f"  and {self._promise}",
-            f"  the pool must hold {self.rows:,} rows, {self.labels:,} of them with labels",
+            f"  the pool must hold {self._at_least}{self.rows:,} rows, {self.labels:,} of them with labels",
         ]
         for clause, rows, rule in zip(self.condition.clauses, self.clause_rows, self.pass_rules(), strict=True):
-            kind = "labels" if clause.score.needs_labels else "rows, no labels"
-            lines += [f"  {clause}", f"    needs {rows:,} {kind}; passes at {rule}"]
+            lines += [f"  {clause}", f"    needs {self._need(clause.score, rows)}; passes at {rule}"]
+            if is_partial(clause.score) and self.prevalence is None:
+                tenth, hundredth = (rows_for_successes(rows, share, shortfall=0.01) for share in (0.1, 0.01))
+                lines.append(
+                    f"    if they are a tenth of the pool, it must hold {tenth:,} rows; a hundredth, {hundredth:,}"
+                )
         return "\n".join(lines)
+
+    @property
+    def _at_least(self) -> str:
+        unknown = self.prevalence is None and any(is_partial(each.score) for each in self.condition.clauses)
+        return "at least " if unknown else ""
+
+    def _need(self, score: Score, rows: int) -> str:
+        if is_partial(score):
+            return f"{rows:,} {score.counted}" + ("" if score.needs_labels else ", no labels")
+        return f"{rows:,} {'labels' if score.needs_labels else 'rows, no labels'}"
 
     @property
     def _guarded(self) -> str:
@@ -274,9 +344,18 @@ def plan_pool(
     return _sized(draft)
 
 
-def count_name(score: LinearScore) -> str:
+def is_partial(score: Score) -> bool:
+    """Whether only some of a pool's rows count for a score."""
+    return isinstance(score, RateScore) or bool(score.where)
+
+
+def count_name(score: Score) -> str:
     """Return what the sum of a score over the rows is called."""
-    if score == ADVANTAGE:
+    if isinstance(score, RateScore):
+        return f"true positives of {score.model}"
+    if not isinstance(score, LinearScore):
+        return f"sum of {score}"
+    if is_advantage(score):
         return "wins - losses"
     named = zip(_COUNT_NAMES, score.factors, strict=True)
     parts = [f"{'-' if f < 0 else '+'} {'' if abs(f) == 1 else f'{abs(f)}*'}{name}" for name, f in named if f]
@@ -309,11 +388,25 @@ def _choice(kind: type[Choice], word: str, what: str) -> Choice:
 
 
 def _read_beta(beta: float | str | Fraction) -> Fraction:
+    return _read_share(
+        beta,
+        "beta is a probability between 0 and 1, both excluded",
+        hint="Leave it out to guard against both errors alike.",
+        code="invalid-beta",
+    )
+
+
+def _read_prevalence(prevalence: float | str | Fraction) -> Fraction:
+    return _read_share(
+        prevalence,
+        "A prevalence is a share between 0 and 1, both excluded",
+        hint="Leave it out where all rows count, or where it is not known.",
+        code="invalid-prevalence",
+    )
+
+
+def _read_share(value: float | str | Fraction, what: str, *, hint: str, code: str) -> Fraction:
     try:
-        return read_reliability(beta)
+        return read_reliability(value)
     except UsageError:
-        raise UsageError(
-            f"beta is a probability between 0 and 1, both excluded, not {str(beta)[:40]!a}.",
-            hint="Leave it out to guard against both errors alike.",
-            code="invalid-beta",
-        ) from None
+        raise UsageError(f"{what}, not {str(value)[:40]!a}.", hint=hint, code=code) from None

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from foldstore.errors import UsageError, did_you_mean
 from foldstore.validation.pools.clause_test import Method
-from foldstore.validation.pools.condition import Clause, Condition, Mode, Sense, decimal_text
+from foldstore.validation.pools.condition import Clause, Condition, Mode, Sense
 from foldstore.validation.pools.plan import PoolPlan, plan_pool
 from foldstore.validation.pools.reuse import MOST_STEPS, Reuse, check_steps, read_reliability
+from foldstore.validation.pools.scores import decimal_text
 from foldstore.validation.reporting.file import save
 from foldstore.validation.reporting.plan_page import plan_fragment, plan_page, plan_svg, plan_text
 

@@ -27,6 +27,7 @@ from foldstore.errors import (
 )
 from foldstore.names import check_name
 from foldstore.types import format_time
+from foldstore.validation.pools.evidence import check_subject, require_classes
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import KIND, PoolRecord, find_pool, get_pool, list_pools
@@ -103,9 +104,11 @@ def seal_pool(
     Raises
     ------
     RefusedError
-        ``pool-too-small`` for the plan, ``pool-overlap`` with rows of another pool, ``sealed-elsewhere``.
+        ``pool-too-small`` or ``too-few-rows`` for the plan, ``pool-overlap`` with rows of another pool,
+        ``sealed-elsewhere``.
     UsageError
-        For labels that are null or no classes, and a baseline that does not fit.
+        For labels that are null or no classes, a condition on classes or columns that there are not, and a baseline
+        that does not fit.
 
     Warns
     -----
@@ -119,7 +122,7 @@ def seal_pool(
     masks = read_masks(rows, {fragment.id: fragment.num_rows for fragment in reader.fragments})
     hidden = _hidden_columns(storage, dataset, reader, request.label, request.hide)
     subject = Subject.read(dataset, reader, masks, request.label, hidden)
-    require_rows(request.plan, len(subject.labels))
+    _check_condition(request.plan, reader, masks, hidden, subject.labels)
     baseline = _align_baseline(request.plan, request.baseline, subject)
     _refuse_overlap(storage, dataset, subject.digests)
     _warn_about_order(dataset, reader, masks, subject.labels)
@@ -194,9 +197,21 @@ def _hidden_columns(
     return chosen
 
 
+def _check_condition(
+    plan: PoolPlan, reader: FragmentReader, masks: dict[int, Mask], hidden: set[str], labels: pa.Array
+) -> None:
+    """Refuse a condition that the rows cannot answer: classes and slices that are not there, or too few of them."""
+    readable = {name: reader.arrow_schema.field(name).type for name in reader.arrow_schema.names if name not in hidden}
+    check_subject(plan.condition, labels.type, readable)
+    require_rows(plan, len(labels))
+    names = plan.condition.columns
+    table = read_rows(reader, masks, names) if names else pa.table({})
+    require_classes(plan, labels, {name: table.column(name).combine_chunks() for name in names})
+
+
 def _align_baseline(plan: PoolPlan, baseline: object, subject: Subject) -> pa.Array | None:
     if baseline is None:
-        if any(clause.score.old or clause.score.differing for clause in plan.condition.clauses):
+        if plan.condition.needs_old:
             raise UsageError(
                 f"The condition {plan.condition} compares with an old model, and there are no predictions of one.",
                 hint="Give baseline=, the old model's predictions for these rows.",

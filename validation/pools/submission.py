@@ -4,21 +4,22 @@ Each told step of `evaluate` is durable: ``pool-charged`` (the ledger has the ch
 read), ``pool-answered`` (the ledger has the answer).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from foldstore.datastore.sealing import open_companion
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError
 from foldstore.validation.pools.budget import Budget
-from foldstore.validation.pools.decide import Counts, decide
+from foldstore.validation.pools.decide import decide
+from foldstore.validation.pools.evidence import Evidence
 from foldstore.validation.pools.ledger import Account, Ledger
 from foldstore.validation.pools.pool import PoolRecord
-from foldstore.validation.pools.pool_rows import BASELINE, LABEL, POOL, expected_rows
+from foldstore.validation.pools.pool_rows import BASELINE, LABEL, POOL, expected_rows, rows_in_order
 from foldstore.validation.pools.predictions import align_predictions, digest_predictions
+from foldstore.validation.pools.sealed_subject import open_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,12 @@ def evaluate(
     UsageError
         With code ``invalid-predictions``: nothing was read or charged.
     RefusedError
-        With code ``pool-spent``, when no answer is left.
+        With code ``pool-spent``, when no answer is left; with ``too-few-rows``, uncharged, where too few rows count
+        for a clause on a class or a slice.
     """
     secret = open_companion(storage, pool.id, POOL)
     aligned = align_predictions(predictions, expected_rows(storage, pool, secret))
+    evidence = _gather(storage, pool, secret, aligned)
     identity = secret.column("identity").to_numpy()
     digest = digest_predictions(aligned, np.argsort(identity, kind="stable"), identity)
     ledger = Ledger(storage, pool.id)
@@ -70,7 +73,7 @@ def evaluate(
     storage.on_step("pool-charged")
     passed = charge.passed
     if passed is None:
-        computed = _decide(pool, secret, aligned, charge.log_level)
+        computed = _decide(pool, secret, evidence, charge.log_level)
         storage.on_step("pool-decided")
         passed = ledger.answer(digest, passed=computed, actor=actor)
         storage.on_step("pool-answered")
@@ -100,21 +103,21 @@ def _price(pool: PoolRecord, account: Account) -> float:
     return budget.log_level
 
 
-def _decide(pool: PoolRecord, secret: pa.Table, new: pa.Array, log_level: float | None) -> bool:
+def _gather(storage: Storage, pool: PoolRecord, secret: pa.Table, new: pa.Array) -> Evidence:
+    """Return what the rows show without their labels; refuse, free of charge, where too few of them count."""
+    old = secret.column(BASELINE).combine_chunks() if pool.has_baseline else None
+    names = pool.plan.condition.columns
+    reader = open_version(storage, pool.dataset, pool.version)
+    table = rows_in_order(reader, secret, names) if names else pa.table({})
+    columns = {name: table.column(name).combine_chunks() for name in names}
+    evidence = Evidence(labels=None, new=new, old=old, columns=columns)
+    evidence.require_counted(pool.plan)
+    return evidence
+
+
+def _decide(pool: PoolRecord, secret: pa.Table, evidence: Evidence, log_level: float | None) -> bool:
     try:
-        labels = secret.column(LABEL).combine_chunks()
-        correct = _count(new, labels)
-        if not pool.has_baseline:
-            return decide(pool.plan, Counts(rows=len(new), correct_new=correct), log_level=log_level)
-        old = secret.column(BASELINE).combine_chunks()
-        differing = len(new) - _count(new, old)
-        counts = Counts.overall(
-            rows=len(new), correct_new=correct, correct_old=_count(old, labels), differing=differing
-        )
-        return decide(pool.plan, counts, log_level=log_level)
+        labelled = replace(evidence, labels=secret.column(LABEL).combine_chunks())
+        return decide(pool.plan, labelled, log_level=log_level)
     except Exception:  # noqa: BLE001  # an error that depends on labels would be an answer of its own
         return False
-
-
-def _count(left: pa.Array, right: pa.Array) -> int:
-    return int(pc.sum(pc.equal(left, right)).as_py() or 0)

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from foldstore.errors import RefusedError, UsageError
 from foldstore.validation.pools.condition import Condition
-from foldstore.validation.pools.plan import PoolPlan
+from foldstore.validation.pools.plan import PoolPlan, is_partial
 from foldstore.validation.pools.reuse import Reuse
+from foldstore.validation.pools.scores import Score
 
 _WIDER: Final = 1.02
 _WIDEST: Final = 60.0
@@ -171,8 +172,20 @@ def _two_digits(value: float) -> Fraction:
 
 def _holds(plan: PoolPlan, n_rows: int) -> bool:
     """Whether so many rows keep the levels: quick, but blind to the saw-tooth that `_fits` sees."""
-    return all(test.rule.holds(n_rows) for test in plan.tests)
+    rules = ((test.rule, test.clause.score) for test in plan.tests)
+    return all(rule.holds(_counted_rows(n_rows, score, plan)) for rule, score in rules)
 
 
 def _fits(plan: PoolPlan, n_rows: int) -> bool:
-    return max(test.rule.fewest_rows() for test in plan.tests) <= n_rows
+    return all(test.rule.fewest_rows() <= _counted_rows(n_rows, test.clause.score, plan) for test in plan.tests)
+
+
+def _counted_rows(n_rows: int, score: Score, plan: PoolPlan) -> int:
+    """Return how many of a pool's rows count for a score, at the prevalence that the plan assumes."""
+    if plan.prevalence is None or not is_partial(score):
+        return n_rows
+    low, high = 1, n_rows
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if plan.pool_rows(score, middle) <= n_rows else (low, middle - 1)
+    return low

@@ -61,12 +61,31 @@ def test_bounds_that_are_no_decimals_keep_their_value():
         ("n > 0.8 || d < 0.1", 8, "'or' cannot be tested"),
         ("n > 0.8 d < 0.1", 10, "a clause ends before this"),
         ("accuracy > 0.8", 0, "not a variable"),
-        ("n / o > 1.1", 2, "a ratio"),
+        ("n / o > n", 0, "compared with a number"),
+        ("n / o > 0 +/- 0.1", 0, "always greater than 0"),
+        ("2*n / o > 1.1", 4, "stands alone"),
+        ("n / o + d > 1.1", 6, "stands alone"),
+        ("n/2 > 0.4", 2, "0.5\\*n"),
+        ("n / f1(n) > 1", 4, "no place in a ratio"),
+        ("recal(n) > 0.8", 0, "no metric"),
+        ("f1 > 0.8", 0, "not a variable"),
+        ("f1() > 0.8", 3, "whose"),
+        ("f1(m) > 0.8", 3, "whose"),
+        ("f1(n > 0.8", 5, "closed with \\)"),
+        ("acc(n = 3) > 0.8", 6, "has no class"),
+        ("f1(n = cat) > 0.8", 7, "a value belongs here"),
+        ("precision(n) > recall(n)", 0, "stand alone"),
+        ("n[a = 1] > o", 0, "one slice"),
+        ("n[a = 1 > 0.5", 8, "closed with \\]"),
+        ("n[a 'x'] > 0.5", 4, "belongs here"),
+        ("n[a > 'x'] > 0.5", 6, "only numbers"),
+        ("n[= 'x'] > 0.5", 2, "name of a column"),
+        ("n[a = 'x] > 0.5", 6, "never closed"),
         ("n * n > 0.5", 4, "a number belongs here"),
         ("0.5 > 0.2", 0, "none of n, o and d"),
         ("n - n > 0.2", 0, "none of n, o and d"),
         ("n > 1/0", 6, "divided by 0"),
-        ("n == 0.8", 2, "no meaning"),
+        ("n == 0.8", 2, "a comparison"),
         ("n > 0.8; import os", 7, "no meaning"),
         ("n > \x00", 4, "no meaning"),
         ("n > 0.1234567890123456789", 4, "at most 18 digits"),
@@ -100,6 +119,36 @@ def test_a_clause_that_always_or_never_holds_is_refused(text, word):
     assert caught.value.code == "invalid-condition"
 
 
+@pytest.mark.parametrize(
+    ("spelling", "canonical"),
+    [
+        ("accuracy(n) > .8", "n > 0.8"),
+        ("acc(n, b = 2 and a='x') >= .8 ± .01", "n[a = 'x', b = 2] > 0.8 +/- 0.01"),
+        ("error(n) < 0.1 +/- .01", "n > 0.9 +/- 0.01"),
+        ("error(n) < error(o) - 0.02 +/- .01", "n - o > 0.02 +/- 0.01"),
+        ("n / o > 1.1 +/- 0.01", "10*n - 11*o > 0 +/- 0.1"),
+        ("0.5 > d/n", "n - 2*d > 0"),
+        ("error(n) / error(o) < 0.9 +/- .01", "10*n - 9*o > 1 +/- 0.1"),
+        ('n["a b" != true] / o["a b" != TRUE] > 1 +/- .1', 'n["a b" != true] - o["a b" != true] > 0 +/- 0.1'),
+        ("f1(n = 'it''s') > .8", "f1(n = 'it''s') > 0.8"),
+        ("0.8 < recall(o = true, x ≥ -1.50)", "recall(o, x >= -1.5) > 0.8"),
+        ("2*precision(n = 3) - 1 > .6 +/- .02", "precision(n = 3) > 0.8 +/- 0.01"),
+        ("-f1(n) > -.8", "f1(n) < 0.8"),
+    ],
+)
+def test_metrics_ratios_and_slices_have_one_canonical_form(spelling, canonical):
+    assert str(parse_condition(spelling)) == canonical
+    assert parse_condition(canonical) == parse_condition(spelling)
+
+
+@pytest.mark.parametrize(
+    "text", ["f1(n) > 1 +/- .1", "recall(o) < 0", "precision(n = 'a') > 1.2", "n/o < 0.5 /\\ d < 0"]
+)
+def test_a_metric_outside_its_range_never_holds(text):
+    with pytest.raises(UsageError, match="never holds"):
+        parse_condition(text)
+
+
 def test_overlong_text_and_other_types_are_refused():
     with pytest.raises(UsageError, match="at most 1,000 characters"):
         parse_condition("n > 0.5 /\\ " * 200)
@@ -114,7 +163,7 @@ def test_the_range_of_a_score_comes_from_what_a_row_can_show():
     assert LinearScore(new=1, old=1, differing=1).range == (0, 2)
 
 
-@given(st.text(alphabet="nod0123456789.+-*/<>=&\\±eE ()|and^_x", max_size=40))
+@given(st.text(alphabet="nod0123456789.+-*/<>=&\\±eE ()[]'\",!f|and^_x", max_size=40))
 def test_any_text_parses_or_is_refused_in_words(text):
     condition, refusal = attempt(text)
     if refusal is None:
@@ -169,6 +218,6 @@ def test_clauses_are_ordered_and_never_repeated():
     one = Clause(score=LinearScore(differing=1), sense=Sense.BELOW, bound=Fraction(1, 10))
     two = Clause(score=LinearScore(new=1), sense=Sense.ABOVE, bound=Fraction(1, 2))
     assert Condition((one, two, one)).clauses == (two, one)
-    assert Condition((one, two)).difference_clause == one
+    assert Condition((one, two)).difference_clause() == one
     assert Condition((two,)).needs_labels
     assert not Condition((one,)).needs_labels

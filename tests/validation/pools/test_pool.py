@@ -468,3 +468,33 @@ def test_a_universal_pool_ends_where_its_rows_support_no_more(storage):
         evaluate(storage, pool, _other(150))
     assert caught.value.code == "pool-spent"
     assert evaluate(storage, pool, _other(1)).charged is False
+
+
+def test_a_pool_answers_for_a_class_and_a_slice(storage):
+    text = "recall(n) > 0.7 +/- 0.1 /\\ n[x < 300] - o[x < 300] > 0 +/- 0.15 /\\ precision(n, x >= 10) > 0.7 +/- 0.1"
+    plan = plan_pool(text, reliability=0.95, steps=4, reuse="max_passes:2")
+    pool = _seal(storage, plan=plan)
+    assert evaluate(storage, pool, _predict()).passed is True
+    # As accurate as before in other slices, but no better than the old model where x < 300.
+    assert evaluate(storage, pool, _predict(np.where(np.arange(ROWS) < 600, OLD, NEW))).passed is False
+    with pytest.raises(RefusedError, match="the new model calls true, with x >= 10; there are 0") as caught:
+        evaluate(storage, pool, _predict(np.zeros(ROWS, bool)))
+    assert caught.value.code == "too-few-rows"
+    assert pool_status(storage, pool).steps_used == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        ("n[delay > 3] > 0.7 +/- 0.1", "no column 'delay' that stays readable", "invalid-condition"),
+        ("f1(n = 'late') > 0.7 +/- 0.1", "none of its classes", "invalid-condition"),
+        ("n[x < 3] > 0.7 +/- 0.1", "rows with x < 3; there are 6", "too-few-rows"),
+        ("recall(n, x < 30) > 0.7 +/- 0.1", "rows that are true, with x < 30; there are", "too-few-rows"),
+    ],
+)
+def test_a_condition_that_the_rows_cannot_answer_seals_nothing(storage, text, words, code):
+    plan = plan_pool(text, reliability=0.95, steps=4)
+    with pytest.raises((UsageError, RefusedError), match=words) as caught:
+        _seal(storage, plan=plan)
+    assert caught.value.code == code
+    assert list_pools(storage) == []

@@ -107,6 +107,23 @@ def rows_for_unknown_bound(*, tolerance: float, log_level: float) -> int:
     return high
 
 
+def rows_for_successes(successes: int, chance: float, *, shortfall: float) -> int:
+    """Return the smallest number of rows among which so many are successes, but for the probability of a shortfall.
+
+    Examples
+    --------
+    >>> rows_for_successes(100, 0.1, shortfall=0.01)
+    1235
+    """
+    low, high = successes - 1, max(successes, 1)
+    while special.bdtr(successes - 1, high, chance) > shortfall:
+        low, high = high, 2 * high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if special.bdtr(successes - 1, middle, chance) <= shortfall else (middle, high)
+    return high
+
+
 def _log_worst_error(n: int, tolerance: float) -> float:
     """Return ln sup_p P(K/n - p > tolerance); as a function of the count it has one maximum."""
 

@@ -14,6 +14,7 @@ from foldstore.validation.pools.estimators.lattice import rounding_slack
 
 MOST_ROWS: Final = 20_000_000
 _WIDEST_WALK: Final = 500
+_SMOOTH_WALK: Final = 4
 
 
 class Tail(Protocol):
@@ -46,6 +47,8 @@ class TwoPoint:
         Of the sum, under each of them.
     log_alpha, log_beta : float
         ln of the largest probability of either error.
+    smooth : bool
+        Whether the tails are bounds without a saw-tooth, so that what holds for n holds for more.
     """
 
     null: Fraction
@@ -54,6 +57,7 @@ class TwoPoint:
     alternative_tail: Tail
     log_alpha: float
     log_beta: float
+    smooth: bool = False
 
     def threshold(self, n: int, near: int | None = None) -> int:
         """Return the smallest sum over n rows whose tail under the null is within alpha.
@@ -122,6 +126,8 @@ class TwoPoint:
 
     def _walk(self, n: int) -> int:
         """Return how far two teeth of the saw reach from n, and at least 1.5/eps."""
+        if self.smooth:
+            return _SMOOTH_WALK
         stride = max(64, n // 8)
         teeth = abs(self.threshold(n + stride) - self.threshold(n))
         gap = float(self.alternative - self.null)
