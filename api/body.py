@@ -91,6 +91,13 @@ class Members:
             raise UsageError(f"The member {name!r} is not an object.", hint=f'Write {{"{name}": {{}}}}.')
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return a member that is true or false; false unless given."""
+        value = self._body.get(name, False)
+        if not isinstance(value, bool):
+            raise UsageError(f"The member {name!r} is not true or false.", hint=f'Write {{"{name}": true}}.')
+        return value
+
     def number(self, name: str, *, most: float) -> float | None:
         """Return a member that is a number above zero."""
         value = self._body.get(name)

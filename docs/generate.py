@@ -162,6 +162,10 @@ PRECISE_CODES = {
     "invalid-axis": (errors.UsageError, "A table of plans is asked to vary what it cannot, or gets no list of values."),
     "invalid-tolerance": (errors.UsageError, "A tolerance is no number above 0."),
     "too-many-plans": (errors.UsageError, "A table would have more plans than are worked out at once."),
+    "breaks-consumers": (
+        errors.RefusedError,
+        "A feature service would take away or change what somebody uses; the message says who, and what.",
+    ),
     "too-few-versions": (errors.UsageError, "A window reaches back over more versions than there are."),
     "not-exportable": (errors.UsageError, "A column's type, or one of its values, has no form in a file's format."),
     "too-few-rows": (errors.RefusedError, "Too few rows of a pool are of the class or slice that a clause speaks of."),

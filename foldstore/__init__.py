@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foldstore.dataset import Dataset
     from foldstore.datastore.statistics.segments import OTHER
     from foldstore.feasibility_study import feasibility
+    from foldstore.features.definition_file import read_definitions
     from foldstore.leakage import LeakageWarning
     from foldstore.store import Store, connect
     from foldstore.store_views import DeprecatedInputWarning
@@ -54,6 +55,7 @@ _HOMES = {
     "Entity": "foldstore.views.features.entity",
     "FeatureView": "foldstore.views.features.feature_view",
     "FeatureService": "foldstore.views.features.feature_service",
+    "read_definitions": "foldstore.features.definition_file",
     "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
     "plan_pool_table": "foldstore.validation.pools.plan_table",
@@ -89,6 +91,7 @@ __all__ = [
     "measure_bias",
     "plan_pool",
     "plan_pool_table",
+    "read_definitions",
     "sql",
 ]
 

@@ -10,6 +10,7 @@
     │   ├── AlreadyExistsError     the name is taken
     │   ├── SchemaMismatchError    columns or types do not fit the dataset
     │   ├── DuplicateKeyError      key values that occur twice
+    │   ├── InvalidDefinitionError a file of features that says what cannot be
     │   └── InvalidSchemaError     a DataSchema that contradicts itself
     ├── NotFoundError              a thing that is named does not exist (exit 2); also a LookupError
     │   └── ColumnNotFoundError
@@ -110,6 +111,12 @@ class DuplicateKeyError(UsageError):
     """Key values that occur more than once."""
 
     code = "duplicate-key"
+
+
+class InvalidDefinitionError(UsageError):
+    """A definition of features, or its text form, that cannot be read or contradicts itself."""
+
+    code = "invalid-definition"
 
 
 class InvalidSchemaError(UsageError):

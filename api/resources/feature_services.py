@@ -1,4 +1,4 @@
-"""Feature services: listed, materialized, joined to rows point in time."""
+"""Feature services: applied, listed, materialized, joined to rows point in time."""
 
 from typing import Any, Final
 
@@ -8,7 +8,13 @@ from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
+from foldstore.errors import RefusedError
+from foldstore.names import parse_address
+from foldstore.views.features.definition_set import DefinitionSet
+from foldstore.views.features.feature_view import SqlSource
 
+_BREAKS: Final = "breaks-consumers"
+_DEEPEST: Final = 16
 _PATH: Final = "/v1/feature-services/{name}/versions/{ref}"
 
 
@@ -27,6 +33,39 @@ def _get(call: Call) -> Response:
     return json_answer({**names, "definition": service.to_dict()})
 
 
+def _definitions(call: Call, *members: str) -> tuple[Members, DefinitionSet]:
+    """Read what was sent; the names of its services and of the datasets that it reads must be the token's."""
+    body = Members(call.body, "definitions", *members)
+    found = DefinitionSet.from_dict(body.mapping("definitions", required=True))
+    for name in found.services:
+        call.check_name(name)
+    for view in found.views.values():
+        if isinstance(view.source, SqlSource):
+            call.refuse_bounded("A query in a definition")
+        else:
+            call.check_name(parse_address(view.source).name)
+    return body, found
+
+
+def _apply(call: Call) -> Response:
+    body, definitions = _definitions(call, "message", "allow_breaking")
+    try:
+        applied = call.store.features.apply_file(
+            definitions, message=body.text("message") or "", allow_breaking=body.flag("allow_breaking")
+        )
+    except RefusedError as error:
+        if error.code == _BREAKS:
+            call.refuse_bounded("Whom this would break")
+        raise
+    return json_answer({"applied": applied}, 201)
+
+
+def _plan(call: Call) -> Response:
+    _, definitions = _definitions(call)
+    call.refuse_bounded("Whom a change would break")
+    return json_answer(call.store.features.plan(definitions).to_dict())
+
+
 def _materialize(call: Call) -> Response:
     like = Members(call.body, "like").text("like")
     training = None if like is None else call.store.training_set(like)
@@ -43,7 +82,33 @@ def _join(call: Call) -> Response:
     return rows_answer(call.headers, joined.schema, joined.to_batches(), limit=joined.num_rows)
 
 
+_EXAMPLE: Final = {
+    "entities": {"carrier": {"keys": {"carrier": "string"}}},
+    "views": {"delays": {"entity": "carrier", "source": "hourly", "event_time": "ts", "features": ["mean"]}},
+    "services": {"arrival": {"features": ["delays"]}},
+}
 ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/feature-services",
+        scope="datasets:write",
+        answer=_apply,
+        summary="Apply services as new versions, all or none; what would break a user is refused unless allowed",
+        body=BodyKind.JSON,
+        deepest=_DEEPEST,
+        example={"definitions": _EXAMPLE, "message": "from the hourly table", "allow_breaking": False},
+        success=201,
+    ),
+    Route(
+        method="POST",
+        path="/v1/feature-services:plan",
+        scope="datasets:read",
+        answer=_plan,
+        summary="Say what applying services would do, and whom it would break",
+        body=BodyKind.JSON,
+        deepest=_DEEPEST,
+        example={"definitions": _EXAMPLE},
+    ),
     Route(
         method="GET",
         path="/v1/feature-services",

@@ -1,5 +1,6 @@
 """The Registry: named, versioned, immutable documents of a kind (schemas, views, reports ...)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,30 @@ class Registry:
                 return self.insert(connection, name, body, author=author, message=message, created_at=created_at)
         except sa.exc.IntegrityError as error:
             raise _overtaken(self.kind, name) from error
+
+    def put_many(
+        self, bodies: Mapping[str, Any], after: Mapping[str, int], *, author: str, message: str, created_at: str
+    ) -> list[Document]:
+        """Do what `put` does for several names, all or none.
+
+        Raises
+        ------
+        ConflictError
+            When another writer has added a version of one since `after`.
+        """
+        made = []
+        try:
+            with self._catalog.write() as connection:
+                for name, body in bodies.items():
+                    newest = self._newest(connection, name)
+                    if (newest.version if newest else 0) != after[name]:
+                        raise _overtaken(self.kind, name)
+                    made.append(
+                        self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+                    )
+        except sa.exc.IntegrityError as error:
+            raise _overtaken(self.kind, next(iter(bodies))) from error
+        return made
 
     def insert(
         self, connection: sa.Connection, name: str, body: Any, *, author: str, message: str = "", created_at: str

@@ -1,13 +1,12 @@
 """The verbs that serve: features, materialize, serve, token."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foldstore.cli.feature_definitions import features_app
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
-from foldstore.errors import UsageError
 
 if TYPE_CHECKING:
     from foldstore.api.tokens import TokenVault
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 _HERE = Path()
 
-features_app = typer.Typer(no_args_is_help=True, help="Feature services: one definition for training and serving.")
 token_app = typer.Typer(no_args_is_help=True, help="Tokens: who may ask the server.")
 
 
@@ -25,47 +23,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(token_app, name="token")
     app.command()(materialize)
     app.command()(serve)
-
-
-@features_app.command("ls")
-def list_services(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
-    """List the feature services and their features."""
-    import foldstore
-
-    with foldstore.connect(store, create=False) as opened:
-        fs = opened.features
-        rows = [
-            (address, ", ".join(fs.service(address).output_names(full_feature_names=True)))
-            for address in fs.list_services()
-        ]
-        print_rows(["service", "features"], rows, output)
-
-
-@features_app.command()
-def show(service: Annotated[str, typer.Argument(help="The service: arrival@1.")], store: StoreOption = _HERE) -> None:
-    """Print a service's definition as JSON; `features apply` reads it."""
-    import foldstore
-
-    with foldstore.connect(store, create=False) as opened:
-        typer.echo(json.dumps(opened.features.service(service).to_dict(), indent=2))
-
-
-@features_app.command()
-def apply(
-    file: Annotated[Path, typer.Argument(help="A definition as JSON, as `features show` prints it.")],
-    store: StoreOption = _HERE,
-) -> None:
-    """Keep a feature service as a new, immutable version."""
-    import foldstore
-
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{file} cannot be read as JSON: {error}.", hint="`foldstore features show` prints one."
-        ) from error
-    with foldstore.connect(store, create=False) as opened:
-        say(f"Applied {opened.features.apply(foldstore.FeatureService.from_dict(data))}.")
 
 
 @features_app.command()

@@ -1,8 +1,14 @@
 """The feature services that were applied: immutable, numbered, found by their addresses."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+
+import pyarrow as pa
+
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError, UsageError, column_not_found, did_you_mean
+from foldstore.errors import FoldstoreError, NotFoundError, column_not_found, did_you_mean
 from foldstore.features.sources import Pins, Rows
 from foldstore.names import LATEST, parse_address
 from foldstore.types import format_time
@@ -29,17 +35,54 @@ class Definitions:
         self._author = author
         self._services = Registry(storage.catalog, SERVICE_KIND)
 
-    def apply(self, service: FeatureService, message: str) -> str:
-        """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
-        if not isinstance(service, FeatureService):
-            raise UsageError(f"{type(service).__name__!r} is not a feature service.", hint="Apply a FeatureService.")
-        for selection in service.selections:
-            self._check_source(selection.view)
-        now = format_time(self._storage.clock())
-        document = self._services.put(
-            service.name, service.to_dict(), author=self._author, message=message, created_at=now
+    def apply(self, services: Mapping[str, FeatureService], after: Mapping[str, int], message: str) -> list[str]:
+        """Keep services as new versions, all or none; equal ones stay what they are. Return their addresses.
+
+        Parameters
+        ----------
+        services : mapping of str to FeatureService
+            By name.
+        after : mapping of str to int
+            The newest version of each that was looked at, 0 for none.
+        """
+        for service in services.values():
+            for selection in service.selections:
+                self._check_source(selection.view)
+        made = self._services.put_many(
+            {name: service.to_dict() for name, service in services.items()},
+            after,
+            author=self._author,
+            message=message,
+            created_at=format_time(self._storage.clock()),
         )
-        return f"{service.name}@{document.version}"
+        return [f"{document.name}@{document.version}" for document in made]
+
+    def list_versions(self, name: str) -> dict[int, FeatureService]:
+        """Return the versions of a service by number; none when there is no such service."""
+        return {
+            document.version: FeatureService.from_dict(document.body) for document in self._services.list_versions(name)
+        }
+
+    def find_types(self, service: FeatureService) -> dict[str, str]:
+        """Return the types of a service's features by full name, as far as their sources are there and tell them."""
+        found: dict[str, str] = {}
+        for selection in service.selections:
+            with unrecorded():  # to look at a definition is not to read its rows
+                schema = self._find_schema(selection.view)
+            for feature in selection.features:
+                if schema is not None and feature in schema.names:
+                    found[f"{selection.name}__{feature}"] = str(schema.field(feature).type)
+        return found
+
+    def _find_schema(self, view: FeatureView) -> pa.Schema | None:
+        pins = Pins(self._rows)
+        with suppress(FoldstoreError):
+            if isinstance(view.source, SqlSource):
+                # No row is read; a query of sealed outcomes is refused in this form, and its types stay unknown.
+                query = f"SELECT * FROM (\n{view.source.query}\n) LIMIT 0"
+                return self._rows.sql(query, pins.pin, view.event_time).schema
+            return self._rows.schema(pins.pin(view.source))
+        return None
 
     def list_services(self) -> list[str]:
         """List the addresses of the services, every version."""

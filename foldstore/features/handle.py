@@ -1,18 +1,24 @@
 """The handle of a store's features: services applied, joined point in time, made into training sets, served."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from foldstore.datastore.storage import Storage
+from foldstore.errors import UsageError
+from foldstore.features.definition_file import read_definitions
 from foldstore.features.definitions import Definitions
 from foldstore.features.joins import HistoricalJoins
+from foldstore.features.plan import ApplyPlan, Planner
 from foldstore.features.serving import OnlineServing
 from foldstore.features.sources import Rows
 from foldstore.lookup_log import LookupLogs
 from foldstore.training_set import TrainingSet
+from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.service_diff import ServiceChange
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import OnlineHandle
 
@@ -42,6 +48,7 @@ class Features:
 
     def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
         self._definitions = Definitions(storage, rows, author)
+        self._planner = Planner(storage, self._definitions, self._definitions.find_types)
         self._joins = HistoricalJoins(rows, self._definitions)
         self._online = OnlineServing(storage, rows, self._definitions, author)
         self.lookup_logs = LookupLogs(storage, rows.dataset, author)
@@ -49,9 +56,77 @@ class Features:
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
 
-    def apply(self, service: FeatureService, *, message: str = "") -> str:
-        """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
-        return self._definitions.apply(service, message)
+    def apply(self, service: FeatureService, *, message: str = "", allow_breaking: bool = False) -> str:
+        """Keep a feature service as a new version; an equal one stays what it is. Return its address.
+
+        Parameters
+        ----------
+        service : FeatureService
+            The definition.
+        message : str
+            Why.
+        allow_breaking : bool
+            Whether a change is applied that breaks who uses an earlier version.
+
+        Raises
+        ------
+        RefusedError
+            With the code ``breaks-consumers``, when somebody would not find in it what it uses; see `plan`.
+        """
+        if not isinstance(service, FeatureService):
+            raise UsageError(f"{type(service).__name__!r} is not a feature service.", hint="Apply a FeatureService.")
+        return self._apply(DefinitionSet.of([service]), message, allow_breaking=allow_breaking)[0]
+
+    def apply_file(
+        self, definitions: str | Path | DefinitionSet, *, message: str = "", allow_breaking: bool = False
+    ) -> list[str]:
+        """Apply the services of a file, all or none; return their addresses.
+
+        Parameters
+        ----------
+        definitions : str, pathlib.Path or DefinitionSet
+            A file in YAML, JSON or Python, which is read and not run; or what `read_definitions` gave.
+
+        Raises
+        ------
+        InvalidDefinitionError
+            When the file says what cannot be.
+        RefusedError
+            With the code ``breaks-consumers``.
+        """
+        return self._apply(_definitions(definitions), message, allow_breaking=allow_breaking)
+
+    def plan(self, definitions: FeatureService | str | Path | DefinitionSet) -> ApplyPlan:
+        """Say what applying a service or a file would do, and whom it would break; nothing is done.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.create_dataset("rides").append({"ts": [dt.datetime(2024, 1, 1)], "trips": [10], "tips": [1.5]})
+        >>> rides = foldstore.FeatureView("rides", source="rides", event_time="ts", features=["trips", "tips"])
+        >>> store.features.apply(foldstore.FeatureService("model", [rides]))
+        'model@1'
+        >>> store.features.materialize("model@1")
+        'model@1'
+        >>> print(store.features.plan(foldstore.FeatureService("model", [rides[["trips"]]])))
+        ~ model@2
+            ! rides__tips is removed
+            breaks materialized model@1 (of model@1): rides__tips is removed
+        """
+        return self._planner.plan(_definitions(definitions))
+
+    def diff(self, before: str, after: str) -> tuple[ServiceChange, ...]:
+        """List what changed from one applied service to another, and what of it breaks whoever uses the first."""
+        return self._planner.compare(before, after)
+
+    def _apply(self, definitions: DefinitionSet, message: str, *, allow_breaking: bool) -> list[str]:
+        plan = self._planner.plan(definitions)
+        if not allow_breaking:
+            plan.refuse_breaking()
+        after = {each.name: each.before for each in plan.services}
+        return self._definitions.apply(definitions.services, after, message)
 
     def list_services(self) -> list[str]:
         """List the addresses of the services, every version."""
@@ -195,3 +270,13 @@ class Features:
     def forget_copies(self, dataset: str) -> None:
         """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
         self._online.forget_copies(dataset)
+
+
+def _definitions(given: FeatureService | str | Path | DefinitionSet) -> DefinitionSet:
+    if isinstance(given, FeatureService):
+        return DefinitionSet.of([given])
+    if isinstance(given, DefinitionSet):
+        return given
+    if not isinstance(given, str | Path):
+        raise UsageError(f"{type(given).__name__!r} is no file of definitions.", hint="Give the path of one.")
+    return read_definitions(given)

@@ -129,7 +129,7 @@ class TestTheGate:
             "instance": "",
             "detail": not_there["detail"].replace("nothing' here", "secret' here"),
         }
-        for ask in ("SELECT * FROM secret", "SELECT * FROM people, secret", "SELECT * FROM foldstore.versions"):
+        for ask in ("SELECT * FROM hidden", "SELECT * FROM people, secret", "SELECT * FROM foldstore.versions"):
             answer = bounded.post("/v1/sql", json={"sql": ask})
             assert answer.status_code in {403, 404}
             assert "x" not in answer.json().get("rows", "")
@@ -503,6 +503,50 @@ class TestFeatureServices:
         assert editor.post("/v1/features:get", json=ask).json()["features"]["trips"]["values"] == [10]
         assert_problem(editor.get("/v1/feature-services/nothing/versions/1"), 404)
         assert login("viewer", names=["people"]).get("/v1/feature-services").json()["items"] == []
+
+    def test_are_planned_and_applied_unless_somebody_would_break(self, login, store):
+        day = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 5)]
+        store.create_dataset("rides").append({"driver": [1], "ts": [day[0]], "trips": [10], "tips": [1]})
+        view = {"entity": "driver", "source": "rides", "event_time": "ts", "features": ["trips", "tips"]}
+        definitions = {
+            "entities": {"driver": {"keys": {"driver": "int64"}}},
+            "views": {"stats": view},
+            "services": {"model": {"features": [{"view": "stats", "as": "now", "keys": {"driver": "who"}}]}},
+        }
+        editor, path = login("editor"), "/v1/feature-services"
+        planned = editor.post(f"{path}:plan", json={"definitions": definitions}).json()
+        assert planned["services"][0] == {"service": "model@1", "action": "new", "changes": [], "breaks": []}
+        applied = editor.post(path, json={"definitions": definitions, "message": "first"})
+        assert (applied.status_code, applied.json()) == (201, {"applied": ["model@1"]})
+        assert editor.get(f"{path}/model/versions/1").json()["features"] == ["now__trips", "now__tips"]
+        editor.post(f"{path}/model/versions/1:materialize", json={})
+        view["features"] = ["trips"]
+        assert_problem(editor.post(path, json={"definitions": definitions}), 403, "breaks-consumers")
+        allowed = editor.post(path, json={"definitions": definitions, "allow_breaking": True})
+        assert allowed.json() == {"applied": ["model@2"]}
+        assert_problem(editor.post(path, json={"definitions": {"services": {"m": {"features": ["x"]}}}}), 422)
+        assert_problem(editor.post(path, json={"definitions": definitions, "allow_breaking": "yes"}), 422)
+        assert_problem(login("viewer").post(path, json={"definitions": definitions}), 403)
+
+    def test_are_applied_by_a_token_of_some_names_over_these_names_alone(self, login, store):
+        for name in ("rides", "hidden"):
+            store.create_dataset(name).append({"ts": [dt.datetime(2024, 1, 1, tzinfo=dt.UTC)], "trips": [10]})
+        view = {"source": "rides", "event_time": "ts", "features": ["trips"]}
+        bounded, path = login("editor", names=["rides", "model"]), "/v1/feature-services"
+
+        def apply(service="model", **changes):
+            definitions = {"views": {"v": view | changes}, "services": {service: {"features": ["v"]}}}
+            return bounded.post(path, json={"definitions": definitions})
+
+        assert apply().status_code == 201
+        assert_problem(apply("other"), 404)
+        assert_problem(apply(source="hidden"), 404)
+        assert_problem(apply(source={"sql": "SELECT * FROM hidden"}), 403)
+        store.features.materialize("model")
+        refused = apply(ttl="1s")
+        assert_problem(refused, 403)
+        assert "materialized" not in refused.text
+        assert_problem(bounded.post(f"{path}:plan", json={"definitions": {"views": {"v": view}}}), 403)
 
 
 @pytest.mark.parametrize(
