@@ -34,7 +34,7 @@ from foldstore.types import format_time
 
 _CELLS: Final = "cells"
 _ATTEMPTS: Final = 20
-__all__ = ["ROW_ID", "SealOptions", "open_companion", "open_sealed", "recover_seals", "seal_cells"]
+__all__ = ["ROW_ID", "SealOptions", "add_companion", "open_companion", "open_sealed", "recover_seals", "seal_cells"]
 
 
 def keep_document(body: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +160,11 @@ def open_companion(storage: Storage, seal_id: str, name: str) -> pa.Table:
     if seal is None or seal.state == "open" or name not in seal.files:
         raise NotFoundError(f"There is no sealed {name!r} under {seal_id}.", hint="It was never sealed.", seal=seal_id)
     return read_sealed(storage, seal_id, name, seal.files[name])
+
+
+def add_companion(storage: Storage, seal_id: str, name: str, table: pa.Table) -> None:
+    """Put one more table beside the cells of a seal, durably; what a crash leaves of it has no name in the catalog."""
+    seals.add_file(storage.catalog, seal_id, name, write_sealed(storage, seal_id, name, table))
 
 
 def recover_seals(storage: Storage) -> None:

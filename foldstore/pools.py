@@ -1,90 +1,22 @@
-"""The handles of test pools: sealed rows that answer pass or fail, and how many answers they have left."""
+"""The test pools of a store: sealed, found, listed, followed by the next."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
+from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import check_name
+from foldstore.pool import Pool
 from foldstore.pool_copies import refuse_training_sets, refuse_what_tells
 from foldstore.split import SplitPart
 from foldstore.training_set import PROPERTY
+from foldstore.types import format_time, parse_time
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, find_pool, list_pools
-from foldstore.validation.pools.pool_rows import pool_features
 from foldstore.validation.pools.pool_seal import PoolRequest, seal_pool
-from foldstore.validation.pools.pool_status import PoolStatus, pool_status
-from foldstore.validation.pools.submission import Verdict, evaluate
-
-_LONGEST_NAME = 1_000
-
-
-class Pool:
-    """A sealed test pool: everybody may ask it, nobody may look into it."""
-
-    def __init__(self, storage: Storage, record: PoolRecord, author: str) -> None:
-        self._storage = storage
-        self._record = record
-        self._author = author
-
-    def __repr__(self) -> str:
-        status = self.status()
-        return f"<Pool {self.name!r}: {self._record.num_rows:,} rows, {status.steps_left} answers left>"
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._record.name
-
-    @property
-    def record(self) -> PoolRecord:
-        """What is known of the pool: plan, label, hidden columns, version."""
-        return self._record
-
-    @property
-    def hidden(self) -> tuple[str, ...]:
-        """The columns that read as null for its rows, the label among them."""
-        return self._record.hidden
-
-    def features(self) -> pa.Table:
-        """Return what a model needs to predict: the rows without hidden columns, in a secret order.
-
-        ``pool_row`` tells the rows apart: predictions are a table with it (or with the key columns) and
-        ``prediction``, or an array in this order.
-        """
-        return pool_features(self._storage, self._record)
-
-    def evaluate(self, predictions: Any, *, model: str = "") -> Verdict:
-        """Ask whether a model fulfils the pool's condition; the answer is paid for before it is computed.
-
-        Parameters
-        ----------
-        predictions : object
-            A table or dict with ``prediction`` and ``pool_row`` or the key, or an array in the order of `features`.
-        model : str
-            What the model is, for the ledger.
-
-        Returns
-        -------
-        Verdict
-            ``passed``, and nothing else of the data. The same predictions again are free.
-
-        Raises
-        ------
-        UsageError
-            When the predictions do not fit the pool; no label was read and nothing is charged.
-        RefusedError
-            When no answer is left.
-        """
-        if not isinstance(model, str) or len(model) > _LONGEST_NAME or not _is_text(model):
-            raise UsageError(f"model is not a text of at most {_LONGEST_NAME} characters.", hint='E.g. "git:abc123".')
-        return evaluate(self._storage, self._record, predictions, model=model, actor=self._author)
-
-    def status(self) -> PoolStatus:
-        """Return how many answers and passes are left; never an accuracy."""
-        return pool_status(self._storage, self._record)
+from foldstore.validation.pools.rotation import check_rotation, next_plan, require_like
 
 
 class Pools:
@@ -103,10 +35,13 @@ class Pools:
     True
     """
 
-    def __init__(self, storage: Storage, author: str, forget_copies: Callable[[str], None]) -> None:
+    def __init__(
+        self, storage: Storage, author: str, forget_copies: Callable[[str], None], *, steward: bool = False
+    ) -> None:
         self._storage = storage
         self._author = author
         self._forget_copies = forget_copies
+        self._steward = steward
 
     def __repr__(self) -> str:
         return f"<Pools: {', '.join(pool.name for pool in self.list_pools()) or 'none sealed'}>"
@@ -121,6 +56,7 @@ class Pools:
         hide: Sequence[str] = (),
         baseline: Any = None,
         outcomes_feed_features: bool = False,
+        expires: datetime | str | None = None,
     ) -> Pool:
         """Seal the rows of a part as a test pool: their hidden cells read as null from now on, in every version.
 
@@ -140,6 +76,8 @@ class Pools:
             The predictions of the model to compare with (``o`` in the condition).
         outcomes_feed_features : bool
             Let features be computed from sealed outcomes inside the store, as aggregates over at least 5 rows.
+        expires : datetime or str, optional
+            When it stops answering, such as ``"2027-01-31"``; it does so when it is spent in any case.
 
         Raises
         ------
@@ -148,24 +86,12 @@ class Pools:
             another pool, or a training set, a split or a saved view tells what would be hidden
             (code ``sealed-elsewhere``).
         """
-        if not isinstance(part, SplitPart):
-            raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Seal split.test.")
         if not isinstance(plan, PoolPlan):
             raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
         if isinstance(hide, str):
             raise UsageError(f"hide={hide!r} is text, not a list of columns.", hint=f"Write hide=[{hide!r}].")
         if not isinstance(outcomes_feed_features, bool):
             raise UsageError("outcomes_feed_features is True or False.", hint="It is False unless given.")
-        version = self._storage.catalog.find_version_by_id(part.base_version_id)
-        refuse_training_sets(self._storage, part, {label, *hide})
-        if version is not None and isinstance(described := version.properties.get(PROPERTY), dict):
-            raise RefusedError(
-                f"{part.address} was made from {described['labels']}: there its labels would stay readable.",
-                hint=f"Seal {described['labels']}.test.",
-                code="sealed-elsewhere",
-            )
-        # Before and after: a crash in between leaves no copy, and what is laid out meanwhile is found.
-        self._forget_copies(part.dataset)
         request = PoolRequest(
             name=name,
             label=label,
@@ -173,7 +99,21 @@ class Pools:
             hide=tuple(hide),
             baseline=baseline,
             outcomes_feed_features=outcomes_feed_features,
+            expires_at=self._read_expiry(expires),
         )
+        return self._open(self._seal(part, request))
+
+    def _seal(self, part: SplitPart, request: PoolRequest) -> PoolRecord:
+        version = self._version_of(part)
+        refuse_training_sets(self._storage, part, {request.label, *request.hide})
+        if isinstance(described := version.properties.get(PROPERTY), dict):
+            raise RefusedError(
+                f"{part.address} was made from {described['labels']}: there its labels would stay readable.",
+                hint=f"Seal {described['labels']}.test.",
+                code="sealed-elsewhere",
+            )
+        # Before and after: a crash in between leaves no copy, and what is laid out meanwhile is found.
+        self._forget_copies(part.dataset)
         record = seal_pool(
             self._storage,
             part.record,
@@ -184,7 +124,62 @@ class Pools:
             examine=lambda hidden, masks: refuse_what_tells(self._storage, part, hidden, masks),
         )
         self._forget_copies(part.dataset)
-        return Pool(self._storage, record, self._author)
+        return record
+
+    def _follow(
+        self,
+        pool: PoolRecord,
+        name: str,
+        part: SplitPart,
+        *,
+        baseline: Any,
+        accept_drift: bool,
+        expires: datetime | str | None,
+    ) -> PoolRecord:
+        """Seal what follows a pool; find it when an earlier attempt did."""
+        found = find_pool(self._storage, check_name(name, "pool"))
+        if found is not None and found.predecessor == pool.id:
+            return found
+        version = self._version_of(part)
+        check = check_rotation(self._storage, pool, part.record, version, dict(part.masks))
+        require_like(pool, check, accept_drift=accept_drift)
+        request = PoolRequest(
+            name=name,
+            label=pool.label,
+            plan=next_plan(pool.plan),
+            hide=tuple(column for column in pool.hidden if column != pool.label),
+            baseline=baseline,
+            outcomes_feed_features=pool.outcomes_feed_features,
+            expires_at=self._read_expiry(expires),
+            predecessor=pool.id,
+        )
+        return self._seal(part, request)
+
+    def _open(self, record: PoolRecord) -> Pool:
+        return Pool(self._storage, record, self._author, steward=self._steward, follow=self._follow)
+
+    def _version_of(self, part: SplitPart) -> VersionRecord:
+        if not isinstance(part, SplitPart):
+            raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Seal split.test.")
+        version = self._storage.catalog.find_version_by_id(part.base_version_id)
+        if version is None:
+            raise NotFoundError(f"The version of {part.address} is gone.", hint="Split a version that is there.")
+        return version
+
+    def _read_expiry(self, expires: datetime | str | None) -> str | None:
+        if expires is None:
+            return None
+        try:
+            moment = parse_time(expires.isoformat() if isinstance(expires, datetime) else expires)
+        except (TypeError, ValueError):
+            moment = None
+        if moment is None or moment <= self._storage.clock():
+            raise UsageError(
+                f"A pool cannot expire at {ascii(expires)[:60]}: that is no time to come.",
+                hint='Write expires="2030-01-31", or a datetime.',
+                code="invalid-expiry",
+            )
+        return format_time(moment)
 
     def get(self, name: str) -> Pool:
         """Return a pool by name.
@@ -198,15 +193,8 @@ class Pools:
         if record is None:
             known = [pool.name for pool in self.list_pools()]
             raise NotFoundError(f"There is no pool {name!r}.", hint=did_you_mean(str(name), known), name=str(name))
-        return Pool(self._storage, record, self._author)
+        return self._open(record)
 
     def list_pools(self) -> list[Pool]:
         """List the pools by name."""
-        return [Pool(self._storage, record, self._author) for record in list_pools(self._storage)]
-
-
-def _is_text(text: str) -> bool:
-    try:
-        return bool(text.encode()) or not text
-    except UnicodeEncodeError:  # half a character
-        return False
+        return [self._open(record) for record in list_pools(self._storage)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 
@@ -61,6 +61,7 @@ def connect(
     catalog_url: str | None = None,
     clock: Clock = utc_now,
     read_only: bool | None = None,
+    role: Literal["steward"] | None = None,
 ) -> "Store":
     """Open a store; an empty one is made where there is none.
 
@@ -79,6 +80,8 @@ def connect(
     read_only : bool, optional
         Refuse every change and write nothing, so that a folder can be read which nobody may write to;
         ``FOLDSTORE_READ_ONLY`` or the configuration file else.
+    role : {'steward'}, optional
+        Open it as who may retire test pools and read their labels then; the store's journal notes who did, and when.
 
     Raises
     ------
@@ -99,6 +102,10 @@ def connect(
             f"{str(uri)[:80]!r} is not a folder.",
             hint="Stores live in folders; catalog_url= names a PostgreSQL catalog.",
         )
+    if role not in (None, "steward"):
+        raise UsageError(
+            f"There is no role {role!a} to open a store in.", hint="Write role='steward', or leave it out."
+        )
     settings = load_settings(author=author, catalog_url=catalog_url, read_only=read_only)
     engine = Engine(memory_limit=settings.sql_memory_limit, threads=settings.sql_threads)
     url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
@@ -112,7 +119,21 @@ def connect(
     if not settings.read_only:
         recover_seals(storage)
         recover_erasures(storage)
-    return Store(storage, _author(settings))
+    if role is not None:
+        _note_role(storage, role, _author(settings))
+    return Store(storage, _author(settings), role=role)
+
+
+def _note_role(storage: Storage, role: str, author: str) -> None:
+    """Leave a trace of an opening with rights that others do not have."""
+    try:
+        with storage.catalog.write() as connection:
+            body = {"opened": role, "read_only": storage.catalog.read_only}
+            now = format_time(storage.clock())
+            storage.journal.append(connection, "roles", body, actor=author, created_at=now)
+    except BaseException:
+        storage.close()
+        raise
 
 
 def _author(settings: Settings) -> str:
@@ -136,9 +157,10 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     [('Oslo',)]
     """
 
-    def __init__(self, storage: Storage, author: str) -> None:
+    def __init__(self, storage: Storage, author: str, *, role: Literal["steward"] | None = None) -> None:
         self._storage = storage
         self._author = author
+        self._role = role
 
     def __repr__(self) -> str:
         return f"<Store {str(self._storage.root)!r}>"
@@ -339,12 +361,14 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         limits = QueryLimits(memory_limit, threads, timeout, progress)
         return run_sql(query, params, self._open_table, engine=self._storage.engine, limits=limits)
 
-    def acting_as(self, author: str, *, guard: "ReadGuard | None" = None) -> "Store":
+    def acting_as(
+        self, author: str, *, guard: "ReadGuard | None" = None, role: Literal["steward"] | None = None
+    ) -> "Store":
         """Return a handle of the same store for somebody else, who reads what a guard permits.
 
         It shares files and connections with this one, and ends with it.
         """
-        return Store(replace(self._storage, guard=guard or self._storage.guard), author)
+        return Store(replace(self._storage, guard=guard or self._storage.guard), author, role=role)
 
     def interrupt(self) -> None:
         """Stop the queries that are running in other threads; each of them raises an error."""
@@ -364,7 +388,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     @cached_property
     def pools(self) -> Pools:
         """Test pools: sealed rows that answer pass or fail."""
-        return Pools(self._storage, self._author, self.features.forget_copies)
+        return Pools(self._storage, self._author, self.features.forget_copies, steward=self._role is not None)
 
     @cached_property
     def features(self) -> Features:

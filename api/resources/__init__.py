@@ -1,7 +1,7 @@
 """The resources of the API: one module each, with its routes."""
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from foldstore.api.read_rules import TokenGuard
 from foldstore.api.resources import (
@@ -47,4 +47,5 @@ def list_routes() -> list[Route]:
 
 def open_store(store: "Store", token: Token) -> "Store":
     """Return the store as the holder of a token may use it: what is committed bears the token's name."""
-    return store.acting_as(token.principal, guard=TokenGuard(token) if token.is_bounded else None)
+    role: Literal["steward"] | None = "steward" if "labels:open" in token.scopes else None
+    return store.acting_as(token.principal, guard=TokenGuard(token) if token.is_bounded else None, role=role)

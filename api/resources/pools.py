@@ -10,7 +10,7 @@ from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import UsageError
-from foldstore.pools import Pool
+from foldstore.pool import Pool
 from foldstore.validation.pools.plan import plan_pool
 
 _PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")

@@ -24,7 +24,7 @@ from foldstore.datastore.catalog.page_switch import (
     switch_pages,
     versions_of,
 )
-from foldstore.datastore.catalog.records import PageRecord, PendingSeal, SealRecord
+from foldstore.datastore.catalog.records import PageRecord, PendingSeal, SealedFile, SealRecord
 from foldstore.errors import ConflictError
 
 _IN_RUN: Final = 5_000
@@ -174,6 +174,15 @@ def abandon_seal(catalog: Catalog, seal_id: str) -> list[str]:
         connection.execute(sa.delete(t.seal).where(t.seal.c.id == seal_id, t.seal.c.state == "open"))
         connection.execute(sa.update(t.transaction).where(t.transaction.c.id == seal_id).values(state="aborted"))
     return sorted(gone)
+
+
+def add_file(catalog: Catalog, seal_id: str, name: str, file: SealedFile) -> None:
+    """Give a file of a seal its name."""
+    with catalog.write() as connection:
+        row = connection.execute(sa.select(t.seal).where(t.seal.c.id == seal_id).with_for_update()).one()
+        files = {**to_seal(row).files, name: file}
+        text = canonical_json({each: asdict(item) for each, item in files.items()})
+        connection.execute(sa.update(t.seal).where(t.seal.c.id == seal_id).values(files=text))
 
 
 def clear_pending(catalog: Catalog, seal_id: str) -> None:

@@ -17,7 +17,7 @@ from foldstore.errors import RefusedError
 from foldstore.validation.pools.pool_seal import RowOrderWarning
 
 if TYPE_CHECKING:
-    from foldstore.pools import Pool
+    from foldstore.pool import Pool
     from foldstore.split import Split
     from foldstore.store import Store
     from foldstore.training_set import TrainingSet

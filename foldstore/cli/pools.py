@@ -114,9 +114,17 @@ def ls(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
         for pool in opened.pools.list_pools():
             left = pool.status()
             rows.append(
-                (pool.name, pool.record.dataset.name, left.num_rows, left.steps_used, left.steps_left, left.passes_left)
+                (
+                    pool.name,
+                    pool.record.dataset.name,
+                    str(left.state),
+                    left.num_rows,
+                    left.steps_used,
+                    left.steps_left,
+                    left.passes_left,
+                )
             )
-        print_rows(["pool", "dataset", "rows", "steps used", "steps left", "passes left"], rows, output)
+        print_rows(["pool", "dataset", "state", "rows", "steps used", "steps left", "passes left"], rows, output)
 
 
 @pool_app.command()

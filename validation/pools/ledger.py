@@ -8,68 +8,16 @@ were cut off: whoever may write to the catalog can give spent budget back that w
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from foldstore.datastore.catalog.journal import Entry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError
 from foldstore.types import format_time
+from foldstore.validation.pools.account import Account, Charge
 
 _ATTEMPTS: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
-    """A question that was paid for.
-
-    Attributes
-    ----------
-    digest : str
-        What was submitted.
-    passed : bool or None
-        The answer; None while there is none.
-    fresh : bool
-        Whether it was charged just now, and not found.
-    log_level : float or None
-        ln of the level that was charged for the answer; None where the plan's is meant.
-    """
-
-    digest: str
-    passed: bool | None = None
-    fresh: bool = False
-    log_level: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Everything that a ledger says.
-
-    Attributes
-    ----------
-    length : int
-        How many entries there are.
-    charges : tuple of Charge
-        In the order in which they were charged.
-    """
-
-    length: int
-    charges: tuple[Charge, ...]
-
-    @property
-    def answers(self) -> tuple[bool | None, ...]:
-        """The answers in the order of the charges."""
-        return tuple(charge.passed for charge in self.charges)
-
-    @property
-    def pending(self) -> int:
-        """How many charges have no answer."""
-        return sum(charge.passed is None for charge in self.charges)
-
-    def find(self, digest: str) -> Charge | None:
-        """Return the charge of a submission, or None."""
-        return next((charge for charge in self.charges if charge.digest == digest), None)
 
 
 class Ledger:
@@ -101,22 +49,24 @@ class Ledger:
             When an entry was changed, put in, or removed from anywhere but the end.
         """
         self._storage.journal.verify(self.stream)
-        entries = [json.loads(entry.body) for entry in self._storage.journal.list_entries(self.stream)]
-        if not entries or entries[0]["kind"] != "open":
+        entries = [(json.loads(entry.body), entry) for entry in self._storage.journal.list_entries(self.stream)]
+        if not entries or entries[0][0]["kind"] != "open":
             raise CorruptObjectError(
                 f"The ledger {self.stream!r} has no beginning.",
                 hint="The catalog was changed by hand or by a fault; restore it from a backup.",
                 stream=self.stream,
             )
-        charges: dict[str, Charge] = {}
-        for entry in entries:
-            if entry["kind"] == "charge":
-                charges[entry["digest"]] = Charge(digest=entry["digest"], log_level=entry.get("log_level"))
-            elif entry["kind"] == "answer":
-                charges[entry["digest"]] = replace(charges[entry["digest"]], passed=entry["passed"])
-        return Account(len(entries), tuple(charges.values()))
+        return Account.replay((body, entry.actor, entry.created_at) for body, entry in entries)
 
-    def charge(self, digest: str, *, model: str, actor: str, price: Callable[[Account], float]) -> Charge:
+    def charge(
+        self,
+        digest: str,
+        *,
+        model: str,
+        actor: str,
+        price: Callable[[Account], float],
+        asked: Mapping[str, int] | None = None,
+    ) -> Charge:
         """Pay for a submission, durably, or find what was paid for it.
 
         Parameters
@@ -127,6 +77,8 @@ class Ledger:
             What the submitter says it is; noted only.
         price : callable
             Returns ln of the level of the next answer, and raises when there is none that can be afforded.
+        asked : mapping of str to int, optional
+            ``baseline`` and ``draw``, where they are not the first one and all rows.
         """
         for _attempt in range(_ATTEMPTS):
             account = self.read()
@@ -134,14 +86,19 @@ class Ledger:
             if found is not None:
                 return found
             level = price(account)
-            body = {"kind": "charge", "digest": digest, "model": model, "log_level": level}
+            body = {"kind": "charge", "digest": digest, "model": model, "log_level": level, **(asked or {})}
             if self._append_after(account, body, actor):
-                return Charge(digest=digest, fresh=True, log_level=level)
-        raise ConflictError("The pool is being asked by too many at once.", retry=True, hint="Try again.")
+                asks = asked or {}
+                return Charge(
+                    digest=digest, fresh=True, log_level=level, baseline=asks.get("baseline", 0), draw=asks.get("draw")
+                )
+        raise _too_many()
 
-    def answer(self, digest: str, *, passed: bool, actor: str) -> bool:
+    def answer(self, digest: str, *, passed: bool, actor: str, kept: str | None = None) -> bool:
         """Note the answer to a charge, durably, and return the one that stands: the first."""
-        body = {"kind": "answer", "digest": digest, "passed": passed}
+        body: dict[str, Any] = {"kind": "answer", "digest": digest, "passed": passed}
+        if kept is not None:
+            body["kept"] = kept
         for _attempt in range(_ATTEMPTS):
             account = self.read()
             found = account.find(digest)
@@ -149,13 +106,31 @@ class Ledger:
                 return found.passed
             if self._append_after(account, body, actor):
                 return passed
-        raise ConflictError("The pool is being asked by too many at once.", retry=True, hint="Try again.")
+        raise _too_many()
+
+    def note(self, make: Callable[[Account], dict[str, Any] | None], actor: str) -> Account:
+        """Append what is made of the account as it stands, durably, and return the account after it.
+
+        Parameters
+        ----------
+        make : callable
+            Returns the entry, or None when there is nothing to note; its error ends it. Called again when somebody
+            else's entry came first.
+        """
+        for _attempt in range(_ATTEMPTS):
+            account = self.read()
+            body = make(account)
+            if body is None:
+                return account
+            if self._append_after(account, body, actor):
+                return self.read()
+        raise _too_many()
 
     def _append_after(self, account: Account, body: dict[str, Any], actor: str) -> bool:
         """Append an entry when nobody did since the account was read."""
         try:
             with self._storage.catalog.write() as connection:
-                entry = self._append(connection, body, actor)
+                entry = self._append(connection, body, actor, not_before=account.last_moment)
                 _require_first(entry, account)
         except _LostRaceError:
             return False
@@ -168,9 +143,13 @@ class Ledger:
             return False
         return True
 
-    def _append(self, connection: Any, body: dict[str, Any], actor: str) -> Entry:
-        now = format_time(self._storage.clock())
+    def _append(self, connection: Any, body: dict[str, Any], actor: str, *, not_before: str = "") -> Entry:
+        now = max(format_time(self._storage.clock()), not_before)  # a clock that was set back does not reach in here
         return self._storage.journal.append(connection, self.stream, body, actor=actor, created_at=now)
+
+
+def _too_many() -> ConflictError:
+    return ConflictError("The pool is being asked by too many at once.", retry=True, hint="Try again.")
 
 
 def _require_first(entry: Entry, account: Account) -> None:

@@ -32,6 +32,10 @@ class PoolRecord:
         How many rows the pool has.
     has_baseline : bool
         Whether predictions to compare with were sealed, too.
+    expires_at : str or None
+        When it stops answering.
+    predecessor : str or None
+        The id of the pool that it was sealed to follow.
     """
 
     id: str
@@ -45,6 +49,8 @@ class PoolRecord:
     has_baseline: bool
     outcomes_feed_features: bool
     created_at: str
+    expires_at: str | None = None
+    predecessor: str | None = None
 
 
 def find_pool(storage: Storage, name: str) -> PoolRecord | None:
@@ -70,6 +76,8 @@ def find_pool(storage: Storage, name: str) -> PoolRecord | None:
         has_baseline=body["has_baseline"],
         outcomes_feed_features=body["outcomes_feed_features"],
         created_at=document.created_at,
+        expires_at=body.get("expires_at"),
+        predecessor=body.get("predecessor"),
     )
 
 

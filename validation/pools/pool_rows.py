@@ -10,11 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.datastore.catalog.records import DatasetRecord
+from foldstore.datastore.opened_rows import open_rows
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.seal_survey import Mask, read_masks
 from foldstore.datastore.sealing import ROW_ID, open_companion
+from foldstore.datastore.statistics.hashing import combine, hash_column
 from foldstore.datastore.storage import Storage
-from foldstore.errors import UsageError
+from foldstore.errors import NotFoundError, RefusedError, UsageError
+from foldstore.validation.pools.account import Account
+from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.predictions import POOL_ROW, ExpectedRows
 from foldstore.validation.pools.sealed_subject import RowDigests, digest_rows, list_row_ids, open_version, read_rows
@@ -22,6 +26,7 @@ from foldstore.validation.pools.sealed_subject import RowDigests, digest_rows, l
 POOL: Final = "pool"
 LABEL: Final = "label"
 BASELINE: Final = "baseline"
+PLACE: Final = "place"
 # Row ids stay exact in JSON, where numbers are doubles.
 _ID_BITS: Final = 52
 
@@ -71,17 +76,90 @@ class Subject:
         return pa.table(columns)
 
 
-def pool_features(storage: Storage, pool: PoolRecord) -> pa.Table:
+def secret_rows(storage: Storage, pool: PoolRecord, account: Account, draw: int | None = None) -> pa.Table:
+    """Return what the sealed area keeps of a pool, or of the rows of one draw, in the pool's order.
+
+    Column ``place`` says where each row stands among all rows of the pool.
+
+    Raises
+    ------
+    NotFoundError
+        When there was no such draw.
+    """
+    secret = open_companion(storage, pool.id, POOL)
+    secret = secret.append_column(PLACE, pa.array(np.arange(secret.num_rows)))
+    if draw is None:
+        return secret
+    if not isinstance(draw, int) or isinstance(draw, bool) or not 1 <= draw <= len(account.draws):
+        raise NotFoundError(
+            f"The pool {pool.name!r} has no draw {ascii(draw)[:20]}; there were {len(account.draws):,}.",
+            hint="pool.draw(m) makes one.",
+            draw=str(draw)[:20],
+        )
+    drawn = account.draws[draw - 1]
+    return secret.take(pa.array(choose_rows(secret.column(POOL_ROW), drawn.rows, drawn.seed)))
+
+
+def choose_rows(pool_rows: pa.ChunkedArray, rows: int, seed: int) -> NDArray[np.int64]:
+    """Return the places of some rows, chosen at random by a seed: those whose hash with it is smallest.
+
+    The same seed chooses the same rows in any release, and more rows with it are a superset.
+
+    Examples
+    --------
+    >>> ids = pa.chunked_array([[70, 71, 72, 73]])
+    >>> len(choose_rows(ids, 2, seed=5)), set(choose_rows(ids, 2, seed=5)) < set(choose_rows(ids, 3, seed=5))
+    (2, True)
+    """
+    salt = np.full(len(pool_rows), seed, np.int64)
+    hashes = combine([hash_column(pa.array(salt)), hash_column(pool_rows)])
+    return np.sort(np.argsort(hashes, kind="stable")[:rows]).astype(np.int64)
+
+
+def pool_features(storage: Storage, pool: PoolRecord, draw: int | None = None) -> pa.Table:
     """Return what a model needs to predict: the pool's rows in a secret order under opaque row ids.
 
     ``pool_row`` comes first, then every column of the version that is not sealed.
+
+    Parameters
+    ----------
+    draw : int, optional
+        The number of a draw: its rows alone.
     """
     reader = open_version(storage, pool.dataset, pool.version)
     visible = [name for name in reader.arrow_schema.names if name not in pool.hidden]
-    secret = open_companion(storage, pool.id, POOL)
+    secret = secret_rows(storage, pool, Ledger(storage, pool.id).read(), draw)
     rows = rows_in_order(reader, secret, visible)
     # A copy: behind the buffers of a slice lies the whole sealed file, labels included, for whoever asks for parents.
     return rows.add_column(0, POOL_ROW, pa.array(secret.column(POOL_ROW).to_numpy().copy()))
+
+
+def released_rows(storage: Storage, pool: PoolRecord) -> pa.Table:
+    """Return the rows of a retired pool as they were before sealing, in the version's order.
+
+    Raises
+    ------
+    RefusedError
+        With code ``pool-in-use``, while the pool is not retired.
+    """
+    if Ledger(storage, pool.id).read().retirement is None:
+        raise RefusedError(
+            f"The pool {pool.name!r} is not retired: its labels are sealed.",
+            hint="A steward retires it with retire(); that ends its answers.",
+            code="pool-in-use",
+            pool=pool.name,
+        )
+    return opened_pool(storage, pool)
+
+
+def opened_pool(storage: Storage, pool: PoolRecord, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a pool with their sealed cells, in the version's order; never handed out before retirement."""
+    ids = open_companion(storage, pool.id, POOL).column(ROW_ID).to_numpy()
+    reader = open_version(storage, pool.dataset, pool.version)
+    masks = read_masks(ids, {fragment.id: fragment.num_rows for fragment in reader.fragments})
+    reader = reader.restricted([fragment for fragment in reader.fragments if fragment.id in masks])
+    table = open_rows(storage, reader, reader.arrow_schema.names if columns is None else columns, [pool.id])
+    return table.filter(pa.array(np.isin(reader.places(), ids))).combine_chunks()
 
 
 def expected_rows(storage: Storage, pool: PoolRecord, secret: pa.Table) -> ExpectedRows:

@@ -69,6 +69,10 @@ class PoolRequest:
         Kept with the pool: whether feature joins may read sealed outcomes of the past.
     accept_shared : bool
         Whether other datasets may keep the same files, labels included.
+    expires_at : str, optional
+        When it stops answering, as RFC 3339 in UTC.
+    predecessor : str, optional
+        The id of the pool that it follows.
     """
 
     name: str
@@ -78,6 +82,8 @@ class PoolRequest:
     baseline: object = None
     outcomes_feed_features: bool = False
     accept_shared: bool = False
+    expires_at: str | None = None
+    predecessor: str | None = None
 
 
 def seal_pool(
@@ -136,6 +142,8 @@ def seal_pool(
         "plan": request.plan.to_dict(),
         "has_baseline": baseline is not None,
         "outcomes_feed_features": request.outcomes_feed_features,
+        "expires_at": request.expires_at,
+        "predecessor": request.predecessor,
     }
 
     def prepare(survey: Survey) -> None:

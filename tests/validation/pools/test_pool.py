@@ -379,7 +379,8 @@ def test_a_row_order_that_tells_nothing_is_not_warned_about(storage):
 def test_a_status_says_nothing_of_accuracies(storage, pool):
     evaluate(storage, pool, _predict())
     said = pool_status(storage, pool).to_dict()
-    assert set(said) == {"name", "num_rows", "steps_used", "steps_left", "passes_left", "pending", "spent", "plan"}
+    counts = {"num_rows", "steps_used", "steps_left", "passes_left", "pending", "spent", "draws"}
+    assert set(said) == {"name", "state", "baseline", "expires_at", "plan", *counts}
     bodies = " ".join(entry.body for entry in storage.journal.list_entries(f"pool/{pool.id}"))
     assert "correct" not in bodies.replace("correct_new", "").replace("wins - losses", "")
 
