@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foldstore.validation.gate_policy import GatePolicy
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.pools.plan_table import PlanTable, plan_pool_table
+    from foldstore.validation.pools.registered import register_score
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
     from foldstore.version import Version
@@ -59,6 +60,7 @@ _HOMES = {
     "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
     "plan_pool_table": "foldstore.validation.pools.plan_table",
+    "register_score": "foldstore.validation.pools.registered",
     "PlanTable": "foldstore.validation.pools.plan_table",
     "feasibility": "foldstore.feasibility_study",
     "measure_bias": "foldstore.validation.bias.measure",
@@ -92,6 +94,7 @@ __all__ = [
     "plan_pool",
     "plan_pool_table",
     "read_definitions",
+    "register_score",
     "sql",
 ]
 

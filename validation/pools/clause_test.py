@@ -88,8 +88,7 @@ def clause_tests(condition: Condition, *, mode: Mode, method: Method, levels: Le
     Raises
     ------
     UsageError
-        ``invalid-condition``: a tolerance is missing or leaves no room; ``unsupported-condition``: the method
-        does not cover a clause.
+        ``invalid-condition``: a tolerance is missing or leaves no room.
     """
     return tuple(_clause_test(each, condition, mode, method, levels) for each in condition.clauses)
 
@@ -133,6 +132,7 @@ def _clause_test(clause: Clause, condition: Condition, mode: Mode, method: Metho
             log_alpha=levels.log_guarded - (0.0 if guards_pass else shared),
             log_beta=levels.log_other - (shared if guards_pass else 0.0),
             smooth=isinstance(null_tail, BoundedTail),
+            grain=PARTS // 64 if isinstance(clause.score, MeanScore) else 1,
         )
     else:
         tolerance = (points.alternative - points.null) / 2

@@ -12,6 +12,7 @@ from typing import Final
 
 from foldstore.errors import UsageError
 from foldstore.validation.pools.grammar import Atom, ParsedClause, parse_clauses
+from foldstore.validation.pools.registered import registered_templates
 from foldstore.validation.pools.scores import (
     VARIABLES,
     LinearScore,
@@ -99,6 +100,12 @@ class Condition:
         """The columns that slices name."""
         return tuple(sorted({part.column for each in self.clauses for part in each.score.where}))
 
+    @property
+    def registered(self) -> tuple[MeanScore, ...]:
+        """The registered scores that it names, each once."""
+        means = {each.score.name: each.score for each in self.clauses if isinstance(each.score, MeanScore)}
+        return tuple(replace(each, new=1, old=0, where=()) for each in means.values())
+
     def difference_clause(self, where: Slice = ()) -> Clause | None:
         """Return the clause ``d < D`` on a slice with the smallest D, if there is one."""
         score = LinearScore(differing=1, where=where)
@@ -106,7 +113,7 @@ class Condition:
         return min(bounds, key=lambda each: each.bound, default=None)
 
 
-def parse_condition(text: str, scores: Iterable[MeanScore] = ()) -> Condition:
+def parse_condition(text: str, scores: Iterable[MeanScore] | None = None) -> Condition:
     """Read a condition such as ``n - o > 0.02 +/- 0.01 /\\ d < 0.1 +/- 0.01``.
 
     Parameters
@@ -116,7 +123,7 @@ def parse_condition(text: str, scores: Iterable[MeanScore] = ()) -> Condition:
         old one; d, the fraction of rows on which their predictions differ; ``precision(n)``, ``recall(n)``,
         ``f1(n = 'cat')``, ratios such as ``n/o``, slices such as ``n[carrier = 'UA']``.
     scores : iterable of MeanScore
-        The registered scores that it may name.
+        The scores that it may name; all that are registered unless given.
 
     Raises
     ------
@@ -128,7 +135,7 @@ def parse_condition(text: str, scores: Iterable[MeanScore] = ()) -> Condition:
     >>> parse_condition("n > 0.8 +/- 0.05").clauses[0].bound
     Fraction(4, 5)
     """
-    registered = {each.name: each for each in scores}
+    registered = {each.name: each for each in (registered_templates() if scores is None else scores)}
     clauses = [_normal(each, registered) for each in parse_clauses(text, registered)]
     for clause in clauses:
         _refuse_constant(clause)
@@ -173,7 +180,14 @@ def _score(atom: Atom, factors: list[int], registered: dict[str, MeanScore]) -> 
     if atom.name in _RATE_NAMES:
         assert atom.model is not None  # noqa: S101  # a metric names its model
         return RateScore(rate=Rate(atom.name), model=atom.model, positive=atom.positive, where=atom.where)
-    return replace(registered[atom.name], new=factors[0], old=factors[1], where=atom.where)
+    template = registered[atom.name]
+    if template.given and factors[1]:
+        raise UsageError(
+            f"The values of {atom.name!r} come with the predictions, and there are none of the old model.",
+            hint=f"Write {atom.name}(n), or register a function.",
+            code="invalid-condition",
+        )
+    return replace(template, new=factors[0], old=factors[1], where=atom.where)
 
 
 def _refuse_constant(clause: Clause) -> None:

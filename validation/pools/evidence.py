@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.errors import RefusedError, UsageError, did_you_mean
+from foldstore.validation.pools.clause_test import PARTS
 from foldstore.validation.pools.condition import Condition
 from foldstore.validation.pools.decide import Tally
 from foldstore.validation.pools.plan import PoolPlan
+from foldstore.validation.pools.registered import ScoreFunction, Values, score_rows
 from foldstore.validation.pools.scores import (
     Comparison,
     Literal,
@@ -51,6 +53,10 @@ class Evidence:
         Those of the old one.
     columns : mapping of str to Array
         The columns that slices name.
+    functions : mapping of str to callable
+        The registered functions of scores.
+    given : mapping of str to array
+        The scores that came with the new model's predictions.
 
     Examples
     --------
@@ -63,6 +69,8 @@ class Evidence:
     new: pa.Array
     old: pa.Array | None = None
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    functions: Mapping[str, ScoreFunction] = field(default_factory=dict)
+    given: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -115,7 +123,7 @@ class Evidence:
             called = class_mask(self._predictions(score.model), score.positive)
             return (called & class_mask(self._labels(), score.positive)).astype(np.int64)
         if isinstance(score, MeanScore):
-            raise UsageError(f"{score.name} is no score that is known here.", code="unsupported-condition")
+            return self._mean_parts(score)
         values = np.zeros(self.rows, np.int64)
         for model, factor in ((Model.NEW, score.new), (Model.OLD, score.old)):
             if factor:
@@ -123,6 +131,18 @@ class Evidence:
         if score.differing:
             values += score.differing * _flags(pc.not_equal(self.new, self._predictions(Model.OLD)))
         return values
+
+    def _mean_parts(self, score: MeanScore) -> NDArray[np.int64]:
+        """Return a registered score in whole parts of its range."""
+        total = np.zeros(self.rows)
+        for model, factor in ((Model.NEW, score.new), (Model.OLD, score.old)):
+            if factor and score.given:
+                total += factor * self.given[score.name]
+            elif factor:
+                function = self.functions[score.name]
+                total += factor * score_rows(function, score, self._predictions(model), self._labels())
+        low, high = map(float, score.range)
+        return np.rint((total - low) * (PARTS / (high - low))).astype(np.int64)
 
     def _predictions(self, model: Model) -> pa.Array:
         found = self.new if model is Model.NEW else self.old

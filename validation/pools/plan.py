@@ -19,7 +19,16 @@ from foldstore.validation.pools.reuse import (
     log_of_level,
     read_reliability,
 )
-from foldstore.validation.pools.scores import LinearScore, MeanScore, Rate, RateScore, Score, decimal_text
+from foldstore.validation.pools.scores import (
+    LinearScore,
+    MeanScore,
+    Rate,
+    RateScore,
+    Score,
+    decimal_text,
+    score_of_record,
+    score_record,
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -49,7 +58,8 @@ class PassRule:
         edge, sign = (most, "<=") if least is None else (least, ">=")
         share = (edge or 0) / self.rows
         score = self.clause.score
-        return f"{count_name(score)} {sign} {edge:,} of {self.rows:,} {score.counted} ({share:.4g})"
+        shown = f"{edge:,}" if isinstance(edge, int) else f"{edge:,.3f}"
+        return f"{count_name(score)} {sign} {shown} of {self.rows:,} {score.counted} ({share:.4g})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
@@ -198,6 +208,7 @@ class PoolPlan:
         """Return plain, JSON-safe data that `from_dict` reads, with what follows from it."""
         return {
             "condition": str(self.condition),
+            "scores": [score_record(each) for each in self.condition.registered],
             "reliability": str(self.reliability),
             "steps": self.steps,
             "reuse": str(self.reuse),
@@ -217,7 +228,7 @@ class PoolPlan:
     def from_dict(cls, data: Mapping[str, Any]) -> "PoolPlan":
         """Read what `to_dict` gave, without searching again."""
         return cls(
-            condition=parse_condition(data["condition"]),
+            condition=parse_condition(data["condition"], map(score_of_record, data.get("scores", ()))),
             reliability=Fraction(data["reliability"]),
             steps=data["steps"],
             reuse=Reuse.parse(data["reuse"]),

@@ -18,6 +18,8 @@ from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.statistics.hashing import hash_rows
 from foldstore.errors import SchemaMismatchError, UsageError
+from foldstore.validation.pools.registered import Values, read_values
+from foldstore.validation.pools.scores import MeanScore
 
 POOL_ROW: Final = "pool_row"
 PREDICTION: Final = "prediction"
@@ -69,7 +71,33 @@ def align_predictions(predictions: object, rows: ExpectedRows, *, what: str = "p
     return _conform(values, rows.label_type, what)
 
 
-def digest_predictions(aligned: pa.Array, order: NDArray[np.integer[Any]], identity: NDArray[np.uint64]) -> str:
+def align_scores(
+    predictions: object, rows: ExpectedRows, scores: Sequence[MeanScore], *, what: str = "predictions"
+) -> dict[str, Values]:
+    """Return the scores that come with predictions, each in a column of its name, in the order of the rows.
+
+    Raises
+    ------
+    UsageError
+        ``invalid-predictions`` where a column is missing, ``invalid-score`` for values out of bounds. Nothing was
+        charged.
+    """
+    if not scores:
+        return {}
+    table = _read_table(predictions, what)
+    if table is None:
+        names = ", ".join(each.name for each in scores)
+        raise _refusal(f"The {what} come without {names}.", what, hint=f"Bring a table with the columns {names}.")
+    order = _find_order(table, rows, what)
+    return {each.name: read_values(_select(table, each.name, what).take(order), each, len(order)) for each in scores}
+
+
+def digest_predictions(
+    aligned: pa.Array,
+    order: NDArray[np.integer[Any]],
+    identity: NDArray[np.uint64],
+    scores: Mapping[str, Values] | None = None,
+) -> str:
     """Return the name of a submission: which value is predicted for which row, whoever sends it in whatever order.
 
     Parameters
@@ -80,11 +108,15 @@ def digest_predictions(aligned: pa.Array, order: NDArray[np.integer[Any]], ident
         The canonical order of the rows.
     identity : array of uint64
         The digests of the rows, in the order of the predictions.
+    scores : mapping of str to array, optional
+        What `align_scores` gave.
     """
     digest = blake3.blake3(str(aligned.type).encode())
     digest.update(np.ascontiguousarray(identity[order]).tobytes())
     for part in _value_bytes(aligned.take(pa.array(order))):
         digest.update(part)
+    for name, values in sorted((scores or {}).items()):
+        digest.update(name.encode() + b"\0" + np.ascontiguousarray(values[order] + 0.0).tobytes())
     return HASH_PREFIX + digest.hexdigest()
 
 

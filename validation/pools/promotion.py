@@ -10,7 +10,7 @@ from foldstore.validation.pools.account import Account, Charge
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import expected_rows, secret_rows
-from foldstore.validation.pools.predictions import align_predictions
+from foldstore.validation.pools.predictions import align_predictions, align_scores
 from foldstore.validation.pools.submission import digest_submission
 
 
@@ -78,10 +78,12 @@ def _find_by_name(pool: PoolRecord, account: Account, name: str) -> Charge:
 def _find(storage: Storage, pool: PoolRecord, predictions: object) -> Charge:
     account = Ledger(storage, pool.id).read()
     secret = secret_rows(storage, pool, account)
-    aligned: pa.Array = align_predictions(predictions, expected_rows(storage, pool, secret))
+    rows = expected_rows(storage, pool, secret)
+    aligned: pa.Array = align_predictions(predictions, rows)
+    given = align_scores(predictions, rows, [each for each in pool.plan.condition.registered if each.given])
     for number in reversed(range(len(account.promotions) + 1)):  # against the baseline of today first
         then = replace(account, promotions=account.promotions[:number])
-        charge = account.find(digest_submission(then, secret, aligned))
+        charge = account.find(digest_submission(then, secret, aligned, given))
         if charge is not None:
             return charge
     raise NotFoundError(

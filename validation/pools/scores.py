@@ -5,11 +5,11 @@ the score reads as a bound on the mean of those rows (`image`).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 # What one row can show of (n, o, d): two right or two wrong answers need not differ, one of each must,
 # and two wrong answers may differ where there are more than two classes.
@@ -240,6 +240,16 @@ class MeanScore:
 
 
 Score = LinearScore | RateScore | MeanScore
+
+
+def score_record(score: MeanScore) -> dict[str, Any]:
+    """Return what is kept of a registered score beside a condition's text: its name and its bounds."""
+    return {"name": score.name, "low": str(score.low), "high": str(score.high), "given": score.given}
+
+
+def score_of_record(data: Mapping[str, Any]) -> MeanScore:
+    """Read what `score_record` gave."""
+    return MeanScore(name=data["name"], given=data["given"], low=Fraction(data["low"]), high=Fraction(data["high"]))
 
 
 def slice_text(where: Sequence[Comparison]) -> str:

@@ -5,6 +5,7 @@ has the predictions, for the report), ``pool-decided`` (labels were read), ``poo
 ledger).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +24,8 @@ from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import BASELINE, LABEL, PLACE, expected_rows, rows_in_order, secret_rows
 from foldstore.validation.pools.pool_status import is_expired
-from foldstore.validation.pools.predictions import PREDICTION, align_predictions, digest_predictions
+from foldstore.validation.pools.predictions import PREDICTION, align_predictions, align_scores, digest_predictions
+from foldstore.validation.pools.registered import Values, functions_for
 from foldstore.validation.pools.sealed_subject import open_version
 
 _FRESH_POOL: Final = "Retire it: its rows may serve as validation data then. Seal a fresh pool to go on testing."
@@ -73,7 +75,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        With code ``invalid-predictions``: nothing was read or charged.
+        With code ``invalid-predictions``, ``invalid-score`` or ``score-not-registered``: nothing was read or charged.
     RefusedError
         With code ``pool-spent``, when no answer is left; ``pool-expired`` and ``pool-retired``, likewise; with
         ``too-few-rows``, uncharged, where too few rows count for a clause on a class or a slice.
@@ -81,10 +83,12 @@ def evaluate(
     ledger = Ledger(storage, pool.id)
     account = ledger.read()
     secret = secret_rows(storage, pool, account, draw)
-    aligned = align_predictions(predictions, expected_rows(storage, pool, secret))
+    rows = expected_rows(storage, pool, secret)
+    aligned = align_predictions(predictions, rows)
+    given = align_scores(predictions, rows, [each for each in pool.plan.condition.registered if each.given])
     old = baseline_of(storage, pool, account, secret, len(account.promotions))
-    evidence = _gather(storage, pool, secret, aligned, old)
-    digest = digest_submission(account, secret, aligned)
+    evidence = _gather(storage, pool, secret, Evidence(labels=None, new=aligned, old=old, given=given))
+    digest = digest_submission(account, secret, aligned, given)
     asked = {"baseline": len(account.promotions)} if account.promotions else {}
     asked |= {} if draw is None else {"draw": draw}
     charge = ledger.charge(
@@ -103,10 +107,12 @@ def evaluate(
     return Verdict(None if withheld else passed, charge.fresh)
 
 
-def digest_submission(account: Account, secret: pa.Table, aligned: pa.Array) -> str:
-    """Return the name of a question: what is predicted for which rows, against which baseline."""
+def digest_submission(
+    account: Account, secret: pa.Table, aligned: pa.Array, given: Mapping[str, Values] | None = None
+) -> str:
+    """Return the name of a question: what is predicted for which rows, with which scores, against which baseline."""
     identity = secret.column("identity").to_numpy()
-    digest = digest_predictions(aligned, np.argsort(identity, kind="stable"), identity)
+    digest = digest_predictions(aligned, np.argsort(identity, kind="stable"), identity, given)
     if not account.promotions:
         return digest
     return content_hash(canonical_json([digest, account.promotions[-1].digest]).encode())
@@ -177,13 +183,13 @@ def _price(storage: Storage, pool: PoolRecord, account: Account) -> float:
     return budget.log_level
 
 
-def _gather(storage: Storage, pool: PoolRecord, secret: pa.Table, new: pa.Array, old: pa.Array | None) -> Evidence:
+def _gather(storage: Storage, pool: PoolRecord, secret: pa.Table, sent: Evidence) -> Evidence:
     """Return what the rows show without their labels; refuse, free of charge, where too few of them count."""
-    names = pool.plan.condition.columns
+    condition = pool.plan.condition
     reader = open_version(storage, pool.dataset, pool.version)
-    table = rows_in_order(reader, secret, names) if names else pa.table({})
-    columns = {name: table.column(name).combine_chunks() for name in names}
-    evidence = Evidence(labels=None, new=new, old=old, columns=columns)
+    table = rows_in_order(reader, secret, condition.columns) if condition.columns else pa.table({})
+    columns = {name: table.column(name).combine_chunks() for name in condition.columns}
+    evidence = replace(sent, columns=columns, functions=functions_for(condition.registered))
     evidence.require_counted(pool.plan)
     return evidence
 

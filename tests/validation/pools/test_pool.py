@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import foldstore
@@ -21,7 +22,7 @@ from foldstore.errors import (
     RefusedError,
     UsageError,
 )
-from foldstore.validation.pools import pool_seal, submission
+from foldstore.validation.pools import pool_seal, registered, submission
 from foldstore.validation.pools.budget import Budget
 from foldstore.validation.pools.decide import decide
 from foldstore.validation.pools.ledger import Ledger
@@ -42,6 +43,7 @@ PLAN = plan_pool("n - o > 0 +/- 0.08 /\\ d < 0.6 +/- 0.1", reliability=0.95, ste
 SIZE = 1_500
 EVALUATOR = """
 import pyarrow as pa
+import pyarrow.compute as pc
 from foldstore.validation.pools.pool import get_pool
 from foldstore.validation.pools.submission import evaluate
 
@@ -499,3 +501,22 @@ def test_a_condition_that_the_rows_cannot_answer_seals_nothing(storage, text, wo
         _seal(storage, plan=plan)
     assert caught.value.code == code
     assert list_pools(storage) == []
+
+
+def test_a_pool_answers_for_registered_scores(storage, monkeypatch):
+    monkeypatch.setattr(registered, "_REGISTERED", {})
+    registered.register_score("right", pc.equal, low=0, high=1)
+    registered.register_score("cost", low=0, high=1)
+    plan = plan_pool("right(n) - right(o) > 0 +/- 0.1 /\\ cost(n) < 0.5 +/- 0.1", reliability=0.9, steps=4)
+    pool = _seal(storage, plan=plan)
+    cheap, dear = ({**_predict(), "cost": np.full(SIZE, each)} for each in (0.2, 0.9))
+    assert evaluate(storage, pool, cheap).passed is True
+    assert evaluate(storage, pool, dear).passed is False
+    assert not evaluate(storage, pool, cheap).charged
+    assert evaluate(storage, pool, {**_predict(OLD), "cost": cheap["cost"]}).passed is False
+    with pytest.raises(UsageError, match="no column 'cost'"):
+        evaluate(storage, pool, _predict())
+    registered._REGISTERED.clear()
+    with pytest.raises(UsageError, match="not registered here"):
+        evaluate(storage, pool, {**_predict(), "cost": np.full(SIZE, 0.3)})
+    assert pool_status(storage, pool).steps_used == 3

@@ -49,6 +49,8 @@ class TwoPoint:
         ln of the largest probability of either error.
     smooth : bool
         Whether the tails are bounds without a saw-tooth, so that what holds for n holds for more.
+    grain : int
+        Thresholds are multiples of it; for sums of so fine units that single ones do not matter.
     """
 
     null: Fraction
@@ -58,6 +60,7 @@ class TwoPoint:
     log_alpha: float
     log_beta: float
     smooth: bool = False
+    grain: int = 1
 
     def threshold(self, n: int, near: int | None = None) -> int:
         """Return the smallest sum over n rows whose tail under the null is within alpha.
@@ -65,10 +68,11 @@ class TwoPoint:
         Rounding errs towards a larger threshold. `near` is where to begin looking.
         """
 
-        def rare(total: int) -> bool:
-            return self.null_tail.log_at_least(n, total, float(self.null)) + rounding_slack(n) <= self.log_alpha
+        def rare(grains: int) -> bool:
+            tail = self.null_tail.log_at_least(n, grains * self.grain, float(self.null))
+            return tail + rounding_slack(n) <= self.log_alpha
 
-        low = high = self._guess(n) if near is None else near
+        low = high = (self._guess(n) if near is None else near) // self.grain
         step = 1
         if rare(high):
             low -= step
@@ -83,7 +87,7 @@ class TwoPoint:
         while low + 1 < high:
             middle = (low + high) // 2
             low, high = (low, middle) if rare(middle) else (middle, high)
-        return high
+        return high * self.grain
 
     def log_miss(self, n: int, threshold: int) -> float:
         """Return an upper bound of ln P(sum < threshold) from the alternative on."""
