@@ -211,8 +211,8 @@ def _erase_once(
 
 
 def _redaction(storage: Storage, found: ErasureSurvey, options: EraseOptions) -> page_switch.Redaction:
-    reported = Registry(storage.catalog, "report").list_names()
-    if set(reported).isdisjoint(found.touched):
+    quoted = {name for kind in page_switch.QUOTING for name in Registry(storage.catalog, kind).list_names()}
+    if quoted.isdisjoint(found.touched):
         return keep_report
     return options.redact(erased_values(storage, found))
 

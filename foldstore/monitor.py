@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog.page_switch import MONITORED
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
@@ -122,7 +123,7 @@ class MonitorResult:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "MonitorResult":
         """Read what `to_dict` gave."""
-        kept = {name: value for name, value in data.items() if name not in ("passed", "number", "dataset")}
+        kept = {name: value for name, value in data.items() if name not in ("passed", "messages")}
         return cls(**{**kept, "findings": tuple(data["findings"]), "told": tuple(data["told"])})
 
 
@@ -148,6 +149,7 @@ class Monitors:
         self._author = author
         self._version = version
         self._documents = Registry(storage.catalog, _KIND)
+        self._messages = Registry(storage.catalog, MONITORED)
 
     def __repr__(self) -> str:
         return f"<Monitors: {', '.join(self.list_names()) or 'none'}>"
@@ -233,11 +235,17 @@ class Monitors:
         return list(self._entries(name).values())
 
     def _entries(self, name: str) -> dict[str, MonitorResult]:
-        """Return the last entry of each version."""
+        """Return the last entry of each version; messages as they may be told now."""
+        entries = [json.loads(entry.body) for entry in self._storage.journal.list_entries(_stream(name))]
+        messages = {
+            (each.name, each.version): [found["message"] for found in each.body["anomalies"]]
+            for each in self._messages.list_documents()
+        }
         found: dict[str, MonitorResult] = {}
-        for entry in self._storage.journal.list_entries(_stream(name)):
-            body = json.loads(entry.body)
-            found[body["address"]] = MonitorResult.from_dict(body)
+        for body in entries:
+            said = messages[tuple(body["messages"])]  # in the order of the findings
+            findings = [{**each, "message": text} for each, text in zip(body["findings"], said, strict=True)]
+            found[body["address"]] = MonitorResult.from_dict({**body, "findings": findings})
         return found
 
     def _look(self, monitor: Monitor, dataset: str, notify: Notify | None) -> Iterator[MonitorResult]:
@@ -256,11 +264,16 @@ class Monitors:
             yield result
 
     def _keep(self, result: MonitorResult) -> None:
-        body = json.loads(canonical_json(result.to_dict()))
+        """Keep a result in the journal; its messages quote the data, and stand where they can be withheld."""
+        quotes = {"anomalies": [dict(each) for each in result.findings], "drift": {"columns": {}}}
+        findings = [{key: each[key] for key in ("code", "severity", "column")} for each in result.findings]
+        at, stream = result.checked_at, _stream(result.monitor)
+        version = self._version(result.address).version_id
         with self._storage.catalog.write() as connection:
-            self._storage.journal.append(
-                connection, _stream(result.monitor), body, actor=self._author, created_at=result.checked_at
-            )
+            kept = self._messages.insert(connection, version, quotes, author=self._author, created_at=at)
+            place = [kept.name, kept.version]
+            body = json.loads(canonical_json({**result.to_dict(), "findings": findings, "messages": place}))
+            self._storage.journal.append(connection, stream, body, actor=self._author, created_at=at)
 
     def _tell_again(self, monitor: Monitor, notify: Notify) -> None:
         for result in self._entries(monitor.name).values():

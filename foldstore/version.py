@@ -358,10 +358,10 @@ class Version(
             history=history_of(self._storage, self._record, self._dataset.name),
             engine=self._storage.engine,
         )
-        sealed = {name for seal in list_seals(self._storage.catalog, self._dataset.id) for name in seal.columns}
+        sealed = {name for names in subject.seals for name in names}
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.code not in _ABOUT_NULLS or not is_of(a.column, sealed)]
-        return with_user_checks(replace(report, anomalies=tuple(kept)), subject, chosen, checks, sealed)
+        return with_user_checks(replace(report, anomalies=tuple(kept)), subject, chosen, checks)
 
     @property
     def base(self) -> Base:
@@ -378,7 +378,8 @@ class Version(
         return SplitMaker(self._storage, self._record.author)
 
     def _subject(self, rows: str) -> FragmentSubject:
-        return FragmentSubject(self._storage, self._reader(rows), self.address, self._before(rows))
+        seals = [seal.columns for seal in list_seals(self._storage.catalog, self._dataset.id)]
+        return FragmentSubject(self._storage, self._reader(rows), self.address, self._before(rows), seals)
 
     def _reader(self, rows: str = "all") -> FragmentReader:
         if rows not in ("all", "added"):

@@ -12,6 +12,7 @@ import foldstore
 from foldstore.cli.app import run
 from foldstore.errors import InvalidNameError, NotFoundError, UsageError
 from foldstore.notify import Notify
+from foldstore.validation.schema import DataSchema
 
 
 @pytest.fixture
@@ -153,3 +154,23 @@ def test_the_command_line(trips, store, capsys, tmp_path):
     assert run(["monitor", "list", "-s", folder]) == 0
     assert run(["monitor", "run", "--every", "0.1", "-s", folder]) == 2
     assert run(["monitor", "run", "--command", "'", "-s", folder]) == 2
+
+
+def test_erasing_rows_withholds_what_a_monitor_quoted_of_them(store):
+    dataset = store.create_dataset("people", key=["id"])
+    first = dataset.append({"id": [1, 2], "city": ["Oslo", "Oslo"]})
+    schema = DataSchema.from_dict(
+        {
+            "columns": {"id": {"type": "int64"}, "city": {"type": "string", "domain": {"values": ["Oslo"]}}},
+            "keys": ["id"],
+        }
+    )
+    dataset.set_schema(schema)
+    dataset.append({"id": [3], "city": ["Lovelace"]}).release("she may stay")
+    store.monitors.set("m", ["people"])
+    store.monitors.run("m")
+    assert "Lovelace" in str(store.monitors.history("m")[1].findings)
+    dataset.erase(where="id = 3", reason="asked")
+    assert "Lovelace" not in str([each.to_dict() for each in store.monitors.history("m")])
+    assert store.verify().passed
+    assert first.num_rows == 2

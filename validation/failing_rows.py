@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -96,13 +97,33 @@ def equal_to(raw: Any) -> Predicate:
     return lambda values: pc.equal(*_comparable(values, raw))
 
 
+def sealed_rows(batch: pa.RecordBatch, seals: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """Say which rows a test pool holds: those in which all cells that it hides read as null.
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"late": [None, None, True], "delay": [None, 5, 6]})
+    >>> sealed_rows(batch, [("late", "delay")]).tolist()
+    [True, False, False]
+    """
+    held = np.zeros(batch.num_rows, np.bool_)
+    for names in seals:
+        nulls = [batch.column(name).is_null().to_numpy(zero_copy_only=False) for name in names]
+        held |= np.logical_and.reduce(nulls) if nulls else False
+    return held
+
+
 def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[str]) -> dict[int, Failure]:
-    """Answer all questions in one pass over the columns they name, and the key; a path is looked up in its column."""
+    """Answer all questions in one pass over the columns they name, and the key; a path is looked up in its column.
+
+    Rows of a test pool count, and are never shown.
+    """
     paths = {each.column: _find(each.column, subject.arrow_schema) for each in questions.values() if each.column}
     asked = (
         name for each in questions.values() for name in (paths[each.column][0] if each.column else None, *each.reads)
     )
-    columns = list(dict.fromkeys(name for name in (*asked, *keys) if name is not None))
+    needed = (*asked, *keys, *chain.from_iterable(subject.seals))
+    columns = list(dict.fromkeys(name for name in needed if name is not None))
     counts = dict.fromkeys(questions, 0)
     examples: dict[int, list[dict[str, Any]]] = {number: [] for number in questions}
     position = 0
@@ -115,7 +136,7 @@ def look_up(subject: Subject, questions: Mapping[int, Question], keys: Sequence[
             counts[number] += failing
             room = EXAMPLES - len(examples[number])
             if failing and room > 0:
-                places = pc.indices_nonzero(mask).slice(0, room)
+                places = _open_places(batch, mask, rows, subject.seals)[:room]
                 examples[number] += _examples(batch, places, question, keys, position, values, rows)
         position += batch.num_rows
     return {number: Failure(counts[number], tuple(examples[number])) for number in questions}
@@ -146,6 +167,16 @@ def _cell(column: pa.Array, row: int) -> Any:
     return json_value(display_values(column.slice(row, 1))[0])
 
 
+def _open_places(
+    batch: pa.RecordBatch, mask: pa.Array, rows: NDArray[np.int64] | None, seals: Sequence[Sequence[str]]
+) -> list[int]:
+    """Return where something fails, without what lies in rows of a test pool."""
+    places = pc.indices_nonzero(mask).to_numpy()
+    if seals:
+        places = places[~sealed_rows(batch, seals)[places if rows is None else rows[places]]]
+    return [int(place) for place in places[:EXAMPLES]]
+
+
 def _failing(batch: pa.RecordBatch, question: Question) -> pa.Array:
     if question.column is None:
         return question.fails(batch.select(list(question.reads)))
@@ -154,7 +185,7 @@ def _failing(batch: pa.RecordBatch, question: Question) -> pa.Array:
 
 def _examples(
     batch: pa.RecordBatch,
-    places: pa.Array,
+    places: Sequence[int],
     question: Question,
     keys: Sequence[str],
     position: int,
@@ -174,7 +205,7 @@ def _examples(
             "key": {key: _cell(batch.column(key), row) for key in keys},
             "value": shown(place),
         }
-        for place in places.to_pylist()
+        for place in places
         for row in (place if rows is None else int(rows[place]),)
     ]
 

@@ -26,6 +26,8 @@ class FragmentSubject:
         What they are called in the report.
     before : FragmentReader, optional
         Rows that were there before: a key is unique when it is unique in both together.
+    seals : sequence of sequence of str
+        The columns that each test pool hides cells of.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FragmentSubject:
         rows: FragmentReader,
         address: str,
         before: FragmentReader | None = None,
+        seals: Sequence[Sequence[str]] = (),
     ) -> None:
         self._storage = storage
         self._rows = rows
@@ -41,6 +44,8 @@ class FragmentSubject:
         self._address = address
         # A column that these rows came without is missing to a judge, whatever it reads as.
         self._names = rows.stored_names
+        present = ([name for name in names if name in self._names] for names in seals)
+        self.seals = [names for names in present if names]
 
     @property
     def address(self) -> str:

@@ -72,6 +72,7 @@ class NestedSubject:
 
     def __init__(self, subject: Subject, paths: Sequence[str]) -> None:
         self._subject = subject
+        self.seals = subject.seals
         nested = subject.profile().nested
         self._nested = {path: nested[path] for path in paths if path in nested}
 

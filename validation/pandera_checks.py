@@ -6,7 +6,7 @@ variables say: either would let bad rows pass in silence. What it would collect 
 
 import copy
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from pandera.constants import CHECK_OUTPUT_KEY
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from foldstore.types import Severity
-from foldstore.validation.failing_rows import EXAMPLES, show_rows
+from foldstore.validation.failing_rows import EXAMPLES, sealed_rows, show_rows
 from foldstore.validation.finding import Finding
 from foldstore.validation.interchange.pandera_schema import read_made
 from foldstore.validation.subject import Subject
@@ -42,18 +42,19 @@ class _Rows:
 
     table: pa.Table
     keys: Sequence[str]
-    sealed: Collection[str]
+    seals: Sequence[Sequence[str]]
 
-    def hidden(self, column: str | None) -> _Mask:
-        """Say of which rows a failure may come from a seal: cells under it read as null."""
-        names = [name for name in self.table.column_names if name in self.sealed and column in (None, name)]
-        masks = [_array(pc.is_null(self.table[name])) for name in names]
-        return np.logical_or.reduce(masks) if masks else np.zeros(self.table.num_rows, np.bool_)
+    def hidden(self) -> _Mask:
+        """Say which rows a test pool holds: their cells read as null, and they are not shown."""
+        masks = [sealed_rows(batch, self.seals) for batch in self.table.to_batches()]
+        return np.concatenate([np.zeros(0, np.bool_), *masks])
+
+    def is_sealed(self, column: str | None) -> bool:
+        """Say whether a test pool hides cells of a column."""
+        return any(column in names for names in self.seals)
 
 
-def check_contracts(
-    contracts: Sequence[Any], subject: Subject, keys: Sequence[str], sealed: Collection[str] = ()
-) -> Iterator[Finding]:
+def check_contracts(contracts: Sequence[Any], subject: Subject, keys: Sequence[str]) -> Iterator[Finding]:
     """Yield what pandera's schemas find wrong with the rows, and which of their checks could not be run.
 
     Parameters
@@ -61,12 +62,10 @@ def check_contracts(
     contracts : sequence of DataFrameSchema or DataFrameModel
         Of pandera's polars or pyarrow backend.
     subject : Subject
-        The rows; they are held in memory at once, for a check may look at any of them.
+        The rows; they are held in memory at once, for a check may look at any of them. That cells which a test pool
+        hides read as null is not held against them.
     keys : sequence of str
         The columns that name a row in examples.
-    sealed : collection of str
-        Columns with cells that read as null because they are sealed: that is not held against these rows, and they
-        are not shown.
 
     Examples
     --------
@@ -83,7 +82,7 @@ def check_contracts(
         return
     schema = subject.arrow_schema
     table = pa.Table.from_batches(subject.batches(schema.names), schema)
-    rows = _Rows(table=table, keys=keys, sealed=sealed)
+    rows = _Rows(table=table, keys=keys, seals=subject.seals)
     for number, contract in enumerate(read, 1):
         yield from _run(contract, contract.name or f"contract {number}", rows)
 
@@ -147,7 +146,7 @@ def _read_error(error: SchemaError, contract: Any, name: str, rows: _Rows) -> It
         return
     if failing is not None and len(failing) == rows.table.num_rows:
         yield from _failing(failing, what, column, name, rows, _shown(contract, column, rows), severity)
-    elif not (column in rows.sealed and failing is not None):
+    elif not (rows.is_sealed(column) and failing is not None):
         yield _failed(what, column, name, _why(error), severity)
 
 
@@ -160,11 +159,12 @@ def _failing(
     shown: Sequence[str],
     severity: Severity,
 ) -> Iterator[Finding]:
-    places = np.flatnonzero(failing & ~rows.hidden(column))
+    hidden = rows.hidden()
+    # What a check makes of whole rows may come from the cells that are hidden, too.
+    places = np.flatnonzero(failing & ~hidden if column is None or rows.is_sealed(column) else failing)
     if not len(places):
         return
-    # A row of which some cell is sealed is not shown, whatever it fails for.
-    open_places = places[~rows.hidden(None)[places]][:EXAMPLES].tolist()
+    open_places = places[~hidden[places]][:EXAMPLES].tolist()
     examples = show_rows(rows.table, open_places, rows.keys, column if column is not None else shown)
     of = rows.table.num_rows
     how = f"for {len(places):,} of {of:,} rows"

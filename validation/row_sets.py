@@ -20,7 +20,7 @@ from foldstore.validation.anomaly import percent
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.dataset_rules import ForeignKey
 from foldstore.validation.document import read_duration
-from foldstore.validation.failing_rows import EXAMPLES, Predicate, Question
+from foldstore.validation.failing_rows import EXAMPLES, Predicate, Question, sealed_rows
 from foldstore.validation.finding import Finding
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
@@ -65,6 +65,7 @@ def _check_duplicates(subject: Subject, profile: Profile, schema: DataSchema) ->
         return
     is_repeat = np.ones(len(hashes), bool)
     is_repeat[first] = False
+    shown = is_repeat & ~_sealed(subject) if subject.seals else is_repeat
     yield Finding(
         code="duplicate_rows",
         facts={"share": percent(count / len(hashes)), "allowed": percent(allowed)},
@@ -72,9 +73,14 @@ def _check_duplicates(subject: Subject, profile: Profile, schema: DataSchema) ->
         expected=allowed,
         count=count,
         of=len(hashes),
-        examples=tuple({"row": row, "key": {}} for row in np.flatnonzero(is_repeat)[:EXAMPLES].tolist()),
+        examples=tuple({"row": row, "key": {}} for row in np.flatnonzero(shown)[:EXAMPLES].tolist()),
         fix=({"op": "set_dataset", "field": field, "value": count / len(hashes)},),
     )
+
+
+def _sealed(subject: Subject) -> NDArray[np.bool_]:
+    names = list(dict.fromkeys(name for seal in subject.seals for name in seal))
+    return np.concatenate([sealed_rows(batch, subject.seals) for batch in subject.batches(names)])
 
 
 def _check_gaps(subject: Subject, profile: Profile, schema: DataSchema) -> Iterator[Finding]:

@@ -83,7 +83,8 @@ def _judge(  # one slice of one segment, and all that it is judged by
     now: datetime | None,
 ) -> Iterator[Anomaly]:
     names = [name for name in fitting if name not in segment.by]
-    needed = list(dict.fromkeys([*names, *segment.by, *_names_of(subject, keep)]))
+    hidden = (name for seal in subject.seals for name in seal)
+    needed = list(dict.fromkeys([*names, *segment.by, *_names_of(subject, keep), *hidden]))
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for batch in subject.batches(needed):
@@ -92,7 +93,7 @@ def _judge(  # one slice of one segment, and all that it is judged by
 
     kinds = pa.schema([subject.arrow_schema.field(name) for name in names])
     label = ", ".join(f"{name}={value}" for name, value in zip(segment.by, values, strict=True)) or segment.where
-    rows = StreamSubject(kinds, read, f"{subject.address} {segment.name}")
+    rows = StreamSubject(kinds, read, f"{subject.address} {segment.name}", seals=subject.seals)
     profile = rows.profile()
     findings = [
         each

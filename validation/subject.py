@@ -36,6 +36,11 @@ class Subject(Protocol):
         """How many rows there are."""
         ...
 
+    @property
+    def seals(self) -> Sequence[Sequence[str]]:
+        """The columns that read as null together in rows of a test pool, for each pool; these rows are not shown."""
+        ...
+
     def profile(self) -> Profile:
         """Return the statistics of all columns."""
         ...
@@ -61,6 +66,8 @@ class TableSubject:
     >>> TableSubject(pa.table({"id": [1, 1, 2]}), "draft").duplicate_keys(["id"], 10).examples
     ({'id': 1, 'count': 2},)
     """
+
+    seals: Sequence[Sequence[str]] = ()
 
     def __init__(self, table: pa.Table, address: str) -> None:
         self._table = table
@@ -122,6 +129,8 @@ class StreamSubject:
         What the rows are called.
     num_rows : int, optional
         How many there are; counted by the profile unless given.
+    seals : sequence of sequence of str
+        Columns that read as null together in rows that are not shown; `read` knows them.
 
     Examples
     --------
@@ -137,7 +146,9 @@ class StreamSubject:
         read: Callable[[list[str]], Iterator[pa.RecordBatch]],
         address: str,
         num_rows: int | None = None,
+        seals: Sequence[Sequence[str]] = (),
     ) -> None:
+        self.seals = seals
         self.arrow_schema = arrow_schema
         self.address = address
         self._read = read
@@ -186,6 +197,7 @@ class JoinedSubject:
         if not parts:
             raise UsageError("There are no rows to join.")
         self._parts = list(parts)
+        self.seals = self._parts[-1].seals
         self.address = address
 
     @property

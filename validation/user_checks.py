@@ -1,6 +1,6 @@
 """Checks in user code beside a schema: what they find stands in the same report."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,7 @@ from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
 
-def with_user_checks(
-    report: Report, subject: Subject, schema: DataSchema, checks: Sequence[Any], sealed: Collection[str] = ()
-) -> Report:
+def with_user_checks(report: Report, subject: Subject, schema: DataSchema, checks: Sequence[Any]) -> Report:
     """Return a report with what pandera's schemas find in the same rows.
 
     Parameters
@@ -24,8 +22,6 @@ def with_user_checks(
     schema : DataSchema
         Its keys name rows in examples, its severities hold.
     checks : sequence of DataFrameSchema or DataFrameModel
-    sealed : collection of str
-        The columns that a test pool hides cells of.
     """
     if not checks:
         return report
@@ -33,5 +29,5 @@ def with_user_checks(
     from foldstore.validation.pandera_checks import check_contracts
 
     keys = schema.keys if all(key in subject.arrow_schema.names for key in schema.keys) else ()
-    found = settle(check_contracts(checks, subject, keys, sealed), schema, subject, keys)
+    found = settle(check_contracts(checks, subject, keys), schema, subject, keys)
     return replace(report, anomalies=gravest_first([*report.anomalies, *found]))

@@ -22,7 +22,7 @@ from foldstore.datastore.catalog.page_switch import (
     drop_objects,
     drop_pages,
     pages_of,
-    redact_documents,
+    redact_quotes,
     switch_pages,
     versions_of,
 )
@@ -142,7 +142,7 @@ def flip_erasure(catalog: Catalog, journal: Journal, change: ErasureFlip) -> Pen
         gone |= drop_objects(connection, abandoned_objects(connection, dataset_id, change.now))
         gone |= drop_objects(connection, _garbage(connection, dataset_id, change.now))
         for start in range(0, len(change.reports), _IN_RUN):
-            redact_documents(connection, "report", change.reports[start : start + _IN_RUN], change.redact)
+            redact_quotes(connection, change.reports[start : start + _IN_RUN], change.redact)
         pending = PendingErasure(
             id=change.id,
             dataset_id=dataset_id,

@@ -18,6 +18,10 @@ from foldstore.datastore.catalog.records import PageRecord
 # What is done to a stored document: the document in, the document without what it quoted out.
 Redaction = Callable[[dict[str, Any]], dict[str, Any]]
 
+# Documents that quote rows, each under the id of its version, in the form of a report.
+REPORT: Final = "report"
+MONITORED: Final = "monitor_messages"
+QUOTING: Final = (REPORT, MONITORED)
 _IN_RUN: Final = 5_000
 _SCRUB_WAIT_MS: Final = 5_000
 
@@ -150,6 +154,12 @@ def abandoned_objects(connection: sa.Connection, dataset_id: str, now: str) -> s
         t.stored_object.c.state == "staged", t.stored_object.c.transaction_id.in_(_dead_transactions(dataset_id, now))
     )
     return {row.id for row in connection.execute(query)}
+
+
+def redact_quotes(connection: sa.Connection, versions: sa.Select[Any] | Sequence[str], redact: Redaction) -> None:
+    """Write anew what quotes rows of some versions: their reports, and what monitors said of them."""
+    for kind in QUOTING:
+        redact_documents(connection, kind, versions, redact)
 
 
 def redact_documents(

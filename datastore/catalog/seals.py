@@ -21,6 +21,7 @@ from foldstore.datastore.catalog.page_switch import (
     drop_objects,
     pages_of,
     redact_documents,
+    redact_quotes,
     switch_pages,
     versions_of,
 )
@@ -149,7 +150,7 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
         versions = switch_pages(connection, dataset_id, change.new_pages)
         gone = drop_objects(connection, change.old_objects)
         gone |= drop_objects(connection, abandoned_objects(connection, dataset_id, change.now))
-        redact_documents(connection, "report", versions_of(dataset_id), change.redact)
+        redact_quotes(connection, versions_of(dataset_id), change.redact)
         redact_documents(
             connection, "schema", sa.select(t.dataset.c.name).where(t.dataset.c.id == dataset_id), change.redact_schema
         )

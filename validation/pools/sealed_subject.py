@@ -1,7 +1,9 @@
 """The rows that a pool is made of: read before they are sealed, named by digests, measured for leaks by order."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.arrow_schema import decode_schema, expressions_of, plain_schema
+from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog import seals
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.manifest import Fragment, decode_page
@@ -21,6 +24,17 @@ from foldstore.errors import UsageError
 from foldstore.validation.nested_paths import is_of
 
 _MOST_CLASSES: Final = 10
+_WITHHELD: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "message": "withheld: cells of the column are sealed",
+        "observed": None,
+        "expected": None,
+        "count": None,
+        "fraction": None,
+        "evidence": {},
+        "fix": None,
+    }
+)
 Digests = NDArray[np.uint64]
 
 
@@ -210,20 +224,30 @@ def _area(position: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
 
 
 def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
-    """Return a stored report without what it says of sealed columns: examples, extremes, distributions."""
+    """Return a stored report without what it says of sealed columns: extremes, distributions, counts.
+
+    A finding that names one anywhere, as one on rules or keys of several columns does, is withheld too; and no example
+    is left, since rows of the pool may be among them.
+
+    Examples
+    --------
+    >>> found = {"column": None, "message": "late > 9 fails", "count": 1, "example_rows": [{"row": 3}]}
+    >>> redact_report({"anomalies": [found], "drift": {"columns": {}}}, ["late"])["anomalies"][0]["message"]
+    'withheld: cells of the column are sealed'
+    """
     hidden = set(columns)
-    blank: dict[str, Any] = {
-        "observed": None,
-        "expected": None,
-        "count": None,
-        "fraction": None,
-        "example_rows": [],
-        "evidence": {},
-    }
-    withheld = {**blank, "message": "withheld: cells of the column are sealed", "fix": None}
-    anomalies = [{**each, **withheld} if is_of(each["column"], hidden) else each for each in body["anomalies"]]
+    anomalies = []
+    for each in body["anomalies"]:
+        tells = is_of(each["column"], hidden) or _names_any(each, hidden)
+        blank = {key: value for key, value in _WITHHELD.items() if key in each} if tells else {}
+        anomalies.append({**each, **blank, **({"example_rows": []} if "example_rows" in each else {})})
     drift = {name: each for name, each in body["drift"]["columns"].items() if not is_of(name, hidden)}
     return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
+
+
+def _names_any(data: Any, names: Iterable[str]) -> bool:
+    text = canonical_json(data)
+    return any(re.search(rf"(?<!\w){re.escape(canonical_json(name)[1:-1])}(?!\w)", text) for name in names)
 
 
 def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:

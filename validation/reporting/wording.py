@@ -187,8 +187,11 @@ def examples_text(rows: Sequence[Mapping[str, Any]], most: int) -> str:
 
     Examples
     --------
-    >>> examples_text([{"row": 3, "value": None}, {"row": 5, "value": "x"}], 1)
-    '3 (None)'
+    >>> examples_text([{"row": 3, "value": None}, {"row": 5}, {"row": 7, "value": "x"}], 2)
+    '3 (None), 5'
     """
-    shown = (f"{each['row']} ({one_line(str(each['value']), 80)})" for each in rows[:most] if "row" in each)
-    return ", ".join(shown)
+
+    def value(row: Mapping[str, Any]) -> str:  # a row that repeats another holds nothing of its own
+        return f" ({one_line(str(row['value']), 80)})" if "value" in row else ""
+
+    return ", ".join(f"{each['row']}{value(each)}" for each in rows[:most] if "row" in each)
