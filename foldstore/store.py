@@ -398,6 +398,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             version=self.version,
             view_rows=self._read_rows,
             sql=outcomes.ask,
+            query=lambda query: self.sql(query).to_arrow(),
             schema=lambda address: self.view(address).arrow_schema,
             saved_view=self._pin_saved_view,
             create=self._keep_training_set,

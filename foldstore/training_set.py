@@ -37,6 +37,8 @@ class Inputs:
         The rows of each part, in their order.
     views : mapping of str to str
         What each saved view that the features are read from stood for; the versions that it reads are pins.
+    options : mapping of str
+        How the rows were joined, where it was not as usual.
     """
 
     labels: str
@@ -45,6 +47,7 @@ class Inputs:
     names: tuple[str, ...]
     sizes: Mapping[str, int]
     views: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -55,13 +58,15 @@ class Inputs:
         """Return plain data."""
         plain = {"labels": self.labels, "features": self.features, "names": list(self.names)}
         read = {"pins": dict(self.pins), **({"views": dict(self.views)} if self.views else {})}
-        return {**plain, **read, "sizes": list(self.sizes.items())}
+        more = {"options": dict(self.options)} if self.options else {}
+        return {**plain, **read, **more, "sizes": list(self.sizes.items())}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Inputs":
         """Read what `to_dict` gave."""
         names, sizes = tuple(data["names"]), dict(data["sizes"])
-        return cls(data["labels"], data["features"], dict(data["pins"]), names, sizes, dict(data.get("views", {})))
+        more = dict(data.get("views", {})), dict(data.get("options", {}))
+        return cls(data["labels"], data["features"], dict(data["pins"]), names, sizes, *more)
 
 
 class TrainingSet:

@@ -78,6 +78,8 @@ def _join(call: Call) -> Response:
         _address(call),
         event_timestamp=call.query.text("event_timestamp"),
         full_feature_names=call.query.flag("full_feature_names"),
+        filter_by_created_timestamp=call.query.flag("filter_by_created_timestamp"),
+        allow_exact_match=call.query.choice("allow_exact_match", ("true", "false")) == "true",
     )
     return rows_answer(call.headers, joined.schema, joined.to_batches(), limit=joined.num_rows)
 
@@ -142,6 +144,8 @@ ROUTES: Final = (
         parameters=(
             QueryParameter("event_timestamp", "The column of asking times, where there are several.", "ts"),
             QueryParameter("full_feature_names", "true names them view__feature.", "false"),
+            QueryParameter("filter_by_created_timestamp", "true joins what was written down by then.", "false"),
+            QueryParameter("allow_exact_match", "false hides rows stamped at the asking time itself.", "true"),
         ),
         body=BodyKind.ROWS,
     ),

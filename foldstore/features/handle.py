@@ -18,6 +18,7 @@ from foldstore.lookup_log import LookupLogs
 from foldstore.training_set import TrainingSet
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.join import JoinOptions
 from foldstore.views.features.service_diff import ServiceChange
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import OnlineHandle
@@ -142,38 +143,74 @@ class Features:
         """
         return self._definitions.get(address)[1]
 
-    def get_historical_features(
+    def get_historical_features(  # noqa: PLR0913  # one name for each thing that may be asked
         self,
-        labels: Any,
-        service: str,
+        labels: Any = None,
+        service: str | None = None,
         *,
         event_timestamp: str | None = None,
         full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        allow_exact_match: bool = True,
+        start: Any = None,
+        end: Any = None,
         like: TrainingSet | None = None,
     ) -> pa.Table:
         """Join features to rows as they were known at each row's own time.
 
         Parameters
         ----------
-        labels : object
-            An address, anything that speaks Arrow, or a dict of lists: keys, a time, whatever else.
+        labels : object, optional
+            Keys, a time, whatever else: an address, a query, a DataFrame, anything that speaks Arrow, or a dict of
+            lists. Without any, every entity asks at every instant at which something new was known of it.
         service : str
             The address of a feature service.
         event_timestamp : str, optional
             The column of asking times: ``event_timestamp``, or the only column of times, unless given.
         full_feature_names : bool
             Name the features ``view__feature``.
+        filter_by_created_timestamp : bool
+            Only join what had been written down by each row's time: a correction that came later is not seen.
+        allow_exact_match : bool
+            Whether a row stamped exactly at the asking time is seen; it must not be where labels and features come of
+            the same events.
+        start, end : str, datetime or int, optional
+            Without labels: the first and the last instant of their history.
         like : TrainingSet, optional
             Read the versions that it was made of; the newest published ones unless given.
 
         Returns
         -------
         pyarrow.Table
-            The rows in their order, then the features; n rows in, n rows out.
+            The rows in their order and types, times in UTC, then the features; n rows in, n rows out.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> days = [dt.datetime(2024, 1, n) for n in (1, 3)]
+        >>> _ = store.create_dataset("rides").append({"driver": [1, 1], "ts": days, "trips": [10, 30]})
+        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        >>> _ = store.features.apply(foldstore.FeatureService("model", [stats]))
+        >>> labels = "SELECT 1::BIGINT AS driver, TIMESTAMP '2024-01-03' AS event_timestamp"
+        >>> store.features.get_historical_features(labels, "model")["trips"].to_pylist()
+        [30]
+        >>> store.features.get_historical_features(labels, "model", allow_exact_match=False)["trips"].to_pylist()
+        [10]
+        >>> store.features.get_historical_features(service="model", end="2024-01-02")["trips"].to_pylist()
+        [10]
         """
-        return self._joins.join(
-            labels, service, event_timestamp=event_timestamp, full_feature_names=full_feature_names, like=like
+        if service is None:
+            raise UsageError("No feature service is named.", hint='get_historical_features(labels, "arrival@1")')
+        options = JoinOptions(
+            event_timestamp=event_timestamp,
+            full_feature_names=full_feature_names,
+            filter_by_created_timestamp=filter_by_created_timestamp,
+            allow_exact_match=allow_exact_match,
         )
+        return self._joins.join(labels, service, options, start=start, end=end, like=like)
 
     def create_training_set(
         self,
@@ -183,6 +220,8 @@ class Features:
         features: str,
         event_timestamp: str | None = None,
         full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        allow_exact_match: bool = True,
         message: str = "",
     ) -> TrainingSet:
         """Join features to the rows of a split and commit the result, its split and its lineage.
@@ -197,15 +236,16 @@ class Features:
             The address of a split: ``flights@5#by_month``.
         features : str
             The address of a feature service.
+        event_timestamp, full_feature_names, filter_by_created_timestamp, allow_exact_match
+            As for `get_historical_features`; the time is the event time of the labels unless named.
         """
-        return self._joins.create_training_set(
-            name,
-            labels=labels,
-            features=features,
+        options = JoinOptions(
             event_timestamp=event_timestamp,
             full_feature_names=full_feature_names,
-            message=message,
+            filter_by_created_timestamp=filter_by_created_timestamp,
+            allow_exact_match=allow_exact_match,
         )
+        return self._joins.create_training_set(name, labels=labels, features=features, options=options, message=message)
 
     def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
         """Lay a service's features out for lookups; return the service's address.

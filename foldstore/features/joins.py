@@ -1,7 +1,9 @@
 """Features joined to rows as they were known at each row's own time, and training sets made of that."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,8 +14,14 @@ from foldstore.features.sources import Pins, Rows, check_published, read_source
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
+from foldstore.views.features.entity_history import list_entity_history
 from foldstore.views.features.feature_service import FeatureService
-from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
+from foldstore.views.features.feature_view import SqlSource
+from foldstore.views.features.join import FeatureTable, JoinOptions, index_view, point_in_time_join
+from foldstore.views.instant import parse_instant
+
+_SPACE: Final = re.compile(r"\s")
+_PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__", re.ASCII)
 
 
 class HistoricalJoins:
@@ -35,17 +43,25 @@ class HistoricalJoins:
         self,
         labels: Any,
         service: str,
+        options: JoinOptions,
         *,
-        event_timestamp: str | None = None,
-        full_feature_names: bool = False,
+        start: Any = None,
+        end: Any = None,
         like: TrainingSet | None = None,
     ) -> pa.Table:
         """Join a service's features to rows; see `foldstore.features.handle.Features.get_historical_features`."""
         _, definition, _ = self._definitions.get(service)
         tables = self._feature_tables(definition, Pins(self._rows, given_pins(like)))
-        return point_in_time_join(
-            self._read_labels(labels), tables, event_timestamp=event_timestamp, full_feature_names=full_feature_names
-        )
+        if labels is None:
+            bounds = [None if each is None else parse_instant(each) for each in (start, end)]
+            asking = list_entity_history(tables, bounds[0], bounds[1])
+        elif start is not None or end is not None:
+            raise UsageError(
+                "start and end stand in place of rows that ask.", hint="Leave labels out, or both of them."
+            )
+        else:
+            asking = self._read_labels(labels)
+        return point_in_time_join(asking, tables, **asdict(options))
 
     def create_training_set(
         self,
@@ -53,8 +69,7 @@ class HistoricalJoins:
         *,
         labels: str,
         features: str,
-        event_timestamp: str | None = None,
-        full_feature_names: bool = False,
+        options: JoinOptions,
         message: str = "",
     ) -> TrainingSet:
         """Join and commit; see `foldstore.features.handle.Features.create_training_set`."""
@@ -67,19 +82,15 @@ class HistoricalJoins:
         pins = Pins(self._rows)
         tables = self._feature_tables(definition, pins)
         parts = {part: split.part(part) for part in ("train", "validation", "test")}
-        time = event_timestamp or base.dataset.event_time
-        joined = {
-            part: point_in_time_join(
-                rows.to_arrow(), tables, event_timestamp=time, full_feature_names=full_feature_names
-            )
-            for part, rows in parts.items()
-        }
-        names = definition.output_names(full_feature_names=full_feature_names)
+        timed = replace(options, event_timestamp=options.event_timestamp or base.dataset.event_time)
+        joined = {part: point_in_time_join(rows.to_arrow(), tables, **asdict(timed)) for part, rows in parts.items()}
+        names = definition.output_names(full_feature_names=options.full_feature_names)
         inputs = Inputs(
             labels=f"{base.address}#{asked.split}",
             features=f"{address}@{version}",
             pins=dict(pins.used),
             views=dict(pins.views),
+            options=options.to_dict(),
             names=tuple(names),
             sizes={part: rows.num_rows for part, rows in joined.items()},
         )
@@ -94,12 +105,18 @@ class HistoricalJoins:
         return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
 
     def _read_labels(self, labels: Any) -> pa.Table:
+        if isinstance(labels, SqlSource):
+            return self._rows.query(labels.query)
         if isinstance(labels, str):
-            return self._rows.view_rows(labels)
+            # No address holds a space, and every query does.
+            return self._rows.query(labels) if _SPACE.search(labels.strip()) else self._rows.view_rows(labels)
         if isinstance(labels, SplitPart):
             return labels.to_arrow()
         source = open_source(labels)
-        return pa.Table.from_batches(source.batches, source.schema)
+        table = pa.Table.from_batches(source.batches, source.schema)
+        # pandas keeps an index without a name as a column; in the frame it is none.
+        unnamed = [name for name in table.column_names if _PANDAS_INDEX.fullmatch(name)]
+        return table.drop_columns(unnamed) if b"pandas" in (table.schema.metadata or {}) else table
 
 
 def given_pins(like: TrainingSet | None) -> Mapping[str, str]:

@@ -34,6 +34,8 @@ class Rows:
         The rows at an address (a version, a view, a part of a split) as a table.
     sql : callable
         The answer to a query, given how its names become tables; sealed outcomes that may feed features do.
+    query : callable
+        The answer to a query as whoever asks may ask it: sealed cells are null.
     schema : callable
         The Arrow schema at an address.
     saved_view : callable
@@ -47,6 +49,7 @@ class Rows:
     version: Callable[[str], Version]
     view_rows: Callable[[str], pa.Table]
     sql: Callable[[str, Callable[[str], str], str], pa.Table]
+    query: Callable[[str], pa.Table]
     schema: Callable[[str], pa.Schema]
     saved_view: Callable[[str], "PinnedView | None"]
     create: Callable[..., TrainingSet]

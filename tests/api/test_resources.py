@@ -504,6 +504,17 @@ class TestFeatureServices:
         assert_problem(editor.get("/v1/feature-services/nothing/versions/1"), 404)
         assert login("viewer", names=["people"]).get("/v1/feature-services").json()["items"] == []
 
+    def test_are_joined_by_the_rules_that_are_asked_for(self, login, store):
+        day = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 5)]
+        rows = {"ts": [day[0], day[1], day[1]], "made": [day[0], day[1], day[3]], "trips": [10, 20, 21]}
+        store.create_dataset("rides").append(rows)
+        stats = foldstore.FeatureView("s", source="rides", event_time="ts", created_time="made", features=["trips"])
+        store.features.apply(foldstore.FeatureService("model", [stats]))
+        editor, path = login("editor"), "/v1/feature-services/model/versions/1:join"
+        for asked, expected in (("", 21), ("?filter_by_created_timestamp=true", 20), ("?allow_exact_match=false", 10)):
+            joined = commit(editor, {"event_timestamp": [day[1]]}, path + asked).json()["rows"]
+            assert [row["trips"] for row in joined] == [expected]
+
     def test_are_planned_and_applied_unless_somebody_would_break(self, login, store):
         day = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 5)]
         store.create_dataset("rides").append({"driver": [1], "ts": [day[0]], "trips": [10], "tips": [1]})

@@ -4,8 +4,8 @@ n rows in, n rows out, in order. The semantics are those of `point_in_time_join`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -16,6 +16,21 @@ from foldstore.views.features.sorted_index import Lookback, Matches, SortedIndex
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinOptions:
+    """How rows are joined; see `point_in_time_join`."""
+
+    event_timestamp: str | None = None
+    full_feature_names: bool = False
+    filter_by_created_timestamp: bool = False
+    allow_exact_match: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is not as usual, as plain data."""
+        usual = JoinOptions()
+        return {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,7 @@ def point_in_time_join(
     >>> point_in_time_join(labels, [FeatureTable(stats[["x"]], index)])["x"].to_pylist()
     [30, 10, None]
     """
+    _check_columns(labels)
     column = event_timestamp or find_event_timestamp(labels)
     if column not in labels.column_names:
         raise column_not_found(column, labels.column_names, where="the rows that ask")
@@ -160,6 +176,15 @@ def find_event_timestamp(labels: pa.Table) -> str:
         found = f"The columns of times are {', '.join(times)}." if times else "There is no column of times."
         raise UsageError(f"It is open which column says when each row asks. {found}", hint="Give event_timestamp=.")
     return str(times[0])
+
+
+def _check_columns(labels: pa.Table) -> None:
+    names = labels.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SchemaMismatchError(
+            f"The rows that ask have two columns {twice[0]!r}.", hint="Rename one.", column=twice[0]
+        )
 
 
 def _in_utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
