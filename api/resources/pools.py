@@ -1,5 +1,6 @@
-"""Test pools: listed, planned, asked; nothing but pass or fail comes out of them."""
+"""Test pools: listed, planned, asked; nothing but pass or fail comes out of them until a steward retires one."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,10 +11,13 @@ from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import UsageError
+from foldstore.names import parse_address
 from foldstore.pool import Pool
 from foldstore.validation.pools.plan import plan_pool
 
 _PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
+_ROTATED: Final = ("baseline", "accept_drift", "expires", "confidence")
+_DRAW: Final = QueryParameter("draw", "The number of a draw: its rows alone.", "1")
 
 
 def _describe(pool: Pool) -> dict[str, Any]:
@@ -47,15 +51,56 @@ def _get(call: Call) -> Response:
 
 
 def _features(call: Call) -> Response:
-    table = _find(call).features()
+    table = _find(call).features(draw=_draw_of(call))
     limit = None if call.query.text("limit") is None else call.query.number("limit", default=0, most=10**12)
     return rows_answer(call.headers, table.schema, table.to_batches(), limit=limit)
 
 
 def _evaluate(call: Call) -> Response:
     pool = _find(call)
-    verdict = pool.evaluate(read_rows(call.body), model=call.query.text("model") or "")
+    verdict = pool.evaluate(read_rows(call.body), model=call.query.text("model") or "", draw=_draw_of(call))
     return json_answer({"passed": verdict.passed, "charged": verdict.charged})
+
+
+def _draw_of(call: Call) -> int | None:
+    return None if call.query.text("draw") is None else call.query.number("draw", default=0, most=10**9)
+
+
+def _draw(call: Call) -> Response:
+    body = Members(call.body, "rows", "seed").given()
+    if "rows" not in body:
+        raise UsageError("The draw does not say how many rows.", hint='Write {"rows": 5000}.')
+    drawn = _find(call).draw(body["rows"], seed=body.get("seed"))
+    return json_answer({"draw": drawn.number, "rows": drawn.rows, "seed": drawn.seed})
+
+
+def _promote(call: Call) -> Response:
+    model = Members(call.body, "model").text("model", required=True)
+    return json_answer({"baseline": _find(call).promote(model)})
+
+
+def _rotate(call: Call) -> Response:
+    pool = _find(call)
+    body = Members(call.body, "name", "part", *_ROTATED)
+    name, address = body.text("name", required=True), parse_address(body.text("part", required=True))
+    for each in (name, address.name):
+        call.check_name(each)
+    if address.part is None:
+        raise UsageError(
+            "The member 'part' names no part of a split.", hint='Write "part": "flights@25#by_month.test".'
+        )
+    part = call.store.split(str(replace(address, part=None))).part(address.part)
+    given = {each: value for each, value in body.given().items() if each in _ROTATED}
+    return json_answer(_describe(pool.rotate(name, part, **given)), 201, {"location": f"/v1/test-pools/{name}"})
+
+
+def _retire(call: Call) -> Response:
+    given = Members(call.body, "reason", "confidence").given()
+    return json_answer(_find(call).retire(**given).to_dict())
+
+
+def _report(call: Call) -> Response:
+    return json_answer(_find(call).report().to_dict())
 
 
 def _plan(call: Call) -> Response:
@@ -102,7 +147,7 @@ ROUTES: Final = (
         scope="pools:evaluate",
         answer=_features,
         summary="Return what a model needs to predict: rows in a secret order under ids that say nothing",
-        parameters=(ROWS[2],),
+        parameters=(ROWS[2], _DRAW),
     ),
     Route(
         method="POST",
@@ -110,7 +155,51 @@ ROUTES: Final = (
         scope="pools:evaluate",
         answer=_evaluate,
         summary="Ask a pool: `passed`, and whether it was charged. The same predictions again are free",
-        parameters=(QueryParameter("model", "What the model is, for the ledger.", "git:abc123"),),
+        parameters=(QueryParameter("model", "What the model is, for the ledger.", "git:abc123"), _DRAW),
         body=BodyKind.ROWS,
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}/draws",
+        scope="pools:evaluate",
+        answer=_draw,
+        summary="Draw some of a pool's rows at random, by a seed that the ledger keeps",
+        body=BodyKind.JSON,
+        example={"rows": 5000, "seed": 7},
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:promote",
+        scope="pools:admin",
+        answer=_promote,
+        summary="Let a model that passed be the baseline of later questions",
+        body=BodyKind.JSON,
+        example={"model": "git:abc123"},
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:rotate",
+        scope="labels:open",
+        answer=_rotate,
+        summary="Seal fresh rows as the next pool after comparing them, and retire this one",
+        body=BodyKind.JSON,
+        example={"name": "late-2014", "part": "flights@25#by_month.test", "expires": "2030-01-31"},
+        success=201,
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:retire",
+        scope="labels:open",
+        answer=_retire,
+        summary="End a pool's answers for good; the answer is its report",
+        body=BodyKind.JSON,
+        example={"reason": "the season is over", "confidence": 0.95},
+    ),
+    Route(
+        method="GET",
+        path=f"{_PATH}/report",
+        scope="labels:open",
+        answer=_report,
+        summary="Return the report of a retired pool: all answers and charges, all figures with their intervals",
     ),
 )

@@ -22,6 +22,8 @@ from foldstore.cli import (
     judgement,
     lineage,
     monitors,
+    pool_asking,
+    pool_ending,
     pools,
     profiles,
     queries,
@@ -89,6 +91,8 @@ splits.register(app)
 views.register(app)
 lineage.register(app)
 pools.register(app)
+pool_asking.register(app)
+pool_ending.register(app)
 erasure.register(app)
 tiers.register(app)
 upkeep.register(app)

@@ -1,16 +1,15 @@
-"""The verbs on test pools: pool plan, seal, ls, status, features, evaluate."""
+"""The verbs on test pools before they are asked: pool plan, seal, ls, status."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
 from foldstore.cli.plan_tables import CrossOption, PlotOption, VaryOption, show_plans
+from foldstore.cli.pool_files import read_part, read_table
 from foldstore.errors import UsageError
-from foldstore.names import PARTS, parse_address
 
 if TYPE_CHECKING:
     from foldstore.validation.pools.plan import PoolPlan
@@ -76,14 +75,18 @@ def seal(
     outcomes_feed_features: Annotated[
         bool, typer.Option(help="Features may be computed from sealed outcomes.")
     ] = False,
+    expires: Annotated[str | None, typer.Option(help="When it stops answering: 2030-01-31.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: the cells are moved out of every version.")] = False,
 ) -> None:
-    """Seal rows as a test pool: hidden cells read as null from now on, in every version, for everyone."""
+    """Seal rows as a test pool: hidden cells read as null from now on, in every version, for everyone.
+
+    Example: foldstore pool seal late-2013 flights@13#by_month.test --label late --hide arr_delay -c 'n > 0.8 +/- 0.02'
+    """
     import foldstore
 
     if not yes and not sys.stdin.isatty():
         raise UsageError("Sealing is for good, and there is no terminal to ask on: give --yes.", hint="Add --yes.")
-    split, role = _read_part(part)
+    split, role = read_part(part)
     made = _plan(condition, reliability, steps, reuse, "exact")
     with foldstore.connect(store, create=False) as opened:
         rows = opened.split(split).part(role)
@@ -98,8 +101,9 @@ def seal(
             label=label,
             hide=hide or [],
             plan=made,
-            baseline=None if baseline is None else _read_table(baseline),
+            baseline=None if baseline is None else read_table(baseline),
             outcomes_feed_features=outcomes_feed_features,
+            expires=expires,
         )
         say(f"Sealed {sealed!r}; hidden: {', '.join(sealed.hidden)}.")
 
@@ -133,87 +137,14 @@ def status(
     store: StoreOption = _HERE,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Say what a pool has left; never an accuracy."""
+    """Say where a pool stands and what it has left; never an accuracy.
+
+    Example: foldstore pool status late-2013
+    """
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
         print_mapping(opened.pools.get(name).status().to_dict(), output)
-
-
-@pool_app.command()
-def features(
-    name: Annotated[str, typer.Argument(help="The pool.")],
-    file: Annotated[Path, typer.Argument(help="Where to write: a .parquet file.")],
-    store: StoreOption = _HERE,
-) -> None:
-    """Write what a model needs to predict: the pool's rows without hidden columns, in a secret order."""
-    _check_target(file)
-    import pyarrow.parquet as pq
-
-    import foldstore
-
-    with foldstore.connect(store, create=False) as opened:
-        table = opened.pools.get(name).features()
-        try:
-            pq.write_table(table, file)
-        except OSError as error:
-            raise _unwritable(file, error) from None
-        say(f"Wrote {table.num_rows:,} rows to {file}; predictions are a file with 'pool_row' and 'prediction'.")
-
-
-@pool_app.command()
-def evaluate(
-    name: Annotated[str, typer.Argument(help="The pool.")],
-    predictions: Annotated[Path, typer.Argument(help="A file with 'pool_row' (or the key) and 'prediction'.")],
-    store: StoreOption = _HERE,
-    model: Annotated[str, typer.Option(help="What the model is, for the ledger.")] = "",
-    output: FormatOption = Format.TABLE,
-) -> None:
-    """Ask a pool: exit 0 when the model passes, 1 when it fails, 4 when the pool is spent."""
-    import foldstore
-
-    table = _read_table(predictions)
-    with foldstore.connect(store, create=False) as opened:
-        pool = opened.pools.get(name)
-        verdict = pool.evaluate(table, model=model)
-        left = pool.status()
-    answer = {None: "withheld", True: "passed", False: "failed"}[verdict.passed]
-    facts = {"pool": name, "answer": answer, "charged": verdict.charged, "steps_left": left.steps_left}
-    print_mapping(facts, output)
-    if verdict.passed is False:
-        raise typer.Exit(1)
-
-
-def _read_part(text: str) -> tuple[str, str]:
-    """Return the address of a split and the name of its part; both are to be said, for sealing is for good."""
-    address = parse_address(text)
-    if address.split is None:
-        raise UsageError(
-            f"{text!r} names no part of a split: the rows to seal are not said.",
-            hint=f"Make a split (foldstore split {text} by_month ...), then write {text}#by_month.test.",
-        )
-    if address.part is None:
-        parts = ", ".join(f"{text}.{part}" for part in PARTS)
-        raise UsageError(f"{text!r} is a whole split: which part is to be sealed?", hint=f"Write one of {parts}.")
-    return str(replace(address, part=None)), address.part
-
-
-def _check_target(file: Path) -> None:
-    """Refuse what cannot become a Parquet file before the pool is asked for anything."""
-    if file.suffix.lower() != ".parquet":
-        raise UsageError(f"{file} does not end in .parquet.", hint="The rows are written as Parquet: FILE.parquet.")
-    try:
-        is_folder, has_folder = file.is_dir(), file.parent.is_dir()
-    except OSError as error:
-        raise _unwritable(file, error) from None
-    if is_folder:
-        raise UsageError(f"{file} is a folder.", hint="Give the file to write.")
-    if not has_folder:
-        raise UsageError(f"There is no folder {file.parent}.", hint="Make it first, or choose another.")
-
-
-def _unwritable(file: Path, error: OSError) -> UsageError:
-    return UsageError(f"{file} cannot be written: {error.strerror or error}.", hint="Choose another file.")
 
 
 def _read_script(file: Path, method: str) -> "PoolPlan":
@@ -232,12 +163,3 @@ def _plan(condition: str, reliability: float, steps: int, reuse: str, method: st
     if method not in ("exact", "hoeffding", "bennett"):
         raise UsageError(f"--method {method!r} is not a choice.", hint="Write exact, hoeffding or bennett.")
     return plan_pool(condition, reliability=reliability, steps=steps, reuse=reuse, method=method)
-
-
-def _read_table(file: Path) -> Any:
-    from foldstore.datastore.ingest.source import open_source
-
-    source = open_source(file)
-    import pyarrow as pa
-
-    return pa.Table.from_batches(source.batches, source.schema)

@@ -460,6 +460,53 @@ class TestPools:
         assert (status["steps_used"], status["steps_left"]) == (2, 0)
         assert [each["name"] for each in evaluator.get("/v1/test-pools").json()["items"]] == ["late"]
 
+    def test_are_drawn_from_and_asked_on_the_drawn_rows(self, login, labels, store):
+        evaluator = login("evaluator")
+        needed = store.pools.get("late").record.plan.rows
+        drawn = evaluator.post("/v1/test-pools/late/draws", json={"rows": needed, "seed": 3}).json()
+        assert drawn == {"draw": 1, "rows": needed, "seed": 3}
+        rows = evaluator.get("/v1/test-pools/late/features?draw=1").json()["rows"]
+        assert len(rows) == needed
+        body = stream({"pool_row": [r["pool_row"] for r in rows], "prediction": [labels[r["id"]] for r in rows]})
+        path, kind = "/v1/test-pools/late:evaluate?draw=1", {"content-type": ARROW}
+        assert evaluator.post(path, content=body, headers=kind).json() == {"passed": True, "charged": True}
+        assert_problem(evaluator.post("/v1/test-pools/late/draws", json={"rows": 1}), 403, "pool-too-small")
+        assert_problem(evaluator.post("/v1/test-pools/late/draws", json={"rows": "x"}), 422, "invalid-draw")
+        assert_problem(evaluator.post("/v1/test-pools/late/draws", json={}), 422)
+        assert_problem(evaluator.get("/v1/test-pools/late/features?draw=2"), 404)
+
+    def test_tell_their_figures_to_a_steward_alone_and_only_once_retired(self, login, labels):
+        evaluator, steward, admin = login("evaluator"), login("steward"), login("admin")
+        self.ask(evaluator, self.predict(evaluator, labels, 20))
+        for client in (evaluator, admin):
+            assert_problem(client.post("/v1/test-pools/late:retire", json={}), 403)
+            assert_problem(client.get("/v1/test-pools/late/report"), 403)
+        assert_problem(steward.get("/v1/test-pools/late/report"), 403, "pool-in-use")
+        assert_problem(steward.post("/v1/test-pools/late:promote", json={"model": "m1"}), 422, "baseline-needless")
+        report = steward.post("/v1/test-pools/late:retire", json={"reason": "done", "confidence": 0.9}).json()
+        (asked,) = report["models"]
+        assert (asked["model"], asked["passed"], report["confidence"]) == ("m1", True, 0.9)
+        accuracy = asked["metrics"][0]
+        assert accuracy["estimate"] == pytest.approx(1 - 20 / report["rows"])
+        assert steward.get("/v1/test-pools/late/report").json() == report
+        assert evaluator.get("/v1/test-pools/late").json()["state"] == "validation"
+        assert_problem(self.ask(evaluator, self.predict(evaluator, labels, 21)), 403, "pool-retired")
+
+    def test_are_followed_by_fresh_rows(self, login, labels, store):
+        steward = login("steward")
+        version = store.dataset("tasks").append(
+            {"id": list(range(400, 1400)), "x": [n % 400 for n in range(1000)], "y": [n % 3 == 0 for n in range(1000)]}
+        )
+        store.view("tasks").where("id >= 400").split("fresh", train=0.5, test=0.5, seed=1)
+        part = f"{version.address}#fresh"
+        assert_problem(steward.post("/v1/test-pools/late:rotate", json={"name": "next", "part": part}), 422)
+        made = steward.post("/v1/test-pools/late:rotate", json={"name": "next", "part": f"{part}.test"})
+        assert (made.status_code, made.json()["name"], made.json()["state"]) == (201, "next", "sealed")
+        assert steward.get("/v1/test-pools/late/report").json()["reason"] == "rotated to next"
+        bounded = login("steward", names=["late", "tasks"])
+        again = {"name": "third", "part": f"{part}.test"}
+        assert_problem(bounded.post("/v1/test-pools/late:rotate", json=again), 404)
+
     def test_hide_what_is_sealed_and_refuse_what_is_broken_for_free(self, login, labels):
         evaluator = login("evaluator")
         rows = evaluator.get("/v1/test-pools/late/features", params={"limit": 3}).json()
