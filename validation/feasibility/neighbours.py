@@ -13,6 +13,9 @@ Ints = NDArray[np.int64]
 # Beyond so many dimensions a tree visits most rows anyway; a product of matrices does that faster.
 _TREE: Final = 8
 _BLOCK: Final = 4_000_000
+# The last bits of a product of matrices differ between processors; rows as near as each other to so many decimals are
+# equally near everywhere, and the earlier one comes first.
+_DECIMALS: Final = 8
 
 
 def find_neighbours(reference: Floats, asked: Floats, chunks: Sequence[tuple[int, int]], k: int) -> list[Ints]:
@@ -37,6 +40,7 @@ def find_neighbours(reference: Floats, asked: Floats, chunks: Sequence[tuple[int
     >>> find_neighbours(line, np.array([[1.2]]), [(0, 4), (2, 4)], 2)
     [array([[1, 2]]), array([[2, 3]])]
     """
+    reference, asked = np.round(reference, _DECIMALS), np.round(asked, _DECIMALS)
     if reference.shape[1] <= _TREE:
         return [_by_tree(reference[start:stop], asked, k) + start for start, stop in chunks]
     found: list[list[Ints]] = [[] for _ in chunks]
@@ -85,8 +89,12 @@ def _by_tree(reference: Floats, asked: Floats, k: int) -> Ints:
 def _blocks(reference: Floats, asked: Floats) -> Iterator[Floats]:
     """Yield distances of blocks of rows, so that no more than 32 MB are held."""
     step = max(1, _BLOCK // len(reference))
+    earlier_first = np.arange(len(reference)) * (10.0**-_DECIMALS / (2 * len(reference)))
     for start in range(0, len(asked), step):
-        yield squared_distances(reference, asked[start : start + step])
+        distances = squared_distances(reference, asked[start : start + step])
+        np.round(distances, _DECIMALS, out=distances)
+        distances += earlier_first
+        yield distances
 
 
 def _smallest(distances: Floats, k: int) -> Ints:
