@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     from foldstore.views.features.feature_service import FeatureService
     from foldstore.views.features.feature_view import FeatureView, SqlSource
     from foldstore.views.rule import Rule
+    from foldstore.views.transforms.categories import Bucketize, CountEncode, HashBucket, OneHot, Vocabulary
+    from foldstore.views.transforms.computing import Compute
+    from foldstore.views.transforms.scaling import Clip, Impute, Log, MinMax, ZScore
+    from foldstore.views.transforms.target import TargetEncode
+    from foldstore.views.transforms.texts import Drop, NormalizeText
+    from foldstore.views.transforms.times import DateParts
+    from foldstore.views.transforms.transform import Transform
     from foldstore.views.view import View
 
 __version__ = "0.1.0"
@@ -65,28 +72,57 @@ _HOMES = {
     "feasibility": "foldstore.feasibility_study",
     "measure_bias": "foldstore.validation.bias.measure",
     "BiasReport": "foldstore.validation.bias.report",
+    **{
+        name: f"foldstore.views.transforms.{home}"
+        for home, names in {
+            "transform": ("Transform",),
+            "scaling": ("Impute", "Clip", "ZScore", "MinMax", "Log"),
+            "categories": ("Bucketize", "CountEncode", "HashBucket", "OneHot", "Vocabulary"),
+            "target": ("TargetEncode",),
+            "times": ("DateParts",),
+            "texts": ("Drop", "NormalizeText"),
+            "computing": ("Compute",),
+        }.items()
+        for name in names
+    },
     "OTHER": "foldstore.datastore.statistics.segments",
 }
 
 __all__ = [
     "OTHER",
     "BiasReport",
+    "Bucketize",
+    "Clip",
+    "Compute",
+    "CountEncode",
     "DataSchema",
     "Dataset",
+    "DateParts",
     "DeprecatedInputWarning",
+    "Drop",
     "Entity",
     "FeatureService",
     "FeatureView",
     "FoldstoreError",
     "GatePolicy",
+    "HashBucket",
+    "Impute",
     "LeakageWarning",
+    "Log",
+    "MinMax",
+    "NormalizeText",
+    "OneHot",
     "PlanTable",
     "Report",
     "Rule",
     "SplitWarning",
     "Store",
+    "TargetEncode",
+    "Transform",
     "Version",
     "View",
+    "Vocabulary",
+    "ZScore",
     "__version__",
     "connect",
     "feasibility",

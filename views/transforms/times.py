@@ -1,0 +1,193 @@
+"""Parts of times: the hour, the weekday ..., as whole numbers or as points on a circle."""
+
+import datetime as dt
+import math
+import zoneinfo
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.views.transforms.operation import (
+    Columns,
+    Kinds,
+    Operation,
+    RowKernel,
+    State,
+    add_kinds,
+    find_kind,
+    refuse_kind,
+    refuse_parameter,
+)
+
+# Each part: how it is read from a column, how from one time, its first value and how many there are (0: no circle).
+_Part = tuple[Callable[[Any], Any], Callable[[dt.datetime], int], int, int]
+PARTS: Final[dict[str, _Part]] = {
+    "year": (pc.year, lambda t: t.year, 0, 0),
+    "quarter": (pc.quarter, lambda t: (t.month + 2) // 3, 1, 4),
+    "month": (pc.month, lambda t: t.month, 1, 12),
+    "week": (pc.iso_week, lambda t: t.isocalendar().week, 1, 53),
+    "day": (pc.day, lambda t: t.day, 1, 31),
+    "day_of_year": (pc.day_of_year, lambda t: t.timetuple().tm_yday, 1, 366),
+    "weekday": (pc.day_of_week, lambda t: t.weekday(), 0, 7),
+    "hour": (pc.hour, lambda t: t.hour, 0, 24),
+    "minute": (pc.minute, lambda t: t.minute, 0, 60),
+}
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SECOND: Final = dt.timedelta(seconds=1)
+_CYCLE: Final = 146_097 * 86_400
+_FIRST: Final = (dt.datetime(1, 1, 3, tzinfo=dt.UTC) - _EPOCH) // _SECOND
+_LAST: Final = (dt.datetime(9999, 12, 29, tzinfo=dt.UTC) - _EPOCH) // _SECOND
+_CLOCK: Final = ("hour", "minute")
+
+
+@dataclass(frozen=True, slots=True)
+class DateParts(Operation):
+    """Make columns ``<column>_<part>`` of a time, in place of the column; null stays null.
+
+    Parameters
+    ----------
+    column : str
+        Of times (those without a zone are in UTC) or dates.
+    parts : list of str
+        Of year, quarter, month, week (ISO), day, day_of_year, weekday (Monday is 0), hour, minute.
+    timezone : str
+        Where the clock hangs, such as ``America/New_York``.
+    cyclical : bool
+        Two columns instead, ``<column>_<part>_sin`` and ``_cos``: 23 h lies beside 0 h.
+    keep : bool
+        Keep the column itself too.
+    """
+
+    OP: ClassVar[str] = "dateparts"
+
+    parts: Sequence[str] = ("month", "weekday", "hour")
+    timezone: str = "UTC"
+    cyclical: bool = False
+    keep: bool = False
+
+    def check(self) -> None:
+        """Refuse parts and zones that are none."""
+        parts = tuple(self.parts) if isinstance(self.parts, list | tuple) else ()
+        strange = [part for part in parts if part not in PARTS]
+        if not parts or strange or len(set(parts)) != len(parts):
+            raise refuse_parameter(self, f"{strange or self.parts!r} are no parts", f"Parts: {', '.join(PARTS)}.")
+        if self.cyclical and "year" in parts:
+            raise refuse_parameter(self, "a year does not come again", "Leave it out of the cyclical parts.")
+        object.__setattr__(self, "parts", parts)
+        if not isinstance(self.timezone, str) or self.timezone not in zoneinfo.available_timezones():
+            raise refuse_parameter(self, f"{ascii(self.timezone)[:60]} is no time zone", 'Write "America/New_York".')
+
+    def change(self, state: State, kinds: Kinds) -> None:  # noqa: ARG002
+        """A column or two for each part come out."""
+        kind = find_kind(self, kinds)
+        if pa.types.is_date(kind):
+            if set(self.parts) & set(_CLOCK):
+                raise refuse_kind(self, kind, "times, for an hour or a minute")
+        elif not pa.types.is_timestamp(kind):
+            raise refuse_kind(self, kind, "times and dates")
+        if not self.keep:
+            del kinds[self.column]
+        new = pa.float64() if self.cyclical else pa.int64()
+        add_kinds(self, kinds, dict.fromkeys(self._names(), new))
+
+    def _names(self) -> list[str]:
+        ends = ("_sin", "_cos") if self.cyclical else ("",)
+        return [f"{self.column}_{part}{end}" for part in self.parts for end in ends]
+
+    def apply(self, state: State, columns: Columns) -> int:  # noqa: ARG002
+        """Take the parts."""
+        array = columns[self.column] if self.keep else columns.pop(self.column)
+        columns.update(self._columns(array))
+        return 0
+
+    def _columns(self, array: pa.Array) -> dict[str, pa.Array]:
+        local = _to_local(array, zoneinfo.ZoneInfo(self.timezone)) if pa.types.is_timestamp(array.type) else array
+        made = {}
+        for part in self.parts:
+            numbers = PARTS[part][0](local).cast(pa.int64())
+            if not self.cyclical:
+                made[f"{self.column}_{part}"] = numbers
+                continue
+            first, circle = PARTS[part][2], _circle(part)
+            places = pc.subtract(numbers, first)
+            for place, end in enumerate(("sin", "cos")):
+                made[f"{self.column}_{part}_{end}"] = pa.array([point[place] for point in circle]).take(places)
+        return made
+
+    def compile(self, state: State, kinds: Mapping[str, pa.DataType]) -> RowKernel:  # noqa: ARG002
+        """Prepare for single rows."""
+        name, keep, zone, kind = self.column, self.keep, zoneinfo.ZoneInfo(self.timezone), kinds[self.column]
+        blank: dict[str, Any] = dict.fromkeys(self._names())
+        readers = [(f"{name}_{part}", PARTS[part][1], PARTS[part][2], _circle(part)) for part in self.parts]
+        cyclical = self.cyclical
+
+        def kernel(row: dict[str, Any]) -> bool:
+            x = row[name] if keep else row.pop(name)
+            if x is None:
+                row.update(blank)
+                return False
+            try:
+                time = _local(x, zone)
+            except (OverflowError, ValueError):  # beyond what Python's times hold: as a column of one
+                row.update({key: made[0].as_py() for key, made in self._columns(pa.array([x], kind)).items()})
+                return False
+            for key, read, first, circle in readers:
+                number = read(time)
+                if cyclical:
+                    row[f"{key}_sin"], row[f"{key}_cos"] = circle[number - first]
+                else:
+                    row[key] = number
+            return False
+
+        return kernel
+
+
+def _to_local(array: pa.Array, zone: zoneinfo.ZoneInfo) -> pa.Array:
+    """Return what the clocks of a zone show, as times without a zone.
+
+    Offsets are Python's: Arrow reads zones by a library of its own, which ends the summer times after 2037.
+    """
+    unit, per_second = array.type.unit, _PER_SECOND[array.type.unit]
+    ticks = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    seconds = ticks // per_second
+    hours, places = np.unique(seconds // 3_600, return_inverse=True)
+    first = np.array([_offset(hour * 3_600, zone) for hour in hours.tolist()], np.int64)
+    last = np.array([_offset(hour * 3_600 + 3_599, zone) for hour in hours.tolist()], np.int64)
+    offsets = first[places]
+    for place in np.flatnonzero((first != last)[places]).tolist():  # the clocks were put within the hour
+        offsets[place] = _offset(int(seconds[place]), zone)
+    return pa.array(ticks + offsets * per_second, pa.int64(), mask=_nulls(array)).view(pa.timestamp(unit))
+
+
+def _nulls(array: pa.Array) -> Any:
+    return pc.is_null(array).to_numpy(zero_copy_only=False) if array.null_count else None
+
+
+def _offset(seconds: int, zone: zoneinfo.ZoneInfo) -> int:
+    """Return by how many seconds a zone's clocks are ahead of UTC at an instant, in seconds since 1970."""
+    while seconds < _FIRST:  # beyond Python's years: the calendar, and with it the rule, repeats after 400 years
+        seconds += _CYCLE
+    while seconds > _LAST:
+        seconds -= _CYCLE
+    offset = (_EPOCH + dt.timedelta(seconds=seconds)).astimezone(zone).utcoffset()
+    return 0 if offset is None else offset // _SECOND
+
+
+def _circle(part: str) -> list[tuple[float, float]]:
+    size = PARTS[part][3]
+    angles = [2 * math.pi * place / size for place in range(size)]
+    return [(math.sin(angle), math.cos(angle)) for angle in angles]
+
+
+def _local(value: Any, zone: zoneinfo.ZoneInfo) -> dt.datetime:
+    if isinstance(value, np.datetime64):
+        value = _EPOCH + dt.timedelta(microseconds=int(value.astype(np.int64)) // 1000)
+    if isinstance(value, dt.datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+        return aware.astimezone(zone)
+    return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
