@@ -116,11 +116,30 @@ MEANINGS = {
     "missingness_drift": "The share of nulls moved from the reference by more than chance, and by at least a limit.",
     "drift_untestable": "Nothing was found, but the rows are too few to show a change of the size of the limit.",
     "comparator_missing_reference": "Drift is measured from more versions before than there are; nothing fails for it.",
+    "oov_rate_high": "More values are outside what a transform in `transforms` knows than its `max_rate` allows.",
+    "out_of_bucket": "More values lie outside the range that a transform's bins were made for than it allows.",
+    "clip_rate_high": "A transform in `transforms` moves more values to its limits than it allows.",
+    "impute_rate_high": "A transform in `transforms` fills in more values than it allows.",
+    "transform_schema_mismatch": "A column that a transform in `transforms` needs is missing or of another type.",
+    "transform_skew": "The kernels of a transform for tables and for single rows differ, on the golden sample or here.",
     "review_needed": "The dataset's policy has a person release every version.",
 }
 
 # Codes that an error may carry instead of its class's own; a test looks for all of them in the code.
 PRECISE_CODES = {
+    "transform-schema-mismatch": (
+        errors.SchemaMismatchError,
+        "A column that a transform works on is missing, or of a type that it was not fitted on.",
+    ),
+    "transform-skew": (
+        errors.RefusedError,
+        "A transform's kernels for tables and for single rows differ here, or from what was kept when it was fitted.",
+    ),
+    "not-a-train-part": (
+        errors.RefusedError,
+        "A transform should be fitted on rows that are no train part of a split.",
+    ),
+    "bad-expression": (errors.UsageError, "An expression of a transform cannot be read, or uses what is not allowed."),
     "broken-row": (
         errors.IngestError,
         "A row of a text file has too few cells, too many, or one that does not fit; or a line is no JSON object.",

@@ -38,6 +38,7 @@ from foldstore.validation.subject import TableSubject
 from foldstore.validation.user_checks import with_user_checks
 from foldstore.version import Version
 from foldstore.views.source import ViewStore
+from foldstore.views.transforms.registry import TransformRegistry
 
 
 class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, DatasetGate, DatasetUpkeep, Described):
@@ -236,6 +237,7 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             else environment,
             previous_rows=None if head is None else count_added(self._storage, head, own=True),
             others=others,
+            transforms=TransformRegistry(self._storage).load,
             history=history_for(self._storage, head, self.name, subject),
             engine=self._storage.engine,
         )

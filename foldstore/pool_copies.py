@@ -26,6 +26,7 @@ from foldstore.training_set import PROPERTY, Inputs, find_view_text, list_featur
 from foldstore.views.features.feature_service import LOOKUP_LOG_KIND, SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import SqlSource
 from foldstore.views.splits.fold_assignment import FoldAssignment
+from foldstore.views.transforms.transform import TRANSFORM_KIND, FittedTransform
 
 _VIEW_KIND: Final = "view"
 # What `View.balance` writes of each value.
@@ -53,6 +54,30 @@ def refuse_what_tells(storage: Storage, part: SplitPart, hidden: Collection[str]
     _refuse_splits(storage, part, frozenset(hidden), masks)
     _refuse_views(storage, part, frozenset(hidden), masks)
     _refuse_logs(storage, part, frozenset(hidden))
+    _refuse_transforms(storage, part, frozenset(hidden))
+
+
+def _refuse_transforms(storage: Storage, part: SplitPart, hidden: frozenset[str]) -> None:
+    """Refuse when a transform learnt from a column which would be hidden, by another split.
+
+    The train part of the part's own split holds none of its rows; that of another may.
+    """
+    transforms = Registry(storage.catalog, TRANSFORM_KIND)
+    for document in transforms.list_documents():
+        fitted_on = parse_address(document.body["fitted_on"])
+        if fitted_on.name != part.dataset or fitted_on.split == part.split_name:
+            continue
+        operations = FittedTransform.from_dict(document.body).definition.operations
+        for column in sorted(hidden & {name for each in operations for name in each.reads_to_fit}):
+            raise RefusedError(
+                f"Transform {document.name}@{document.version} learnt from {column!r} of {document.body['fitted_on']}, "
+                f"where rows of {part.address} may be.",
+                hint="Seal before a transform learns by another split, or append the rows to a new dataset, and seal "
+                "there.",
+                code=_ELSEWHERE,
+                transforms=[f"{document.name}@{document.version}"],
+                columns=[column],
+            )
 
 
 def _refuse_logs(storage: Storage, part: SplitPart, hidden: frozenset[str]) -> None:

@@ -43,6 +43,7 @@ from foldstore.run import OpenRun, Readers, Runs
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
+from foldstore.transforms import Transforms
 from foldstore.types import Clock, Progress, format_time, utc_now
 from foldstore.upkeep import StoreUpkeep
 from foldstore.version import Version
@@ -405,6 +406,11 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             dataset=self._served_dataset,
         )
         return Features(self._storage, rows, self._author)
+
+    @cached_property
+    def transforms(self) -> Transforms:
+        """Transforms of features: fitted on a train part, kept, judged, applied."""
+        return Transforms(self._storage, self._version_at, self.view, self._author)
 
     @cached_property
     def monitors(self) -> Monitors:

@@ -50,6 +50,7 @@ from foldstore.version_splits import VersionSplits
 from foldstore.version_tiers import VersionTiers
 from foldstore.views.display import html_table
 from foldstore.views.source import ViewStore
+from foldstore.views.transforms.registry import TransformRegistry
 from foldstore.views.view import View
 
 if TYPE_CHECKING:
@@ -355,6 +356,7 @@ class Version(
             environment=environment,
             previous_rows=before,
             others=OtherDatasets(self._storage),
+            transforms=TransformRegistry(self._storage).load,
             history=history_of(self._storage, self._record, self._dataset.name),
             engine=self._storage.engine,
         )

@@ -143,6 +143,23 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
             Severity.WARN,
             "nothing to compare with: {reference} needs more than the {versions} published versions before",
         ),
+        "oov_rate_high": Code(
+            Severity.WARN, "{share} of the values are outside what {transform} knows, allowed {allowed}"
+        ),
+        "out_of_bucket": Code(
+            Severity.WARN,
+            "{share} of the values lie outside {low} to {high}, the range of {transform}, allowed {allowed}",
+        ),
+        "clip_rate_high": Code(
+            Severity.WARN, "{share} of the values are moved to {low} or {high} by {transform}, allowed {allowed}"
+        ),
+        "impute_rate_high": Code(
+            Severity.WARN, "{share} of the values are filled in by {transform}, allowed {allowed}"
+        ),
+        "transform_schema_mismatch": Code(Severity.ERROR, "{transform} cannot work on it: {reason}"),
+        "transform_skew": Code(
+            Severity.ERROR, "{transform} gives {left} and {right} for the same values, in {between}"
+        ),
         "review_needed": Code(Severity.INFO, "a person has to release every version of this dataset"),
     }
 )

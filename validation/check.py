@@ -52,10 +52,11 @@ from foldstore.validation.row_sets import Others, check_row_sets
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.segment_checks import check_segments
 from foldstore.validation.subject import Subject, TableSubject
+from foldstore.validation.transform_checks import Transforms, check_transforms
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
 
 
-def validate(
+def validate(  # noqa: PLR0913  # each is a part of its own of what is around the rows
     subject: Subject,
     schema: DataSchema,
     *,
@@ -64,6 +65,7 @@ def validate(
     previous_rows: int | None = None,
     others: Others | None = None,
     history: History | None = None,
+    transforms: Transforms | None = None,
     engine: Engine | None = None,
 ) -> Report:
     """Judge data by a schema.
@@ -85,6 +87,8 @@ def validate(
         Returns the newest rows of another dataset by its name, for `refs` and `overlap`.
     history : History, optional
         The versions before, for what is compared with them.
+    transforms : callable, optional
+        Returns a fitted transform by its address, for `DataSchema.transforms`.
     engine : Engine, optional
         Evaluates rules and segments; one of its own, which takes 20 ms to open, unless given.
 
@@ -127,6 +131,7 @@ def validate(
             findings += drifted
             findings += check_skew(subject, asked, fitting, others)
             findings += [*check_joint(subject, asked, fitting, history), *check_trends(asked, history)]
+            findings += check_transforms(subject, asked, transforms)
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}

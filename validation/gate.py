@@ -25,6 +25,7 @@ from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema_history import NO_SCHEMA, find_basis, read_schema
+from foldstore.views.transforms.registry import TransformRegistry
 
 
 class SchemaGate:
@@ -62,6 +63,7 @@ class SchemaGate:
             environment=policy.environment if basis.is_set else None,
             previous_rows=rows,
             others=others,
+            transforms=TransformRegistry(self._storage).load,
             history=history_for(self._storage, candidate.head, candidate.dataset.name, subject),
             engine=self._storage.engine,
         )

@@ -53,13 +53,14 @@ from foldstore.validation.nested_paths import is_inside
 FORMAT: Final = 1
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
 _ROLES: Final = ("time_column", "label", "prediction", "weight", "group")
-_NAMES: Final = ("keys", "column_order", "environments")
+_NAMES: Final = ("keys", "column_order", "environments", "transforms")
 _COUNTS: Final = ("min_rows", "max_rows")
 # In the order in which they are written; what is empty or as usual is left out.
 _FIELDS: Final = (
     "name", "version", "doc", "keys", "other_keys", *_ROLES, "min_rows", "max_rows", "rows_vs_previous", "freshness",
     "time_step", "max_duplicate_fraction", "overlap", "column_order", "environments", "compatibility", "domains",
-    "rules", "refs", "segments", "drift", "serving", "joint_drift", "trend", "severity", "parent", "provenance",
+    "rules", "refs", "segments", "drift", "serving", "joint_drift", "trend", "transforms",
+    "severity", "parent", "provenance",
 )  # fmt: skip
 
 
@@ -121,6 +122,8 @@ class DataSchema:
         What is compared of columns together.
     trend : TrendRule or None
         That no column's level changes over the versions.
+    transforms : tuple of str
+        The addresses of fitted transforms that rows like these go through.
     severity : Mapping[str, Severity]
         Overrides for all columns, by anomaly code; a column's own go first.
     parent : str, optional
@@ -164,6 +167,7 @@ class DataSchema:
     serving: str | None = None
     joint_drift: JointDrift | None = None
     trend: TrendRule | None = None
+    transforms: tuple[str, ...] = ()
     severity: Mapping[str, Severity] = field(default_factory=dict)
     parent: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from foldstore.validation.dataset_rules import ForeignKey
 from foldstore.validation.nested_paths import nested_names
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.schema import DataSchema
+from foldstore.views.transforms.registry import TransformRegistry
 
 
 def check_references(schema: DataSchema, storage: Storage, known: pa.Schema | None = None) -> None:
@@ -36,6 +37,9 @@ def check_references(schema: DataSchema, storage: Storage, known: pa.Schema | No
         _check_foreign_key(f"refs[{place}]", ref, storage, others)
     for name in schema.overlap:
         _check_dataset(f"overlap.{name}", name, storage)
+    transforms = TransformRegistry(storage)
+    for place, address in enumerate(schema.transforms):
+        _check_transform(f"transforms[{place}]", address, transforms)
 
 
 def _expressions(schema: DataSchema) -> Iterator[tuple[str, str, str]]:
@@ -98,3 +102,14 @@ def _check_dataset(where: str, name: str, storage: Storage) -> None:
             where=where,
             dataset=name,
         )
+
+
+def _check_transform(where: str, address: str, transforms: TransformRegistry) -> None:
+    try:
+        transforms.pin(address)
+    except FoldstoreError:
+        raise InvalidSchemaError(
+            f"The store lacks a transform {address!r} that the schema names.",
+            hint=did_you_mean(address, transforms.list_addresses()),
+            where=where,
+        ) from None

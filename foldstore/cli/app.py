@@ -35,6 +35,7 @@ from foldstore.cli import (
     story,
     streams,
     tiers,
+    transforms,
     upkeep,
     views,
 )
@@ -90,6 +91,7 @@ export.register(app)
 splits.register(app)
 views.register(app)
 lineage.register(app)
+transforms.register(app)
 pools.register(app)
 pool_asking.register(app)
 pool_ending.register(app)

@@ -46,7 +46,7 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
-_JUDGEMENT_ENDINGS: Final = {
+JUDGEMENT_ENDINGS: Final = {
     ".txt": JudgementForm.TABLE,
     ".html": JudgementForm.HTML,
     ".htm": JudgementForm.HTML,
@@ -97,9 +97,9 @@ def validate(
 
         foldstore validate trial --data february.parquet --output github --fail-on warn
     """
-    form = choose_form(output, to, _JUDGEMENT_ENDINGS)
+    form = choose_form(output, to, JUDGEMENT_ENDINGS)
     judged = _judge(address, store, data, environment, added=added)
-    put(_write(judged, form, None if data is None else str(data)), to, repr(judged))
+    put(write_report(judged, form, None if data is None else str(data)), to, repr(judged))
     if judged.fails_on(Severity(fail_on.value)) and not exit_zero:
         raise typer.Exit(1)
 
@@ -141,7 +141,8 @@ def _judge(address: str, store: Path, data: Path | None, environment: str | None
         return opened.dataset(address).validate(data, environment=environment)
 
 
-def _write(judged: "Report", form: JudgementForm, source: str | None) -> str:
+def write_report(judged: "Report", form: JudgementForm, source: str | None) -> str:
+    """Return a report in a form; `source` is the file that was judged, where there is one."""
     if form is JudgementForm.SARIF:
         return judged.to_sarif(source=source)
     if form is JudgementForm.GITHUB:
