@@ -11,6 +11,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from foldstore.cli.app import run
 from foldstore.errors import AlreadyExistsError, FoldstoreError, RefusedError, UsageError
 from foldstore.validation.pools.budget import Budget
 from foldstore.validation.pools.condition import Condition, parse_condition
-from foldstore.validation.pools.decide import Counts, decide
+from foldstore.validation.pools.decide import Counts, Tally, decide
 from foldstore.validation.pools.estimators.concentration import bennett_rows, hoeffding_rows
 from foldstore.validation.pools.plan import plan_pool
 from foldstore.validation.pools.reuse import Reuse, answer_level
@@ -212,6 +213,19 @@ class TestFourErrorRatesAtTheBoundary:
         counts = (Counts.paired(wins=int(w), losses=int(x), ties=int(t)) for w, x, t in drawn)
         assert sum(decide(plan, each) for each in counts) <= self.most()
 
+    @pytest.mark.parametrize("called_wrongly", [0.02, 0.1, 0.2])
+    def test_of_an_f1_whatever_the_errors_are(self, called_wrongly):
+        hits, errors = 0.3, 0.2  # F1 = 0.6 / 0.8
+        plan = plan_pool("f1(n) > 0.75 +/- 0.04", reliability=1 - self.LEVEL, steps=1, reuse="first_change")
+        plan = plan.at_prevalence(hits + errors - called_wrongly)
+        chances = [hits, called_wrongly, errors - called_wrongly, 1 - hits - errors]
+        drawn = np.random.default_rng(43).multinomial(plan.rows, chances, self.DRAWS)
+        passed = sum(
+            decide(plan, SimpleNamespace(rows=plan.rows, tally=lambda _, each=each: Tally(each[0], sum(each[:3]))))
+            for each in drawn.tolist()
+        )
+        assert self.DRAWS * self.LEVEL / 3 < passed <= self.most()
+
 
 class TestFiveTheMajorityVote:
     """Full-precision scores let random guesses look good on the test set; pass and fail do not."""
@@ -282,6 +296,21 @@ class TestSixTheBudgetStaysSpent:
         with pytest.raises(RefusedError) as caught:
             store.pools.seal("odd", other_part(store), label="odd", plan=plan_pool(**PLAN, steps=2))
         assert caught.value.code == "pool-overlap"
+
+    def test_rows_of_a_retired_pool_are_opened_once_and_never_sealed_again(self, folder, store, sealed):
+        store.close()
+        with foldstore.connect(folder, role="steward", author="ada") as steward:
+            pool = steward.pools.get("first")
+            pool.retire(reason="the end")
+            opened = pool.rows()
+            with pytest.raises(RefusedError) as caught:
+                pool.evaluate(predict(pool))
+            assert caught.value.code == "pool-retired"
+            steward.create_dataset("opened", key=["id"], event_time="at").append(opened).split("all", test=1.0)
+            plan = plan_pool(**PLAN, steps=2)
+            with pytest.raises(RefusedError) as caught:
+                steward.pools.seal("again", steward.split("opened@1#all").test, label="y", plan=plan)
+            assert caught.value.code == "pool-overlap"
 
     def test_a_restart_changes_nothing(self, folder, store, sealed):
         assert sealed.evaluate(predict(sealed)).passed
