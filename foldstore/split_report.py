@@ -21,7 +21,7 @@ from foldstore.datastore.statistics.reading import Kind, kind_of
 from foldstore.datastore.storage import Storage
 from foldstore.errors import column_not_found
 from foldstore.names import PARTS
-from foldstore.split_report_text import report_html, report_text
+from foldstore.split_report_text import report_html, report_page, report_text
 from foldstore.validation.check import drift_between
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.power import PartPower, power_of_part
@@ -153,8 +153,8 @@ class SplitReport(PartsReport):
         return report_html(self)
 
     def to_html(self) -> str:
-        """Return the report as HTML, as notebooks show it."""
-        return report_html(self)
+        """Return the report as a page that needs nothing else, for light and dark screens."""
+        return report_page(self)
 
     @property
     def drifted(self) -> dict[str, tuple[str, ...]]:

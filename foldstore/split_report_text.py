@@ -5,6 +5,8 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftVerdict
+from foldstore.validation.reporting.markup import element
+from foldstore.validation.reporting.page import page
 
 if TYPE_CHECKING:
     from foldstore.split_report import SplitReport
@@ -28,6 +30,16 @@ def report_html(report: "SplitReport") -> str:
         items = "".join(f"<li>{escape(answer)}</li>" for answer in answers)
         parts.append(f"<dt><b>{escape(title)}</b></dt><dd><ul>{items}</ul></dd>")
     return f"<div><code>{escape(report.address)}</code><dl>{''.join(parts)}</dl></div>"
+
+
+def report_page(report: "SplitReport") -> str:
+    """Return a report as a page of its own."""
+    title = f"Split {report.address}"
+    parts = [
+        element("section", element("h2", question), element("ul", *(element("li", each) for each in answers)))
+        for question, answers in _sections(report)
+    ]
+    return page(title, element("header", element("h1", title)), element("main", *parts))
 
 
 def _sections(report: "SplitReport") -> Iterator[tuple[str, list[str]]]:

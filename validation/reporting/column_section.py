@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_FINDINGS: Final = 20
 _MOST_EVIDENCE: Final = 20
+_LEAST_P: Final = 1e-9
 _MOST_KEYS: Final = 8
 _MESSAGE: Final = 1_000
 _CELL: Final = 80
@@ -75,12 +76,11 @@ def _drift_rows(drift: "ColumnDrift") -> list[tuple[str, str, str]]:
         ("verdict", str(drift.verdict), str(drift.null_verdict)),
         (f"effect ({drift.metric}; nulls Cohen's h)", show(drift.effect), show(drift.null_effect)),
         ("noise", show(drift.noise), ""),
-        ("p, adjusted", show(drift.p_adjusted), show(drift.null_p_adjusted)),
+        ("p, adjusted", _fact("p_adjusted", drift.p_adjusted), _fact("p_adjusted", drift.null_p_adjusted)),
         ("before → after", "", f"{percent(drift.null_before)} → {percent(drift.null_after)}"),
     ]
     if change:
-        moved = f"{one_line(str(change['cell']), _CELL)}: {percent(change['before'])} → {percent(change['after'])}"
-        rows.append(("largest change", moved, ""))
+        rows.append(("largest change", _fact("largest_change", change), ""))
     return [*rows, ("values in cells", f"{drift.n_reference:,} → {drift.n_current:,}", "")]
 
 
@@ -92,13 +92,22 @@ def _finding(anomaly: "Anomaly", examples: int) -> Markup:
     known = {name: value for name, value in facts.items() if value is not None}
     known |= dict(list(anomaly.evidence.items())[:_MOST_EVIDENCE])
     if known:
-        rows = [(one_line(str(name), _CELL), show(value)) for name, value in known.items()]
+        rows = [(one_line(str(name), _CELL), _fact(str(name), value)) for name, value in known.items()]
         parts.append(scrolling(table(("evidence", "value"), rows)))
     if anomaly.example_rows and examples:
         parts.append(_examples([dict(each) for each in anomaly.example_rows[:examples]]))
     if anomaly.fix:
         parts.append(_fix(fix_lines(anomaly.fix)))
     return element("article", *parts)
+
+
+def _fact(name: str, value: Any) -> str:
+    """Write a fact as messages do: a p-value below any that means something, a change from one share to another."""
+    if name.startswith("p_") and isinstance(value, float) and value < _LEAST_P:
+        return f"< {_LEAST_P:.0e}".replace("e-0", "e-")
+    if isinstance(value, Mapping) and value.keys() == {"cell", "before", "after"}:
+        return f"{one_line(str(value['cell']), _CELL)}: {percent(value['before'])} → {percent(value['after'])}"
+    return show(value)
 
 
 def _examples(rows: list[dict[str, Any]]) -> Markup:

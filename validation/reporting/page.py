@@ -20,7 +20,10 @@ STYLE: Final = Markup(
     f"@media(prefers-color-scheme:dark){{.foldstore{{{_DARK}}}}}"
     ".foldstore h1{font-size:1.5em;margin:.2em 0}.foldstore h2{font-size:1.2em;margin:0 0 .4em}"
     ".foldstore h3{font-size:1em;margin:.8em 0 .2em}"
-    ".foldstore table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}"
+    # Words in tables stay whole, which scroll when they are wider than the screen.
+    ".foldstore table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums;"
+    "overflow-wrap:break-word}"
+    ".foldstore thead th{white-space:nowrap}"
     ".foldstore caption{text-align:left;color:var(--soft);padding:.2em 0}"
     ".foldstore th,.foldstore td{border:1px solid var(--line);padding:.25em .6em;text-align:left;"
     "vertical-align:top;background:var(--paper);color:var(--ink)}"

@@ -37,7 +37,7 @@ def share_plot(ident: str, title: str, label: str, before: float, after: float) 
     """Draw one share, before as an outline, after as a bar, on a scale up to 100 %."""
     height, marks = _bars([label], [(before, after)], top=1.0)
     described = f"{label}: {percent(before)} in the reference, {percent(after)} in what is judged."
-    return _svg(ident, title, described, height, [*_legend(), *marks])
+    return _svg(ident, title, described, height, marks)
 
 
 def band_plot(

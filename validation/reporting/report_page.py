@@ -58,7 +58,8 @@ def report_fragment(report: "Report") -> str:
         for each, anomaly in anomalies[:_NOTEBOOK_FINDINGS]
     ]
     caption = f"{one_line(report.subject)}: {outcome(report)}, {report.rows:,} rows"
-    shown: list[Child] = [table(("column", "severity", "code", "message", "rows", "examples"), rows, caption)]
+    heads = ("column", "severity", "code", "message", "rows", "examples")
+    shown: list[Child] = [scrolling(table(heads, rows, caption))]
     if len(anomalies) > len(rows):
         shown.append(element("p", f"{len(anomalies) - len(rows):,} more; to_html() has them all.", class_="soft"))
     moved = [each.drift for each in outcomes if each.drift and each.severity in (Severity.ERROR, Severity.WARN)]

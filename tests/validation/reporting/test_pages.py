@@ -125,7 +125,7 @@ def test_the_bars_have_the_lengths_of_the_shares():
     heights = [float(h) for h in re.findall(r'height="([\d.]+)" class="new"', drawn)[1:]]
     assert heights == [150.0, 150.0]  # a half each, on a scale up to a half
     bars = share_plot("b", "t", "null", 0.25, 0.5)
-    old, new = (float(re.findall(rf'width="([\d.]+)" height="\d+" class="{name}"', bars)[1]) for name in ("old", "new"))
+    old, new = (float(re.findall(rf'width="([\d.]+)" height="\d+" class="{name}"', bars)[0]) for name in ("old", "new"))
     assert new == pytest.approx(2 * old)
 
 
