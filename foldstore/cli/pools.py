@@ -38,7 +38,10 @@ def plan(
     steps: Steps = 32,
     reuse: Reuse = "full",
     script: Annotated[Path | None, typer.Option(help="Read an ease.ml/ci script, in place of a condition.")] = None,
-    method: Annotated[str, typer.Option(help="exact, hoeffding or bennett.")] = "exact",
+    method: Annotated[str, typer.Option(help="exact, betting, hoeffding or bennett.")] = "exact",
+    prevalence: Annotated[
+        float | None, typer.Option(help="Which share of the rows is of the class or slice that is asked about.")
+    ] = None,
     table: Annotated[bool, typer.Option("--table", help="Plans beside it, by every method.")] = False,
     plot: PlotOption = None,
     vary: VaryOption = None,
@@ -52,6 +55,7 @@ def plan(
     if (script is None) == (not condition):
         raise UsageError("Give a condition or a --script, one of the two.", hint="foldstore pool plan --help")
     made = _plan(condition, reliability, steps, reuse, method) if script is None else _read_script(script, method)
+    made = made if prevalence is None else made.at_prevalence(prevalence)
     if table or plot is not None or vary or cross:
         show_plans(made, vary or [], plot, output, cross=cross)
     elif output in (Format.JSON, Format.JSONL):
@@ -160,6 +164,6 @@ def _read_script(file: Path, method: str) -> "PoolPlan":
 def _plan(condition: str, reliability: float, steps: int, reuse: str, method: str) -> "PoolPlan":
     from foldstore.validation.pools.plan import plan_pool
 
-    if method not in ("exact", "hoeffding", "bennett"):
-        raise UsageError(f"--method {method!r} is not a choice.", hint="Write exact, hoeffding or bennett.")
+    if method not in ("exact", "betting", "hoeffding", "bennett"):
+        raise UsageError(f"--method {method!r} is not a choice.", hint="Write exact, betting, hoeffding or bennett.")
     return plan_pool(condition, reliability=reliability, steps=steps, reuse=reuse, method=method)

@@ -12,12 +12,16 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from foldstore.errors import UsageError
 from foldstore.validation.pools.condition import Clause, Condition, Mode, Sense
 from foldstore.validation.pools.estimators.bounded import BoundedTail
 from foldstore.validation.pools.estimators.concentration import Margin, bennett_rows, hoeffding_rows
 from foldstore.validation.pools.estimators.paired import PairedTail
 from foldstore.validation.pools.estimators.proportion import ProportionTail
+from foldstore.validation.pools.estimators.sequential import Sequential
 from foldstore.validation.pools.estimators.two_point import Tail, TwoPoint
 from foldstore.validation.pools.scores import ROW_OUTCOMES, LinearScore, MeanScore, RateScore, Score, decimal_text
 
@@ -27,11 +31,15 @@ PARTS: Final = 2**20
 
 
 class Method(StrEnum):
-    """How labels are counted: exactly, or by the bounds of ease.ml/ci."""
+    """How labels are counted: exactly, in order with an early stop, or by the bounds of ease.ml/ci."""
 
     EXACT = "exact"
+    BETTING = "betting"
     HOEFFDING = "hoeffding"
     BENNETT = "bennett"
+
+
+Rule = TwoPoint | Sequential | Margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +53,25 @@ class ClauseTest:
         The test declares when `sign` times the score's sum reaches its threshold.
     declares : bool
         What it declares: that the clause holds (fp-free) or that it does not (fn-free).
-    rule : TwoPoint or Margin
+    rule : TwoPoint, Sequential or Margin
     """
 
     clause: Clause
     sign: int
     declares: bool
-    rule: TwoPoint | Margin
+    rule: Rule
 
     def passes(self, total: int, n: int) -> bool:
         """Decide the clause by its score's sum over the n rows that count for it; without rows nothing is declared."""
         declared = n > 0 and self.sign * total >= _threshold(self.rule, n)
         return declared is self.declares
+
+    def look(self, values: NDArray[np.int64]) -> tuple[bool, int]:
+        """Decide the clause by the rows that count for it, in order; return whether it passes, and after how many."""
+        if not isinstance(self.rule, Sequential):
+            return self.passes(int(values.sum(dtype=np.int64)), len(values)), len(values)
+        declared, seen = self.rule.run(self.sign * values)
+        return declared is self.declares, seen
 
     def pass_bounds(self, n: int) -> tuple[int | None, int | None]:
         """Return the smallest and the largest sum over n rows that pass; one of them is None."""
@@ -104,7 +119,7 @@ def is_proportion(score: Score) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _threshold(rule: TwoPoint | Margin, n: int) -> int:
+def _threshold(rule: Rule, n: int) -> int:
     return rule.threshold(n)
 
 
@@ -120,25 +135,54 @@ class _Points:
 def _clause_test(clause: Clause, condition: Condition, mode: Mode, method: Method, levels: Levels) -> ClauseTest:
     guards_pass = mode is Mode.FP_FREE
     points = _points(clause, 1 if (clause.sense is Sense.ABOVE) is guards_pass else -1)
-    rule: TwoPoint | Margin
-    if method is Method.EXACT:
-        null_tail, alternative_tail = _tails(clause, condition, mode, points)
+    rule: Rule
+    if method in (Method.EXACT, Method.BETTING):
         shared = math.log(len(condition.clauses))
-        rule = TwoPoint(
-            null=points.null,
-            alternative=points.alternative,
-            null_tail=null_tail,
-            alternative_tail=alternative_tail,
-            log_alpha=levels.log_guarded - (0.0 if guards_pass else shared),
-            log_beta=levels.log_other - (shared if guards_pass else 0.0),
-            smooth=isinstance(null_tail, BoundedTail),
-            grain=PARTS // 64 if isinstance(clause.score, MeanScore) else 1,
-        )
+        log_alpha = levels.log_guarded - (0.0 if guards_pass else shared)
+        log_beta = levels.log_other - (shared if guards_pass else 0.0)
+        half = math.log(2.0) if method is Method.BETTING else 0.0
+        rule = _two_point(clause, condition, mode, points, log_alpha - half, log_beta - half)
+        if method is Method.BETTING:
+            rule = _sequential(clause, condition, mode, points.sign, rule)
     else:
         tolerance = (points.alternative - points.null) / 2
         rows = _bounded_rows(clause, condition, method, levels.log_guarded, tolerance)
         rule = Margin(null=points.null, tolerance=tolerance, rows=rows)
     return ClauseTest(clause=clause, sign=points.sign, declares=guards_pass, rule=rule)
+
+
+def _two_point(
+    clause: Clause, condition: Condition, mode: Mode, points: "_Points", log_alpha: float, log_beta: float
+) -> TwoPoint:
+    null_tail, alternative_tail = _tails(clause, condition, mode, points)
+    return TwoPoint(
+        null=points.null,
+        alternative=points.alternative,
+        null_tail=null_tail,
+        alternative_tail=alternative_tail,
+        log_alpha=log_alpha,
+        log_beta=log_beta,
+        smooth=isinstance(null_tail, BoundedTail),
+        grain=PARTS // 64 if isinstance(clause.score, MeanScore) else 1,
+    )
+
+
+def _sequential(clause: Clause, condition: Condition, mode: Mode, sign: int, cap: TwoPoint) -> Sequential:
+    score, spread, wider = clause.score, Fraction(1), Fraction(1)
+    values: tuple[int, ...] = (0, PARTS) if isinstance(score, MeanScore) else (0, 1)
+    differs: tuple[bool, ...] = (True, True)
+    if isinstance(score, LinearScore) and not is_proportion(score):
+        values, differs = score.row_values, _DIFFERS
+        spread, wider = _spreads(clause, condition, mode)
+    return Sequential(
+        cap=cap,
+        log_alpha=cap.log_alpha + math.log(2.0),
+        log_beta=cap.log_beta + math.log(2.0),
+        values=tuple(sign * each for each in values),
+        differs=differs,
+        spread=float(spread),
+        wider=float(wider),
+    )
 
 
 def _points(clause: Clause, sign: int) -> _Points:

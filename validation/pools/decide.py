@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldstore.errors import RefusedError, UsageError
-from foldstore.validation.pools.clause_test import is_advantage
+from foldstore.validation.pools.clause_test import Method, is_advantage
 from foldstore.validation.pools.plan import PoolPlan, count_name
 from foldstore.validation.pools.scores import LinearScore, Score
 
@@ -178,6 +178,12 @@ def decide(plan: PoolPlan, counts: Shown, *, log_level: float | None = None) -> 
             code="pool-too-small",
             rows=counts.rows,
             needed=plan.rows,
+        )
+    if plan.method is Method.BETTING:
+        raise UsageError(
+            "A plan by betting looks at rows in order, and these are counts.",
+            hint="Give the rows: look_in_order(plan, Evidence(...)).",
+            code="missing-counts",
         )
     tests = plan.tests if log_level is None else plan.tests_at(log_level)
     # Every clause is computed, so that the time taken does not tell which one failed.

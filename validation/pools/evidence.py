@@ -79,14 +79,30 @@ class Evidence:
 
     def tally(self, score: Score) -> Tally:
         """Return the sum of a score over the rows that count for it, and how many those are."""
-        values = self.values(score)
+        values = self.values(score, self.counted(score))
         return Tally(int(values.sum(dtype=np.int64)), len(values))
 
-    def values(self, score: Score) -> NDArray[np.int64]:
-        """Return what each row that counts adds, in the order of the rows."""
-        counted = self.counted(score)
+    def values(self, score: Score, counted: Flags | None) -> NDArray[np.int64]:
+        """Return what each row that counts adds, in the order of the rows; `counted` says which those are."""
         found = self._row_values(score)
         return found if counted is None else found[counted]
+
+    def label_matters(self, score: Score) -> Flags:
+        """Return for which rows a label can change what a score adds up to, or which rows count.
+
+        No label is read. Where two models predict the same, n - o gains nothing from a label; d never does; precision
+        asks about the rows that are called so alone.
+        """
+        inside = slice_mask(self.columns, score.where)
+        found = np.ones(self.rows, np.bool_) if inside is None else inside
+        if not score.needs_labels:
+            return np.zeros(self.rows, np.bool_)
+        if isinstance(score, RateScore):
+            is_called = score.rate is Rate.PRECISION
+            return found & class_mask(self._predictions(score.model), score.positive) if is_called else found
+        if score.new + score.old == 0:
+            found = found & _flags(pc.not_equal(self.new, self._predictions(Model.OLD)))
+        return found
 
     def counted(self, score: Score) -> Flags | None:
         """Return which rows count for a score; None when all do."""

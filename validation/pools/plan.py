@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from foldstore.errors import UsageError, did_you_mean
 from foldstore.validation.pools.clause_test import PARTS, ClauseTest, Levels, Method, clause_tests, is_advantage
 from foldstore.validation.pools.condition import Clause, Condition, Mode, parse_condition
 from foldstore.validation.pools.estimators.proportion import rows_for_successes
+from foldstore.validation.pools.estimators.sequential import Sequential
 from foldstore.validation.pools.reuse import (
     Reuse,
     answer_level,
@@ -76,6 +77,24 @@ class PassRule:
         part = (high - low) / PARTS
         real = (None if each is None else each * part + self.rows * low for each in (self.at_least, self.at_most))
         return next(real), next(real)
+
+
+class ExpectedLabels(NamedTuple):
+    """About how many labels a test looks at that stops early.
+
+    Attributes
+    ----------
+    at_bound : int
+        Where a model lies on the bound of the slowest clause.
+    beyond : int
+        Where it lies twice the tolerance beyond every bound.
+    between : int
+        Where it lies in between and nothing is clear until the last row.
+    """
+
+    at_bound: int
+    beyond: int
+    between: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -192,6 +211,24 @@ class PoolPlan:
         levels = Levels(log_guarded=guarded, log_other=other)
         return clause_tests(self.condition, mode=self.mode, method=self.method, levels=levels)
 
+    @property
+    def expected_labels(self) -> ExpectedLabels | None:
+        """About how many labels an answer looks at, by betting; None for the methods that look at all of them."""
+        found = [(0.0, 0.0, 0.0)]
+        for test, rows in zip(self.tests, self.clause_rows, strict=True):
+            if not isinstance(test.rule, Sequential):
+                return None
+            if test.clause.score.needs_labels:
+                share = self._share_labelled(test.clause.score)
+                at_bound, beyond = (min(each, float(rows)) for each in test.rule.expected_rows())
+                found.append((at_bound * share, beyond * share, rows * share))
+        return ExpectedLabels(*(round(max(each)) for each in zip(*found, strict=True)))
+
+    def _share_labelled(self, score: Score) -> float:
+        """Return for which share of the rows that are looked at a label is needed: of n - o, where models differ."""
+        bound = self.condition.difference_clause(score.where) if is_advantage(score) else None
+        return 1.0 if bound is None else min(1.0, float(bound.bound))
+
     def pass_rules(self, rows: int | None = None) -> tuple[PassRule, ...]:
         """Return what each clause takes to pass over so many rows, as many as the plan needs unless given.
 
@@ -221,6 +258,7 @@ class PoolPlan:
             "labels": self.labels,
             "rows": self.rows,
             "log_level": self.log_level,
+            "expected_labels": None if self.expected_labels is None else self.expected_labels._asdict(),
             "pass_rules": [each.to_dict() for each in self.pass_rules()],
         }
 
@@ -251,6 +289,12 @@ class PoolPlan:
             f"  and {self._promise}",
             f"  the pool must hold {self._at_least}{self.rows:,} rows, {self.labels:,} of them with labels",
         ]
+        looked = self.expected_labels
+        if looked is not None:
+            lines.append(
+                f"  looked at in order, about {looked.beyond:,} labels settle it beyond twice each tolerance, "
+                f"{looked.at_bound:,} on a bound, {looked.between:,} in between"
+            )
         for clause, rows, rule in zip(self.condition.clauses, self.clause_rows, self.pass_rules(), strict=True):
             lines += [f"  {clause}", f"    needs {self._need(clause.score, rows)}; passes at {rule}"]
             if is_partial(clause.score) and self.prevalence is None:
@@ -277,7 +321,7 @@ class PoolPlan:
     @property
     def _promise(self) -> str:
         other = "fail" if self.mode is Mode.FP_FREE else "pass"
-        if self.method is not Method.EXACT:
+        if self.method in (Method.HOEFFDING, Method.BENNETT):
             return f"a wrong {other} with no greater one, beyond twice each tolerance"
         beta = self._level_text if self.beta is None else decimal_text(self.beta)
         return f"a wrong {other} with at most {beta}, beyond twice each tolerance"
@@ -311,11 +355,12 @@ def plan_pool(
     reuse : str or Reuse
         ``full``, ``max_passes:k``, ``first_change``, ``none``, ``universal`` or ``universal:k``.
     method : str or Method
-        ``exact``; ``hoeffding`` and ``bennett`` compute as ease.ml/ci does.
+        ``exact``; ``betting`` looks at labels in order and stops early, see `PoolPlan.expected_labels`; ``hoeffding``
+        and ``bennett`` compute as ease.ml/ci does.
     mode : str or Mode
         ``fp-free`` or ``fn-free``.
     beta : float, str or Fraction, optional
-        The probability per answer of the error that the mode does not guard against, exact method only; the
+        The probability per answer of the error that the mode does not guard against, by exact and betting; the
         same as the level of an answer unless given.
     lifetime : int, optional
         Plans the j-th pool of a line whose pools share the reliability for good: it may spend 6/(pi j)^2 of the

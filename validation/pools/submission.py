@@ -18,8 +18,10 @@ from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import RefusedError
 from foldstore.validation.pools.account import Account
 from foldstore.validation.pools.budget import Budget
+from foldstore.validation.pools.clause_test import Method
 from foldstore.validation.pools.decide import decide
 from foldstore.validation.pools.evidence import Evidence
+from foldstore.validation.pools.in_order import look_in_order
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import BASELINE, LABEL, PLACE, expected_rows, rows_in_order, secret_rows
@@ -197,6 +199,8 @@ def _gather(storage: Storage, pool: PoolRecord, secret: pa.Table, sent: Evidence
 def _decide(pool: PoolRecord, secret: pa.Table, evidence: Evidence, log_level: float | None) -> bool:
     try:
         labelled = replace(evidence, labels=secret.column(LABEL).combine_chunks())
+        if pool.plan.method is Method.BETTING:
+            return look_in_order(pool.plan, labelled, log_level=log_level).passed
         return decide(pool.plan, labelled, log_level=log_level)
     except Exception:  # noqa: BLE001  # an error that depends on labels would be an answer of its own
         return False

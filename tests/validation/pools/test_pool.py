@@ -520,3 +520,12 @@ def test_a_pool_answers_for_registered_scores(storage, monkeypatch):
     with pytest.raises(UsageError, match="not registered here"):
         evaluate(storage, pool, {**_predict(), "cost": np.full(SIZE, 0.3)})
     assert pool_status(storage, pool).steps_used == 3
+
+
+def test_a_pool_by_betting_answers_by_the_order_of_its_rows(storage):
+    plan = plan_pool("n > 0.75 +/- 0.05", reliability=0.95, steps=4, method="betting")
+    pool = _seal(storage, plan=plan)
+    assert get_pool(storage, "late").plan == plan
+    assert evaluate(storage, pool, _predict()).passed is True
+    assert evaluate(storage, pool, _predict(~NEW)).passed is False
+    assert not evaluate(storage, pool, _predict()).charged
