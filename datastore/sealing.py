@@ -255,7 +255,7 @@ def _flip(
         seal=seal,
         seen_pages=frozenset(page.hash for page in survey.pages),
         new_pages=_replace_pages(survey.pages, successors),
-        old_objects=frozenset(old for (_, old), new in successors.items() if new != old),
+        replaced=_list_replaced(successors),
         redact=options.redact,
         redact_schema=options.redact_schema,
         actor=options.actor,
@@ -272,6 +272,15 @@ def _flip(
             raise
         return found
     return replace(seal, state="flipped", pending=pending)
+
+
+def _list_replaced(successors: Mapping[tuple[int, str], str]) -> dict[str, frozenset[str]]:
+    """Return which files stand in the place of each that held sealed cells."""
+    found: dict[str, set[str]] = {}
+    for (_, old), new in successors.items():
+        if new != old:
+            found.setdefault(old, set()).add(new)
+    return {old: frozenset(new) for old, new in found.items()}
 
 
 def _replace_pages(pages: Sequence[Page], successors: Mapping[tuple[int, str], str]) -> dict[str, PageRecord]:

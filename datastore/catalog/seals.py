@@ -41,14 +41,14 @@ class SealFlip:
         All pages of the dataset as they were read; the flip fails when there are others now.
     new_pages : mapping of str to PageRecord
         What stands in the place of a page, by its hash.
-    old_objects : frozenset of str
-        Files with sealed cells; those that no page names any more are given up.
+    replaced : mapping of str to frozenset of str
+        Files with sealed cells, and what stands in the place of each; those that no page names any more are given up.
     """
 
     seal: SealRecord
     seen_pages: frozenset[str]
     new_pages: Mapping[str, PageRecord]
-    old_objects: frozenset[str]
+    replaced: Mapping[str, frozenset[str]]
     redact: Redaction
     redact_schema: Redaction
     actor: str
@@ -148,7 +148,8 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
             raise ConflictError("The dataset grew while its cells were sealed.", retry=True, hint="Try again.")
         settle_objects(connection, change.seal.id, (i for page in change.new_pages.values() for i in page.objects))
         versions = switch_pages(connection, dataset_id, change.new_pages)
-        gone = drop_objects(connection, change.old_objects)
+        _resize_commits(connection, dataset_id, change.replaced)
+        gone = drop_objects(connection, change.replaced)
         gone |= drop_objects(connection, abandoned_objects(connection, dataset_id, change.now))
         redact_quotes(connection, versions_of(dataset_id), change.redact)
         redact_documents(
@@ -163,6 +164,18 @@ def flip_seal(catalog: Catalog, journal: Journal, change: SealFlip) -> PendingSe
         body = {"seal": change.seal.id, "columns": list(change.seal.columns), "rows": change.seal.num_rows}
         journal.append(connection, f"seals/{dataset_id}", body, actor=change.actor, created_at=change.now)
     return pending
+
+
+def _resize_commits(connection: sa.Connection, dataset_id: str, replaced: Mapping[str, frozenset[str]]) -> None:
+    """Let versions say how many bytes they added as if the cells had been null: sizes tell of texts and numbers."""
+    for old, new in replaced.items():
+        row = connection.execute(sa.select(t.stored_object).where(t.stored_object.c.id == old)).first()
+        if row is None:
+            continue
+        sizes = sa.select(sa.func.sum(t.stored_object.c.num_bytes)).where(t.stored_object.c.id.in_(new))
+        change = (connection.execute(sizes).scalar() or 0) - row.num_bytes
+        here = (t.version.c.dataset_id == dataset_id, t.version.c.transaction_id == row.transaction_id)
+        connection.execute(sa.update(t.version).where(*here).values(bytes_added=t.version.c.bytes_added + change))
 
 
 def abandon_seal(catalog: Catalog, seal_id: str) -> list[str]:

@@ -249,8 +249,7 @@ def test_what_is_inside_of_a_sealed_column_is_withheld_with_it():
     report = judge(pa.Table.from_pylist(rows, TRIPS), schema).to_dict()
     sealed = redact_report(report, ["stops"])
     assert all(each["message"].startswith("withheld") for each in sealed["anomalies"])
-    assert not [name for name in sealed["drift"]["columns"] if name.startswith("stops")]
-    assert "fare.amount" in sealed["drift"]["columns"]
+    assert sealed["drift"]["columns"] == {}  # the p-values of the others were adjusted by theirs
     kept = redact_schema(schema.to_dict(), ["stops", "fare"])["columns"]
     learned = {"evidence", "drift", "grid", "reference", "domain", "bounds", "unique"}
     assert learned & schema.to_dict()["columns"]["stops[].wait"].keys()

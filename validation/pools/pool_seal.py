@@ -164,7 +164,7 @@ def seal_pool(
         companions={POOL: subject.shuffled(baseline)},
         accept_shared=request.accept_shared,
         redact=lambda report: redact_report(report, hidden),
-        redact_schema=lambda schema: redact_schema(schema, hidden),
+        redact_schema=lambda schema: redact_schema(schema, hidden, request.label),
         prepare=prepare,
     )
     seal_cells(storage, dataset, masks, sorted(hidden), body["id"], options=options)

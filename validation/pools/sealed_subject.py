@@ -24,6 +24,11 @@ from foldstore.errors import UsageError
 from foldstore.validation.nested_paths import is_of
 
 _MOST_CLASSES: Final = 10
+# What the inference may choose by looking at cells.
+_RULES: Final = frozenset(
+    {"domain", "bounds", "unique", "monotone", "valency", "fixed_shape", "constant", "min_count", "skew"}
+)
+_NULL_RULES: Final = frozenset({"nullable", "min_fraction"})
 _WITHHELD: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "message": "withheld: cells of the column are sealed",
@@ -227,7 +232,9 @@ def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     """Return a stored report without what it says of sealed columns: extremes, distributions, counts.
 
     A finding that names one anywhere, as one on rules or keys of several columns does, is withheld too; and no example
-    is left, since rows of the pool may be among them.
+    is left, since rows of the pool may be among them. Where sealed columns were compared with a reference, all of that
+    goes: the p-values of the others are adjusted by theirs. So do the ids of the profile and the schema that it was
+    made of, for they are hashes over what the sealed cells added up to.
 
     Examples
     --------
@@ -236,13 +243,16 @@ def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     'withheld: cells of the column are sealed'
     """
     hidden = set(columns)
+    compared = any(is_of(name, hidden) for name in body["drift"]["columns"])
     anomalies = []
     for each in body["anomalies"]:
         tells = is_of(each["column"], hidden) or _names_any(each, hidden)
+        tells = tells or (compared and "p_adjusted" in (each.get("evidence") or {}))
         blank = {key: value for key, value in _WITHHELD.items() if key in each} if tells else {}
         anomalies.append({**each, **blank, **({"example_rows": []} if "example_rows" in each else {})})
-    drift = {name: each for name, each in body["drift"]["columns"].items() if not is_of(name, hidden)}
-    return {**body, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
+    drift = {} if compared else body["drift"]["columns"]
+    made_of: dict[str, Any] = {name: "withheld" for name in ("profile_id", "schema_id") if name in body}
+    return {**body, **made_of, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
 
 
 def _names_any(data: Any, names: Iterable[str]) -> bool:
@@ -250,12 +260,18 @@ def _names_any(data: Any, names: Iterable[str]) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(canonical_json(name)[1:-1])}(?!\w)", text) for name in names)
 
 
-def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+def redact_schema(body: dict[str, Any], columns: Iterable[str], label: str | None = None) -> dict[str, Any]:
     """Return a stored schema without what it learned from sealed columns.
 
     Extremes and distributions go, and the drift check that needs them: counts over all rows, less those that can
-    still be read, are the counts of the sealed ones. A domain, bounds and uniqueness go where the inference chose them;
-    what a person wrote is a rule, and stays, as do type, nulls and severities. The same goes for what is inside.
+    still be read, are the counts of the sealed ones. Rules go where the inference chose them; what a person wrote is a
+    rule, and stays, as do type and severities. The same goes for what is inside. The id of the profile that a schema
+    was inferred from goes, too: a hash over few possible values can be tried with each.
+
+    Parameters
+    ----------
+    label : str, optional
+        The column whose sealed cells are known to be no nulls: it keeps its rule about them.
 
     Examples
     --------
@@ -264,10 +280,18 @@ def redact_schema(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     {'columns': {'late': {'type': 'bool', 'nullable': False}}}
     """
     hidden = set(columns)
-    return {**body, "columns": {n: _redact_column(c) if is_of(n, hidden) else c for n, c in body["columns"].items()}}
+    redacted = {
+        name: _redact_column(column, keeps_nulls=name == label) if is_of(name, hidden) else column
+        for name, column in body["columns"].items()
+    }
+    kept = {**body, "columns": redacted}
+    if "provenance" in body:
+        kept["provenance"] = {name: said for name, said in body["provenance"].items() if name != "inferred_from"}
+    return kept
 
 
-def _redact_column(column: dict[str, Any]) -> dict[str, Any]:
-    chosen = ("domain", "bounds", "unique") if column.get("inferred") else ()
-    learned = {"evidence", "drift", "grid", "reference", *chosen}
+def _redact_column(column: dict[str, Any], *, keeps_nulls: bool) -> dict[str, Any]:
+    learned = {"evidence", "drift", "grid", "reference"}
+    if column.get("inferred"):
+        learned |= _RULES if keeps_nulls else _RULES | _NULL_RULES
     return {name: value for name, value in column.items() if name not in learned}
