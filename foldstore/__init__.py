@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foldstore.validation.bias.measure import measure_bias
     from foldstore.validation.bias.report import BiasReport
     from foldstore.validation.gate_policy import GatePolicy
+    from foldstore.validation.pools.labelling import label_in_order, rows_to_label
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.pools.plan_table import PlanTable, plan_pool_table
     from foldstore.validation.pools.registered import register_score
@@ -67,6 +68,8 @@ _HOMES = {
     "GatePolicy": "foldstore.validation.gate_policy",
     "plan_pool": "foldstore.validation.pools.plan",
     "plan_pool_table": "foldstore.validation.pools.plan_table",
+    "rows_to_label": "foldstore.validation.pools.labelling",
+    "label_in_order": "foldstore.validation.pools.labelling",
     "register_score": "foldstore.validation.pools.registered",
     "PlanTable": "foldstore.validation.pools.plan_table",
     "feasibility": "foldstore.feasibility_study",
@@ -126,11 +129,13 @@ __all__ = [
     "__version__",
     "connect",
     "feasibility",
+    "label_in_order",
     "measure_bias",
     "plan_pool",
     "plan_pool_table",
     "read_definitions",
     "register_score",
+    "rows_to_label",
     "sql",
 ]
 

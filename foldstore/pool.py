@@ -11,6 +11,7 @@ from foldstore.errors import RefusedError, UsageError
 from foldstore.split import SplitPart
 from foldstore.validation.pools.account import DrawnRows
 from foldstore.validation.pools.drawing import draw_rows
+from foldstore.validation.pools.labelling import pool_rows_to_label
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import pool_features, released_rows
 from foldstore.validation.pools.pool_status import PoolStatus, pool_status
@@ -71,6 +72,19 @@ class Pool:
             The number of a draw: its rows alone.
         """
         return pool_features(self._storage, self._record, draw)
+
+    def rows_to_label(self, predictions: Any, *, draw: int | None = None) -> pa.Table:
+        """Return which rows' labels an answer for these predictions would rest on; nothing is read or charged.
+
+        Of ``n - o``, for one, only rows where the predictions differ from the baseline's. `foldstore.rows_to_label`
+        says the same of rows that are in no pool yet, before anybody labels them.
+
+        Returns
+        -------
+        Table
+            ``pool_row``, and the key columns where there are any.
+        """
+        return pool_rows_to_label(self._storage, self._record, predictions, draw)
 
     def evaluate(self, predictions: Any, *, model: str = "", draw: int | None = None) -> Verdict:
         """Ask whether a model fulfils the pool's condition; the answer is paid for before it is computed.

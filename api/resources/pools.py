@@ -62,6 +62,11 @@ def _evaluate(call: Call) -> Response:
     return json_answer({"passed": verdict.passed, "charged": verdict.charged})
 
 
+def _rows_to_label(call: Call) -> Response:
+    table = _find(call).rows_to_label(read_rows(call.body), draw=_draw_of(call))
+    return rows_answer(call.headers, table.schema, table.to_batches(), limit=None)
+
+
 def _draw_of(call: Call) -> int | None:
     return None if call.query.text("draw") is None else call.query.number("draw", default=0, most=10**9)
 
@@ -148,6 +153,15 @@ ROUTES: Final = (
         answer=_features,
         summary="Return what a model needs to predict: rows in a secret order under ids that say nothing",
         parameters=(ROWS[2], _DRAW),
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:rows-to-label",
+        scope="pools:evaluate",
+        answer=_rows_to_label,
+        summary="Say which rows' labels an answer for predictions would rest on; none is read and nothing charged",
+        parameters=(_DRAW,),
+        body=BodyKind.ROWS,
     ),
     Route(
         method="POST",

@@ -1,11 +1,11 @@
-"""The verbs that ask a test pool: pool features, draw, evaluate, promote."""
+"""The verbs that ask a test pool: pool features, draw, rows-to-label, evaluate, promote."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_mapping, say
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_mapping, print_rows, say
 from foldstore.cli.pool_files import check_target, read_table, write_parquet
 from foldstore.cli.pools import pool_app
 from foldstore.errors import RefusedError, UsageError
@@ -18,7 +18,7 @@ DrawOption = Annotated[int | None, typer.Option("--draw", help="The number of a 
 
 def register(_app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (features, draw, evaluate, promote):
+    for verb in (features, draw, rows_to_label, evaluate, promote):
         pool_app.command()(verb)
 
 
@@ -65,6 +65,26 @@ def draw(
             write_parquet(pool.features(draw=drawn.number), file)
             say(f"Wrote {drawn.rows:,} rows to {file}.")
     print_mapping({"draw": drawn.number, "rows": drawn.rows, "seed": drawn.seed}, output)
+
+
+def rows_to_label(
+    name: PoolArgument,
+    predictions: Annotated[Path, typer.Argument(help="A file with 'pool_row' (or the key) and 'prediction'.")],
+    store: StoreOption = _HERE,
+    draw: DrawOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the rows whose labels an answer for predictions would rest on; none is read and nothing is charged.
+
+    Example: foldstore pool rows-to-label late-2013 said.parquet --output csv
+    """
+    import foldstore
+
+    table = read_table(predictions)
+    with foldstore.connect(store, create=False) as opened:
+        found = opened.pools.get(name).rows_to_label(table, draw=draw)
+    say(f"{found.num_rows:,} of {table.num_rows:,} rows need a label.")
+    print_rows(found.column_names, [tuple(row.values()) for row in found.to_pylist()], output)
 
 
 def evaluate(

@@ -460,6 +460,26 @@ class TestPools:
         assert (status["steps_used"], status["steps_left"]) == (2, 0)
         assert [each["name"] for each in evaluator.get("/v1/test-pools").json()["items"]] == ["late"]
 
+    def test_say_which_rows_an_answer_rests_on_free_of_charge(self, login, labels):
+        evaluator = login("evaluator")
+        kind = {"content-type": ARROW}
+        answer = evaluator.post(
+            "/v1/test-pools/late:rows-to-label", content=self.predict(evaluator, labels), headers=kind
+        )
+        rows = answer.json()["rows"]
+        assert set(rows[0]) == {"pool_row", "id"}
+        assert len(rows) == evaluator.get("/v1/test-pools/late").json()["num_rows"]
+        assert evaluator.get("/v1/test-pools/late").json()["steps_used"] == 0
+        assert_problem(login("viewer").post("/v1/test-pools/late:rows-to-label", content=b"", headers=kind), 403)
+
+    def test_plan_at_a_prevalence(self, login):
+        body = {"condition": "f1(n = 'cat') > 0.8 +/- 0.05", "reliability": 0.99, "steps": 4, "prevalence": 0.1}
+        plan = login("evaluator").post("/v1/test-pools:plan", json=body).json()
+        assert plan["rows"] > 9 * plan["clause_rows"][0]
+        assert_problem(
+            login("evaluator").post("/v1/test-pools:plan", json=body | {"prevalence": 2}), 422, "invalid-prevalence"
+        )
+
     def test_are_drawn_from_and_asked_on_the_drawn_rows(self, login, labels, store):
         evaluator = login("evaluator")
         needed = store.pools.get("late").record.plan.rows

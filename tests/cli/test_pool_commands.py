@@ -167,8 +167,25 @@ class TestTheEnd:
         assert "error[baseline-needless]" in err
 
 
+def test_rows_that_need_a_label_are_listed_and_nothing_is_charged(command, sealed, predict):
+    code, out, err = command("pool", "rows-to-label", "late", predict(), "-s", sealed, "-o", "csv")
+    rows = out.splitlines()
+    assert (code, rows[0]) == (0, "pool_row,id")
+    assert len(rows) - 1 == foldstore.connect(sealed).pools.get("late").record.num_rows
+    assert f"{len(rows) - 1:,} of {len(rows) - 1:,} rows need a label." in err
+    assert command("pool", "status", "late", "-s", sealed, "-o", "json")[1].count('"steps_used": 0') == 1
+
+
+def test_a_plan_by_betting_and_at_a_prevalence(command):
+    asked = ["pool", "plan", "recall(n) > 0.8 +/- 0.05", "--steps", 4, "--method", "betting", "--prevalence", 0.1]
+    code, out, _ = command(*asked)
+    assert code == 0
+    assert "looked at in order, about" in out
+    assert json.loads(command(*asked, "-o", "json")[1])["prevalence"] == "1/10"
+
+
 @pytest.mark.parametrize(
-    "verb", ["seal", "status", "features", "draw", "evaluate", "promote", "rotate", "retire", "report"]
+    "verb", ["seal", "status", "features", "draw", "rows-to-label", "evaluate", "promote", "rotate", "retire", "report"]
 )
 def test_the_help_of_each_verb_has_an_example(command, verb):
     code, out, _ = command("pool", verb, "--help")

@@ -66,12 +66,20 @@ class ClauseTest:
         declared = n > 0 and self.sign * total >= _threshold(self.rule, n)
         return declared is self.declares
 
-    def look(self, values: NDArray[np.int64]) -> tuple[bool, int]:
-        """Decide the clause by the rows that count for it, in order; return whether it passes, and after how many."""
+    def look(self, values: NDArray[np.int64], total: int) -> tuple[bool, int]:
+        """Decide the clause by the rows that count for it, in order; return whether it passes, and after how many.
+
+        `total` is how many rows there are, those included that do not count.
+        """
         if not isinstance(self.rule, Sequential):
             return self.passes(int(values.sum(dtype=np.int64)), len(values)), len(values)
-        declared, seen = self.rule.run(self.sign * values)
+        declared, seen = self.rule.run(self.sign * values, total)
         return declared is self.declares, seen
+
+    def stop(self, values: NDArray[np.int64], total: int) -> tuple[bool, int] | None:
+        """Return whether the clause passes and after how many rows, where the first rows make it clear."""
+        found = self.rule.stop(self.sign * values, total) if isinstance(self.rule, Sequential) else None
+        return None if found is None else (found[0] is self.declares, found[1])
 
     def pass_bounds(self, n: int) -> tuple[int | None, int | None]:
         """Return the smallest and the largest sum over n rows that pass; one of them is None."""

@@ -61,8 +61,10 @@ def look_in_order(plan: PoolPlan, evidence: Evidence, *, log_level: float | None
     tests = plan.tests if log_level is None else plan.tests_at(log_level)
     # Every clause is computed to its end, so that the time taken does not tell which one failed, or when.
     looks = [_look(test, evidence) for test in tests]
-    failed = [each.stop for each in looks if not each.passed]
-    stop = min(failed) if failed else max(each.stop for each in looks)
+    failed = [each for each in looks if not each.passed]
+    stop = min(each.stop for each in failed) if failed else max(each.stop for each in looks)
+    if any(not each.test.clause.score.needs_labels for each in failed):
+        return Look(passed=False, rows=stop, labels=0)  # what needs no label is looked at first
     needed = np.zeros(stop, np.bool_)
     for each in looks:
         until = min(stop, each.stop)
@@ -73,11 +75,13 @@ def look_in_order(plan: PoolPlan, evidence: Evidence, *, log_level: float | None
 def _look(test: ClauseTest, evidence: Evidence) -> _ClauseLook:
     score = test.clause.score
     counted = evidence.counted(score)
-    passed, seen = test.look(evidence.values(score, counted))
-    return _ClauseLook(test, passed, seen if counted is None else _place_after(counted, seen))
+    passed, seen = test.look(evidence.values(score, counted), evidence.rows)
+    return _ClauseLook(test, passed, place_after(counted, seen))
 
 
-def _place_after(counted: NDArray[Any], seen: int) -> int:
+def place_after(counted: NDArray[Any] | None, seen: int) -> int:
     """Return how many rows are passed when so many of those that count were seen."""
+    if counted is None:
+        return seen
     places = np.flatnonzero(counted)
     return len(counted) if seen >= len(places) else int(places[seen - 1]) + 1

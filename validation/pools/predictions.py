@@ -71,6 +71,21 @@ def align_predictions(predictions: object, rows: ExpectedRows, *, what: str = "p
     return _conform(values, rows.label_type, what)
 
 
+def read_column(predictions: object, name: str = PREDICTION, *, what: str = "predictions") -> pa.Array:
+    """Return a column of a table of predictions, or an array of them, without a dictionary.
+
+    Raises
+    ------
+    UsageError
+        With code ``invalid-predictions``.
+    """
+    table = _read_table(predictions, what)
+    if table is None and name != PREDICTION:
+        raise _refusal(f"The {what} come without {name}.", what, hint=f"Bring a table with the column {name}.")
+    values = _read_array(predictions, what) if table is None else _select(table, name, what)
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
 def align_scores(
     predictions: object, rows: ExpectedRows, scores: Sequence[MeanScore], *, what: str = "predictions"
 ) -> dict[str, Values]:

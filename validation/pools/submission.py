@@ -85,12 +85,10 @@ def evaluate(
     ledger = Ledger(storage, pool.id)
     account = ledger.read()
     secret = secret_rows(storage, pool, account, draw)
-    rows = expected_rows(storage, pool, secret)
-    aligned = align_predictions(predictions, rows)
-    given = align_scores(predictions, rows, [each for each in pool.plan.condition.registered if each.given])
-    old = baseline_of(storage, pool, account, secret, len(account.promotions))
-    evidence = _gather(storage, pool, secret, Evidence(labels=None, new=aligned, old=old, given=given))
-    digest = digest_submission(account, secret, aligned, given)
+    evidence = gather_evidence(storage, pool, account, secret, predictions)
+    evidence = replace(evidence, functions=functions_for(pool.plan.condition.registered))
+    evidence.require_counted(pool.plan)
+    digest = digest_submission(account, secret, evidence.new, evidence.given)
     asked = {"baseline": len(account.promotions)} if account.promotions else {}
     asked |= {} if draw is None else {"draw": draw}
     charge = ledger.charge(
@@ -99,7 +97,7 @@ def evaluate(
     storage.on_step("pool-charged")
     passed = charge.passed
     if passed is None:
-        kept = _keep(storage, pool, aligned)
+        kept = _keep(storage, pool, evidence.new)
         storage.on_step("pool-kept")
         computed = _decide(pool, secret, evidence, charge.log_level)
         storage.on_step("pool-decided")
@@ -107,6 +105,28 @@ def evaluate(
         storage.on_step("pool-answered")
     withheld = pool.plan.reuse.withholds_answers and account.retirement is None
     return Verdict(None if withheld else passed, charge.fresh)
+
+
+def gather_evidence(
+    storage: Storage, pool: PoolRecord, account: Account, secret: pa.Table, predictions: object
+) -> Evidence:
+    """Return what sealed rows show beside predictions for them, in the pool's order, without their labels.
+
+    Raises
+    ------
+    UsageError
+        With code ``invalid-predictions`` or ``invalid-score``.
+    """
+    condition, rows = pool.plan.condition, expected_rows(storage, pool, secret)
+    reader = open_version(storage, pool.dataset, pool.version)
+    table = rows_in_order(reader, secret, condition.columns) if condition.columns else pa.table({})
+    return Evidence(
+        labels=None,
+        new=align_predictions(predictions, rows),
+        old=baseline_of(storage, pool, account, secret, len(account.promotions)),
+        columns={name: table.column(name).combine_chunks() for name in condition.columns},
+        given=align_scores(predictions, rows, [each for each in condition.registered if each.given]),
+    )
 
 
 def digest_submission(
@@ -183,17 +203,6 @@ def _price(storage: Storage, pool: PoolRecord, account: Account) -> float:
             pending=account.pending,
         )
     return budget.log_level
-
-
-def _gather(storage: Storage, pool: PoolRecord, secret: pa.Table, sent: Evidence) -> Evidence:
-    """Return what the rows show without their labels; refuse, free of charge, where too few of them count."""
-    condition = pool.plan.condition
-    reader = open_version(storage, pool.dataset, pool.version)
-    table = rows_in_order(reader, secret, condition.columns) if condition.columns else pa.table({})
-    columns = {name: table.column(name).combine_chunks() for name in condition.columns}
-    evidence = replace(sent, columns=columns, functions=functions_for(condition.registered))
-    evidence.require_counted(pool.plan)
-    return evidence
 
 
 def _decide(pool: PoolRecord, secret: pa.Table, evidence: Evidence, log_level: float | None) -> bool:

@@ -25,6 +25,7 @@ from foldstore.errors import (
 from foldstore.validation.pools import pool_seal, registered, submission
 from foldstore.validation.pools.budget import Budget
 from foldstore.validation.pools.decide import decide
+from foldstore.validation.pools.labelling import pool_rows_to_label
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import plan_pool
 from foldstore.validation.pools.pool import find_pool, get_pool, list_pools
@@ -529,3 +530,16 @@ def test_a_pool_by_betting_answers_by_the_order_of_its_rows(storage):
     assert evaluate(storage, pool, _predict()).passed is True
     assert evaluate(storage, pool, _predict(~NEW)).passed is False
     assert not evaluate(storage, pool, _predict()).charged
+
+
+def test_a_pool_says_which_rows_an_answer_rests_on_without_a_charge(storage, pool):
+    found = pool_rows_to_label(storage, pool, _predict())
+    differing = [place for place in range(SIZE) if NEW[place] != OLD[place]]
+    assert found.column_names == ["pool_row", "id"]
+    assert sorted(found["id"].to_pylist()) == differing
+    features = pool_features(storage, pool)
+    places = dict(zip(features["id"].to_pylist(), features["pool_row"].to_pylist(), strict=True))
+    assert [places[each] for each in found["id"].to_pylist()] == found["pool_row"].to_pylist()
+    assert pool_status(storage, pool).steps_used == 0
+    with pytest.raises(UsageError, match="predictions"):
+        pool_rows_to_label(storage, pool, [True])

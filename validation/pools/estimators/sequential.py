@@ -55,24 +55,31 @@ class Sequential:
         """Whether n rows keep both errors within their levels."""
         return self.cap.holds(n)
 
-    def run(self, values: Numbers) -> tuple[bool, int]:
+    def run(self, values: Numbers, total: int) -> tuple[bool, int]:
         """Return whether it declares, and after how many rows.
 
         Parameters
         ----------
         values : array of int
             What each row adds, in an order that says nothing, in the direction of what is declared.
+        total : int
+            How many rows there are, those included that do not count; it sets how far looks are apart.
         """
         n = len(values)
+        return self.stop(values, total) or (n > 0 and int(values.sum()) >= self.threshold(n), n)
+
+    def stop(self, values: Numbers, total: int) -> tuple[bool, int] | None:
+        """Return what a bet makes clear from the first rows, and after how many; None while neither does."""
+        n = len(values)
         if n == 0:
-            return False, 0
-        block = max(1, math.ceil(n / _MOST_LOOKS))
+            return None
+        block = max(1, math.ceil(total / _MOST_LOOKS))
         for_it = self._for_it().log_capital(values, self._log_half_alpha, block)
         against = self._against().log_capital(-values, self._log_half_beta, block)
         declared_at = _first(for_it >= -self._log_half_alpha)
         given_up_at = _first(against >= -self._log_half_beta)
         if declared_at is None and given_up_at is None:
-            return int(values.sum()) >= self.threshold(n), n
+            return None
         is_declared = given_up_at is None or (declared_at is not None and declared_at <= given_up_at)
         stop = declared_at if is_declared else given_up_at
         return is_declared, min(n, ((stop or 0) + 1) * block)
