@@ -11,7 +11,7 @@ import pyarrow as pa
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
-from foldstore.errors import FoldstoreError, UsageError
+from foldstore.errors import FoldstoreError, NotFoundError, UsageError
 from foldstore.names import check_name
 from foldstore.types import format_time
 from foldstore.views.features.feature_service import LOOKUP_LOG_KIND
@@ -70,6 +70,21 @@ class LookupLogs:
         self._registry.put(service, body, author=self._author, created_at=format_time(self._storage.clock()))
         self._settings = None, {}
         return name
+
+    def find(self, service: str) -> str:
+        """Return the name of the dataset that a service's lookups go into, or went into.
+
+        Raises
+        ------
+        NotFoundError
+            When none was ever named.
+        """
+        document = self._registry.find(service)
+        if document is None:
+            raise NotFoundError(
+                f"Lookups of {service!r} are not logged.", hint=f"store.features.log_lookups({service!r}) begins it."
+            )
+        return str(document.body["dataset"])
 
     def note(self, service: str, result: OnlineResult) -> None:
         """Note a lookup, when its service is logged and the lot falls on it."""

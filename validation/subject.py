@@ -183,6 +183,49 @@ class StreamSubject:
         return find_repeated_keys(keys, self.batches(keys), limit)
 
 
+class ChosenSubject:
+    """Some columns of a subject, as if it had no others; names that it lacks are left out.
+
+    Examples
+    --------
+    >>> rows = TableSubject(pa.table({"x": [1], "y": [2]}), "t")
+    >>> ChosenSubject(rows, ["y", "z"]).profile().columns.keys()
+    dict_keys(['y'])
+    """
+
+    def __init__(self, subject: Subject, names: Sequence[str]) -> None:
+        held = subject.arrow_schema
+        self._subject = subject
+        self.arrow_schema = pa.schema([held.field(name) for name in names if name in held.names])
+        self.seals = subject.seals
+
+    @property
+    def address(self) -> str:
+        """What the rows are called."""
+        return self._subject.address
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return self._subject.num_rows
+
+    def profile(self) -> Profile:
+        """Return the statistics of the columns."""
+        return self._subject.profile().select(self.arrow_schema.names)
+
+    def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
+        """Return exact counts on pinned grids."""
+        return self._subject.grid_counts(grids)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Iterate the named columns in row order."""
+        return self._subject.batches(columns)
+
+    def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
+        """Return which values of a key occur more than once."""
+        return self._subject.duplicate_keys(keys, limit)
+
+
 class JoinedSubject:
     """The rows of several subjects as one: a window of versions, each with a profile of its own.
 

@@ -1,4 +1,4 @@
-"""The verbs that tell change from noise: drift and trends."""
+"""The verbs that tell change from noise: drift, skew and trends."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ _WINDOWS = ("previous", "rolling(", "seasonal(")
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     app.command()(drift)
+    app.command()(skew)
     app.command()(trends)
 
 
@@ -75,6 +76,46 @@ def drift(
                 moved.to_html(to)
                 say(f"{moved!r}: written to {to}.")
     if failed and not exit_zero:
+        raise typer.Exit(1)
+
+
+def skew(  # one option for each thing that may be asked
+    service: Annotated[str, typer.Argument(help="A feature service; with a number, its lookups alone: arrival@1.")],
+    training: Annotated[str, typer.Argument(help="What the model learnt from: a training set, a version, a part.")],
+    store: StoreOption = _HERE,
+    since: Annotated[str | None, typer.Option(help="Only what was served from this instant on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what was served before this instant.")] = None,
+    metric: Annotated[str, typer.Option(help="js, psi, hellinger, tvd, l_inf; for numbers ks, wasserstein.")] = "js",
+    warn: Annotated[float, typer.Option(help="The least effect that counts.")] = 0.10,
+    error: Annotated[float, typer.Option(help="The least effect that fails.")] = 0.20,
+    alpha: Annotated[float, typer.Option(help="The level, after adjustment over the features.")] = 0.01,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when something is skewed.")] = False,
+    output: FormatOption = Format.TABLE,
+    to: Annotated[Path | None, typer.Option(help="A page with the plots to write, such as skew.html.")] = None,
+) -> None:
+    """Compare training data with the lookups that were logged, by feature; exit 1 when one reached its error limit.
+
+    Of a training set the train part is compared. `foldstore features log` begins a log.
+
+    Example: foldstore skew arrival arrival_training --since 2013-12-01 --to skew.html
+    """
+    import foldstore
+    from foldstore.validation.column_bounds import DriftPolicy
+
+    if to is not None and to.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("--to writes the distributions as a page.", hint="End the file in .html.")
+    policy = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(error, warn), alpha=alpha)
+    with foldstore.connect(store, create=False) as opened:
+        learnt: Any = opened.view(training) if "#" in training else training
+        found = opened.features.skew(service, learnt, since=since, until=until, policy=policy)
+        if output is Format.JSON:
+            print_json(found.to_dict())
+        else:
+            _print_drift(found.result, output)
+        if to is not None:
+            found.to_html(to)
+            say(f"{found!r}: written to {to}.")
+    if not found.passed and not exit_zero:
         raise typer.Exit(1)
 
 

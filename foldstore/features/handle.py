@@ -13,9 +13,12 @@ from foldstore.features.definitions import Definitions
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.plan import ApplyPlan, Planner
 from foldstore.features.serving import OnlineServing
+from foldstore.features.skew import Skew, find_skew
 from foldstore.features.sources import Rows
 from foldstore.lookup_log import LookupLogs
 from foldstore.training_set import TrainingSet
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.join import JoinOptions
@@ -48,6 +51,7 @@ class Features:
     """
 
     def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
+        self._rows = rows
         self._definitions = Definitions(storage, rows, author)
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
         self._joins = HistoricalJoins(rows, self._definitions)
@@ -296,6 +300,75 @@ class Features:
         """
         name, _, _ = self._definitions.get(service)
         return self.lookup_logs.set(name, share=share, dataset=dataset)
+
+    def skew(  # one name for each thing that may be asked
+        self,
+        service: str,
+        training: Any,
+        *,
+        since: Any = None,
+        until: Any = None,
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+    ) -> Skew:
+        """Compare what a model learnt from with what was served, feature by feature.
+
+        A feature is flagged as a drifted column is: when the change is significant and large. Nulls are compared too:
+        a lookup that found nothing is one.
+
+        Parameters
+        ----------
+        service : str
+            The feature service; with a number, as in ``arrival@1``, lookups of that version alone.
+        training : TrainingSet, Version, View, part of a split, or str
+            The reference; of a training set its train part. As text the address of a version.
+        since, until : str or datetime, optional
+            Only what was served in between, the first instant included.
+        policy : DriftPolicy, optional
+            Limits, level and metric; the defaults unless given.
+        adjustment : {'bh', 'by', 'holm'}
+            How p-values are adjusted for the number of features.
+
+        Raises
+        ------
+        NotFoundError
+            When the service's lookups are not logged, or none was.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> day = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+        >>> rides = {"driver": list(range(500)), "ts": [day] * 500, "trips": [each % 50 for each in range(500)]}
+        >>> learnt = store.create_dataset("rides").append(rides)
+        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        >>> store.features.apply(foldstore.FeatureService("model", [stats]))
+        'model@1'
+        >>> store.features.materialize("model")
+        'model@1'
+        >>> store.features.log_lookups("model")
+        'model.served'
+        >>> asked = [{"driver": each} for each in range(500) if each % 50 < 20]  # drivers with few trips ask alone
+        >>> _ = store.features.get_online_features("model", asked, at=dt.datetime(2024, 1, 2))
+        >>> store.features.skew("model", learnt).skewed
+        ('trips',)
+        """
+        name, _, _ = self._definitions.get(service)
+        log = self.lookup_logs.find(name)
+        self.lookup_logs.flush()
+        learnt = self._rows.version(training) if isinstance(training, str) else training
+        return find_skew(
+            self._definitions,
+            self._rows.version(log),
+            service,
+            learnt,
+            since=since,
+            until=until,
+            policy=policy,
+            adjustment=adjustment,
+        )
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False

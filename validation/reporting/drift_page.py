@@ -18,13 +18,13 @@ _CELL: Final = 80
 _ORDER: Final = ("error", "warn", "info", "off")
 
 
-def drift_page(result: "DriftResult") -> str:
+def drift_page(result: "DriftResult", what: str = "Drift") -> str:
     """Write a comparison as a page of its own."""
     columns = sorted(
         result.columns.values(), key=lambda each: (_ORDER.index(str(_severity(each))), -each.effect, each.column)
     )
     drifted = result.drifted
-    title = f"Drift: {len(drifted):,} of {len(columns):,} columns"
+    title = f"{one_line(what)}: {len(drifted):,} of {len(columns):,} columns"
     named = ", ".join(one_line(name, _CELL) for name in drifted[:20]) or "none"
     more = f" and {len(drifted) - 20:,} more" if len(drifted) > 20 else ""
     heads = ("column", "verdict", "effect", "noise", "p, adjusted", "nulls")
