@@ -1,6 +1,7 @@
 """The lookup routes: `POST /v1/features:get`, and `POST /get-online-features` in Feast's shape."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -173,13 +174,15 @@ def write_feast_answer(result: OnlineResult, *, missing_time: str | None = None)
     """Return an answer in Feast's shape, as plain data; where it has 1970 for no time, `missing_time` stands."""
     times = _Times(missing_time)
     columns = list(result.columns())
+    # What a transform made of a value that the request brought stands under its name alone.
+    entities = {name: values for name, values in result.entities.items() if name not in result.names}
     keys = [
         {
             "values": _plain(values),
             "statuses": [FeatureStatus.NULL_VALUE if value is None else FeatureStatus.PRESENT for value in values],
             "event_timestamps": [missing_time] * len(values),
         }
-        for values in result.entities.values()
+        for values in entities.values()
     ]
     features = [
         {
@@ -190,7 +193,7 @@ def write_feast_answer(result: OnlineResult, *, missing_time: str | None = None)
         for column, values in zip(columns, json_columns(columns), strict=True)
     ]
     metadata = {
-        "feature_names": [*result.entities, *result.names],
+        "feature_names": [*entities, *result.names],
         "service": result.service,
         "as_of": format_instant(result.at),
         "versions": {column.name: column.sources for column in columns},
@@ -257,8 +260,12 @@ def _count(entities: Any) -> int:
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
-    """Return keys for JSON; they came from it, but for callers in the same process."""
-    return [value if value is None or isinstance(value, str | int) else str(value) for value in values]
+    """Return what a request brought, for JSON; it came from it, but for callers in the same process."""
+    return [value if isinstance(value, str | int | None) or _is_finite(value) else str(value) for value in values]
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _described(summary: str, example: Mapping[str, Any]) -> dict[str, Any]:

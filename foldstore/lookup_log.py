@@ -19,6 +19,7 @@ from foldstore.views.online.result import OnlineResult
 
 SERVED_AT: Final = "served_at"
 SERVICE: Final = "service"
+REQUESTED: Final = "__requested"
 _BATCH: Final = 1_000
 # Where commits do not keep up, later lookups are left out: the log never holds the server up, nor its memory.
 _MOST_WAITING: Final = 50_000
@@ -146,7 +147,9 @@ def _to_table(results: list[OnlineResult]) -> pa.Table:
 def _rows(result: OnlineResult) -> pa.Table:
     features = result.to_arrow()
     size = len(result)
-    columns: dict[str, Any] = {name: pa.array(values) for name, values in result.entities.items()}
+    # What a request brought along under the name of what was made of it is kept beside that.
+    named = {name: f"{name}{REQUESTED}" if name in features.column_names else name for name in result.entities}
+    columns: dict[str, Any] = {named[name]: pa.array(values) for name, values in result.entities.items()}
     columns |= {name: features.column(name) for name in features.column_names}
     columns[SERVED_AT] = pa.array([result.at] * size, pa.int64()).view(pa.timestamp("ns", "UTC"))
     columns[SERVICE] = pa.array([result.service or ""] * size)

@@ -7,13 +7,16 @@ import pyarrow as pa
 
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.lineage.recording import unrecorded
+from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.storage import Storage
-from foldstore.errors import FoldstoreError, NotFoundError, column_not_found, did_you_mean
+from foldstore.errors import FoldstoreError, NotFoundError, UsageError, column_not_found, did_you_mean
 from foldstore.features.sources import Pins, Rows
 from foldstore.names import LATEST, parse_address
 from foldstore.types import format_time
 from foldstore.views.features.feature_service import SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.transforms.registry import TransformRegistry
+from foldstore.views.transforms.transform import FittedTransform
 
 
 class Definitions:
@@ -34,6 +37,7 @@ class Definitions:
         self._rows = rows
         self._author = author
         self._services = Registry(storage.catalog, SERVICE_KIND)
+        self._transforms = TransformRegistry(storage)
 
     def apply(self, services: Mapping[str, FeatureService], after: Mapping[str, int], message: str) -> list[str]:
         """Keep services as new versions, all or none; equal ones stay what they are. Return their addresses.
@@ -48,6 +52,7 @@ class Definitions:
         for service in services.values():
             for selection in service.selections:
                 self._check_source(selection.view)
+            self._check_transform(service)
         made = self._services.put_many(
             {name: service.to_dict() for name, service in services.items()},
             after,
@@ -105,6 +110,30 @@ class Definitions:
                 f"There is no feature service {address!r}.", hint=did_you_mean(address, self.list_services())
             )
         return parsed.name, FeatureService.from_dict(document.body), document.version
+
+    def find_transform(self, service: FeatureService) -> FittedTransform | None:
+        """Return the fitted transform of a service, compared with its golden sample; None where it has none."""
+        return None if service.transform is None else self._transforms.find(service.transform)
+
+    def _check_transform(self, service: FeatureService) -> None:
+        """Refuse a transform that is not there, or does not fit the features."""
+        fitted = self.find_transform(service)
+        if fitted is None:
+            return
+        names = dict(zip(service.output_names(full_feature_names=True), service.output_names(), strict=True))
+        types = {names[full]: parse_type(text) for full, text in self.find_types(service).items()}
+        known = {name: kind for name, kind in types.items() if kind is not None}
+        for name in fitted.inputs:
+            if name in known:
+                fitted.check_kind(name, known)
+        keys = {key for selection in service.selections for key in selection.label_keys}
+        given = {name: known.get(name, fitted.kinds.get(name, pa.null())) for name in (*names.values(), *fitted.inputs)}
+        for name in fitted.output_kinds(given):
+            if name in keys:
+                raise UsageError(
+                    f"{service.transform} gives a column {name!r}, which is a key of feature service {service.name!r}.",
+                    hint="Fit a transform that gives it another name.",
+                )
 
     def _check_source(self, view: FeatureView) -> None:
         """Refuse a view over what is not there now: a service cannot be mended once it is applied."""

@@ -25,6 +25,8 @@ from foldstore.views.features.join import JoinOptions
 from foldstore.views.features.service_diff import ServiceChange
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import OnlineHandle
+from foldstore.views.online.transformed import TransformedHandle
+from foldstore.views.transforms.transform import Tally
 
 
 class Features:
@@ -376,7 +378,11 @@ class Features:
         """Look entities up in features named ``view:feature``, of whatever is materialized."""
         return self._online.look_up_features(features, entities, at, full_feature_names=full_feature_names)
 
-    def online(self, service: str) -> OnlineHandle:
+    def transform_counts(self, service: str) -> list[Tally]:
+        """Return what a service's transform imputed, clipped or did not know, of what this process served."""
+        return self._online.transform_counts(service)
+
+    def online(self, service: str) -> OnlineHandle | TransformedHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
         return self._online.open_handle(service)
 

@@ -15,7 +15,7 @@ from foldstore.names import parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
 from foldstore.views.features.entity_history import list_entity_history
-from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import SqlSource
 from foldstore.views.features.join import FeatureTable, JoinOptions, index_view, point_in_time_join
 from foldstore.views.instant import parse_instant
@@ -51,6 +51,8 @@ class HistoricalJoins:
     ) -> pa.Table:
         """Join a service's features to rows; see `foldstore.features.handle.Features.get_historical_features`."""
         _, definition, _ = self._definitions.get(service)
+        refuse_full_names(definition, full_feature_names=options.full_feature_names)
+        transform = self._definitions.find_transform(definition)
         tables = self._feature_tables(definition, Pins(self._rows, given_pins(like)))
         if labels is None:
             bounds = [None if each is None else parse_instant(each) for each in (start, end)]
@@ -61,7 +63,8 @@ class HistoricalJoins:
             )
         else:
             asking = self._read_labels(labels)
-        return point_in_time_join(asking, tables, **asdict(options))
+        joined = point_in_time_join(asking, tables, **asdict(options))
+        return joined if transform is None else transform.apply(joined)
 
     def create_training_set(
         self,
@@ -78,6 +81,7 @@ class HistoricalJoins:
         if asked.split is None or asked.part is not None:
             raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
         base = check_published(self._rows.version(f"{asked.name}@{asked.ref}"))
+        refuse_full_names(definition, full_feature_names=options.full_feature_names)
         split = base.find_split(asked.split)
         pins = Pins(self._rows)
         tables = self._feature_tables(definition, pins)
@@ -85,6 +89,10 @@ class HistoricalJoins:
         timed = replace(options, event_timestamp=options.event_timestamp or base.dataset.event_time)
         joined = {part: point_in_time_join(rows.to_arrow(), tables, **asdict(timed)) for part, rows in parts.items()}
         names = definition.output_names(full_feature_names=options.full_feature_names)
+        transform = self._definitions.find_transform(definition)
+        if transform is not None:
+            joined = {part: transform.apply(rows, out_of_fold=part == "train") for part, rows in joined.items()}
+            names = transform.output_names(names)
         inputs = Inputs(
             labels=f"{base.address}#{asked.split}",
             features=f"{address}@{version}",

@@ -18,6 +18,8 @@ from foldstore.views.online.materialize import materialize_view
 from foldstore.views.online.reader import OnlineReader
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import OnlineHandle
+from foldstore.views.online.transformed import TransformedHandle
+from foldstore.views.transforms.transform import Tally
 
 MATERIALIZED_KIND: Final = "online"
 _FOLDER: Final = "online"
@@ -85,9 +87,14 @@ class OnlineServing:
                 self._ready(address)
         return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
 
-    def open_handle(self, service: str) -> OnlineHandle:
+    def open_handle(self, service: str) -> OnlineHandle | TransformedHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
         return self._served.find(self._ready(service)).prepare()
+
+    def transform_counts(self, service: str) -> list[Tally]:
+        """Return what a service's transform counted of what this process served."""
+        transform = self._definitions.find_transform(self._definitions.get(service)[1])
+        return [] if transform is None else transform.served_counts()
 
     def forget_copies(self, dataset: str) -> None:
         """Remove what was laid out from a dataset."""
@@ -125,7 +132,8 @@ class OnlineServing:
             return
         folder = self._storage.root / _FOLDER
         readers = [OnlineReader(folder / file) for file in document.body["files"].values()]
-        self._served.add(self._definitions.get(address)[1], version, readers)
+        definition = self._definitions.get(address)[1]
+        self._served.add(definition, version, readers, self._definitions.find_transform(definition))
         self._loaded[name, version] = document.version
 
 

@@ -19,7 +19,7 @@ _QUOTED: Final = re.compile("'([^']+)'")
 _TOP: Final = ("entities", "views", "services")
 _ENTITY: Final = ("keys", *MEMBERS)
 _VIEW: Final = ("entity", "source", "event_time", "created_time", "ttl", "features", *MEMBERS)
-_SERVICE: Final = ("features", *MEMBERS)
+_SERVICE: Final = ("features", "transform", *MEMBERS)
 _SELECTION: Final = ("view", "features", "as", "keys")
 
 
@@ -130,7 +130,9 @@ def _view_to_dict(view: FeatureView) -> dict[str, Any]:
 
 
 def _service_to_dict(service: FeatureService) -> dict[str, Any]:
-    return {"features": [_selection_to_plain(each) for each in service.selections], **about_to_dict(service)}
+    features = {"features": [_selection_to_plain(each) for each in service.selections]}
+    transform = {} if service.transform is None else {"transform": service.transform}
+    return {**features, **transform, **about_to_dict(service)}
 
 
 def _selection_to_plain(selection: FeatureSelection) -> str | dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 from foldstore.errors import UsageError
-from foldstore.names import check_name
+from foldstore.names import check_name, parse_address
 from foldstore.views.features.about import MEMBERS, about_to_dict, check_about
 from foldstore.views.features.entity import Entity, not_a_definition
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
@@ -27,6 +27,8 @@ class FeatureService:
         In the grammar of names.
     features : sequence of FeatureView or FeatureSelection
         Whole views, or ``view[["a", "b"]]``, or ``view.as_("origin", keys=...)``.
+    transform : str, optional
+        The fitted transform that the features go through, ``inputs@1``; what it needs beside them, a request brings.
     description, owner : str, optional
         What it is for, and whose it is.
     tags : sequence of str
@@ -48,6 +50,7 @@ class FeatureService:
     name: str
     features: Sequence[FeatureView | FeatureSelection]
     _: KW_ONLY
+    transform: str | None = None
     description: str = ""
     owner: str | None = None
     tags: Sequence[str] = ()
@@ -61,6 +64,9 @@ class FeatureService:
         _check_entities([each.view.entity for each in self.selections if each.view.entity is not None], self.name)
         _check_views([selection.view for selection in self.selections], self.name)
         object.__setattr__(self, "tags", check_about(self, f"feature service {self.name!r}"))
+        if self.transform is not None:
+            _check_transform(self.transform, self.name)
+            self.output_names()
 
     @property
     def selections(self) -> tuple[FeatureSelection, ...]:
@@ -89,6 +95,7 @@ class FeatureService:
             "format": FORMAT,
             "name": self.name,
             "features": [selection.to_dict() for selection in self.selections],
+            **({} if self.transform is None else {"transform": self.transform}),
             **about_to_dict(self),
         }
 
@@ -100,7 +107,7 @@ class FeatureService:
                 raise UsageError(
                     f"Feature services of format {data['format']} are not known.", hint="Use a newer Foldstore."
                 )
-            about = {member: data[member] for member in MEMBERS if member in data}
+            about = {member: data[member] for member in ("transform", *MEMBERS) if member in data}
             return cls(data["name"], [FeatureSelection.from_dict(item) for item in data["features"]], **about)
         except (KeyError, TypeError) as error:
             raise not_a_definition("feature service", error) from None
@@ -135,6 +142,24 @@ def _selection(item: object, service: str) -> FeatureSelection:
     raise UsageError(
         f"Feature service {service!r} cannot hold {ascii(item)[:80]}.", hint="Give views, or view[['a', 'b']]."
     )
+
+
+def refuse_full_names(service: FeatureService, *, full_feature_names: bool) -> None:
+    """Refuse full names of a service with a transform, whose columns have the names that it gives them."""
+    if service.transform is not None and full_feature_names:
+        raise UsageError(
+            f"Feature service {service.name!r} answers what {service.transform} makes of its features.",
+            hint="Ask without full_feature_names.",
+        )
+
+
+def _check_transform(address: str, service: str) -> None:
+    parsed = parse_address(address)
+    if parsed.split is not None or not parsed.ref.isdigit():
+        raise UsageError(
+            f"Feature service {service!r} names a transform without its version, {address!r}.",
+            hint="Write inputs@1: a service is pinned.",
+        )
 
 
 def _check_distinct(names: Sequence[str], service: str) -> None:

@@ -20,7 +20,7 @@ class ServiceChange:
         In full, ``view__feature``; None for what concerns the service.
     what : str
         ``added``, ``removed``, ``renamed``, ``type``, ``keys``, ``ttl``, ``source``, ``event_time``,
-        ``created_time``, ``order``, or what was said of it: ``description``, ``owner``, ``tags``.
+        ``created_time``, ``transform``, ``order``, or what was said of it: ``description``, ``owner``, ``tags``.
     before, after : object
         As they are written.
     breaks : bool
@@ -93,6 +93,8 @@ def compare_services(
     shared = [name for name in old if name in new]
     if shared != [name for name in new if name in old]:
         changes.append(_change(None, "order", list(old), list(new), breaks=False))
+    if before.transform != after.transform:
+        changes.append(_change(None, "transform", before.transform, after.transform, breaks=True))
     return (*changes, *_of_words(before, after, None))
 
 

@@ -1,15 +1,36 @@
 """What can be looked up: materialized views and the feature services over them, by name and version."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, parse_address
-from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.online.entities import Entities
 from foldstore.views.online.reader import OnlineReader
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import Instant, OnlineService, unknown_service
+from foldstore.views.online.transformed import TransformedService
+from foldstore.views.transforms.transform import FittedTransform
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A version of a service, where its values are, and what they go through."""
+
+    definition: FeatureService
+    readers: Mapping[str, OnlineReader]
+    transform: FittedTransform | None
+
+    def open(self, address: str, *, full_feature_names: bool) -> OnlineService | TransformedService:
+        refuse_full_names(self.definition, full_feature_names=full_feature_names)
+        service = OnlineService(
+            self.definition.selections, self.readers, address=address, full_feature_names=full_feature_names
+        )
+        if self.transform is None:
+            return service
+        return TransformedService(service, self.definition.output_names(), self.transform)
 
 
 class OnlineCatalog:
@@ -25,27 +46,33 @@ class OnlineCatalog:
 
     def __init__(self) -> None:
         self._readers: Mapping[str, OnlineReader] = {}
-        self._services: Mapping[tuple[str, int], tuple[FeatureService, Mapping[str, OnlineReader]]] = {}
-        self._prepared: dict[tuple[str, int, bool], OnlineService] = {}
+        self._services: Mapping[tuple[str, int], _Served] = {}
+        self._prepared: dict[tuple[str, int, bool], OnlineService | TransformedService] = {}
 
     @property
     def services(self) -> list[str]:
         """The addresses of the services."""
         return [f"{name}@{version}" for name, version in sorted(self._services)]
 
-    def add(self, service: FeatureService, version: int, readers: Sequence[OnlineReader]) -> None:
-        """Serve a version of a feature service from materialized views.
+    def add(
+        self,
+        service: FeatureService,
+        version: int,
+        readers: Sequence[OnlineReader],
+        transform: FittedTransform | None = None,
+    ) -> None:
+        """Serve a version of a feature service from materialized views, by its transform where it has one.
 
         A service keeps the views that it was added with: adding another with a newer materialization of the same
         view changes nothing for it. Adding the same version again replaces it.
         """
         by_view = {reader.view.name: reader for reader in readers}
         OnlineService(service.selections, by_view, full_feature_names=True)
-        self._services = {**self._services, (service.name, version): (service, by_view)}
+        self._services = {**self._services, (service.name, version): _Served(service, by_view, transform)}
         self._readers = {**self._readers, **by_view}
         self._prepared = {}
 
-    def find(self, service: str, *, full_feature_names: bool = False) -> OnlineService:
+    def find(self, service: str, *, full_feature_names: bool = False) -> OnlineService | TransformedService:
         """Return a service to look up in; ``arrival`` alone is its latest version.
 
         Raises
@@ -57,10 +84,7 @@ class OnlineCatalog:
         known = self._prepared
         found = known.get((name, version, full_feature_names))
         if found is None:
-            definition, readers = self._services[name, version]
-            found = OnlineService(
-                definition.selections, readers, address=f"{name}@{version}", full_feature_names=full_feature_names
-            )
+            found = self._services[name, version].open(f"{name}@{version}", full_feature_names=full_feature_names)
             known[name, version, full_feature_names] = found
         return found
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.reading import parse_type
-from foldstore.views.transforms.numbers import is_text
+from foldstore.views.transforms.numbers import is_text, plain_values
 from foldstore.views.transforms.operation import Operation
 
 ROWS: Final = 128
@@ -136,17 +136,9 @@ def same(x: Any, y: Any) -> bool:
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = {name: _listed(table.column(name)) for name in table.column_names}
+    columns = {name: plain_values(table.column(name)) for name in table.column_names}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
-
-
-def _listed(column: pa.ChunkedArray) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        # As online lookups give them: Python's times hold microseconds.
-        ticks = column.cast(pa.int64()).to_pylist()
-        return [None if tick is None else np.datetime64(tick, "ns") for tick in ticks]
-    return list(column.to_pylist())
 
 
 def write_rows(rows: pa.Table) -> dict[str, Any]:

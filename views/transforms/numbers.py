@@ -71,3 +71,10 @@ def lower_quantiles(values: NDArray[Any], levels: Sequence[float]) -> list[Any]:
     ordered = np.sort(values)
     places = [max(math.ceil(level * len(ordered)) - 1, 0) for level in levels]
     return [ordered[place].item() for place in places]
+
+
+def plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return a column's values as online lookups give them: nanosecond times as numpy's, for Python's are coarser."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return [None if tick is None else np.datetime64(tick, "ns") for tick in column.cast(pa.int64()).to_pylist()]
+    return list(column.to_pylist())

@@ -185,6 +185,11 @@ class FittedTransform:
         How many.
     counted : sequence of int
         How many of them each operation counted.
+
+    Attributes
+    ----------
+    origins : mapping of str to tuple of str
+        The columns that come out of those that go in, and which of these each is made of.
     """
 
     def __init__(
@@ -204,7 +209,8 @@ class FittedTransform:
         self.rows = rows
         self.counted = tuple(counted)
         self.golden: tuple[dict[str, Any], dict[str, Any]] = {}, {}
-        self._kernels = self._compile()
+        self._kernels: list[RowKernel] = []
+        self.origins: Mapping[str, tuple[str, ...]] = self._compile()
         self._lock = threading.Lock()
         self._served = [0] * (len(definition.operations) + 1)
 
@@ -232,6 +238,11 @@ class FittedTransform:
         for operation, state in zip(self.definition.operations, self.states, strict=True):
             operation.change(state, given)
         return given
+
+    def output_names(self, features: Sequence[str]) -> list[str]:
+        """Return what comes out of some features and of what is needed beside them, in order."""
+        names = dict.fromkeys([*features, *self.kinds])
+        return list(self.output_kinds({name: self.kinds.get(name, pa.null()) for name in names}))
 
     def check_kinds(self, kinds: Mapping[str, pa.DataType]) -> None:
         """Refuse columns that are not those it was fitted on, or of types that hold other values."""
@@ -392,13 +403,17 @@ class FittedTransform:
         """The identity: of the definition, what was learnt, and where."""
         return content_hash(canonical_json(self.to_dict()).encode())
 
-    def _compile(self) -> list[RowKernel]:
+    def _compile(self) -> dict[str, tuple[str, ...]]:
         kinds = dict(self.kinds)
-        kernels = []
+        origins: dict[str, tuple[str, ...]] = {name: (name,) for name in kinds}
         for operation, state in zip(self.definition.operations, self.states, strict=True):
-            kernels.append(operation.compile(state, kinds))
+            self._kernels.append(operation.compile(state, kinds))
+            read = [origin for name in operation.inputs for origin in origins.get(name, ())]
+            before = set(kinds)
             operation.change(state, kinds)
-        return kernels
+            changed = {*(kinds.keys() - before), *({operation.column} & kinds.keys())}
+            origins = {name: tuple(dict.fromkeys(read)) if name in changed else origins[name] for name in kinds}
+        return origins
 
 
 def _plain_column(column: pa.ChunkedArray) -> pa.Array:
