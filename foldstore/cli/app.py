@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -110,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = app(list(arguments) if arguments is not None else None, standalone_mode=False)
     except FoldstoreError as error:
         _say(f"error[{error.code}]: {error.message}", error.hint)
         return error.exit_code
@@ -123,6 +126,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # the last line of defence: an exit code of its own
         return _report_other(error)
     return code if isinstance(code, int) else 0
+
+
+def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:
+    """Say a warning as the command says things: where in the library it arose helps nobody who types."""
+    say(f"warning: {message}")
 
 
 def _report_other(error: Exception) -> int:

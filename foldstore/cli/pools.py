@@ -148,7 +148,13 @@ def status(
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:
-        print_mapping(opened.pools.get(name).status().to_dict(), output)
+        found = opened.pools.get(name).status()
+    facts = found.to_dict()
+    if output in (Format.TABLE, Format.CSV):
+        plan = facts.pop("plan")
+        facts |= {key: plan[key] for key in ("condition", "steps", "reuse", "mode")}
+        facts["reliability"] = float(found.plan.reliability)
+    print_mapping(facts, output)
 
 
 def _read_script(file: Path, method: str) -> "PoolPlan":

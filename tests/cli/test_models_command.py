@@ -110,6 +110,14 @@ def test_the_rows_of_a_pool_are_written_without_what_is_hidden(command, sealed, 
     assert "age" not in pq.read_schema(tmp_path / "rows.parquet").names
 
 
+def test_the_status_of_a_pool_is_short_for_people_and_whole_for_programs(command, sealed):
+    _, out, _ = command("pool", "status", "late", "-s", sealed, "-o", "csv")
+    facts = dict(line.split(",", 1) for line in out.splitlines())
+    assert (facts["condition"], facts["reliability"], facts["steps_left"]) == (CONDITION, "0.9", "2")
+    assert "plan" not in facts
+    assert json.loads(command("pool", "status", "late", "-s", sealed, "-o", "json")[1])["plan"]["reuse"] == "full"
+
+
 @pytest.mark.parametrize("days", ["99999999", "9" * 30, "0"])
 def test_a_token_for_longer_than_a_calendar_has_is_a_usage_error(command, made, days):
     assert command("token", "create", "viewer", "--days", days, "-s", made)[0] == 2

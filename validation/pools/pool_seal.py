@@ -222,7 +222,7 @@ def _align_baseline(plan: PoolPlan, baseline: object, subject: Subject) -> pa.Ar
         if plan.condition.needs_old:
             raise UsageError(
                 f"The condition {plan.condition} compares with an old model, and there are no predictions of one.",
-                hint="Give baseline=, the old model's predictions for these rows.",
+                hint="Give baseline= (in the shell --baseline FILE), the old model's predictions for these rows.",
                 code="baseline-missing",
             )
         return None
