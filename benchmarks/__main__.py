@@ -11,7 +11,7 @@ from benchmarks.measure import machine
 
 FILES = (
     "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement", "splits",
-    "learning", "cleaning", "pools", "serve", "cold", "demo",
+    "learning", "joins", "cleaning", "pools", "serve", "cold", "demo",
 )  # fmt: skip
 # In an environment with the peers alone: make bench-judgement-peers.
 PEERS = ("judgement_peers",)

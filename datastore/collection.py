@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from foldstore.datastore import index_area
 from foldstore.datastore.catalog import expiry, garbage
 from foldstore.datastore.catalog.commits import mark_recorded
 from foldstore.datastore.catalog.garbage import Moment, Unneeded
@@ -179,6 +180,7 @@ def _clean(storage: Storage, moment: Moment) -> tuple[int, int]:
         if storage.objects.has_staging(transaction_id):
             storage.objects.unstage(transaction_id)
             folders += 1
+    index_area.prune(storage)
     storage.on_step("gc-cleaned")
     return lost, folders
 

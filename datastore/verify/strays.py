@@ -26,6 +26,7 @@ _KNOWN_AT_THE_TOP: Final = {
     "commits",
     "online",
     "sealed",
+    "indexes",
 }
 
 

@@ -10,6 +10,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
 from foldstore.features.definition_file import read_definitions
 from foldstore.features.definitions import Definitions
+from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.plan import ApplyPlan, Planner
 from foldstore.features.serving import OnlineServing
@@ -56,7 +57,7 @@ class Features:
         self._rows = rows
         self._definitions = Definitions(storage, rows, author)
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
-        self._joins = HistoricalJoins(rows, self._definitions)
+        self._joins = HistoricalJoins(rows, self._definitions, FeatureIndexes(storage, rows))
         self._online = OnlineServing(storage, rows, self._definitions, author)
         self.lookup_logs = LookupLogs(storage, rows.dataset, author)
 

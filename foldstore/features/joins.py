@@ -10,6 +10,7 @@ import pyarrow as pa
 from foldstore.datastore.ingest.source import open_source
 from foldstore.errors import UsageError
 from foldstore.features.definitions import Definitions
+from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.sources import Pins, Rows, check_published, read_source
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
@@ -17,7 +18,7 @@ from foldstore.training_set import Inputs, TrainingSet
 from foldstore.views.features.entity_history import list_entity_history
 from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import SqlSource
-from foldstore.views.features.join import FeatureTable, JoinOptions, index_view, point_in_time_join
+from foldstore.views.features.join import FeatureTable, JoinOptions, point_in_time_join
 from foldstore.views.instant import parse_instant
 
 _SPACE: Final = re.compile(r"\s")
@@ -33,10 +34,13 @@ class HistoricalJoins:
         How sources and labels are read.
     definitions : Definitions
         The services.
+    indexes : FeatureIndexes
+        Where sources are sorted.
     """
 
-    def __init__(self, rows: Rows, definitions: Definitions) -> None:
+    def __init__(self, rows: Rows, definitions: Definitions, indexes: FeatureIndexes) -> None:
         self._rows = rows
+        self._indexes = indexes
         self._definitions = definitions
 
     def join(
@@ -109,7 +113,7 @@ class HistoricalJoins:
         for selection in service.selections:
             view = selection.view
             if view.name not in indexes:
-                indexes[view.name] = index_view(view, read_source(self._rows, view, pins).table)
+                indexes[view.name] = self._indexes.index(view, read_source(self._rows, view, pins))
         return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
 
     def _read_labels(self, labels: Any) -> pa.Table:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from foldstore.datastore import index_area
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
@@ -138,7 +139,10 @@ class OnlineServing:
 
 
 def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> list[str]:
-    """Remove what was laid out for lookups from a dataset; return the services that must be materialized anew."""
+    """Remove what was laid out of a dataset, for lookups and joins; return the services to be materialized anew."""
+    record = storage.catalog.find_dataset(dataset)
+    if record is not None:
+        index_area.forget(storage, record.id)
     materialized = Registry(storage.catalog, MATERIALIZED_KIND)
     forgotten = []
     for address in materialized.list_names():

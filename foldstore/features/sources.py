@@ -58,10 +58,20 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class SourceRows:
-    """The rows of a feature view's source, and the versions that they were read from."""
+    """The rows of a feature view's source, and the versions that they were read from.
+
+    Attributes
+    ----------
+    address : str
+        What was read, pinned; empty for a query.
+    version : str or None
+        The address of the version whose rows these are or are chosen from, in an order that never changes.
+    """
 
     table: pa.Table
     inputs: tuple[str, ...]
+    address: str = ""
+    version: str | None = None
 
 
 @dataclass(slots=True)
@@ -115,8 +125,10 @@ def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
     """Read the rows of a feature view's source, in write order."""
     own = Pins(rows, pins.given)
     if isinstance(view.source, SqlSource):
-        table = rows.sql(view.source.query, own.pin, view.event_time)
+        table, address = rows.sql(view.source.query, own.pin, view.event_time), ""
     else:
-        table = rows.view_rows(own.pin(view.source))
+        address = own.pin(view.source)
+        table = rows.view_rows(address)
     pins.add(own)
-    return SourceRows(table, own.inputs)
+    versions = list(own.used.values())
+    return SourceRows(table, own.inputs, address, versions[0] if address and len(versions) == 1 else None)

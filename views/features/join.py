@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
-from foldstore.views.features.sorted_index import Lookback, Matches, SortedIndex
-from foldstore.views.time_column import Instants, to_nanoseconds
+from foldstore.views.features.index_file import AsOfIndex
+from foldstore.views.features.sorted_index import Integers, Lookback, SortedIndex
+from foldstore.views.time_column import to_nanoseconds
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 
@@ -41,12 +44,12 @@ class FeatureTable:
     ----------
     selection : FeatureSelection
         Which features, under which names and key columns.
-    index : SortedIndex
-        From `index_view`; selections of one view share it.
+    index : AsOfIndex
+        From `index_view`, or a file; selections of one view share it.
     """
 
     selection: FeatureSelection
-    index: SortedIndex
+    index: AsOfIndex
 
 
 def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
@@ -59,15 +62,26 @@ def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
     SchemaMismatchError
         When a key column is not of the entity's type.
     """
-    for column in view.columns():
-        if column not in table.column_names:
-            raise column_not_found(column, table.column_names, where=f"the source of feature view {view.name!r}")
+    check_source_columns(view, table)
     return SortedIndex(
         table.select(view.columns()),
         keys=view.keys,
         event_time=view.event_time,
         created_time=view.created_time,
     )
+
+
+def check_source_columns(view: FeatureView, table: pa.Table) -> None:
+    """Refuse a source that lacks a column which the view names.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When it does.
+    """
+    for column in view.columns():
+        if column not in table.column_names:
+            raise column_not_found(column, table.column_names, where=f"the source of feature view {view.name!r}")
 
 
 def point_in_time_join(
@@ -133,21 +147,64 @@ def point_in_time_join(
     check_collisions([name for group in names for name in group], labels.column_names)
     asked = to_nanoseconds(labels.column(column), where=f"{column!r}")
     joined = labels.set_column(labels.column_names.index(column), column, _in_utc(labels.column(column)))
+    orders: dict[tuple[str, ...], Integers] = {}
     for item, group in zip(features, names, strict=True):
         lookback = Lookback(
             ttl_nanoseconds=item.selection.view.ttl_nanoseconds,
             allow_exact_match=allow_exact_match,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
-        matches = match_labels(labels, asked, item, lookback)
-        taken = matches.take([item.index.table.column(feature) for feature in item.selection.features])
+        keys = _label_columns(labels, item, lookback)
+        asked_by = item.selection.label_keys
+        rows, orders[asked_by] = item.index.find_visible(keys, asked, lookback, orders.get(asked_by))
+        taken = take_rows([item.index.table.column(feature) for feature in item.selection.features], rows)
         for name, values in zip(group, taken, strict=True):
             joined = joined.append_column(name, values)
     return joined
 
 
-def match_labels(labels: pa.Table, asked: Instants, features: FeatureTable, lookback: Lookback) -> Matches:
-    """Find the feature row of each asking row, whether its values may be given or are too old."""
+def take_rows(columns: Sequence[pa.ChunkedArray], rows: Integers) -> list[pa.ChunkedArray]:
+    """Take values of columns, null where the row is -1; types stay as they are."""
+    found = rows >= 0
+    if not found.any():
+        return [pa.chunked_array([pa.nulls(len(rows), column.type)]) for column in columns]
+    if found.all():
+        places = pa.array(rows)
+        return [_chunked(column.take(places)) for column in columns]
+    hits, places = pa.array(rows[found]), pa.array(rows, mask=~found)
+    # Arrow takes by indices with nulls at a fifth of the speed.
+    return [
+        _spread(column.take(hits), found) if _has_plain_values(column.type) else _chunked(column.take(places))
+        for column in columns
+    ]
+
+
+def _has_plain_values(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_primitive(kind)) and kind.bit_width in (8, 16, 32, 64)
+
+
+def _spread(values: pa.ChunkedArray, found: NDArray[np.bool_]) -> pa.ChunkedArray:
+    """Put values where something was found; elsewhere is null, and zero under it."""
+    whole = values.combine_chunks()
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    valid = found
+    if array.null_count:
+        valid = found.copy()
+        valid[found] = array.is_valid().to_numpy(zero_copy_only=False)
+    width = array.type.bit_width // 8
+    raw = np.frombuffer(array.buffers()[1], dtype=f"i{width}", offset=array.offset * width, count=len(array))
+    spread = np.zeros(len(found), dtype=raw.dtype)
+    spread[found] = raw
+    buffers = [pa.py_buffer(np.packbits(valid, bitorder="little")), pa.py_buffer(spread)]
+    return pa.chunked_array([pa.Array.from_buffers(array.type, len(found), buffers)])
+
+
+def _chunked(values: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+
+def _label_columns(labels: pa.Table, features: FeatureTable, lookback: Lookback) -> list[pa.ChunkedArray]:
+    """Return the columns of the asking rows that hold a view's keys."""
     view = features.selection.view
     if lookback.filter_by_created_timestamp and view.created_time is None:
         raise SchemaMismatchError(
@@ -158,7 +215,7 @@ def match_labels(labels: pa.Table, asked: Instants, features: FeatureTable, look
     for column in features.selection.label_keys:
         if column not in labels.column_names:
             raise column_not_found(column, labels.column_names, where="the rows that ask")
-    return features.index.search([labels.column(key) for key in features.selection.label_keys], asked, lookback)
+    return [labels.column(key) for key in features.selection.label_keys]
 
 
 def find_event_timestamp(labels: pa.Table) -> str:

@@ -4,7 +4,7 @@ A key that the feature table does not hold, and a key with a null, has the code 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,14 @@ _PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {"string": (str,), "binar
 
 class _ColumnCodes(Protocol):
     width: int
+
+    @property
+    def low(self) -> int:
+        """The least value, where codes count from one."""
+
+    @property
+    def values(self) -> pa.Array | None:
+        """The values in the order of their codes, where they do not count."""
 
     def encode(self, column: pa.Array) -> Codes:
         """Return each value's code."""
@@ -66,6 +74,37 @@ class KeyEncoder:
                 codes, width = _find(dense, codes), len(dense)
             codes, width = _combine(codes, column.encode(array), column.width), width * column.width
         self.codes, self.width = codes, max(width, 1)
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, pa.Array]]:
+        """Return what codes depend on: plain data, and arrays by name."""
+        arrays = {}
+        for number, (column, dense) in enumerate(zip(self._columns, self._dense, strict=True)):
+            if column.values is not None:
+                arrays[f"values{number}"] = column.values
+            if dense is not None:
+                arrays[f"dense{number}"] = pa.array(dense)
+        if self._final is not None:
+            arrays["final"] = pa.array(self._final)
+        columns = [{"low": column.low, "width": column.width} for column in self._columns]
+        return {"columns": columns, "width": self.width}, arrays
+
+    @classmethod
+    def from_parts(cls, types: Mapping[str, str], plain: Mapping[str, Any], arrays: Mapping[str, pa.Array]) -> Self:
+        """Make an encoder of what `to_parts` gave; it has no rows of its own."""
+        encoder = cls.__new__(cls)
+        encoder._restore(types, plain, arrays)  # noqa: SLF001  # its own class
+        return encoder
+
+    def _restore(self, types: Mapping[str, str], plain: Mapping[str, Any], arrays: Mapping[str, pa.Array]) -> None:
+        self._types = dict(types)
+        self._columns = [
+            _restored(kind, said["low"], said["width"], arrays.get(f"values{number}"))
+            for number, (kind, said) in enumerate(zip(types.values(), plain["columns"], strict=True))
+        ]
+        places = [f"dense{number}" for number in range(len(self._types))]
+        self._dense = [arrays[place].to_numpy() if place in arrays else None for place in places]
+        self._final = arrays["final"].to_numpy() if "final" in arrays else None
+        self.codes, self.width = np.empty(0, dtype=np.int64), plain["width"]
 
     def make_dense(self) -> None:
         """Number the codes without gaps, when every bit counts."""
@@ -138,28 +177,37 @@ def _as_int64(array: pa.Array, name: str, wanted: pa.DataType) -> pa.Array:
 class _IntegerCodes:
     """Integers: their distance from the smallest where they lie close together, else their rank."""
 
-    __slots__ = ("_distinct", "_low", "width")
+    __slots__ = ("_distinct", "low", "width")
 
-    def __init__(self, array: pa.Array) -> None:
+    def __init__(self, low: int, width: int, distinct: NDArray[Any] | None) -> None:
+        self.low = low
+        self.width = width
+        self._distinct = distinct
+
+    @classmethod
+    def of(cls, array: pa.Array) -> Self:
+        """Make the codes of a column."""
         values = array.drop_null().to_numpy(zero_copy_only=False)
         low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
-        self._low = low
-        self._distinct: NDArray[Any] | None = None
-        self.width = high - low + 1
-        if self.width > 8 * len(values) + 1_024:
-            self._distinct = np.unique(values)
-            self.width = len(self._distinct)
+        width = high - low + 1
+        if width <= 8 * len(values) + 1_024:
+            return cls(low, width, None)
+        distinct = np.unique(values)
+        return cls(low, len(distinct), distinct)
+
+    @property
+    def values(self) -> pa.Array | None:
+        """The values in the order of their codes, where they do not count."""
+        return None if self._distinct is None else pa.array(self._distinct)
 
     def encode(self, column: pa.Array) -> Codes:
         values = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
         if self._distinct is not None:
             codes = _find(self._distinct, values)
         else:
-            inside = (values >= self._low) & (values < self._low + self.width)
+            inside = (values >= self.low) & (values < self.low + self.width)
             # The difference of values far outside may wrap around; they are replaced right after.
-            codes = np.where(inside, values - np.asarray(self._low, values.dtype), NO_MATCH).astype(
-                np.int64, copy=False
-            )
+            codes = np.where(inside, values - np.asarray(self.low, values.dtype), NO_MATCH).astype(np.int64, copy=False)
         if column.null_count:
             codes[column.is_null().to_numpy(zero_copy_only=False)] = NO_MATCH
         return codes
@@ -169,7 +217,7 @@ class _IntegerCodes:
             return NO_MATCH
         if self._distinct is not None:
             return _find_one(self._distinct, value)
-        return value - self._low if self._low <= value < self._low + self.width else NO_MATCH
+        return value - self.low if self.low <= value < self.low + self.width else NO_MATCH
 
 
 class _ValueCodes:
@@ -177,10 +225,20 @@ class _ValueCodes:
 
     __slots__ = ("_dictionary", "_places", "width")
 
-    def __init__(self, array: pa.Array) -> None:
-        self._dictionary = array.drop_null().unique()
+    def __init__(self, values: pa.Array) -> None:
+        self._dictionary = values
         self._places: dict[Any, int] | None = None
         self.width = len(self._dictionary)
+
+    @property
+    def low(self) -> int:
+        """The least value, where codes count from one."""
+        return 0
+
+    @property
+    def values(self) -> pa.Array | None:
+        """The values in the order of their codes."""
+        return self._dictionary
 
     def encode(self, column: pa.Array) -> Codes:
         # Null is not in the dictionary, so it finds nothing.
@@ -195,7 +253,13 @@ class _ValueCodes:
 
 
 def _column_codes(array: pa.Array) -> _ColumnCodes:
-    return _IntegerCodes(array) if pa.types.is_integer(array.type) else _ValueCodes(array)
+    return _IntegerCodes.of(array) if pa.types.is_integer(array.type) else _ValueCodes(array.drop_null().unique())
+
+
+def _restored(kind: str, low: int, width: int, values: pa.Array | None) -> _ColumnCodes:
+    if not pa.types.is_integer(pa.type_for_alias(kind)):
+        return _ValueCodes(pa.array([], pa.type_for_alias(kind)) if values is None else values)
+    return _IntegerCodes(low, width, None if values is None else values.to_numpy())
 
 
 def _combine(codes: Codes, part: Codes, width: int) -> Codes:

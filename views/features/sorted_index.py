@@ -20,6 +20,9 @@ Integers: TypeAlias = NDArray[np.int64]
 
 NOWHERE: Final = -1
 _KEY_LIMIT: Final = 2**63
+_SHORT: Final = 2**31
+_NEAR: Final = 50  # of so many probes one may step back
+_ARRAYS: Final = ("keys", "order", "created", "earliest", "ranks")
 _UNKNOWN: Final = -(2**63)  # below every instant: the created time of a row that has none
 
 
@@ -35,36 +38,23 @@ class Matches:
         The row's event time in nanoseconds, 0 where there is none.
     expired : ndarray of bool
         Where the row is older than the ttl; its values are not to be given away.
-    order : ndarray of int64
-        The asking rows by entity and time: in this order what was found lies in the index's own.
     """
 
     rows: Integers
     event_times: Integers
     expired: NDArray[np.bool_]
-    order: Integers
 
     def visible_rows(self) -> Integers:
         """Return the rows whose values may be given, -1 elsewhere."""
         return np.where(self.expired, NOWHERE, self.rows)
 
-    def take(self, columns: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
-        """Take values of the feature table's columns, null where there are none; types stay as they are."""
-        rows = self.visible_rows()
-        missing = rows < 0
-        if missing.all():
-            return [pa.chunked_array([pa.nulls(len(rows), column.type)]) for column in columns]
-        direct = pa.array(rows, mask=missing)
-        # Values are read in the index's order, which is kinder to the cache, and put in the asking order after.
-        found = rows[self.order] >= 0
-        ordered = pa.array(rows[self.order][found])
-        place = np.empty(len(rows), dtype=np.int64)
-        place[self.order] = np.cumsum(found) - 1
-        places = pa.array(place, mask=missing)
-        return [
-            column.take(ordered).take(places) if pa.types.is_primitive(column.type) else column.take(direct)
-            for column in columns
-        ]
+
+@dataclass(frozen=True, slots=True)
+class IndexParts:
+    """An index as plain data and arrays, to be written down."""
+
+    plain: Mapping[str, Any]
+    arrays: Mapping[str, pa.Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +101,8 @@ class SortedIndex:
         The column of event times; without a zone they are UTC.
     created_time : str, optional
         The column of created times.
+    rows : ndarray of int64, optional
+        The rows of a larger table that these are, in their order there.
 
     Examples
     --------
@@ -123,9 +115,19 @@ class SortedIndex:
     """
 
     __slots__ = ("_created", "_earliest", "_encoder", "_keys", "_order", "_scale", "table")
+    _keys: Integers
+    _order: Integers | None
+    _created: Integers | None
+    _earliest: Integers | None
 
     def __init__(
-        self, table: pa.Table, *, keys: Mapping[str, str], event_time: str, created_time: str | None = None
+        self,
+        table: pa.Table,
+        *,
+        keys: Mapping[str, str],
+        event_time: str,
+        created_time: str | None = None,
+        rows: Integers | None = None,
     ) -> None:
         columns = [_column(table, key) for key in keys]
         events = to_nanoseconds(_column(table, event_time), where=f"Event time {event_time!r}")
@@ -140,6 +142,8 @@ class SortedIndex:
         if created_time is not None:
             known = to_nanoseconds(_column(table, created_time), where=f"Created time {created_time!r}")
         self._sort(packed, None if usable.all() else np.flatnonzero(usable), known)
+        if rows is not None:
+            self._order = rows if self._order is None else rows[self._order]
         self._encoder.codes = np.empty(0, dtype=np.int64)  # only the dictionaries are needed from here on
 
     def _sort(self, packed: Integers, rows: Integers | None, created: Instants | None) -> None:
@@ -173,23 +177,66 @@ class SortedIndex:
         arrays = (self._keys, self._order, self._created, self._earliest)
         return sum(array.nbytes for array in arrays if array is not None)
 
-    def search(self, columns: list[pa.ChunkedArray], at: Instants, lookback: Lookback) -> Matches:
+    def search(self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback) -> Matches:
         """Find the row of each key at its own instant, in the order of the keys."""
-        codes = self._encoder.encode(columns, len(at.values))
         if not self.num_rows:
-            return _nothing(len(codes))
+            return _nothing(len(at.values))
+        found = self._locate(columns, at, lookback, None)
+        events, expired = self._ages(found, lookback)
+        events[found.missing] = 0
+        rows = self._rows_at(found)
+        answer = Matches(np.empty_like(rows), np.empty_like(rows), np.empty(len(rows), dtype=np.bool_))
+        answer.rows[found.order] = rows
+        answer.event_times[found.order], answer.expired[found.order] = events, expired
+        return answer
+
+    def find_visible(
+        self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None = None
+    ) -> tuple[Integers, Integers]:
+        """Find the rows whose values may be given, -1 for none; `search` says more.
+
+        Parameters
+        ----------
+        order : ndarray of int64, optional
+            The order in which another index was asked for the same keys; taken when it serves this one too.
+
+        Returns
+        -------
+        tuple of ndarray of int64
+            The rows, and the order in which this index was asked.
+        """
+        if not self.num_rows:
+            return np.full(len(at.values), NOWHERE, dtype=np.int64), np.arange(len(at.values))
+        found = self._locate(columns, at, lookback, order)
+        rows = self._rows_at(found)
+        if lookback.ttl_nanoseconds:
+            rows[self._ages(found, lookback)[1]] = NOWHERE
+        answer = np.empty_like(rows)
+        answer[found.order] = rows
+        return answer, found.order
+
+    def _locate(
+        self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None
+    ) -> "_Located":
+        codes = self._encoder.encode(columns, len(at.values))
         instants = at.values if lookback.allow_exact_match else at.values - 1
-        probes = self._probes(codes, instants, at.nulls)
+        probes, first = self._probes(codes, instants, at.nulls)
         # Sorted probes walk through the index once; in any other order each one misses the cache.
-        order = np.argsort(probes)
-        probes, asked = probes[order], at.values[order]
-        places = np.searchsorted(self._keys, probes, side="right") - 1
-        first = probes - probes % self._scale.width
+        if order is None or not _is_nearly_sorted(probes[order]):
+            order = np.argsort(probes)
+        probes, first, asked = probes[order], first[order], at.values[order]
+        places = np.searchsorted(self._keys, probes, side="right")
+        places -= 1
         # A probe below 0 asks for nothing; its place is -1, which reads the last key and is below 0 all the same.
-        places[(probes < 0) | (places < 0) | (self._keys[places] < first)] = NOWHERE
+        offsets = self._keys[places]
+        offsets -= first
+        missing = (probes < 0) | (places < 0) | (offsets < 0)
+        places[missing] = NOWHERE
         if lookback.filter_by_created_timestamp:
             places = self._known_by(places, asked)
-        return self._matches(places, self._keys[places] - first, asked, order, lookback)
+            missing, offsets = places < 0, self._keys[places] - first
+        offsets[missing] = 0
+        return _Located(places, missing, offsets, asked, order)
 
     def find(self, key: Mapping[str, Any], at: int, lookback: Lookback | None = None) -> Match:
         """Find the row of one entity at an instant in nanoseconds; `search` gives the same."""
@@ -208,13 +255,18 @@ class SortedIndex:
         row = place if self._order is None else int(self._order[place])
         return Match(row, event, expired=bool(rules.ttl_nanoseconds and event < at - rules.ttl_nanoseconds))
 
-    def _probes(self, codes: Integers, instants: Integers, nulls: NDArray[np.bool_] | None) -> Integers:
+    def _probes(
+        self, codes: Integers, instants: Integers, nulls: NDArray[np.bool_] | None
+    ) -> tuple[Integers, Integers]:
+        """Return the key that is looked for, -1 for none, and the first key that its entity can have."""
         offsets = self._scale.floor(instants)
-        probes = codes * self._scale.width + offsets
-        probes[(codes < 0) | (offsets < 0)] = NOWHERE
+        first = codes * self._scale.width
+        nothing = (codes < 0) | (offsets < 0)
         if nulls is not None:
-            probes[nulls] = NOWHERE
-        return probes
+            nothing |= nulls
+        offsets += first
+        offsets[nothing] = NOWHERE
+        return offsets, first
 
     def _known_by(self, places: Integers, asked: Integers) -> Integers:
         """Step back, row by row, to one that had been written by then."""
@@ -237,24 +289,72 @@ class SortedIndex:
             place -= 1
         return place
 
-    def _matches(
-        self, places: Integers, offsets: Integers, asked: Integers, order: Integers, lookback: Lookback
-    ) -> Matches:
-        """Turn places in the index, in sorted order, into rows of the table, in the order asked."""
-        missing = places < 0
-        offsets[missing] = 0
-        events = self._scale.instants(offsets)
-        expired = np.zeros(len(places), dtype=np.bool_)
-        if lookback.ttl_nanoseconds:
-            # The oldest instant allowed may lie before what int64 holds; then every row is young enough.
-            bounded = np.maximum(asked, _UNKNOWN + lookback.ttl_nanoseconds)
-            expired = (events < bounded - lookback.ttl_nanoseconds) & ~missing
-        events[missing] = 0
-        found = places if self._order is None else self._order[places]
-        found[missing] = NOWHERE
-        answer = Matches(np.empty_like(places), np.empty_like(places), np.empty(len(places), dtype=np.bool_), order)
-        answer.rows[order], answer.event_times[order], answer.expired[order] = found, events, expired
-        return answer
+    def _ages(self, found: "_Located", lookback: Lookback) -> tuple[Integers, NDArray[np.bool_]]:
+        """Return the event times of what was found, and where they are too long ago; what stands for none is any."""
+        events = self._scale.instants(found.offsets)
+        if not lookback.ttl_nanoseconds:
+            return events, np.zeros(len(events), dtype=np.bool_)
+        # The oldest instant allowed may lie before what int64 holds; then every row is young enough.
+        oldest = np.maximum(found.asked, _UNKNOWN + lookback.ttl_nanoseconds) - lookback.ttl_nanoseconds
+        return events, (events < oldest) & ~found.missing
+
+    def _rows_at(self, found: "_Located") -> Integers:
+        if self._order is None:
+            return found.places
+        rows = self._order[found.places].astype(np.int64, copy=False)
+        rows[found.missing] = NOWHERE
+        return rows
+
+    def to_parts(self) -> IndexParts:
+        """Return the index as plain data and arrays; `from_parts` makes the same of them."""
+        encoder, arrays = self._encoder.to_parts()
+        scale, ranks = self._scale.to_parts()
+        # Few tables have more rows than 32 bits count; the others pay for themselves alone.
+        short = self._order is not None and (not len(self._order) or int(self._order.max()) < _SHORT)
+        order = None if self._order is None else self._order.astype(np.int32 if short else np.int64, copy=False)
+        held = {
+            "keys": self._keys,
+            "order": order,
+            "created": self._created,
+            "earliest": self._earliest,
+            "ranks": ranks,
+        }
+        mine = {name: pa.array(array) for name, array in held.items() if array is not None}
+        return IndexParts({"encoder": encoder, "scale": scale}, {**mine, **arrays})
+
+    @classmethod
+    def from_parts(cls, table: pa.Table, keys: Mapping[str, str], parts: IndexParts) -> "SortedIndex":
+        """Make an index of what `to_parts` gave, over the table that it was made of; arrays stay where they are."""
+        index = cls.__new__(cls)
+        index._restore(table, keys, parts)  # noqa: SLF001  # its own class
+        return index
+
+    def _restore(self, table: pa.Table, keys: Mapping[str, str], parts: IndexParts) -> None:
+        held = {name: parts.arrays[name].to_numpy() if name in parts.arrays else None for name in _ARRAYS}
+        self.table = table
+        self._encoder = KeyEncoder.from_parts(keys, parts.plain["encoder"], parts.arrays)
+        self._scale = _TimeScale.from_parts(parts.plain["scale"], held["ranks"])
+        self._keys = parts.arrays["keys"].to_numpy()
+        self._order, self._created, self._earliest = held["order"], held["created"], held["earliest"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """Places in the index of what was asked, in the order in which it was asked.
+
+    Attributes
+    ----------
+    missing : ndarray of bool
+        Where there is none.
+    offsets : ndarray of int64
+        The number of the event time of what was found, 0 for none.
+    """
+
+    places: Integers
+    missing: NDArray[np.bool_]
+    offsets: Integers
+    asked: Integers
+    order: Integers
 
 
 class _TimeScale:
@@ -295,6 +395,20 @@ class _TimeScale:
             return int(np.searchsorted(self._ranks, np.int64(instant), side="right")) - 1
         return max(min(instant // self._unit - self._start, self.width - 1), NOWHERE)
 
+    def to_parts(self) -> tuple[dict[str, int], Integers | None]:
+        """Return the scale as plain data, and the ranks."""
+        return {"start": self._start, "unit": self._unit, "width": self.width}, self._ranks
+
+    @classmethod
+    def from_parts(cls, plain: Mapping[str, int], ranks: Integers | None) -> "_TimeScale":
+        """Make a scale of what `to_parts` gave."""
+        scale = cls.__new__(cls)
+        scale._restore(plain, ranks)  # noqa: SLF001  # its own class
+        return scale
+
+    def _restore(self, plain: Mapping[str, int], ranks: Integers | None) -> None:
+        self._start, self._unit, self.width, self._ranks = plain["start"], plain["unit"], plain["width"], ranks
+
     def instants(self, offsets: Integers) -> Integers:
         """Return the event times in nanoseconds."""
         return self._ranks[offsets] if self._ranks is not None else (offsets + self._start) * self._unit
@@ -309,8 +423,12 @@ def _nothing(count: int) -> Matches:
         np.full(count, NOWHERE, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=np.bool_),
-        np.arange(count),
     )
+
+
+def _is_nearly_sorted(probes: Integers) -> bool:
+    """Say whether probes come in an order in which a search through the index stays near where it was."""
+    return int(np.count_nonzero(probes[1:] < probes[:-1])) * _NEAR < len(probes)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

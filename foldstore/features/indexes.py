@@ -1,0 +1,100 @@
+"""The indexes of feature sources: built once a version, kept beside its rows, opened by every process."""
+
+import copy
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from foldstore.datastore import index_area
+from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.storage import Storage
+from foldstore.errors import CorruptObjectError, RefusedError
+from foldstore.features.sources import Rows, SourceRows
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.features.index_file import FORMAT, AsOfIndex, IndexedColumns, open_index, write_index
+from foldstore.views.features.join import check_source_columns
+
+_MOST_OPEN: Final = 16
+
+
+class FeatureIndexes:
+    """Finds the index of a source's rows, or builds it.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    rows : Rows
+        How versions are reached.
+    """
+
+    # A smaller table is sorted sooner than a file is read.
+    rows_to_keep: int = 100_000
+
+    def __init__(self, storage: Storage, rows: Rows) -> None:
+        self._storage = storage
+        self._rows = rows
+        self._open: OrderedDict[Path, Any] = OrderedDict()
+
+    def index(self, view: FeatureView, source: SourceRows) -> AsOfIndex:
+        """Return the index of a feature view's source.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When the source lacks a column that the view names.
+        SchemaMismatchError
+            When a key column is not of the entity's type.
+        """
+        check_source_columns(view, source.table)
+        columns = IndexedColumns(keys=view.keys, event_time=view.event_time, created_time=view.created_time)
+        table = source.table.select(view.columns())
+        path = self._find_path(columns, source) if table.num_rows >= self.rows_to_keep else None
+        if path is None:
+            return columns.build(table)
+        for gone in [each for each in self._open if not each.exists()]:  # its rows were sealed or erased
+            del self._open[gone]
+        known = self._open.get(path)
+        if known is not None:
+            self._open.move_to_end(path)
+        else:
+            known = self._opened(path, table, columns, source)
+            if known is None:
+                return columns.build(table)
+            self._open[path] = known
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+        found: AsOfIndex = copy.copy(known)
+        found.table = table
+        return found
+
+    def _opened(self, path: Path, table: pa.Table, columns: IndexedColumns, source: SourceRows) -> AsOfIndex | None:
+        """Return the index that lies there, written anew when it does not or is broken; None where nothing may lie."""
+        if path.exists():
+            with suppress(CorruptObjectError):
+                return open_index(table, columns.keys, path)
+        with suppress(RefusedError, OSError):  # a store that is only read, or a full disk
+            staged = index_area.stage(self._storage, path)
+            try:
+                write_index(table, columns, staged)
+                self._storage.objects.files.replace(staged, path)
+            finally:
+                staged.unlink(missing_ok=True)
+            if self._find_path(columns, source) != path:  # its rows were sealed or erased meanwhile
+                path.unlink(missing_ok=True)
+                return None
+            return open_index(table, columns.keys, path)
+        return None
+
+    def _find_path(self, columns: IndexedColumns, source: SourceRows) -> Path | None:
+        """Return where the index lies; None for rows that no version has as they are, such as those of a query."""
+        if source.version is None:
+            return None
+        version = self._rows.version(source.version)
+        times = [columns.event_time, columns.created_time]
+        what = canonical_json([FORMAT, source.address, [list(each) for each in columns.keys.items()], times])
+        record = version.record
+        return index_area.path_of(self._storage, record.dataset_id, record.id, version.rows.fragments, what)

@@ -1,0 +1,258 @@
+"""Indexes of feature tables in files: built once, mapped by every process, in parts where a table is large.
+
+A file is a row of Arrow IPC streams, one a part. A stream has one row, each cell of which is a whole array, so that
+every array is mapped as it lies. Its header holds checksums: nothing waits for the disk when a file is written, and
+one that was torn is told by them and built again. A part has the rows of some keys alone, those whose hash falls on
+it, and is sorted in memory while the others wait on the disk.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from foldstore.errors import CorruptObjectError
+from foldstore.views.features.key_encoder import key_column
+from foldstore.views.features.sorted_index import NOWHERE, IndexParts, Integers, Lookback, SortedIndex
+from foldstore.views.splits.hashing import hash_keys
+from foldstore.views.time_column import Instants
+
+FORMAT: Final = 1
+# A part of so many rows is sorted in some 400 MB.
+ROWS_IN_MEMORY: Final = 12_000_000
+_SALT: Final = "asof"
+_HEADER: Final = "header"
+_OFFSET: Final = 4
+_HEX: Final = 16
+_SUMS: Final = "sums"
+_ROW: Final = "row"
+
+
+class AsOfIndex(Protocol):
+    """What finds the rows of a feature table that were in force when somebody asks."""
+
+    table: pa.Table
+
+    def find_visible(
+        self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None = None
+    ) -> tuple[Integers, Integers]:
+        """Find the rows whose values may be given; see `SortedIndex.find_visible`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedColumns:
+    """The columns that an index is made of.
+
+    Attributes
+    ----------
+    keys : mapping of str to str
+        The entity's key columns and their types.
+    event_time : str
+        The column of event times.
+    created_time : str or None
+        The column of created times.
+    """
+
+    keys: Mapping[str, str]
+    event_time: str
+    created_time: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.keys, self.event_time, *([self.created_time] if self.created_time else [])]
+
+    def build(self, table: pa.Table, rows: Integers | None = None) -> SortedIndex:
+        """Sort a table, or some rows of a larger one."""
+        return SortedIndex(table, keys=self.keys, event_time=self.event_time, created_time=self.created_time, rows=rows)
+
+
+class PartitionedIndex:
+    """An index in parts by the hash of the key; each is asked for its own keys alone.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The feature table.
+    keys : mapping of str to str
+        The entity's key columns and their types.
+    parts : sequence of SortedIndex
+        The parts, by number.
+    """
+
+    __slots__ = ("_keys", "_parts", "table")
+
+    def __init__(self, table: pa.Table, keys: Mapping[str, str], parts: Sequence[SortedIndex]) -> None:
+        self.table = table
+        self._keys = dict(keys)
+        self._parts = tuple(parts)
+
+    @property
+    def num_parts(self) -> int:
+        """How many parts there are."""
+        return len(self._parts)
+
+    def find_visible(
+        self,
+        columns: Sequence[pa.ChunkedArray],
+        at: Instants,
+        lookback: Lookback,
+        order: Integers | None = None,  # noqa: ARG002  # each part has another order
+    ) -> tuple[Integers, Integers]:
+        """Find the rows whose values may be given, part by part; see `SortedIndex.find_visible`."""
+        numbers = _numbers(columns, self._keys, len(self._parts))
+        answer = np.full(len(at.values), NOWHERE, dtype=np.int64)
+        for number, part in enumerate(self._parts):
+            asked = np.flatnonzero(numbers == number)
+            if len(asked):
+                own = [column.take(pa.array(asked)) for column in columns]
+                instants = Instants(at.values[asked], None if at.nulls is None else at.nulls[asked])
+                answer[asked], _ = part.find_visible(own, instants, lookback)
+        return answer, np.arange(len(answer))
+
+
+def write_index(table: pa.Table, columns: IndexedColumns, path: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
+    """Build the index of a table and write it; more rows than fit in memory are sorted part by part.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A new file; rows that wait are put into a folder beside it.
+    rows_in_memory : int
+        How many rows a part may have, about.
+    """
+    count = 1 if not columns.keys else -(-max(table.num_rows, 1) // rows_in_memory)
+    with pa.OSFile(str(path), "wb") as sink:
+        for batch in _parts(table.select(columns.names), columns, count, path.parent):
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+
+
+def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfIndex:
+    """Map an index that `write_index` wrote, over the table that it was made of.
+
+    Raises
+    ------
+    CorruptObjectError
+        When the file is no index, was torn, or is of another table.
+    """
+    try:
+        headers, parts = [], []
+        with pa.memory_map(str(path)) as source:
+            while source.tell() < source.size():
+                batch = pa.ipc.open_stream(source).read_all().to_batches()[0]
+                header, arrays = _read_batch(batch)
+                headers.append(header)
+                parts.append(SortedIndex.from_parts(table, keys, IndexParts(header, arrays)))
+        fits = bool(parts) and all(header["format"] == FORMAT for header in headers)
+        fits = fits and headers[0]["num_rows"] == table.num_rows and headers[0]["num_parts"] == len(parts)
+    except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
+        raise _not_ours(path) from error
+    if not fits:
+        raise _not_ours(path)
+    return parts[0] if len(parts) == 1 else PartitionedIndex(table, keys, parts)
+
+
+def _parts(table: pa.Table, columns: IndexedColumns, count: int, folder: Path) -> Iterator[pa.RecordBatch]:
+    whole = {"format": FORMAT, "num_rows": table.num_rows, "num_parts": count}
+    if count == 1:
+        yield _to_batch(columns.build(table), whole)
+        return
+    with TemporaryDirectory(dir=folder, prefix="staged-", ignore_cleanup_errors=True) as waiting:
+        spilled = [Path(waiting) / f"{number}.arrows" for number in range(count)]
+        _spill(table, columns, spilled)
+        for path in spilled:
+            with pa.memory_map(str(path)) as source:
+                own = pa.ipc.open_stream(source).read_all()
+                rows = own.column(_place(own)).to_numpy()
+                yield _to_batch(columns.build(own, rows), whole)
+            path.unlink()
+
+
+def _place(table: pa.Table) -> int:
+    return int(table.num_columns) - 1
+
+
+def _spill(table: pa.Table, columns: IndexedColumns, paths: Sequence[Path]) -> None:
+    """Put the rows of each part into a file of its own, with their numbers; one batch is in memory at a time."""
+    schema = table.schema.append(pa.field(_ROW, pa.int64()))
+    sinks = [pa.OSFile(str(path), "wb") for path in paths]
+    writers = [pa.ipc.new_stream(sink, schema) for sink in sinks]
+    start = 0
+    try:
+        for batch in table.to_batches():
+            keys = [pa.chunked_array([batch.column(name)]) for name in columns.keys]
+            numbers = _numbers(keys, columns.keys, len(paths))
+            rows = np.arange(start, start + batch.num_rows)
+            start += batch.num_rows
+            for number, writer in enumerate(writers):
+                own = np.flatnonzero(numbers == number)
+                arrays = [*batch.take(pa.array(own)).columns, pa.array(rows[own])]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    finally:
+        for writer, sink in zip(writers, sinks, strict=True):
+            writer.close()
+            sink.close()
+
+
+def _numbers(columns: Sequence[pa.ChunkedArray], keys: Mapping[str, str], count: int) -> NDArray[np.uint64]:
+    """Return the part of each key; the same key falls on the same one however wide its type is."""
+    plain = [key_column(column, name, kind) for column, (name, kind) in zip(columns, keys.items(), strict=True)]
+    return hash_keys(plain, _SALT) % np.uint64(count)
+
+
+def _to_batch(index: SortedIndex, whole: Mapping[str, Any]) -> pa.RecordBatch:
+    parts = index.to_parts()
+    sums = {name: _sum(array) for name, array in parts.arrays.items()}
+    body = json.dumps({**whole, **parts.plain, _SUMS: sums}, sort_keys=True)
+    header = f"{xxhash.xxh3_64_hexdigest(body.encode())}{body}"
+    cells = {name: _cell(array) for name, array in parts.arrays.items()}
+    return pa.RecordBatch.from_pydict({_HEADER: pa.array([header]), **cells})
+
+
+def _cell(array: pa.Array) -> pa.Array:
+    """Return an array of one row that holds a whole array."""
+    return pa.LargeListArray.from_arrays(pa.array([0, len(array)], pa.int64()), array)
+
+
+def _read_batch(batch: pa.RecordBatch) -> tuple[dict[str, Any], dict[str, pa.Array]]:
+    text = batch.column(_HEADER)[0].as_py()
+    body = text[_HEX:]
+    if xxhash.xxh3_64_hexdigest(body.encode()) != text[:_HEX]:
+        raise ValueError("the header's checksum differs")
+    header = json.loads(body)
+    arrays = {name: batch.column(name).values for name in batch.schema.names if name != _HEADER}
+    if header[_SUMS] != {name: _sum(array) for name, array in arrays.items()}:
+        raise ValueError("a checksum differs")
+    return header, arrays
+
+
+def _sum(array: pa.Array) -> int:
+    """Return the checksum of an array's values, of what they say and not of how a buffer ends."""
+    kind = array.type
+    if pa.types.is_boolean(kind):
+        array, kind = array.cast(pa.uint8()), pa.uint8()
+    if not len(array):
+        return 0
+    if pa.types.is_primitive(kind):
+        return xxhash.xxh3_64_intdigest(_bytes(array, kind.bit_width // 8, len(array)))
+    ends = np.frombuffer(_bytes(array, _OFFSET, len(array) + 1), dtype=np.int32)
+    text = memoryview(array.buffers()[2] or b"")
+    return xxhash.xxh3_64_intdigest(ends.tobytes() + text[int(ends[0]) : int(ends[-1])].tobytes())
+
+
+def _bytes(array: pa.Array, width: int, count: int) -> memoryview:
+    return memoryview(array.buffers()[1])[array.offset * width : (array.offset + count) * width]
+
+
+def _not_ours(path: Path) -> CorruptObjectError:
+    return CorruptObjectError(
+        f"{path.name} is no index of this table, or was torn.", hint="It can be removed: it is built again."
+    )
