@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from foldstore.validation.bias.report import BiasReport
     from foldstore.validation.gate_policy import GatePolicy
     from foldstore.validation.pools.labelling import label_in_order, rows_to_label
+    from foldstore.validation.pools.meter import meter_pool
     from foldstore.validation.pools.plan import plan_pool
     from foldstore.validation.pools.plan_table import PlanTable, plan_pool_table
     from foldstore.validation.pools.registered import register_score
@@ -66,6 +67,7 @@ _HOMES = {
     "FeatureService": "foldstore.views.features.feature_service",
     "read_definitions": "foldstore.features.definition_file",
     "GatePolicy": "foldstore.validation.gate_policy",
+    "meter_pool": "foldstore.validation.pools.meter",
     "plan_pool": "foldstore.validation.pools.plan",
     "plan_pool_table": "foldstore.validation.pools.plan_table",
     "rows_to_label": "foldstore.validation.pools.labelling",
@@ -131,6 +133,7 @@ __all__ = [
     "feasibility",
     "label_in_order",
     "measure_bias",
+    "meter_pool",
     "plan_pool",
     "plan_pool_table",
     "read_definitions",

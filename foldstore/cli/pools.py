@@ -75,6 +75,9 @@ def seal(
     reliability: Reliability = 0.999,
     steps: Steps = 32,
     reuse: Reuse = "full",
+    uses: Annotated[
+        int | None, typer.Option(help="Count uses alone, then a new test set: no tolerances, nothing promised.")
+    ] = None,
     baseline: Annotated[Path | None, typer.Option(help="A file with the key columns and 'prediction'.")] = None,
     outcomes_feed_features: Annotated[
         bool, typer.Option(help="Features may be computed from sealed outcomes.")
@@ -91,7 +94,7 @@ def seal(
     if not yes and not sys.stdin.isatty():
         raise UsageError("Sealing is for good, and there is no terminal to ask on: give --yes.", hint="Add --yes.")
     split, role = read_part(part)
-    made = _plan(condition, reliability, steps, reuse, "exact")
+    made = _plan(condition, reliability, steps, reuse, "exact") if uses is None else _meter(condition, uses)
     with foldstore.connect(store, create=False) as opened:
         rows = opened.split(split).part(role)
         hidden = ", ".join([label, *(hide or [])])
@@ -155,6 +158,12 @@ def status(
         facts |= {key: plan[key] for key in ("condition", "steps", "reuse", "mode")}
         facts["reliability"] = float(found.plan.reliability)
     print_mapping(facts, output)
+
+
+def _meter(condition: str, uses: int) -> "PoolPlan":
+    from foldstore.validation.pools.meter import meter_pool
+
+    return meter_pool(condition, uses=uses)
 
 
 def _read_script(file: Path, method: str) -> "PoolPlan":

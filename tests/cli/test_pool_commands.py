@@ -111,6 +111,15 @@ class TestEvaluate:
         assert json.loads((tmp_path / "s.json").read_text())["state"] == "pending"
 
 
+def test_sealing_with_uses_counts_them_alone(command, folder):
+    with foldstore.connect(folder, author="tester") as store:
+        store.create_dataset("tasks", key=["id"]).append(_rows()).split("half", train=0.99, test=0.01)
+    seal = ["pool", "seal", "small", "tasks@1#half.test", "--label", "y", "--uses", 20, "--yes", "-s", folder]
+    assert command(*seal, "-c", "n > 0.6 +/- 0.1")[0] == 2
+    assert command(*seal, "-c", "n > 0.6")[0] == 0
+    assert json.loads(command("pool", "status", "small", "-o", "json", "-s", folder)[1])["steps_left"] == 20
+
+
 class TestDraw:
     def test_draws_rows_to_a_file_that_evaluate_takes_the_number_of(self, command, sealed, predict, tmp_path):
         file = tmp_path / "some.parquet"

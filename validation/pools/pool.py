@@ -3,8 +3,9 @@
 What is kept of a pool, and where it is found; plain records and functions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from foldstore.datastore.catalog import seals
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
@@ -12,6 +13,8 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, did_you_mean
 from foldstore.names import check_name
+from foldstore.validation.pools.meter import KIND as METER
+from foldstore.validation.pools.meter import Meter
 from foldstore.validation.pools.plan import PoolPlan
 
 KIND: Final = "pool"
@@ -72,13 +75,17 @@ def find_pool(storage: Storage, name: str) -> PoolRecord | None:
         label=body["label"],
         hidden=tuple(body["hidden"]),
         num_rows=body["rows"],
-        plan=PoolPlan.from_dict(body["plan"]),
+        plan=_read_plan(body["plan"]),
         has_baseline=body["has_baseline"],
         outcomes_feed_features=body["outcomes_feed_features"],
         created_at=document.created_at,
         expires_at=body.get("expires_at"),
         predecessor=body.get("predecessor"),
     )
+
+
+def _read_plan(body: Mapping[str, Any]) -> PoolPlan:
+    return (Meter if body.get("kind") == METER else PoolPlan).from_dict(body)
 
 
 def get_pool(storage: Storage, name: str) -> PoolRecord:

@@ -23,6 +23,7 @@ from foldstore.validation.pools.decide import decide
 from foldstore.validation.pools.evidence import Evidence
 from foldstore.validation.pools.in_order import look_in_order
 from foldstore.validation.pools.ledger import Ledger
+from foldstore.validation.pools.meter import Meter
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import BASELINE, LABEL, PLACE, expected_rows, rows_in_order, secret_rows
 from foldstore.validation.pools.pool_status import is_expired
@@ -208,6 +209,8 @@ def _price(storage: Storage, pool: PoolRecord, account: Account) -> float:
 def _decide(pool: PoolRecord, secret: pa.Table, evidence: Evidence, log_level: float | None) -> bool:
     try:
         labelled = replace(evidence, labels=secret.column(LABEL).combine_chunks())
+        if isinstance(pool.plan, Meter):
+            return pool.plan.holds(labelled)
         if pool.plan.method is Method.BETTING:
             return look_in_order(pool.plan, labelled, log_level=log_level).passed
         return decide(pool.plan, labelled, log_level=log_level)
