@@ -226,6 +226,16 @@ class TestFourErrorRatesAtTheBoundary:
         )
         assert self.DRAWS * self.LEVEL / 3 < passed <= self.most()
 
+    @pytest.mark.parametrize("condition", ["f1(n) > 0.75 +/- 0.08", "n > 0.6 +/- 0.08"])
+    def test_of_a_test_that_stops_when_it_knows(self, condition):
+        plan = plan_pool(condition, reliability=1 - self.LEVEL, steps=1, reuse="first_change", method="betting")
+        (test,), (rows,) = plan.tests, plan.clause_rows
+        drawn = np.random.default_rng(44).random((1_000, rows)) < 0.6  # F1 is 0.75 where its share is 0.6
+        looks = [test.look(each.astype(np.int64), rows) for each in drawn]
+        # A rate of exactly the level exceeds this once in 30,000 runs.
+        assert sum(passed for passed, _ in looks) <= 1_000 * self.LEVEL + 4 * math.sqrt(1_000 * self.LEVEL)
+        assert np.mean([seen for _, seen in looks]) < 0.8 * rows
+
 
 class TestFiveTheMajorityVote:
     """Full-precision scores let random guesses look good on the test set; pass and fail do not."""
