@@ -114,7 +114,7 @@ def validate(  # noqa: PLR0913  # each is a part of its own of what is around th
     keys = asked.keys if all(key in fitting for key in asked.keys) else ()
     now = None if created_at is None else parse_time(created_at)
     findings += [*check_row_count(subject, profile, asked, previous_rows), *_check_columns(profile, schema, asked)]
-    findings += [*check_order(subject, asked), *check_unjudged(asked)]
+    findings += [*check_order(subject, asked, schema.column_order), *check_unjudged(asked)]
     drift = DriftResult({})
     with ExitStack() as stack:
         if profile.rows:

@@ -1,6 +1,6 @@
 """The checks of a dataset as a whole: how many rows, how fresh, in what order, which rules its rows keep."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -90,17 +90,22 @@ def check_freshness(profile: Profile, schema: DataSchema, now: datetime | None) 
         )
 
 
-def check_order(subject: Subject, schema: DataSchema) -> Iterator[Finding]:
-    """Compare the order of columns with the declared one, where order matters."""
+def check_order(subject: Subject, schema: DataSchema, declared: Sequence[str]) -> Iterator[Finding]:
+    """Compare the order of columns with the declared one, where order matters.
+
+    Of the `declared` columns the schema may ask for some only; in a fix the others keep their places.
+    """
     observed = [name for name in subject.arrow_schema.names if name in schema.column_order]
     expected = [name for name in schema.column_order if name in observed]
     if observed != expected:
+        seen = iter(observed)
+        value = [next(seen) if name in observed else name for name in declared]
         yield Finding(
             code="column_order_changed",
             facts={"observed": ", ".join(observed), "expected": ", ".join(expected)},
             observed=observed,
             expected=expected,
-            fix=({"op": "set_dataset", "field": "column_order", "value": observed},),
+            fix=({"op": "set_dataset", "field": "column_order", "value": value},),
         )
 
 

@@ -388,3 +388,20 @@ def test_domains_know_their_kind_by_their_keys():
         column = {"type": types.get(kind, "string"), "domain": plain}
         schema = DataSchema.from_dict({"columns": {"x": column}, "domains": {"d": ["a"]}})
         assert type(schema.columns["x"].domain) is kind
+
+
+def test_a_fix_of_the_order_keeps_the_columns_that_an_environment_does_not_ask_for():
+    schema = DataSchema(
+        columns={
+            **{name: ColumnSchema(type="int64") for name in "abc"},
+            "label": ColumnSchema(type="bool", not_in_environment=("serving",)),
+        },
+        environments=("training", "serving"),
+        column_order=("a", "label", "b", "c"),
+    )
+    served = TableSubject(pa.table({"c": [1], "a": [1], "b": [1]}), "served")
+    report = validate(served, schema, environment="serving")
+    assert [each.code for each in report.anomalies] == ["column_order_changed"]
+    child = schema.accept(report.anomalies)
+    assert child.column_order == ("c", "label", "a", "b")
+    assert validate(served, child, environment="serving").anomalies == ()
