@@ -56,7 +56,7 @@ bench-peers: .venv-peers/.ready ## the figures of storage beside other formats, 
 	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --group peers --editable .
 	touch $@
 
-bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready ## those of judgement beside pandera, Great Expectations, Evidently and whylogs
+bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready .venv-tfdv/.ready ## those of judgement beside pandera, Great Expectations, Evidently, whylogs and TFDV
 	.venv-judgement/bin/python -m benchmarks judgement_peers
 
 .venv-judgement/.ready: pyproject.toml
@@ -71,8 +71,15 @@ bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready ## those of j
 	.venv-whylogs/bin/python -m pip install --quiet --group whylogs
 	touch $@
 
+# TFDV's requirements are old and many: pip gives up on them, uv does not. One of them is built by a C++ compiler.
+.venv-tfdv/.ready: pyproject.toml
+	test -x .venv-tfdv/bin/python || $(PYTHON) -m venv .venv-tfdv
+	.venv-tfdv/bin/python -m pip install --quiet uv
+	.venv-tfdv/bin/uv pip install --quiet --python .venv-tfdv/bin/python --only-binary pyarrow --only-binary tensorflow --group tfdv
+	touch $@
+
 docs: $(READY) ## write the generated pages anew (CLI reference, README output)
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-peers .venv-judgement .venv-whylogs .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)
+	rm -rf .venv .venv-peers .venv-judgement .venv-whylogs .venv-tfdv .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)

@@ -1,9 +1,10 @@
-"""Judgement beside pandera, Great Expectations, Evidently and whylogs; `make bench-judgement-peers` installs them.
+"""Judgement beside pandera, Great Expectations, Evidently, whylogs and TFDV: `make bench-judgement-peers`.
 
 Each peer is used as its own documentation shows, on rows in memory in the form that it takes. What it does less or
 more than ours is said at its job.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from foldstore.validation.schema import DataSchema
 
 _REPEATS = 5
 _WHYLOGS = Path(__file__).parent.parent / ".venv-whylogs" / "bin" / "python"
+_TFDV = Path(__file__).parent.parent / ".venv-tfdv" / "bin" / "python"
 
 
 def rows():
@@ -36,6 +38,7 @@ def rows():
         yield from _checks(store, schema, table)
         yield from _drift(store)
         yield from _profile(Path(folder), year)
+        yield from _tfdv(Path(folder), store, year)
 
 
 def _checks(store, schema, table):
@@ -140,3 +143,34 @@ def _profile(folder, year):
     ).stdout.split()[-1]
     best["ours"] = min(best["ours"], interleave({"ours": lambda: profile_table(year)}, repeats=_REPEATS)["ours"])
     yield Row(f"P1 profile of {year.num_rows:,} flights x 19 columns", best["ours"], float(said), "whylogs, pandas")
+
+
+def _tfdv(folder, store, year):
+    """P1, P3 and P4 beside TFDV: statistics of a year, and February judged by a schema of January with drift."""
+    if not _TFDV.exists():
+        print("  TFDV needs an environment of its own: `make bench-judgement-peers` makes it", flush=True)
+        return
+    tables = [pq.read_table(month) for month in months()[:2]]
+    flights = store.create_dataset("months")
+    schema = flights.append(tables[0]).profile().infer_schema()
+    february = flights.append(tables[1])
+    february.validate(schema, rows="added")
+    jobs = {
+        "profile": lambda: profile_table(year),
+        "judged": lambda: february.validate(schema, rows="added"),
+        "new": lambda: flights.validate(tables[1], schema=schema),
+    }
+    best = interleave(jobs, repeats=_REPEATS)
+    paths = folder / "whole.parquet", folder / "february.parquet"
+    for path, table in zip(paths, (year, tables[1]), strict=True):
+        pq.write_table(table, path)
+    script = Path(__file__).parent / "tfdv_job.py"
+    command = [str(_TFDV), str(script), *map(str, paths), str(_REPEATS)]
+    theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    best = {name: min(best[name], again) for name, again in interleave(jobs, repeats=_REPEATS).items()}
+    for name, said in (
+        ("profile", f"P1 profile of {year.num_rows:,} flights x 19 columns"),
+        ("judged", "P3 a month by a schema with drift, statistics at hand"),
+        ("new", "   the same, statistics made for it"),
+    ):
+        yield Row(said, best[name], theirs[name], "TFDV, pandas")
