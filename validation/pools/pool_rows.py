@@ -20,7 +20,7 @@ from foldstore.errors import NotFoundError, RefusedError, UsageError
 from foldstore.validation.pools.account import Account
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.pool import PoolRecord
-from foldstore.validation.pools.predictions import POOL_ROW, ExpectedRows
+from foldstore.validation.pools.predictions import POOL_ROW, ExpectedRows, find_places
 from foldstore.validation.pools.sealed_subject import RowDigests, digest_rows, list_row_ids, open_version, read_rows
 
 POOL: Final = "pool"
@@ -164,14 +164,24 @@ def opened_pool(storage: Storage, pool: PoolRecord, columns: Sequence[str] | Non
 
 def expected_rows(storage: Storage, pool: PoolRecord, secret: pa.Table) -> ExpectedRows:
     """Return what predictions for a pool must cover, in the pool's order."""
+    return rows_with_columns(storage, pool, secret, ())[0]
+
+
+def rows_with_columns(
+    storage: Storage, pool: PoolRecord, secret: pa.Table, columns: Sequence[str]
+) -> tuple[ExpectedRows, pa.Table]:
+    """Return what predictions for a pool must cover, and columns of its rows, all in the pool's order."""
     reader = open_version(storage, pool.dataset, pool.version)
     keys = list(pool.dataset.key)
-    return ExpectedRows(
+    names = list(dict.fromkeys([*keys, *columns]))
+    table = rows_in_order(reader, secret, names) if names else pa.table({})
+    rows = ExpectedRows(
         label_type=secret.schema.field(LABEL).type,
-        keys=rows_in_order(reader, secret, keys) if keys else pa.table({}),
+        keys=table.select(keys),
         num_rows=secret.num_rows,
         pool_rows=secret.column(POOL_ROW).to_numpy(),
     )
+    return rows, table.select(list(columns))
 
 
 def rows_in_order(reader: FragmentReader, secret: pa.Table, columns: Sequence[str]) -> pa.Table:
@@ -180,7 +190,7 @@ def rows_in_order(reader: FragmentReader, secret: pa.Table, columns: Sequence[st
     masks = read_masks(ids, {fragment.id: fragment.num_rows for fragment in reader.fragments})
     stored = list_row_ids(reader, masks)
     order = np.argsort(stored, kind="stable")
-    return read_rows(reader, masks, columns).take(pa.array(order[np.searchsorted(stored[order], ids)]))
+    return read_rows(reader, masks, columns).take(pa.array(order[find_places(stored[order], ids)]))
 
 
 def _read_labels(reader: FragmentReader, masks: dict[int, Mask], label: str) -> pa.Array:

@@ -25,11 +25,10 @@ from foldstore.validation.pools.in_order import look_in_order
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.meter import Meter
 from foldstore.validation.pools.pool import PoolRecord
-from foldstore.validation.pools.pool_rows import BASELINE, LABEL, PLACE, expected_rows, rows_in_order, secret_rows
+from foldstore.validation.pools.pool_rows import BASELINE, LABEL, PLACE, rows_with_columns, secret_rows
 from foldstore.validation.pools.pool_status import is_expired
 from foldstore.validation.pools.predictions import PREDICTION, align_predictions, align_scores, digest_predictions
 from foldstore.validation.pools.registered import Values, functions_for
-from foldstore.validation.pools.sealed_subject import open_version
 
 _FRESH_POOL: Final = "Retire it: its rows may serve as validation data then. Seal a fresh pool to go on testing."
 
@@ -118,9 +117,8 @@ def gather_evidence(
     UsageError
         With code ``invalid-predictions`` or ``invalid-score``.
     """
-    condition, rows = pool.plan.condition, expected_rows(storage, pool, secret)
-    reader = open_version(storage, pool.dataset, pool.version)
-    table = rows_in_order(reader, secret, condition.columns) if condition.columns else pa.table({})
+    condition = pool.plan.condition
+    rows, table = rows_with_columns(storage, pool, secret, condition.columns)
     return Evidence(
         labels=None,
         new=align_predictions(predictions, rows),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import UsageError
-from foldstore.validation.pools.predictions import ExpectedRows, align_predictions, digest_predictions
+from foldstore.validation.pools.predictions import ExpectedRows, align_predictions, digest_predictions, find_places
 
 KEYS = pa.table({"id": pa.array([30, 10, 20], pa.int32()), "day": ["a", "b", "c"]})
 ROWS = ExpectedRows(label_type=pa.bool_(), keys=KEYS, num_rows=3, pool_rows=np.array([7, 9, 8]))
@@ -98,3 +98,9 @@ def test_texts_cannot_run_into_each_other():
     assert digest_predictions(pa.array(["ab", "c"]), order, identity) != digest_predictions(
         pa.array(["a", "bc"]), order, identity
     )
+
+
+@given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 60)))
+def test_places_are_those_of_a_plain_search(known, wanted):
+    ordered, asked = np.sort(np.array(known, np.uint64)), np.array(wanted, np.uint64)
+    assert find_places(ordered, asked).tolist() == np.searchsorted(ordered, asked).tolist()
