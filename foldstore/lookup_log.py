@@ -20,6 +20,7 @@ from foldstore.views.online.result import OnlineResult
 SERVED_AT: Final = "served_at"
 SERVICE: Final = "service"
 REQUESTED: Final = "__requested"
+MATERIALIZATION: Final = "materialization"
 _BATCH: Final = 1_000
 # Where commits do not keep up, later lookups are left out: the log never holds the server up, nor its memory.
 _MOST_WAITING: Final = 50_000
@@ -153,4 +154,5 @@ def _rows(result: OnlineResult) -> pa.Table:
     columns |= {name: features.column(name) for name in features.column_names}
     columns[SERVED_AT] = pa.array([result.at] * size, pa.int64()).view(pa.timestamp("ns", "UTC"))
     columns[SERVICE] = pa.array([result.service or ""] * size)
+    columns[MATERIALIZATION] = pa.array([result.materialization] * size, pa.int64())
     return pa.table(columns)

@@ -46,6 +46,7 @@ def test_keys_features_and_instants_are_kept(store):
         "trips": [1, 10, None],
         "served_at": [DAY[2]] * 3,
         "service": ["model@1"] * 3,
+        "materialization": [1] * 3,
     }
 
 

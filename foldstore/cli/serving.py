@@ -1,12 +1,24 @@
 """The verbs that serve: features, materialize, serve, token."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foldstore.cli.feature_definitions import features_app
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_mapping, print_rows, say
+from foldstore.cli.output import (
+    Format,
+    FormatOption,
+    ReportFormat,
+    ReportFormatOption,
+    StoreOption,
+    print_json,
+    print_mapping,
+    print_rows,
+    say,
+)
 
 if TYPE_CHECKING:
     from foldstore.api.tokens import TokenVault
@@ -63,11 +75,38 @@ def get(
 
     pairs: dict[str, Any] = dict(item.partition("=")[::2] for item in entity)
     with foldstore.connect(store, create=False) as opened:
-        for selection in opened.features.service(service).selections:
+        definition = opened.features.service(service)
+        for selection in definition.selections:
             for key, column in zip(selection.view.join_keys, selection.label_keys, strict=True):
                 if column in pairs:
                     pairs[column] = _read_key(pairs[column], selection.view.keys[key])
+        if definition.transform is not None:
+            pairs |= _read_brought(pairs, opened.transforms.get(definition.transform).kinds)
         print_json(write_answer(opened.features.get_online_features(service, [pairs], at)))
+
+
+@features_app.command()
+def audit(
+    service: Annotated[str, typer.Argument(help="The service: arrival, or one version, arrival@1.")],
+    store: StoreOption = _HERE,
+    since: Annotated[str | None, typer.Option(help="Only what was served from this instant on, RFC 3339.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what was served before this instant.")] = None,
+    output: ReportFormatOption = ReportFormat.TABLE,
+) -> None:
+    """Compute logged lookups again by the training join; exit 1 when any value differs by a bit.
+
+    Example: foldstore features audit arrival --since 2013-12-01
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        found = opened.features.audit(service, since=since, until=until)
+    if output is ReportFormat.JSON:
+        print_json(found.to_dict())
+    else:
+        typer.echo(str(found))
+    if not found.equal:
+        raise typer.Exit(1)
 
 
 def _read_key(text: Any, kind: str) -> Any:
@@ -75,6 +114,18 @@ def _read_key(text: Any, kind: str) -> Any:
     if isinstance(text, str) and "int" in kind and text.lstrip("-").isdigit():
         return int(text)
     return {"true": True, "false": False}.get(text, text) if kind == "bool" else text
+
+
+def _read_brought(pairs: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what was typed beside the keys as values of the transform's types; what does not fit is left to it."""
+    read: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        with suppress(ValueError):
+            if name in pairs and ("int" in str(kind) or str(kind) in ("double", "float")):
+                read[name] = int(pairs[name]) if "int" in str(kind) else float(pairs[name])
+            elif name in pairs and str(kind) == "bool":
+                read[name] = {"true": True, "false": False}.get(pairs[name], pairs[name])
+    return read
 
 
 def materialize(

@@ -6,17 +6,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
+from foldstore.features.audit import Audit, Auditor
 from foldstore.features.definition_file import read_definitions
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.plan import ApplyPlan, Planner
-from foldstore.features.serving import OnlineServing
-from foldstore.features.skew import Skew, find_skew
+from foldstore.features.serving import MATERIALIZED_KIND, OnlineServing
+from foldstore.features.skew import Skew, choose_served, find_skew
 from foldstore.features.sources import Rows
 from foldstore.lookup_log import LookupLogs
+from foldstore.names import parse_address
 from foldstore.training_set import TrainingSet
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.adjustment import Adjustment
@@ -60,6 +63,7 @@ class Features:
         self._joins = HistoricalJoins(rows, self._definitions, FeatureIndexes(storage, rows))
         self._online = OnlineServing(storage, rows, self._definitions, author)
         self.lookup_logs = LookupLogs(storage, rows.dataset, author)
+        self._auditor = Auditor(self._definitions, self._joins, Registry(storage.catalog, MATERIALIZED_KIND))
 
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
@@ -372,6 +376,50 @@ class Features:
             policy=policy,
             adjustment=adjustment,
         )
+
+    def audit(self, service: str, *, since: Any = None, until: Any = None) -> Audit:
+        """Compute logged lookups again by the training join, from the versions that they were served from.
+
+        What was served must be what the join gives for its instant, to the bit; whatever is not is shown.
+
+        Parameters
+        ----------
+        service : str
+            The feature service; with a number, as in ``arrival@1``, lookups of that version alone.
+        since, until : str or datetime, optional
+            Only what was served in between, the first instant included.
+
+        Raises
+        ------
+        NotFoundError
+            When the service's lookups are not logged, or none was.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> day = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in range(1, 7)]
+        >>> _ = store.create_dataset("rides").append({"driver": [1, 1], "ts": [day[0], day[2]], "trips": [10, 30]})
+        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        >>> store.features.apply(foldstore.FeatureService("model", [stats]))
+        'model@1'
+        >>> store.features.materialize("model")
+        'model@1'
+        >>> store.features.log_lookups("model")
+        'model.served'
+        >>> _ = store.features.get_online_features("model", [{"driver": 1}, {"driver": 2}], at=day[5])
+        >>> print(store.features.audit("model"))
+        model: 2 of 2 lookups of model.served@1 computed again, equal
+        """
+        name, _, number = self._definitions.get(service)
+        log = self.lookup_logs.find(name)
+        self.lookup_logs.flush()
+        version = self._rows.version(log)
+        pinned = f"{name}@{number}" if parse_address(service).ref.isdigit() else None
+        lookups = choose_served(version, pinned, since, until).to_arrow()
+        return self._auditor.audit(pinned or name, version.address, lookups)
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False

@@ -55,10 +55,9 @@ class HistoricalJoins:
     ) -> pa.Table:
         """Join a service's features to rows; see `foldstore.features.handle.Features.get_historical_features`."""
         _, definition, _ = self._definitions.get(service)
-        refuse_full_names(definition, full_feature_names=options.full_feature_names)
-        transform = self._definitions.find_transform(definition)
-        tables = self._feature_tables(definition, Pins(self._rows, given_pins(like)))
+        given = given_pins(like)
         if labels is None:
+            tables = self._feature_tables(definition, Pins(self._rows, given))
             bounds = [None if each is None else parse_instant(each) for each in (start, end)]
             asking = list_entity_history(tables, bounds[0], bounds[1])
         elif start is not None or end is not None:
@@ -67,7 +66,16 @@ class HistoricalJoins:
             )
         else:
             asking = self._read_labels(labels)
+        return self.join_pinned(asking, definition, options, given)
+
+    def join_pinned(
+        self, asking: pa.Table, definition: FeatureService, options: JoinOptions, given: Mapping[str, str]
+    ) -> pa.Table:
+        """Join a service's features to rows, from what each address stood for then."""
+        refuse_full_names(definition, full_feature_names=options.full_feature_names)
+        tables = self._feature_tables(definition, Pins(self._rows, given))
         joined = point_in_time_join(asking, tables, **asdict(options))
+        transform = self._definitions.find_transform(definition)
         return joined if transform is None else transform.apply(joined)
 
     def create_training_set(

@@ -66,7 +66,7 @@ class OnlineServing:
             )
             files[view.name] = file.path.name
         address = f"{name}@{version}"
-        body = {"files": files, "inputs": list(pins.inputs)}
+        body = {"files": files, "inputs": list(pins.inputs), "pins": {**pins.used, **pins.views}}
         now = format_time(self._storage.clock())
         self._materialized.put(address, body, author=self._author, created_at=now)
         self._load(name, version)
@@ -134,7 +134,8 @@ class OnlineServing:
         folder = self._storage.root / _FOLDER
         readers = [OnlineReader(folder / file) for file in document.body["files"].values()]
         definition = self._definitions.get(address)[1]
-        self._served.add(definition, version, readers, self._definitions.find_transform(definition))
+        transform = self._definitions.find_transform(definition)
+        self._served.add(definition, version, readers, transform=transform, materialization=document.version)
         self._loaded[name, version] = document.version
 
 

@@ -21,6 +21,7 @@ from foldstore.validation.reporting.file import save
 from foldstore.validation.subject import ChosenSubject, Subject
 from foldstore.version import Version
 from foldstore.views.instant import parse_instant
+from foldstore.views.view import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def find_skew(  # one name for each thing that may be asked
     ]
     pinned = f"{name}@{number}" if parse_address(service).ref.isdigit() else None
     reference, learnt = _read_training(training)
-    given = _read_served(served, pinned, since, until)
+    given = read_subject(choose_served(served, pinned, since, until))
     known = set(learnt.arrow_schema.names) | set(given.arrow_schema.names)
     names = [each for each in dict.fromkeys(features) if each in known]
     if not names:
@@ -134,12 +135,11 @@ def _read_training(training: Any) -> tuple[str, Subject]:
     return subject.address, subject
 
 
-def _read_served(served: Version, service: str | None, since: Any, until: Any) -> Subject:
+def choose_served(served: Version, service: str | None, since: Any, until: Any) -> Version | View:
+    """Return the lookups of a log that are of one version of a service, and of a span of time."""
     conditions = [] if service is None else [f"{SERVICE} = '{service}'"]
     for sign, instant in ((">=", since), ("<", until)):
         if instant is not None:
             moment = np.datetime64(parse_instant(instant), "ns")
             conditions.append(f"{SERVED_AT} {sign} CAST('{moment}Z' AS TIMESTAMPTZ_NS)")
-    if not conditions:
-        return read_subject(served)
-    return read_subject(served.view().where(" AND ".join(conditions)))
+    return served.view().where(" AND ".join(conditions)) if conditions else served

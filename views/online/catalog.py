@@ -22,11 +22,16 @@ class _Served:
     definition: FeatureService
     readers: Mapping[str, OnlineReader]
     transform: FittedTransform | None
+    materialization: int | None
 
     def open(self, address: str, *, full_feature_names: bool) -> OnlineService | TransformedService:
         refuse_full_names(self.definition, full_feature_names=full_feature_names)
         service = OnlineService(
-            self.definition.selections, self.readers, address=address, full_feature_names=full_feature_names
+            self.definition.selections,
+            self.readers,
+            address=address,
+            full_feature_names=full_feature_names,
+            materialization=self.materialization,
         )
         if self.transform is None:
             return service
@@ -59,7 +64,9 @@ class OnlineCatalog:
         service: FeatureService,
         version: int,
         readers: Sequence[OnlineReader],
+        *,
         transform: FittedTransform | None = None,
+        materialization: int | None = None,
     ) -> None:
         """Serve a version of a feature service from materialized views, by its transform where it has one.
 
@@ -68,7 +75,10 @@ class OnlineCatalog:
         """
         by_view = {reader.view.name: reader for reader in readers}
         OnlineService(service.selections, by_view, full_feature_names=True)
-        self._services = {**self._services, (service.name, version): _Served(service, by_view, transform)}
+        self._services = {
+            **self._services,
+            (service.name, version): _Served(service, by_view, transform, materialization),
+        }
         self._readers = {**self._readers, **by_view}
         self._prepared = {}
 

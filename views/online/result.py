@@ -91,12 +91,15 @@ class OnlineResult:
         The keys, as they were given.
     groups : tuple of FoundGroup
         Where the values are.
+    materialization : int or None
+        Which laying out of the service answered, when one was asked.
     """
 
     service: str | None
     at: int
     entities: Mapping[str, list[Any]]
     groups: tuple[FoundGroup, ...]
+    materialization: int | None = None
 
     def __len__(self) -> int:
         return len(self.groups[0].found.rows)

@@ -40,6 +40,8 @@ class OnlineService:
         What the service is called in answers, such as ``arrival@1``.
     full_feature_names : bool
         Name the features ``view__feature``.
+    materialization : int, optional
+        Which laying out of the service the views are of.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class OnlineService:
         When two features have one name.
     """
 
-    __slots__ = ("_parts", "address", "join_keys")
+    __slots__ = ("_parts", "address", "join_keys", "materialization")
 
     def __init__(
         self,
@@ -58,8 +60,10 @@ class OnlineService:
         *,
         address: str | None = None,
         full_feature_names: bool = False,
+        materialization: int | None = None,
     ) -> None:
         self.address = address
+        self.materialization = materialization
         self._parts = tuple(
             _Part(
                 _reader(selection, readers),
@@ -94,7 +98,7 @@ class OnlineService:
             )
             for part in self._parts
         )
-        return OnlineResult(self.address, moment, columns, groups)
+        return OnlineResult(self.address, moment, columns, groups, self.materialization)
 
     def prepare(self, now: Callable[[], int] | None = None) -> "OnlineHandle":
         """Return a handle for lookups of one entity in a hot loop."""

@@ -105,7 +105,7 @@ class TransformedService:
         for name in self._request:
             parts[name] = _brought(name, features.column(name))
         outputs = tuple(self._output(name, made.column(name), parts) for name in made.column_names)
-        return TransformedResult(found.service, found.at, columns, found.groups, outputs, made)
+        return TransformedResult(found.service, found.at, columns, found.groups, found.materialization, outputs, made)
 
     def _output(self, name: str, values: pa.ChunkedArray, parts: Mapping[str, OnlineColumn]) -> OnlineColumn:
         origins = [parts[origin] for origin in self._transform.origins.get(name, (name,))]
