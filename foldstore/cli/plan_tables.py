@@ -37,6 +37,8 @@ def show_plans(made: "PoolPlan", vary: Sequence[str], plot: Path | None, output:
         reuse=made.reuse,
         mode=made.mode,
         beta=made.beta,
+        lifetime=made.lifetime,
+        prevalence=made.prevalence,
         vary=_read_axes(vary) if vary else None,
         cross=cross,
     )

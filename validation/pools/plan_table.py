@@ -12,7 +12,7 @@ import pyarrow as pa
 from foldstore.errors import UsageError, did_you_mean
 from foldstore.validation.pools.clause_test import Method
 from foldstore.validation.pools.condition import Clause, Condition, Mode, Sense
-from foldstore.validation.pools.plan import PoolPlan, plan_pool
+from foldstore.validation.pools.plan import PoolPlan, is_partial, plan_pool
 from foldstore.validation.pools.reuse import MOST_STEPS, Reuse, check_steps, read_reliability
 from foldstore.validation.pools.scores import decimal_text
 from foldstore.validation.reporting.file import save
@@ -105,12 +105,15 @@ class PlanTable:
         The setting that the others vary.
     rows : tuple of PlanRow
         In the order of the axes.
+    prevalence : Fraction or None
+        The share of rows that were assumed to count for clauses on a class or a slice.
     """
 
     condition: Condition
     mode: Mode
     base: PlanSetting
     rows: tuple[PlanRow, ...]
+    prevalence: Fraction | None = None
 
     def __repr__(self) -> str:
         varied = ", ".join(self.varied) or "nothing"
@@ -126,6 +129,16 @@ class PlanTable:
     def unit(self) -> str:
         """What is counted: labels, or rows where the condition needs no labels."""
         return "labels" if self.condition.needs_labels else "rows"
+
+    @property
+    def about(self) -> str:
+        """What is counted, in words; of a class or a slice whose share is not known, its rows alone."""
+        partial = any(is_partial(each.score) for each in self.condition.clauses)
+        if not partial:
+            return f"{self.unit} that a pool must hold"
+        if self.prevalence is None:
+            return f"{self.unit} that a pool must hold at least, in rows of the class or slice"
+        return f"{self.unit} that a pool must hold, {float(self.prevalence):g} of them of the class or slice"
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -186,6 +199,7 @@ class PlanTable:
             "condition": str(self.condition),
             "mode": str(self.mode),
             "unit": self.unit,
+            "prevalence": None if self.prevalence is None else float(self.prevalence),
             "base": self.base.to_dict(),
             "varied": list(self.varied),
             "rows": [row.to_dict() for row in self.rows],
@@ -198,16 +212,15 @@ def plan_pool_table(
     reliability: float | str | Fraction,
     steps: int,
     reuse: str | Reuse = "full",
-    mode: str | Mode = Mode.FP_FREE,
-    beta: float | str | Fraction | None = None,
     vary: Mapping[str, Iterable[Any]] | None = None,
     cross: bool = False,
+    **how: Any,
 ) -> PlanTable:
     r"""Say how many labels a test pool needs, and how many it would if something else were asked of it.
 
     Parameters
     ----------
-    condition, reliability, steps, reuse, mode, beta
+    condition, reliability, steps, reuse
         As of `plan_pool`; the plan in the middle of the table.
     vary : mapping of str to sequence, optional
         Other values of ``tolerance``, ``steps``, ``reuse`` and ``reliability``. Unless given: half and twice the
@@ -215,6 +228,9 @@ def plan_pool_table(
         A tolerance is that of the first clause which needs labels; the others of that kind keep their proportion.
     cross : bool
         Whether every combination is planned, and not one change at a time.
+    **how
+        ``mode=``, ``beta=`` and ``lifetime=`` as of `plan_pool`; ``prevalence=``, the share of a pool's rows that count
+        for clauses on a class or a slice: unless it is given, those rows alone are counted.
 
     Raises
     ------
@@ -230,8 +246,9 @@ def plan_pool_table(
       0.05       32       full   0.9999       2,825    6,279      6,279  *
       0.1        32       full   0.9999         141    1,570      1,570
     """
-    options: dict[str, Any] = {"mode": mode, "beta": beta}
-    asked = plan_pool(condition, reliability=reliability, steps=steps, reuse=reuse, method=Method.HOEFFDING, **options)
+    prevalence = how.pop("prevalence", None)
+    asked = plan_pool(condition, reliability=reliability, steps=steps, reuse=reuse, method=Method.HOEFFDING, **how)
+    asked = asked if prevalence is None else asked.at_prevalence(prevalence)
     base = PlanSetting(
         tolerance=_tolerance(asked.condition),
         steps=asked.steps,
@@ -246,12 +263,12 @@ def plan_pool_table(
             hint="Name fewer values in vary=, or leave cross= out.",
             code="too-many-plans",
         )
-    rows = tuple(PlanRow(setting=each, counts=_count(asked.condition, each, options)) for each in settings)
-    return PlanTable(condition=asked.condition, mode=asked.mode, base=base, rows=rows)
+    rows = tuple(PlanRow(setting=each, counts=_count(asked, each, how)) for each in settings)
+    return PlanTable(condition=asked.condition, mode=asked.mode, base=base, rows=rows, prevalence=asked.prevalence)
 
 
-def _count(condition: Condition, setting: PlanSetting, options: Mapping[str, Any]) -> dict[Method, int | None]:
-    asked = _with_tolerance(condition, setting.tolerance)
+def _count(base: PoolPlan, setting: PlanSetting, options: Mapping[str, Any]) -> dict[Method, int | None]:
+    asked = _with_tolerance(base.condition, setting.tolerance)
     counts: dict[Method, int | None] = {}
     for method in METHODS:
         try:
@@ -268,7 +285,7 @@ def _count(condition: Condition, setting: PlanSetting, options: Mapping[str, Any
                 raise
             counts[method] = None
         else:
-            counts[method] = _unit_of(plan)
+            counts[method] = _unit_of(replace(plan, prevalence=base.prevalence))
     return counts
 
 

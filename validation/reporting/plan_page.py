@@ -82,7 +82,7 @@ def plan_text(plans: "PlanTable") -> str:
 
 
 def _title(plans: "PlanTable") -> str:
-    return f"{plans.condition}, {plans.mode}: {plans.unit} that a pool must hold"
+    return f"{plans.condition}, {plans.mode}: {plans.about}"
 
 
 def _cells(row: "PlanRow") -> tuple[str, ...]:

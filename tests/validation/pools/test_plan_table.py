@@ -80,6 +80,21 @@ class TestNumbers:
         for row in table.rows:
             assert row.counts["hoeffding"] == row.counts["bennett"]
 
+    def test_a_line_of_pools_is_planned_as_one(self):
+        table = table_of(vary={"steps": [2]}, lifetime=2)
+        for row in table.rows:
+            plan = plan_pool("n > 0.8 +/- 0.05", reliability=0.99, steps=row.setting.steps, lifetime=2)
+            assert row.counts["exact"] == plan.labels
+
+    def test_of_a_class_the_rows_that_count_are_told_unless_its_share_is(self):
+        options = {"reliability": 0.99, "steps": 8}
+        alone, whole = (table_of("recall(n) > 0.8 +/- 0.05", vary={"steps": [2]}, prevalence=p) for p in (None, 0.25))
+        assert "at least, in rows of the class or slice" in alone.to_text()
+        assert "must hold, 0.25 of them of the class or slice" in whole.to_html()
+        plan = plan_pool("recall(n) > 0.8 +/- 0.05", **options)
+        assert alone.along("steps")[1].counts["exact"] == plan.labels
+        assert whole.along("steps")[1].counts["exact"] == plan.at_prevalence(0.25).labels > 3 * plan.labels
+
     @pytest.mark.parametrize("mode", ["fp-free", "fn-free"])
     @pytest.mark.parametrize("condition", ["n > 0.9 +/- 0.04", "n < 0.9 +/- 0.04", "d < 0.1 +/- 0.04"])
     def test_the_usual_tolerances_all_have_plans(self, condition, mode):
@@ -151,6 +166,7 @@ class TestSettings:
             ({"condition": "n > 0.8"}, "invalid-condition"),
             ({"condition": "n > 0.9 +/- 0.2"}, "invalid-condition"),
             ({"steps": 0}, "invalid-steps"),
+            ({"prevalence": 2}, "invalid-prevalence"),
         ],
     )
     def test_what_cannot_be_a_table_is_refused_in_words(self, options, code):
