@@ -502,9 +502,13 @@ def _choose(
 ) -> list[Any]:
     if given is not None:
         try:
-            return list(pa.array(given, array.type).to_pylist())
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            raise refuse_parameter(operation, f"the values do not fit the column, {array.type}", "Mend them.") from None
+            typed = list(pa.array(given, array.type).to_pylist())
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, ValueError):
+            typed = []
+        if None in typed or not 0 < len(set(typed)) == len(given) <= most:
+            what = f"the values are no {most:,} or fewer distinct ones of the column's type, {array.type}"
+            raise refuse_parameter(operation, what, "Mend them.")
+        return typed
     values = [value for value, count in count_distinct(array) if count >= least][:top_k]
     if not values:
         raise nothing_to_learn(operation, "no value occurs often enough")

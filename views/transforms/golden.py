@@ -4,7 +4,6 @@ The rows are made up: each column's values are those on which kernels are most l
 without the rows that they occurred in.
 """
 
-import itertools
 import math
 import re
 import struct
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.reading import parse_type
-from foldstore.views.transforms.numbers import is_text, plain_values
+from foldstore.views.transforms.numbers import is_number, is_text, plain_values
 from foldstore.views.transforms.operation import Operation
 
 ROWS: Final = 128
@@ -72,16 +71,19 @@ def make_golden(
     for place, (name, array) in enumerate(columns.items()):
         values = _values(array, probes[name])
         # Columns begin at different places, so that unlike values meet.
-        start = place * 7
-        made[name] = pa.array(list(itertools.islice(itertools.cycle(values), start, start + ROWS)), array.type)
+        places = (np.arange(ROWS) + place * 7) % len(values)
+        made[name] = values.take(pa.array(places))
     return pa.table(made)
 
 
-def _values(array: pa.Array, probes: Sequence[Any]) -> list[Any]:
+def _values(array: pa.Array, probes: Sequence[Any]) -> pa.Array:
     kind = array.type
+    known = _is_item(kind.value_type) if _is_list(kind) else _is_item(kind) or is_number(kind) or _is_time(kind)
+    if not known:  # such a column can only be dropped
+        return pa.nulls(1, kind)
     present = pc.drop_null(pc.unique(array)) if not pa.types.is_nested(kind) else pc.drop_null(array)
     places = np.unique(np.linspace(0, max(len(present) - 1, 0), _OCCURRING).astype(np.int64))
-    occurring = present.take(pa.array(places)).to_pylist() if len(present) else []
+    occurring = present.take(pa.array(places if len(present) else [], pa.int64()))
     edges: list[Any] = []
     if pa.types.is_floating(kind):
         edges = list(_FLOATS)
@@ -93,7 +95,19 @@ def _values(array: pa.Array, probes: Sequence[Any]) -> list[Any]:
     elif pa.types.is_boolean(kind):
         edges = [True, False]
     fitting = [value for value in [*edges, *probes] if _is_of(value, kind)]
-    return [None, *fitting, *occurring]
+    return pa.concat_arrays([pa.array([None, *fitting], kind), occurring])
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_item(kind: pa.DataType) -> bool:
+    return is_text(kind) or bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _is_of(value: Any, kind: pa.DataType) -> bool:
@@ -107,8 +121,8 @@ def _is_of(value: Any, kind: pa.DataType) -> bool:
 def compare_kernels(transform: BothKernels, rows: pa.Table) -> Iterator[Disagreement]:
     """Work on rows by both kernels; list where they differ, the first few."""
     whole = transform.apply(rows)
-    single = [transform.apply_row(row) for row in _rows(rows)]
-    columns = list(_rows(whole)) if whole.num_columns else [{}] * len(single)
+    single = [transform.apply_row(row) for row in plain_rows(rows)]
+    columns = list(plain_rows(whole)) if whole.num_columns else [{}] * len(single)
     yield from differing(columns, single, "columns", "single rows")
 
 
@@ -132,10 +146,15 @@ def same(x: Any, y: Any) -> bool:
     """Whether two plain values are equal to the bit; any NaN is as good as another."""
     if isinstance(x, float) and isinstance(y, float):
         return (math.isnan(x) and math.isnan(y)) or struct.pack("<d", x) == struct.pack("<d", y)
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(same, x, y))
+    if isinstance(x, np.datetime64) and isinstance(y, np.datetime64):
+        return x.dtype == y.dtype and bool(x.astype(np.int64) == y.astype(np.int64))
     return type(x) is type(y) and bool(x == y)
 
 
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+def plain_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Read a table row by row, as online lookups give the values."""
     columns = {name: plain_values(table.column(name)) for name in table.column_names}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))

@@ -77,4 +77,19 @@ def plain_values(column: pa.ChunkedArray) -> list[Any]:
     """Return a column's values as online lookups give them: nanosecond times as numpy's, for Python's are coarser."""
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         return [None if tick is None else np.datetime64(tick, "ns") for tick in column.cast(pa.int64()).to_pylist()]
-    return list(column.to_pylist())
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return [read_value(each) for each in column]
+
+
+def read_value(scalar: pa.Scalar) -> Any:
+    """Return a plain value; of a time that Python cannot hold, numpy's."""
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        kind = scalar.type
+        if pa.types.is_date(kind):
+            days = scalar.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+            return np.datetime64(days.as_py(), "D" if kind.bit_width == 32 else "ms")
+        return np.datetime64(scalar.cast(pa.int64()).as_py(), kind.unit)

@@ -75,10 +75,13 @@ class Impute(Operation):
     def fit(self, columns: Mapping[str, pa.Array]) -> dict[str, Any]:
         """Learn the value."""
         array = columns[self.column]
+        self._check_kind(array.type)
         if self.method == "const":
-            return {"value": self._typed(array.type)}
+            return {"value": self._typed(self.value, array.type)}
         if self.method == "mode":
             present = array.filter(pa.array(~is_missing(array)))
+            if pa.types.is_floating(array.type):
+                present = pa.array(known_numbers(present), array.type)
             if not len(present):
                 raise nothing_to_learn(self, "there is no value")
             return {"value": count_distinct(present)[0][0]}
@@ -90,21 +93,26 @@ class Impute(Operation):
         found = Moments.of(values).mean if self.method == "mean" else lower_quantiles(values, [0.5])[0]
         if not math.isfinite(found):
             raise nothing_to_learn(self, "the mean is beyond a double")
-        return {"value": found}
+        # A mean is rounded to what a column of narrower floats holds, or single rows would be filled in otherwise.
+        return {"value": self._typed(found, array.type) if pa.types.is_floating(array.type) else found}
 
-    def _typed(self, kind: pa.DataType) -> Any:
+    def _typed(self, value: Any, kind: pa.DataType) -> Any:
         try:
-            return pa.scalar(self.value, kind).as_py()
+            typed = pa.scalar(value, kind).as_py()
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, ValueError):
-            raise refuse_parameter(
-                self, f"{ascii(self.value)[:80]} is no {kind}", "Give a value of its type."
-            ) from None
+            typed = math.nan
+        if isinstance(typed, float) and not math.isfinite(typed):
+            raise refuse_parameter(self, f"{ascii(value)[:80]} is no {kind}", "Give a value of its type.")
+        return typed
+
+    def _check_kind(self, kind: pa.DataType) -> None:
+        if not (is_number(kind) or is_text(kind) or pa.types.is_boolean(kind)):
+            raise refuse_kind(self, kind, "numbers, texts and booleans")
 
     def change(self, state: State, kinds: Kinds) -> None:
         """Whole numbers become floats when the value is one."""
         kind = find_kind(self, kinds)
-        if not (is_number(kind) or is_text(kind) or pa.types.is_boolean(kind)):
-            raise refuse_kind(self, kind, "numbers, texts and booleans")
+        self._check_kind(kind)
         if pa.types.is_integer(kind) and isinstance(state["value"], float):
             kinds[self.column] = pa.float64()
         if self.indicator:
@@ -215,17 +223,19 @@ class Clip(Operation):
 
     def apply(self, state: State, columns: Columns) -> int:
         """Move; count the rows moved."""
-        array = columns[self.column]
+        array, kind = columns[self.column], columns[self.column].type
+        if pa.types.is_float16(kind):  # which Arrow does not compare
+            array = array.cast(pa.float32())
         moved = 0
         for limit, beyond in ((state["low"], pc.less), (state["high"], pc.greater)):
             if limit is not None:
-                scalar = _limit_scalar(limit, array.type)
+                scalar = pa.scalar(_limit_scalar(limit, kind).as_py(), array.type)
                 outside = pc.fill_null(beyond(array, scalar), fill_value=False)
                 count = pc.sum(outside).as_py() or 0
                 if count:
                     array = pc.if_else(outside, scalar, array)
                     moved += count
-        columns[self.column] = array
+        columns[self.column] = array.cast(kind)
         return moved
 
     def compile(self, state: State, kinds: Mapping[str, pa.DataType]) -> RowKernel:

@@ -97,7 +97,7 @@ class TargetEncode(Operation):
         rows = known & seen
         if not known.any():
             raise nothing_to_learn(self, "no row has a target")
-        prior = math.fsum(numbers[known]) / int(known.sum())
+        prior = self._prior(numbers[known])
         counts = np.bincount(codes[rows], minlength=len(values))
         sums = np.bincount(codes[rows], weights=numbers[rows], minlength=len(values))
         table = {
@@ -105,6 +105,8 @@ class TargetEncode(Operation):
             for value, total, count in zip(values, sums, counts, strict=True)
             if count and value is not None
         }
+        if not all(map(math.isfinite, table.values())):
+            raise nothing_to_learn(self, "the sum of the target is beyond a double")
         return {"table": [list(pair) for pair in sorted(table.items())], "prior": prior}
 
     def change(self, state: State, kinds: Kinds) -> None:  # noqa: ARG002
@@ -142,7 +144,7 @@ class TargetEncode(Operation):
                 continue
             if not others.any():
                 raise nothing_to_learn(self, "the rows outside a fold have no target")
-            prior = math.fsum(numbers[others]) / int(others.sum())
+            prior = self._prior(numbers[others])
             rows = others & seen
             counts = np.bincount(codes[rows], minlength=size).astype(np.float64)
             sums = np.bincount(codes[rows], weights=numbers[rows], minlength=size)
@@ -150,6 +152,13 @@ class TargetEncode(Operation):
             fitted = np.where(weight > 0, (sums + self.smoothing * prior) / np.where(weight > 0, weight, 1.0), prior)
             means[inside] = fitted[codes[inside]]
         columns[self.column] = from_floats(means, ~seen)
+
+    def _prior(self, numbers: NDArray[np.float64]) -> float:
+        try:
+            total = math.fsum(numbers)
+        except OverflowError:
+            raise nothing_to_learn(self, "the sum of the target is beyond a double") from None
+        return total / len(numbers)
 
     def _mean(self, total: float, count: int, prior: float) -> float:
         return (total + self.smoothing * prior) / (count + self.smoothing)

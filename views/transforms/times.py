@@ -42,12 +42,15 @@ _SECOND: Final = dt.timedelta(seconds=1)
 _CYCLE: Final = 146_097 * 86_400
 _FIRST: Final = (dt.datetime(1, 1, 3, tzinfo=dt.UTC) - _EPOCH) // _SECOND
 _LAST: Final = (dt.datetime(9999, 12, 29, tzinfo=dt.UTC) - _EPOCH) // _SECOND
+_FARTHEST: Final = 970_000_000_000  # the year 32,707: Arrow's calendar ends soon after
 _CLOCK: Final = ("hour", "minute")
 
 
 @dataclass(frozen=True, slots=True)
 class DateParts(Operation):
     """Make columns ``<column>_<part>`` of a time, in place of the column; null stays null.
+
+    A time after the year 32,707, or so long before 1970, has no parts: they are null.
 
     Parameters
     ----------
@@ -106,7 +109,8 @@ class DateParts(Operation):
         return 0
 
     def _columns(self, array: pa.Array) -> dict[str, pa.Array]:
-        local = _to_local(array, zoneinfo.ZoneInfo(self.timezone)) if pa.types.is_timestamp(array.type) else array
+        zone = zoneinfo.ZoneInfo(self.timezone)
+        local = _to_local(array, zone) if pa.types.is_timestamp(array.type) else _to_seconds(array)
         made = {}
         for part in self.parts:
             numbers = PARTS[part][0](local).cast(pa.int64())
@@ -134,7 +138,7 @@ class DateParts(Operation):
             try:
                 time = _local(x, zone)
             except (OverflowError, ValueError):  # beyond what Python's times hold: as a column of one
-                row.update({key: made[0].as_py() for key, made in self._columns(pa.array([x], kind)).items()})
+                row.update({key: made[0].as_py() for key, made in self._columns(_one(x, kind)).items()})
                 return False
             for key, read, first, circle in readers:
                 number = read(time)
@@ -152,7 +156,7 @@ def _to_local(array: pa.Array, zone: zoneinfo.ZoneInfo) -> pa.Array:
 
     Offsets are Python's: Arrow reads zones by a library of its own, which ends the summer times after 2037.
     """
-    unit, per_second = array.type.unit, _PER_SECOND[array.type.unit]
+    per_second = _PER_SECOND[array.type.unit]
     ticks = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
     seconds = ticks // per_second
     hours, places = np.unique(seconds // 3_600, return_inverse=True)
@@ -161,11 +165,28 @@ def _to_local(array: pa.Array, zone: zoneinfo.ZoneInfo) -> pa.Array:
     offsets = first[places]
     for place in np.flatnonzero((first != last)[places]).tolist():  # the clocks were put within the hour
         offsets[place] = _offset(int(seconds[place]), zone)
-    return pa.array(ticks + offsets * per_second, pa.int64(), mask=_nulls(array)).view(pa.timestamp(unit))
+    # Whole seconds: no part is finer, and the last nanoseconds that there are would run over.
+    return _known(seconds + offsets, array)
 
 
-def _nulls(array: pa.Array) -> Any:
-    return pc.is_null(array).to_numpy(zero_copy_only=False) if array.null_count else None
+def _to_seconds(dates: pa.Array) -> pa.Array:
+    """Return dates as times without a zone."""
+    whole_days = dates.type.bit_width == 32
+    ticks = pc.fill_null(dates.cast(pa.int32() if whole_days else pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return _known(ticks.astype(np.int64) * 86_400 if whole_days else ticks // 1_000, dates)
+
+
+def _known(seconds: Any, array: pa.Array) -> pa.Array:
+    """Return times without a zone; those beyond Arrow's calendar are null."""
+    nulls = pc.is_null(array).to_numpy(zero_copy_only=False) | (np.abs(seconds) > _FARTHEST)
+    return pa.array(seconds, pa.int64(), mask=nulls).view(pa.timestamp("s"))
+
+
+def _one(value: Any, kind: pa.DataType) -> pa.Array:
+    if not isinstance(value, np.datetime64):
+        return pa.array([value], kind)
+    wide = pa.int32() if kind.bit_width == 32 else pa.int64()
+    return pa.array([int(value.astype(np.int64))], wide).view(kind)
 
 
 def _offset(seconds: int, zone: zoneinfo.ZoneInfo) -> int:
@@ -186,6 +207,8 @@ def _circle(part: str) -> list[tuple[float, float]]:
 
 def _local(value: Any, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     if isinstance(value, np.datetime64):
+        if np.datetime_data(value.dtype)[0] != "ns":
+            raise ValueError("beyond Python's times")
         value = _EPOCH + dt.timedelta(microseconds=int(value.astype(np.int64)) // 1000)
     if isinstance(value, dt.datetime):
         aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)

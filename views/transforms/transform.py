@@ -16,6 +16,7 @@ from foldstore.views.transforms.golden import (
     compare_kernels,
     differing,
     make_golden,
+    plain_rows,
     read_kind,
     read_rows,
     write_rows,
@@ -108,6 +109,7 @@ class Transform:
             self._check_columns(operation, columns)
             sources |= {name: original[name].type for name in operation.inputs if name not in made}
             columns |= {name: original[name] for name in operation.reads_to_fit if name in original.keys() - columns}
+            self._check_kept(sources)
             state = operation.fit(columns)
             operation.change(state, {name: array.type for name, array in columns.items()})
             before = set(columns)
@@ -117,6 +119,16 @@ class Transform:
         fitted = FittedTransform(self, sources, states, fitted_on=fitted_on, rows=rows.num_rows, counted=counted)
         fitted.keep_golden(make_golden({name: original[name] for name in sources}, self.operations, states))
         return fitted
+
+    def _check_kept(self, sources: Mapping[str, pa.DataType]) -> None:
+        for name, kind in sources.items():
+            if read_kind(str(kind)) is None or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+                raise SchemaMismatchError(
+                    f"Transform {self.name!r} cannot work on {name!r} of type {kind}.",
+                    hint="Leave the column out, or change its type, in a view before.",
+                    code="transform-schema-mismatch",
+                    column=name,
+                )
 
     def _check_columns(self, operation: Operation, columns: Mapping[str, pa.Array]) -> None:
         for name in operation.inputs:
@@ -234,7 +246,7 @@ class FittedTransform:
             When a column that is needed is not there, or of a type of another kind.
         """
         self.check_kinds(kinds)
-        given = {name: self.kinds.get(name, kind) for name, kind in kinds.items()}
+        given = {name: self.kinds.get(name, _plain_kind(kind)) for name, kind in kinds.items()}
         for operation, state in zip(self.definition.operations, self.states, strict=True):
             operation.change(state, given)
         return given
@@ -364,7 +376,7 @@ class FittedTransform:
         kept, now = read_rows(self.golden[1]), self.apply(rows)
         return [
             *compare_kernels(self, rows),
-            *differing(kept.to_pylist(), now.to_pylist(), "what was kept when it was fitted", "columns"),
+            *differing(list(plain_rows(kept)), list(plain_rows(now)), "what was kept when it was fitted", "columns"),
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -416,10 +428,14 @@ class FittedTransform:
         return origins
 
 
+def _plain_kind(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def _plain_column(column: pa.ChunkedArray) -> pa.Array:
     """Return a column in one piece, its values themselves where it is encoded by a dictionary."""
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        column = column.cast(_plain_kind(column.type))
     combined = column.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) and combined.num_chunks == 1 else combined
 
@@ -439,8 +455,7 @@ def _cast(array: pa.Array, kind: pa.DataType, transform: str, name: str) -> pa.A
 
 
 def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    kind = _plain_kind(kind)
     if kind == wanted or (is_text(kind) and is_text(wanted)):
         return True
     if pa.types.is_null(kind):
