@@ -135,8 +135,7 @@ def validate(  # noqa: PLR0913  # each is a part of its own of what is around th
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}
-            whole = {name: column for name, column in fitting.items() if name in subject.arrow_schema.names}
-            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, whole, found, now, engine)])
+            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, fitting, found, now, engine)])
     return Report(
         subject=subject.address,
         rows=profile.rows,

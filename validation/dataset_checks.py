@@ -11,6 +11,7 @@ from foldstore.datastore.comparison import hold_all
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.nested import find_path, take_inside
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.errors import ColumnNotFoundError, FoldstoreError
 from foldstore.validation.anomaly import percent
@@ -19,6 +20,7 @@ from foldstore.validation.dataset_rules import RowRule
 from foldstore.validation.document import read_duration
 from foldstore.validation.failing_rows import Predicate, Question
 from foldstore.validation.finding import Finding
+from foldstore.validation.nested_paths import as_rows, is_of, items_of
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
@@ -140,14 +142,20 @@ def _check_key(subject: Subject, keys: tuple[str, ...], column: str | None) -> I
 def check_rules(
     subject: Subject, schema: DataSchema, engine: Engine, elsewhere: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """Ask every row for the schema's conditions; a row passes unless one is false.
+    """Ask every row, or value inside, for the schema's conditions; it passes unless one is false.
 
     Rules on columns that are not there and belong to another environment, `elsewhere`, are not asked.
     """
     for place, rule in enumerate(schema.rules):
         what = rule.name or rule.expr
+        columns = subject.arrow_schema if rule.each is None else items_of(rule.each, subject.arrow_schema)
+        if columns is None:
+            if not is_of(rule.each, elsewhere):
+                reason = f"There is no path {rule.each!r}."
+                yield Finding(code="schema_invalid", facts={"what": what, "reason": reason}, expected=rule.expr)
+            continue
         try:
-            condition = engine.parse_predicate(rule.expr, subject.arrow_schema, where=f"rules[{place}]")
+            condition = engine.parse_predicate(rule.expr, columns, where=f"rules[{place}]")
         except FoldstoreError as error:
             if not (isinstance(error, ColumnNotFoundError) and error.facts.get("column") in elsewhere):
                 yield Finding(code="schema_invalid", facts={"what": what, "reason": error.message}, expected=rule.expr)
@@ -156,12 +164,25 @@ def check_rules(
             code="row_rule_failed",
             facts={"rule": what, "allowed": percent(1 - rule.min_pass_fraction)},
             severity=rule.severity,
-            question=Question(None, _breaks(condition, engine), condition.columns),
+            question=_question(rule.each, condition, engine),
             tolerated=1 - rule.min_pass_fraction,
             expected=rule.expr,
-            of=subject.num_rows,
+            of=subject.num_rows if rule.each is None else _count_inside(subject, rule.each),
+            evidence={} if rule.each is None else {"each": rule.each},
             fix=_without(schema.rules, place),
         )
+
+
+def _question(path: str | None, condition: Expression, engine: Engine) -> Question:
+    breaks = _breaks(condition, engine)
+    if path is None:
+        return Question(None, breaks, condition.columns)
+    return Question(path, lambda values: breaks(as_rows(values).select(list(condition.columns))))
+
+
+def _count_inside(subject: Subject, path: str) -> int:
+    column, steps = find_path(path, subject.arrow_schema) or (path, ())
+    return sum(len(take_inside(batch.column(0), steps)[0]) for batch in subject.batches([column]))
 
 
 def _breaks(condition: Expression, engine: Engine) -> Predicate:

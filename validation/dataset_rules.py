@@ -37,7 +37,7 @@ class Compatibility(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRule:
-    """A condition on every row.
+    """A condition on every row, or on every value inside of a column.
 
     Attributes
     ----------
@@ -49,6 +49,9 @@ class RowRule:
         What reports call it.
     severity : Severity or None
         None for that of ``row_rule_failed``.
+    each : str or None
+        A path such as ``stops[]``: the condition is asked of each value there, over its fields, or over ``item`` where
+        it has none. Shares are of values then.
 
     Examples
     --------
@@ -60,8 +63,11 @@ class RowRule:
     min_pass_fraction: float = 1.0
     name: str | None = None
     severity: Severity | None = None
+    each: str | None = None
 
     def __post_init__(self) -> None:
+        if self.each is not None:
+            read_text(self.each, "each")
         if not read_text(self.expr, "expr").strip():
             raise InvalidSchemaError("A row rule has an expression.", hint="For example: arr_time >= dep_time.")
         read_fraction(self.min_pass_fraction, "min_pass_fraction")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.datastore.keys import DuplicateKeys
-from foldstore.datastore.statistics.nested import find_path, take_inside
+from foldstore.datastore.statistics.nested import find_path, take_inside, take_step
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, count_array, counts_from_column
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.validation.subject import Subject
@@ -49,6 +49,35 @@ def nested_names(types: Mapping[str, str]) -> frozenset[str]:
     """
     outer = [(name, kind) for name, kind in types.items() if kind.startswith(_NESTED)]
     return frozenset(path for path in types for name, kind in outer if path != name and is_inside(path, name, kind))
+
+
+def items_of(path: str, held: pa.Schema) -> pa.Schema | None:
+    """Return the columns of the values at the end of a path; None where it leads nowhere.
+
+    Examples
+    --------
+    >>> items_of("stops[]", pa.schema({"stops": pa.list_(pa.struct({"code": pa.string()}))})).names
+    ['code']
+    """
+    found = find_path(path, held)
+    if found is None:
+        return None
+    column, steps = found
+    return as_rows(take_inside(pa.array([], held.field(column).type), steps)[0]).schema
+
+
+def as_rows(values: pa.Array) -> pa.RecordBatch:
+    """Return the fields of structs as columns; values that have none as a column ``item``.
+
+    Examples
+    --------
+    >>> as_rows(pa.array([{"code": "EWR"}, None])).to_pydict(), as_rows(pa.array([7])).to_pydict()
+    ({'code': ['EWR', None]}, {'item': [7]})
+    """
+    if not pa.types.is_struct(values.type):
+        return pa.record_batch({"item": values})
+    fields = {field.name: take_step(values, f".{field.name}")[0] for field in values.type}
+    return pa.record_batch(fields)
 
 
 def with_nested(subject: Subject, names: Sequence[str]) -> Subject:

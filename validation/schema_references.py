@@ -1,6 +1,6 @@
 """Whether what a schema names can be judged at all: looked at when the schema is set, before any row is."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 
@@ -8,7 +8,7 @@ from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.storage import Storage
 from foldstore.errors import ColumnNotFoundError, FoldstoreError, InvalidSchemaError, NotFoundError, did_you_mean
 from foldstore.validation.dataset_rules import ForeignKey
-from foldstore.validation.nested_paths import nested_names
+from foldstore.validation.nested_paths import is_of, items_of, nested_names
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.schema import DataSchema
 from foldstore.views.transforms.registry import TransformRegistry
@@ -30,8 +30,15 @@ def check_references(schema: DataSchema, storage: Storage, known: pa.Schema | No
     InvalidSchemaError
         When an expression does not parse or does not fit the types, or a column or a dataset is not there.
     """
-    for where, what, expression in _expressions(schema):
-        _check_expression(where, what, expression, schema, storage, known)
+    for where, what, expression, each in _expressions(schema):
+        columns, unknown = _arrow_columns(schema, known)
+        inside = columns if each is None else items_of(each, columns)
+        if inside is not None:
+            _check_expression(where, what, expression, inside, unknown, storage)
+        elif not is_of(each, unknown):
+            raise InvalidSchemaError(
+                f"{what} cannot be judged: there is no path {each!r}.", hint="Write stops[] or fare.", where=where
+            )
     others = OtherDatasets(storage)
     for place, ref in enumerate(schema.refs):
         _check_foreign_key(f"refs[{place}]", ref, storage, others)
@@ -42,18 +49,17 @@ def check_references(schema: DataSchema, storage: Storage, known: pa.Schema | No
         _check_transform(f"transforms[{place}]", address, transforms)
 
 
-def _expressions(schema: DataSchema) -> Iterator[tuple[str, str, str]]:
+def _expressions(schema: DataSchema) -> Iterator[tuple[str, str, str, str | None]]:
     for place, rule in enumerate(schema.rules):
-        yield f"rules[{place}]", f"The rule {rule.name or rule.expr!r}", rule.expr
+        yield f"rules[{place}]", f"The rule {rule.name or rule.expr!r}", rule.expr, rule.each
     for place, segment in enumerate(schema.segments):
         if segment.where is not None:
-            yield f"segments[{place}]", f"The segment {segment.name!r}", segment.where
+            yield f"segments[{place}]", f"The segment {segment.name!r}", segment.where, None
 
 
 def _check_expression(
-    where: str, what: str, text: str, schema: DataSchema, storage: Storage, known: pa.Schema | None
+    where: str, what: str, text: str, columns: pa.Schema, unknown: Collection[str], storage: Storage
 ) -> None:
-    columns, unknown = _arrow_columns(schema, known)
     try:
         storage.engine.parse_predicate(text, columns, where=where)
     except FoldstoreError as error:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.engine import Engine, lend_engine
-from foldstore.datastore.statistics.reading import Kind, plain_array
+from foldstore.datastore.statistics.nested import ITEMS, find_path, take_inside
+from foldstore.datastore.statistics.reading import Kind
 from foldstore.errors import FoldstoreError, UsageError, column_not_found
 from foldstore.validation.anomaly import Anomaly
 from foldstore.validation.column_checks import check_column
@@ -21,6 +22,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.dataset_rules import Segment
 from foldstore.validation.finding import Finding, settle
+from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import StreamSubject, Subject
 
@@ -83,21 +85,25 @@ def _judge(  # one slice of one segment, and all that it is judged by
     now: datetime | None,
 ) -> Iterator[Anomaly]:
     names = [name for name in fitting if name not in segment.by]
+    outer = dict.fromkeys(_column_of(subject, name) for name in names)
     hidden = (name for seal in subject.seals for name in seal)
-    needed = list(dict.fromkeys([*names, *segment.by, *_names_of(subject, keep), *hidden]))
+    sliced = (_column_of(subject, name) for name in segment.by)
+    needed = list(dict.fromkeys([*outer, *sliced, *_names_of(subject, keep), *hidden]))
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for batch in subject.batches(needed):
             mask = _mask(batch, segment.by, values, keep)
             yield batch.select(list(columns)).filter(mask)
 
-    kinds = pa.schema([subject.arrow_schema.field(name) for name in names])
+    kinds = pa.schema([subject.arrow_schema.field(name) for name in outer])
     label = ", ".join(f"{name}={value}" for name, value in zip(segment.by, values, strict=True)) or segment.where
-    rows = StreamSubject(kinds, read, f"{subject.address} {segment.name}", seals=subject.seals)
+    streamed = StreamSubject(kinds, read, f"{subject.address} {segment.name}", seals=subject.seals)
+    rows = with_nested(streamed, names)
     profile = rows.profile()
     findings = [
         each
         for name in names
+        if name in profile.columns
         for each in check_column(name, fitting[name], profile.columns[name], rows, now)
         if each.code not in _OF_THE_WHOLE and (each.code, name) not in found
     ]
@@ -108,6 +114,18 @@ def _judge(  # one slice of one segment, and all that it is judged by
         yield replace(
             each, message=f"where {label}: {each.message}", example_rows=examples, evidence=evidence, fix=None
         )
+
+
+def _column_of(subject: Subject, name: str) -> str:
+    """Return the column that a name or a path begins with."""
+    found = find_path(name, subject.arrow_schema)
+    return name if found is None else found[0]
+
+
+def _cells(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a value for each row: of a column, or of a field of structs."""
+    column, steps = find_path(name, batch.schema) or (name, ())
+    return take_inside(batch.column(column), steps)[0]
 
 
 def _names_of(subject: Subject, keep: _Keep | None) -> Sequence[str]:
@@ -136,13 +154,16 @@ def _count(subject: Subject, segment: Segment, keep: _Keep | None) -> Counter[tu
     if not segment.by:
         return Counter({(): 1})
     columns = subject.profile().columns
-    odd = next((name for name in segment.by if columns[name].kind not in _SLICED_BY), None)
-    if odd is not None:
-        raise UsageError(f"Rows are not sliced by values of type {columns[odd].type}.")
+    for name in segment.by:
+        if ITEMS in (find_path(name, subject.arrow_schema) or (name, ()))[1]:
+            raise UsageError(f"Rows are not sliced by {name}: a row has any number of items.")
+        if columns[name].kind not in _SLICED_BY:
+            raise UsageError(f"Rows are not sliced by values of type {columns[name].type}.")
     sizes: Counter[tuple[Any, ...]] = Counter()
-    for batch in subject.batches(list(dict.fromkeys([*segment.by, *_names_of(subject, keep)]))):
+    needed = [*(_column_of(subject, name) for name in segment.by), *_names_of(subject, keep)]
+    for batch in subject.batches(list(dict.fromkeys(needed))):
         part = batch if keep is None else batch.filter(keep(batch))
-        held = pa.table({str(at): plain_array(part.column(name)) for at, name in enumerate(segment.by)})
+        held = pa.table({str(at): _cells(part, name) for at, name in enumerate(segment.by)})
         counted = held.group_by(held.column_names, use_threads=False).aggregate([([], "count_all")])
         cells = [counted[str(at)].to_pylist() for at in range(len(segment.by))]
         for *values, count in zip(*cells, counted["count_all"].to_pylist(), strict=True):
@@ -155,7 +176,7 @@ def _count(subject: Subject, segment: Segment, keep: _Keep | None) -> Counter[tu
 def _mask(batch: pa.RecordBatch, by: Sequence[str], values: tuple[Any, ...], keep: _Keep | None) -> pa.Array:
     mask = pa.array([True] * batch.num_rows) if keep is None else keep(batch)
     for name, value in zip(by, values, strict=True):
-        column = plain_array(batch.column(name))
+        column = _cells(batch, name)
         same = pc.is_null(column) if value is None else pc.equal(column, pa.scalar(value, column.type))
         mask = pc.and_(mask, pc.fill_null(same, False))  # noqa: FBT003
     return mask

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.validation.check import validate
+from foldstore.validation.column_domains import CategoryDomain
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import Segment
 from foldstore.validation.schema import DataSchema
@@ -61,3 +62,41 @@ def test_slices_are_those_of_a_loop(rows):
         )
         expected = {each.code for each in alone} - whole - {"no_data"}
         assert {each.code for each in found if each.evidence.get("slice") == f"origin={value}"} == expected
+
+
+TRIPS = {
+    "fare": pa.array([{"kind": ["cash", "card"][n % 2], "amount": n % 7} for n in range(200)]),
+    "stops": [[{"code": "EWR" if n % 2 else "JFK"}, {"code": "XXX" if n == 7 else "LGA"}] for n in range(200)],
+}
+NESTED = {
+    "fare": ColumnSchema(type="struct<kind: string, amount: int64>"),
+    "fare.kind": ColumnSchema(type="string"),
+    "fare.amount": ColumnSchema(type="int64"),
+    "stops": ColumnSchema(type="list<item: struct<code: string>>"),
+    "stops[].code": ColumnSchema(type="string", domain=CategoryDomain(values=("EWR", "JFK", "LGA"), min_mass=0.996)),
+}
+
+
+def test_what_is_inside_of_columns_is_judged_in_slices_too():
+    assert judge(rows=TRIPS, columns=NESTED) == ()
+    (found,) = judge(Segment(name="paid", by=("fare.kind",)), rows=TRIPS, columns=NESTED)
+    assert (found.code, found.column, found.count) == ("value_outside_domain", "stops[].code", 1)
+    assert found.message.startswith("where fare.kind=card: 0.5 % outside domain; new: 'XXX' (1)")
+    assert found.example_rows == ({"key": {}, "value": "XXX"},)
+    (other,) = judge(Segment(name="card", where="fare.kind = 'card'"), rows=TRIPS, columns=NESTED)
+    assert (other.code, other.column, other.count) == ("value_outside_domain", "stops[].code", 1)
+
+
+def test_rows_without_a_struct_are_a_slice_and_items_of_lists_are_none():
+    rows = {**TRIPS, "fare": pa.array([{"kind": "cash", "amount": 1}] * 150 + [None] * 50)}
+    columns = {
+        **NESTED,
+        "stops[].code": ColumnSchema(type="string", domain=CategoryDomain(values=("EWR", "JFK", "LGA"))),
+    }
+    slices = {
+        each.evidence.get("slice") for each in judge(Segment(name="s", by=("fare.kind",)), rows=rows, columns=columns)
+    }
+    assert slices == {None}, "the only fault lies in the whole, and is not said again"
+    (odd,) = judge(Segment(name="s", by=("stops[].code",)), rows=TRIPS, columns=NESTED)
+    assert odd.code == "schema_invalid"
+    assert "any number of items" in odd.message
