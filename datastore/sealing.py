@@ -34,7 +34,16 @@ from foldstore.types import format_time
 
 _CELLS: Final = "cells"
 _ATTEMPTS: Final = 20
-__all__ = ["ROW_ID", "SealOptions", "add_companion", "open_companion", "open_sealed", "recover_seals", "seal_cells"]
+__all__ = [
+    "ROW_ID",
+    "SealOptions",
+    "add_companion",
+    "merge_seals",
+    "open_companion",
+    "open_sealed",
+    "recover_seals",
+    "seal_cells",
+]
 
 
 def keep_document(body: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +174,40 @@ def open_companion(storage: Storage, seal_id: str, name: str) -> pa.Table:
 def add_companion(storage: Storage, seal_id: str, name: str, table: pa.Table) -> None:
     """Put one more table beside the cells of a seal, durably; what a crash leaves of it has no name in the catalog."""
     seals.add_file(storage.catalog, seal_id, name, write_sealed(storage, seal_id, name, table))
+
+
+def merge_seals(
+    storage: Storage,
+    dataset: DatasetRecord,
+    seal_ids: Sequence[str],
+    merged_id: str,
+    *,
+    companions: Mapping[str, pa.Table],
+    actor: str,
+) -> None:
+    """Put the cells of several seals of a dataset into one, which takes their place; no version changes."""
+    with lock_sealed_area(storage):
+        _recover(storage)
+        parts = [open_companion(storage, seal_id, _CELLS) for seal_id in seal_ids]
+        cells = pa.concat_tables(parts, promote_options="default").sort_by(ROW_ID).combine_chunks()
+        merged = SealRecord(
+            id=merged_id,
+            dataset_id=dataset.id,
+            columns=tuple(name for name in cells.column_names if name != ROW_ID),
+            files={},
+            num_rows=cells.num_rows,
+            state="open",
+            created_at=_now(storage),
+        )
+        seals.begin_seal(storage.catalog, merged)
+        tables = {**companions, _CELLS: cells}
+        files = {name: write_sealed(storage, merged_id, name, table) for name, table in tables.items()}
+        storage.on_step("seals-copied")
+        done = replace(merged, files=files, state="sealed")
+        seals.merge_seals(storage.catalog, storage.journal, done, seal_ids, actor=actor, now=_now(storage))
+        storage.on_step("seals-merged")
+        for seal_id in seal_ids:
+            remove_sealed(storage, seal_id)
 
 
 def recover_seals(storage: Storage) -> None:

@@ -268,6 +268,7 @@ PRECISE_CODES = {
         "A pool that is not retired tells no label, no figure and no withheld answer.",
     ),
     "pool-drifted": (errors.RefusedError, "Fresh rows are distributed otherwise than those of the pool they follow."),
+    "invalid-share": (errors.UsageError, "The share of new rows that a reserve seals is not above 0 and up to 1."),
     "pool-columns-differ": (errors.UsageError, "Fresh rows do not have the columns of the pool they follow."),
     "not-passed": (errors.RefusedError, "A model that did not pass a pool does not become its baseline."),
     "baseline-needless": (errors.UsageError, "A pool whose condition names no old model has no baseline."),

@@ -21,7 +21,8 @@ from foldstore.datastore.sync import Sync
 from foldstore.datastore.upsert import Upsert
 from foldstore.errors import UsageError
 from foldstore.transaction import DatasetTransaction, add_columns_step, delete_step
-from foldstore.types import Progress
+from foldstore.types import Progress, Status
+from foldstore.validation.pools.reserve import fill_reserves
 
 if TYPE_CHECKING:
     from foldstore.version import Version
@@ -307,6 +308,8 @@ class DatasetWriting:
 
     def _committed(self, record: VersionRecord) -> "Version":
         note_output(self._storage, record)
+        if record.status == Status.PUBLISHED and record.branch == "main":
+            fill_reserves(self._storage, self._record, actor=self._author)
         return self._to_version(record)
 
     def _read(self, data: Any, words: Mapping[str, Any]) -> tuple[CommitOptions, BatchSource]:

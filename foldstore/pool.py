@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError, UsageError
+from foldstore.reserve import Reserve
 from foldstore.split import SplitPart
 from foldstore.validation.pools.account import DrawnRows
 from foldstore.validation.pools.drawing import draw_rows
@@ -205,7 +206,7 @@ class Pool:
     def rotate(
         self,
         name: str,
-        part: SplitPart,
+        part: SplitPart | Reserve,
         *,
         baseline: Any = None,
         accept_drift: bool = False,
@@ -223,8 +224,8 @@ class Pool:
         ----------
         name : str
             The next pool's name.
-        part : SplitPart
-            Its rows: ``split.test`` of a newer version.
+        part : SplitPart or Reserve
+            Its rows: ``split.test`` of a newer version; or a reserve, which is used up by it.
         baseline : object, optional
             The predictions of the model to compare with, for the fresh rows.
         accept_drift : bool

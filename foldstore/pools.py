@@ -5,18 +5,29 @@ from datetime import datetime
 from typing import Any
 
 from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.commit import load_head
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import check_name
 from foldstore.pool import Pool
 from foldstore.pool_copies import refuse_training_sets, refuse_what_tells
+from foldstore.reserve import Reserve
 from foldstore.split import SplitPart
 from foldstore.training_set import PROPERTY
 from foldstore.types import format_time, parse_time
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import PoolRecord, find_pool, list_pools
 from foldstore.validation.pools.pool_seal import PoolRequest, seal_pool
+from foldstore.validation.pools.reserve import (
+    activate_reserve,
+    get_reserve,
+    list_reserves,
+    open_reserve,
+    opened_reserve,
+)
 from foldstore.validation.pools.rotation import check_rotation, next_plan, require_like
+from foldstore.validation.pools.sealed_subject import open_version, read_rows
+from foldstore.validation.pools.support import require_rows
 
 
 class Pools:
@@ -130,7 +141,7 @@ class Pools:
         self,
         pool: PoolRecord,
         name: str,
-        part: SplitPart,
+        part: SplitPart | Reserve,
         *,
         baseline: Any,
         accept_drift: bool,
@@ -140,8 +151,13 @@ class Pools:
         found = find_pool(self._storage, check_name(name, "pool"))
         if found is not None and found.predecessor == pool.id:
             return found
-        version = self._version_of(part)
-        check = check_rotation(self._storage, pool, part.record, version, dict(part.masks))
+        if isinstance(part, Reserve):
+            return self._follow_with(pool, name, part, baseline=baseline, accept_drift=accept_drift, expires=expires)
+        reader = open_version(self._storage, part.record, self._version_of(part))
+        masks = dict(part.masks)
+        check = check_rotation(
+            self._storage, pool, part.record, reader.arrow_schema, lambda names: read_rows(reader, masks, names)
+        )
         require_like(pool, check, accept_drift=accept_drift)
         request = PoolRequest(
             name=name,
@@ -154,6 +170,94 @@ class Pools:
             predecessor=pool.id,
         )
         return self._seal(part, request)
+
+    def _follow_with(
+        self,
+        pool: PoolRecord,
+        name: str,
+        reserve: Reserve,
+        *,
+        baseline: Any,
+        accept_drift: bool,
+        expires: datetime | str | None,
+    ) -> PoolRecord:
+        """Make what follows a pool of a reserve."""
+        record = reserve.record
+        version = load_head(self._storage, record.dataset).version
+        if version is None:
+            raise NotFoundError(f"{record.dataset.name!r} has no version yet.", hint="Append rows first.")
+        plan = next_plan(pool.plan)
+        require_rows(plan, reserve.status().rows)
+        columns = open_version(self._storage, record.dataset, version).arrow_schema
+        check = check_rotation(
+            self._storage, pool, record.dataset, columns, lambda names: opened_reserve(self._storage, record, names)
+        )
+        require_like(pool, check, accept_drift=accept_drift)
+        return activate_reserve(
+            self._storage,
+            record,
+            name=name,
+            plan=plan,
+            baseline=baseline,
+            expires_at=self._read_expiry(expires),
+            predecessor=pool.id,
+            actor=self._author,
+        )
+
+    def reserve(
+        self,
+        name: str,
+        dataset: str,
+        *,
+        label: str,
+        plan: PoolPlan,
+        share: float,
+        hide: Sequence[str] = (),
+        group_by: Sequence[str] = (),
+    ) -> Reserve:
+        """Put a share of the rows that come from now on aside for the next pool; they are sealed as they come.
+
+        Parameters
+        ----------
+        name : str
+            The reserve's name.
+        dataset : str
+            Whose new versions it fills from, on the main branch.
+        share : float
+            Which share of the new rows; a keyed hash chooses, so that nobody can say which beforehand.
+        group_by : sequence of str
+            Rows that have these columns in common are chosen together; the key unless given.
+        label, plan, hide
+            As in `seal`, and as the pool that it will follow has them.
+
+        Raises
+        ------
+        UsageError
+            With code ``invalid-share``.
+        """
+        if not isinstance(plan, PoolPlan):
+            raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
+        record = self._storage.catalog.find_dataset(check_name(dataset))
+        if record is None:
+            known = [each.name for each in self._storage.catalog.list_datasets()]
+            raise NotFoundError(f"There is no dataset {dataset!r}.", hint=did_you_mean(dataset, known), name=dataset)
+        request = PoolRequest(name=name, label=label, plan=plan, hide=tuple(hide))
+        open_reserve(self._storage, record, request, share=share, group_by=tuple(group_by), actor=self._author)
+        return Reserve(self._storage, name, self._author)
+
+    def get_reserve(self, name: str) -> Reserve:
+        """Return a reserve by name.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        """
+        return Reserve(self._storage, get_reserve(self._storage, name).name, self._author)
+
+    def list_reserves(self) -> list[Reserve]:
+        """List the reserves by name."""
+        return [Reserve(self._storage, each.name, self._author) for each in list_reserves(self._storage)]
 
     def _open(self, record: PoolRecord) -> Pool:
         return Pool(self._storage, record, self._author, steward=self._steward, follow=self._follow)

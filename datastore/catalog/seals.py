@@ -199,6 +199,17 @@ def add_file(catalog: Catalog, seal_id: str, name: str, file: SealedFile) -> Non
         connection.execute(sa.update(t.seal).where(t.seal.c.id == seal_id).values(files=text))
 
 
+def merge_seals(
+    catalog: Catalog, journal: Journal, merged: SealRecord, parts: Sequence[str], *, actor: str, now: str
+) -> None:
+    """Let one seal take the place of several, in one SQL transaction."""
+    with catalog.write() as connection:
+        connection.execute(sa.delete(t.seal).where(t.seal.c.id.in_(parts)))
+        connection.execute(sa.update(t.seal).where(t.seal.c.id == merged.id).values(**_seal_row(merged)))
+        body = {"seal": merged.id, "merged": list(parts), "rows": merged.num_rows}
+        journal.append(connection, f"seals/{merged.dataset_id}", body, actor=actor, created_at=now)
+
+
 def clear_pending(catalog: Catalog, seal_id: str) -> None:
     """Say that the files are removed and the commit objects written; their names go from the catalog too."""
     _update(catalog, seal_id, pending=canonical_json(asdict(PendingSeal())))

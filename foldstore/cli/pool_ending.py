@@ -1,4 +1,4 @@
-"""The verbs that end a test pool: pool rotate, retire, report. They open labels, so they act as a steward."""
+"""The verbs that end a test pool: pool reserve, rotate, retire, report. The last three act as a steward."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foldstore.cli.output import ReportFormat, ReportFormatOption, StoreOption, print_json, printable, say
+from foldstore.cli.output import (
+    Format,
+    FormatOption,
+    ReportFormat,
+    ReportFormatOption,
+    StoreOption,
+    print_json,
+    print_mapping,
+    printable,
+    say,
+)
 from foldstore.cli.pool_asking import PoolArgument
 from foldstore.cli.pool_files import check_target, read_part, read_table, write_parquet
 from foldstore.cli.pools import pool_app
@@ -27,15 +37,51 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask: the pool ans
 
 def register(_app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (rotate, retire, report):
+    for verb in (reserve, rotate, retire, report):
         pool_app.command()(verb)
+
+
+def reserve(
+    name: Annotated[str, typer.Argument(help="The reserve's name; one that is there is shown.")],
+    dataset: Annotated[str | None, typer.Argument(help="Whose new versions it fills from.")] = None,
+    store: StoreOption = _HERE,
+    pool: Annotated[str | None, typer.Option(help="The pool to follow: label, hidden columns, plan are its.")] = None,
+    share: Annotated[float, typer.Option(help="Which share of the rows that come.")] = 0.1,
+    group_by: Annotated[
+        list[str] | None, typer.Option(help="Rows with this column in common stay together; repeatable.")
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Put a share of the rows that come aside for the next pool, sealed as they come; or show how far it is.
+
+    Example: foldstore pool reserve late-next flights --pool late-2013 --share 0.2
+    then: foldstore pool rotate late-2013 late-2014 --reserve late-next --yes
+    """
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        if dataset is not None:
+            if pool is None:
+                raise UsageError("It is not said which pool the reserve is to follow.", hint="Add --pool NAME.")
+            old = opened.pools.get(pool).record
+            opened.pools.reserve(
+                name,
+                dataset,
+                label=old.label,
+                hide=[column for column in old.hidden if column != old.label],
+                plan=old.plan,
+                share=share,
+                group_by=group_by or [],
+            )
+        print_mapping(opened.pools.get_reserve(name).status().to_dict(), output)
 
 
 def rotate(
     name: PoolArgument,
     successor: Annotated[str, typer.Argument(help="The next pool's name.")],
-    part: Annotated[str, typer.Argument(help="Its rows: flights@14#by_month.test.")],
+    part: Annotated[str | None, typer.Argument(help="Its rows: flights@14#by_month.test.")] = None,
     store: StoreOption = _HERE,
+    reserve: Annotated[str | None, typer.Option(help="Take the rows of a reserve, in place of a part.")] = None,
     baseline: Annotated[Path | None, typer.Option(help="A file with the key columns and 'prediction'.")] = None,
     accept_drift: Annotated[bool, typer.Option(help="Rotate though columns are distributed otherwise.")] = False,
     expires: Annotated[str | None, typer.Option(help="When the next pool stops answering: 2030-01-31.")] = None,
@@ -50,10 +96,12 @@ def rotate(
     """
     import foldstore
 
-    _confirm(f"Seal {part} as {successor} and retire {name}, for good?", yes=yes)
-    split, role = read_part(part)
+    if (part is None) == (reserve is None):
+        raise UsageError("Give a part or a --reserve, one of the two.", hint="foldstore pool rotate --help")
+    _confirm(f"Seal {part or reserve} as {successor} and retire {name}, for good?", yes=yes)
+    split, role = ("", "") if part is None else read_part(part)
     with foldstore.connect(store, create=False, role="steward") as opened:
-        rows = opened.split(split).part(role)
+        rows = opened.split(split).part(role) if reserve is None else opened.pools.get_reserve(reserve)
         given = None if baseline is None else read_table(baseline)
         made = opened.pools.get(name).rotate(
             successor, rows, baseline=given, accept_drift=accept_drift, expires=expires, confidence=confidence

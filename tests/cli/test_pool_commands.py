@@ -169,6 +169,19 @@ class TestTheEnd:
         out = command("pool", "ls", "-o", "csv", "-s", sealed)[1]
         assert [line.split(",")[2] for line in out.splitlines()] == ["state", "validation", "sealed"]
 
+    def test_a_reserve_fills_and_is_rotated_to(self, command, sealed):
+        reserve = ("pool", "reserve", "more", "-s", sealed, "-o", "json")
+        assert command("pool", "reserve", "more", "tasks", "-s", sealed)[0] == 2  # of which pool?
+        code, out, _ = command(*reserve, "tasks", "--pool", "late", "--share", 0.5)
+        assert (code, json.loads(out)["rows"]) == (0, 0)
+        with foldstore.connect(sealed) as store:
+            store.dataset("tasks").append(_rows(ROWS))
+        assert json.loads(command(*reserve)[1])["ready"]
+        rotate = ("pool", "rotate", "late", "next", "--yes", "-s", sealed)
+        assert command(*rotate)[0] == 2
+        code, _, err = command(*rotate, "--reserve", "more")
+        assert (code, "late is retired" in err) == (0, True)
+
     def test_promoting_where_nothing_is_compared_is_a_usage_error(self, command, sealed, predict):
         command("pool", "evaluate", "late", predict(0), "--model", "m1", "-s", sealed)
         code, _, err = command("pool", "promote", "late", "m1", "-s", sealed)

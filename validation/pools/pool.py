@@ -75,7 +75,7 @@ def find_pool(storage: Storage, name: str) -> PoolRecord | None:
         label=body["label"],
         hidden=tuple(body["hidden"]),
         num_rows=body["rows"],
-        plan=_read_plan(body["plan"]),
+        plan=read_plan(body["plan"]),
         has_baseline=body["has_baseline"],
         outcomes_feed_features=body["outcomes_feed_features"],
         created_at=document.created_at,
@@ -84,7 +84,8 @@ def find_pool(storage: Storage, name: str) -> PoolRecord | None:
     )
 
 
-def _read_plan(body: Mapping[str, Any]) -> PoolPlan:
+def read_plan(body: Mapping[str, Any]) -> PoolPlan:
+    """Return a plan, or a meter, from what was kept of it."""
     return (Meter if body.get("kind") == METER else PoolPlan).from_dict(body)
 
 

@@ -59,21 +59,26 @@ class Subject:
 
     def shuffled(self, baseline: pa.Array | None) -> pa.Table:
         """Return what the sealed area keeps: the rows in a secret order, with ids that say nothing."""
-        generator = np.random.default_rng(secrets.randbits(256))
-        order = generator.permutation(len(self.ids))
-        opaque = np.empty(0, np.int64)
-        while len(opaque) < len(order):
-            opaque = np.unique(generator.integers(0, 2**_ID_BITS, 2 * len(order) + 16))
         columns = {
-            ROW_ID: pa.array(self.ids[order]),
-            POOL_ROW: pa.array(generator.choice(opaque, len(order), replace=False)),
-            "identity": pa.array(self.digests.identity[order]),
-            "content": pa.array(self.digests.content[order]),
-            LABEL: self.labels.take(pa.array(order)),
+            ROW_ID: pa.array(self.ids),
+            "identity": pa.array(self.digests.identity),
+            "content": pa.array(self.digests.content),
+            LABEL: self.labels,
         }
-        if baseline is not None:
-            columns[BASELINE] = baseline.take(pa.array(order))
-        return pa.table(columns)
+        return shuffle_rows(pa.table(columns), baseline)
+
+
+def shuffle_rows(rows: pa.Table, baseline: pa.Array | None) -> pa.Table:
+    """Put rows of the sealed area, and the baseline's predictions for them, in a secret order under opaque ids."""
+    generator = np.random.default_rng(secrets.randbits(256))
+    order = generator.permutation(rows.num_rows)
+    opaque = np.empty(0, np.int64)
+    while len(opaque) < len(order):
+        opaque = np.unique(generator.integers(0, 2**_ID_BITS, 2 * len(order) + 16))
+    if baseline is not None:
+        rows = rows.append_column(BASELINE, baseline)
+    shuffled = rows.take(pa.array(order)).combine_chunks()
+    return shuffled.add_column(1, POOL_ROW, pa.array(generator.choice(opaque, len(order), replace=False)))
 
 
 def secret_rows(storage: Storage, pool: PoolRecord, account: Account, draw: int | None = None) -> pa.Table:

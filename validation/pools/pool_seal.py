@@ -122,15 +122,15 @@ def seal_pool(
         When the order of rows tells the label; the message has the measured figure.
     """
     name = check_name(request.name, "pool")
-    _refuse_taken(storage, name)
+    refuse_taken(storage, name)
     version = version or _newest(storage, dataset)
     reader = open_version(storage, dataset, version)
     masks = read_masks(rows, {fragment.id: fragment.num_rows for fragment in reader.fragments})
-    hidden = _hidden_columns(storage, dataset, reader, request.label, request.hide)
+    hidden = hidden_columns(storage, dataset, reader, request.label, request.hide)
     subject = Subject.read(dataset, reader, masks, request.label, hidden)
     _check_condition(request.plan, reader, masks, hidden, subject.labels)
-    baseline = _align_baseline(request.plan, request.baseline, subject)
-    _refuse_overlap(storage, dataset, subject.digests)
+    baseline = align_baseline(request.plan, request.baseline, subject.labels.type, subject.keys, len(subject.labels))
+    refuse_overlap(storage, dataset, subject.digests)
     _warn_about_order(dataset, reader, masks, subject.labels)
     body: dict[str, Any] = {
         "id": new_id(),
@@ -148,16 +148,16 @@ def seal_pool(
 
     def prepare(survey: Survey) -> None:
         """Look again, now that nobody else can seal, and register: of two pools over the same rows one comes first."""
-        _refuse_taken(storage, name)
+        refuse_taken(storage, name)
         # Without a key, the copies that the survey found tell that another pool has these rows.
         copies = None if dataset.key else hash_column(pa.array(row_ids(survey.masks)))
         digests = subject.digests if copies is None else replace(subject.digests, identity=copies)
-        _refuse_overlap(storage, dataset, digests)
-        if _hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
+        refuse_overlap(storage, dataset, digests)
+        if hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
             raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
         if examine is not None:
             examine(hidden, survey.masks)
-        _register(storage, name, body, actor)
+        register(storage, name, body, actor)
 
     options = SealOptions(
         actor=actor,
@@ -171,7 +171,8 @@ def seal_pool(
     return get_pool(storage, name)
 
 
-def _refuse_taken(storage: Storage, name: str) -> None:
+def refuse_taken(storage: Storage, name: str) -> None:
+    """Refuse a name that a pool has."""
     if find_pool(storage, name) is not None:
         raise AlreadyExistsError(f"There is already a pool {name!r}.", hint="Choose another name.", name=name)
 
@@ -183,9 +184,18 @@ def _newest(storage: Storage, dataset: DatasetRecord) -> VersionRecord:
     return head.version
 
 
-def _hidden_columns(
+def hidden_columns(
     storage: Storage, dataset: DatasetRecord, reader: FragmentReader, label: str, hide: Sequence[str]
 ) -> set[str]:
+    """Return what is hidden with a label: what it comes from, and what comes from any of it.
+
+    Raises
+    ------
+    ColumnNotFoundError
+        When a column is not there.
+    UsageError
+        When a key column or the event time would be hidden.
+    """
     if isinstance(hide, str):
         raise UsageError(f"hide={hide!r} is text, not a list of columns.", hint=f"Write hide=[{hide!r}].")
     for name in (label, *hide):
@@ -217,7 +227,16 @@ def _check_condition(
     require_classes(plan, labels, {name: table.column(name).combine_chunks() for name in names})
 
 
-def _align_baseline(plan: PoolPlan, baseline: object, subject: Subject) -> pa.Array | None:
+def align_baseline(
+    plan: PoolPlan, baseline: object, label_type: pa.DataType, keys: pa.Table, num_rows: int
+) -> pa.Array | None:
+    """Return the old model's predictions in the order of the rows; refuse to do without where the condition needs them.
+
+    Raises
+    ------
+    UsageError
+        With code ``baseline-missing``, or when they do not fit.
+    """
     if baseline is None:
         if plan.condition.needs_old:
             raise UsageError(
@@ -226,11 +245,11 @@ def _align_baseline(plan: PoolPlan, baseline: object, subject: Subject) -> pa.Ar
                 code="baseline-missing",
             )
         return None
-    rows = ExpectedRows(label_type=subject.labels.type, keys=subject.keys, num_rows=len(subject.labels))
+    rows = ExpectedRows(label_type=label_type, keys=keys, num_rows=num_rows)
     return align_predictions(baseline, rows, what="baseline predictions")
 
 
-def _refuse_overlap(storage: Storage, dataset: DatasetRecord, digests: RowDigests) -> None:
+def refuse_overlap(storage: Storage, dataset: DatasetRecord, digests: RowDigests) -> None:
     """Refuse rows of another pool: what was asked about them stays asked, whatever they are called now."""
     for pool in list_pools(storage):
         known = open_companion(storage, pool.id, POOL)
@@ -274,7 +293,7 @@ def _warn_about_order(dataset: DatasetRecord, reader: FragmentReader, masks: dic
         )
 
 
-def _register(storage: Storage, name: str, body: dict[str, Any], actor: str) -> None:
+def register(storage: Storage, name: str, body: dict[str, Any], actor: str) -> None:
     """Write the pool's document and open its ledger; the seal that follows brings both to life."""
     registry = Registry(storage.catalog, KIND)
     known = registry.find(name)

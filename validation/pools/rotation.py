@@ -1,11 +1,12 @@
 """Rotation: a fresh pool takes over from a spent one, after a look at whether its rows are like the old ones."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
-from foldstore.datastore.seal_survey import Mask
+import pyarrow as pa
+
+from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError, UsageError
 from foldstore.validation.check import drift_between
@@ -13,7 +14,7 @@ from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.pools.plan import PoolPlan, plan_pool
 from foldstore.validation.pools.pool import PoolRecord
 from foldstore.validation.pools.pool_rows import opened_pool
-from foldstore.validation.pools.sealed_subject import open_version, read_rows
+from foldstore.validation.pools.sealed_subject import open_version
 from foldstore.validation.subject import TableSubject
 
 _SHOWN: Final = 5
@@ -51,26 +52,32 @@ def check_rotation(
     storage: Storage,
     pool: PoolRecord,
     dataset: DatasetRecord,
-    version: VersionRecord,
-    masks: Mapping[int, Mask],
+    columns: pa.Schema,
+    read: Callable[[list[str]], pa.Table],
 ) -> RotationCheck:
     """Compare fresh rows with a pool's: the columns and their types, then each distribution.
 
     Key columns and the event time are left out: they differ of themselves. The sealed columns are compared inside;
     whoever may rotate a pool may be told whether they moved.
+
+    Parameters
+    ----------
+    columns : Schema
+        The columns of the fresh rows.
+    read : callable
+        Reads some columns of them.
     """
-    before, after = open_version(storage, pool.dataset, pool.version), open_version(storage, dataset, version)
-    old, new = (dict(zip(each.names, each.types, strict=True)) for each in (before.arrow_schema, after.arrow_schema))
+    before = open_version(storage, pool.dataset, pool.version).arrow_schema
+    old, new = (dict(zip(each.names, each.types, strict=True)) for each in (before, columns))
     missing, added = (tuple(name for name in a if name not in b) for a, b in ((old, new), (new, old)))
     changed = tuple(name for name in old if name in new and old[name] != new[name])
     if missing or added or changed:
         return RotationCheck(missing=missing, added=added, changed=changed, drift=None)
     left_out = {*pool.dataset.key, *dataset.key, pool.dataset.event_time, dataset.event_time}
-    columns = [name for name in old if name not in left_out]
-    was = TableSubject(opened_pool(storage, pool, columns), pool.name)
-    now = TableSubject(read_rows(after, masks, columns), f"{dataset.name}@{version.number}")
+    compared = [name for name in old if name not in left_out]
+    was, now = TableSubject(opened_pool(storage, pool, compared), pool.name), TableSubject(read(compared), dataset.name)
     # Holm: one false alarm, of any column, stops a rotation.
-    drift = drift_between(was, now, adjustment="holm") if columns else None
+    drift = drift_between(was, now, adjustment="holm") if compared else None
     return RotationCheck(missing=(), added=(), changed=(), drift=drift)
 
 
