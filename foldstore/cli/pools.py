@@ -75,6 +75,7 @@ def seal(
     reliability: Reliability = 0.999,
     steps: Steps = 32,
     reuse: Reuse = "full",
+    method: Annotated[str, typer.Option(help="exact, or betting: answers stop at the first clear row.")] = "exact",
     uses: Annotated[
         int | None, typer.Option(help="Count uses alone, then a new test set: no tolerances, nothing promised.")
     ] = None,
@@ -94,7 +95,7 @@ def seal(
     if not yes and not sys.stdin.isatty():
         raise UsageError("Sealing is for good, and there is no terminal to ask on: give --yes.", hint="Add --yes.")
     split, role = read_part(part)
-    made = _plan(condition, reliability, steps, reuse, "exact") if uses is None else _meter(condition, uses)
+    made = _plan(condition, reliability, steps, reuse, method) if uses is None else _meter(condition, uses)
     with foldstore.connect(store, create=False) as opened:
         rows = opened.split(split).part(role)
         hidden = ", ".join([label, *(hide or [])])

@@ -80,7 +80,7 @@ class PassRule:
 
 
 class ExpectedLabels(NamedTuple):
-    """About how many labels a test looks at that stops early.
+    """About how many labels an answer rests on.
 
     Attributes
     ----------
@@ -213,14 +213,17 @@ class PoolPlan:
 
     @property
     def expected_labels(self) -> ExpectedLabels | None:
-        """About how many labels an answer looks at, by betting; None for the methods that look at all of them."""
+        """About how many labels an answer rests on, where only those are read that matter; None where nothing is said.
+
+        By betting, an answer stops when it is clear; by other methods it looks at all rows. Of n - o, labels matter on
+        rows where the models differ, which are as many as the clause on d allows, at most.
+        """
         found = [(0.0, 0.0, 0.0)]
         for test, rows in zip(self.tests, self.clause_rows, strict=True):
-            if not isinstance(test.rule, Sequential):
-                return None
             if test.clause.score.needs_labels:
                 share = self._share_labelled(test.clause.score)
-                at_bound, beyond = (min(each, float(rows)) for each in test.rule.expected_rows())
+                expected = test.rule.expected_rows() if isinstance(test.rule, Sequential) else (math.inf, math.inf)
+                at_bound, beyond = (min(each, float(rows)) for each in expected)
                 found.append((at_bound * share, beyond * share, rows * share))
         return ExpectedLabels(*(round(max(each)) for each in zip(*found, strict=True)))
 
@@ -290,11 +293,13 @@ class PoolPlan:
             f"  the pool must hold {self._at_least}{self.rows:,} rows, {self.labels:,} of them with labels",
         ]
         looked = self.expected_labels
-        if looked is not None:
+        if looked is not None and self.method is Method.BETTING:
             lines.append(
                 f"  looked at in order, about {looked.beyond:,} labels settle it beyond twice each tolerance, "
                 f"{looked.at_bound:,} on a bound, {looked.between:,} in between"
             )
+        elif looked is not None and looked.between < max(self.clause_rows) and self.labels:
+            lines.append(f"  labels matter where the models differ: about {looked.between:,} of them an answer")
         for clause, rows, rule in zip(self.condition.clauses, self.clause_rows, self.pass_rules(), strict=True):
             lines += [f"  {clause}", f"    needs {self._need(clause.score, rows)}; passes at {rule}"]
             if is_partial(clause.score) and self.prevalence is None:

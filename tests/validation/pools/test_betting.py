@@ -112,7 +112,7 @@ class TestPlans:
         assert 5_351 < betting.expected_labels.beyond < 1.15 * 5_351
         assert 5_004 < betting.expected_labels.at_bound < 1.15 * 5_004
         assert betting.expected_labels.between == betting.labels
-        assert exact.expected_labels is None
+        assert exact.expected_labels == (exact.labels,) * 3
         assert "looked at in order" in betting.explain()
         assert PoolPlan.from_dict(betting.to_dict()) == betting
         assert betting.to_dict()["expected_labels"]["beyond"] == betting.expected_labels.beyond
@@ -123,6 +123,16 @@ class TestPlans:
         )
         assert plan.expected_labels.beyond < 800
         assert plan.expected_labels.between == pytest.approx(plan.labels / 10, abs=1)
+
+    def test_labels_that_matter_to_one_exact_answer_are_those_of_the_table(self):
+        """1,371 at p = 0.1, eps = 0.01 and 1e-4, where ease.ml/ci's active labelling takes 2,188."""
+        condition = "n - o > 0.02 +/- 0.01 /\\ d < 0.1 +/- 0.01"
+        plan = plan_pool(condition, reliability=0.9999, steps=1, reuse="none")
+        # Two clauses share the other error, which costs a little more than one clause alone.
+        assert 1_371 <= plan.expected_labels.between <= 1.06 * 1_371
+        assert f"about {plan.expected_labels.between:,} of them" in plan.explain()
+        bennett = plan_pool(condition, reliability=0.9999, steps=1, reuse="none", method="bennett")
+        assert bennett.expected_labels.between == pytest.approx(2_188.85, abs=1)
 
     def test_every_kind_of_clause_has_a_plan_by_betting(self):
         for text in ("n / o > 1.02 +/- 0.05", "f1(n) > 0.8 +/- 0.05", "d[x = 1] < 0.1 +/- 0.05", "n + o > 1.5 +/- 0.1"):

@@ -234,3 +234,25 @@ def test_a_ratio_on_its_bound_passes_no_more_often_than_the_level(text, law):
         )
         passed += decide(plan, counts)
     assert passed / runs <= level + 4 * np.sqrt(level * (1 - level) / runs)
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        # Just beyond the bound, where a fail is the error: precision 0.8, F1 0.75.
+        ("precision(n) > 0.8 +/- 0.05", (0.16, 0.04, 0.3)),
+        ("f1(n) > 0.75 +/- 0.05", (0.3, 0.14, 0.06)),
+    ],
+)
+def test_in_fn_free_mode_a_model_on_the_bound_fails_no_more_often_than_the_level(text, shares):
+    draw = np.random.default_rng(23)
+    level, runs = 0.05, 2000
+    plan = plan_pool(text, reliability=1 - level, steps=1, mode="fn-free").at_prevalence(0.2)
+    failed = 0
+    for hits, false_alarms, misses, _ in draw.multinomial(plan.rows, [*shares, 1 - sum(shares)], size=runs):
+        real = np.repeat(
+            [True, False, True, False], [hits, false_alarms, misses, plan.rows - hits - false_alarms - misses]
+        )
+        called = np.repeat([True, False], [hits + false_alarms, plan.rows - hits - false_alarms])
+        failed += not decide(plan, Evidence(labels=pa.array(real), new=pa.array(called)))
+    assert failed / runs <= level + 4 * np.sqrt(level * (1 - level) / runs)

@@ -164,6 +164,7 @@ class TestDocuments:
             "  each answer may be a wrong pass with a probability of at most 1.82e-07",
             "  and a wrong fail with at most 1.82e-07, beyond twice each tolerance",
             "  the pool must hold 31,854 rows, 31,854 of them with labels",
+            "  labels matter where the models differ: about 3,822 of them an answer",
             "  n - o > 0 +/- 0.01",
             "    needs 31,854 labels; passes at wins - losses >= 316 of 31,854 rows (0.00992)",
             "  d < 0.12 +/- 0.01",
