@@ -65,10 +65,17 @@ class TestLabels:
         assert plan_demo(method="hoeffding").labels == 338_088
 
     def test_planning_below_a_hundred_thousand_labels_takes_less_than_a_second(self):
-        for condition in (DEMO, "n > 0.9 +/- 0.01", "n - o > 0.02 +/- 0.01 /\\ d < 0.1 +/- 0.01"):
-            began = time.perf_counter()
+        # Of the processor's time: a busy machine makes no plan slow.
+        for condition in (
+            DEMO,
+            "n > 0.9 +/- 0.01",
+            "n - o > 0.02 +/- 0.01 /\\ d < 0.1 +/- 0.01",
+            "f1(n) > 0.7 +/- 0.01 /\\ n[x = 1] > 0.8 +/- 0.01",
+            "n / o > 1.02 +/- 0.01 /\\ d < 0.1 +/- 0.01",
+        ):
+            began = time.process_time()
             assert plan_pool(condition, reliability=0.9999, steps=32).labels < 100_000
-            assert time.perf_counter() - began < 1.0
+            assert time.process_time() - began < 1.0
 
     def test_levels_below_the_smallest_float_can_be_planned(self):
         plan = plan_pool("n > 0.5 +/- 0.1", reliability=0.9999, steps=2_000)
