@@ -45,10 +45,13 @@ def plan_svg(plans: "PlanTable") -> str:
     drawn = _plots(plans, HEIGHT)
     tall = 30 + HEIGHT * len(drawn)
     title = _title(plans)
-    inner = element("svg", *drawn, y=30, width=WIDTH, height=HEIGHT * len(drawn))
-    heading = element("svg", element("text", title, x=8, y=20), width=WIDTH, height=30)
+    inner = element("svg", *drawn, y=30, width=WIDTH, height=HEIGHT * len(drawn), class_="plots")
+    heading = element("svg", element("text", title, x=8, y=20), width=WIDTH, height=30, class_="heading")
     paper = element("rect", width="100%", height="100%", class_="paper")
-    style = element("style", Markup(f"{STYLE}.foldstore .paper{{fill:var(--paper)}}"))
+    # Style sheets outrank attributes: a height of `auto`, as plots have on a page, would be the whole drawing's here.
+    sizes = (("heading", 30), ("plots", HEIGHT * len(drawn)), ("plots svg", HEIGHT))
+    fixed = "".join(f".foldstore .{name}{{width:{WIDTH}px;height:{high}px;max-width:none}}" for name, high in sizes)
+    style = element("style", Markup(f"{STYLE}.foldstore .paper{{fill:var(--paper)}}{fixed}"))
     svg = element(
         "svg",
         element("title", title),

@@ -204,6 +204,7 @@ class TestDrawings:
         assert all(b - a >= float(plots[0].get("height")) for a, b in pairwise(tops))
         assert max(tops) + float(plots[0].get("height")) + 30 <= float(root.get("height"))
         assert "prefers-color-scheme:dark" in text
+        assert ".foldstore .plots svg{width:680px;height:250px;max-width:none}" in text
         assert not re.search(r"url\(|@import|<script|href", text)
 
     def test_a_file_that_cannot_be_written_is_an_error_in_words(self, usual, tmp_path):
