@@ -136,7 +136,14 @@ def definition_sets(draw):
             keys = {key: draw(columns) for key in view.join_keys if draw(st.booleans())}
             some = draw(st.lists(st.sampled_from(list(view.features)), unique=True, min_size=1))
             chosen.append(view.as_(f"alias{number}", keys=keys)[some])
-        services.append(FeatureService(name, chosen, **draw(said)))
+        services.append(
+            FeatureService(
+                name,
+                chosen,
+                transform=draw(st.sampled_from([None, "inputs@2"])) if len(chosen) == 1 else None,
+                **draw(said),
+            )
+        )
     return DefinitionSet.of(services, views, entities)
 
 

@@ -207,13 +207,35 @@ class SortedIndex:
         """
         if not self.num_rows:
             return np.full(len(at.values), NOWHERE, dtype=np.int64), np.arange(len(at.values))
-        found = self._locate(columns, at, lookback, order)
-        rows = self._rows_at(found)
-        if lookback.ttl_nanoseconds:
+        if lookback.filter_by_created_timestamp:
+            found = self._locate(columns, at, lookback, order)
+            rows = self._rows_at(found)
             rows[self._ages(found, lookback)[1]] = NOWHERE
+            order = found.order
+        else:
+            rows, order = self._newest_between(columns, at, lookback, order)
         answer = np.empty_like(rows)
-        answer[found.order] = rows
-        return answer, found.order
+        answer[order] = rows
+        return answer, order
+
+    def _newest_between(
+        self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None
+    ) -> tuple[Integers, Integers]:
+        """Do what `_locate` and `_ages` do where age alone decides: find the last key, not below the oldest allowed."""
+        codes = self._encoder.encode(columns, len(at.values))
+        instants = at.values if lookback.allow_exact_match else at.values - 1
+        probes, oldest = self._probes(codes, instants, at.nulls)
+        if lookback.ttl_nanoseconds:
+            oldest += self._scale.floor(_not_before(at.values, lookback.ttl_nanoseconds) - 1) + 1
+        if order is None or not _is_nearly_sorted(probes[order]):
+            order = np.argsort(probes)
+        places = np.searchsorted(self._keys, probes[order], side="right")
+        places -= 1
+        found = self._keys[places] >= oldest[order]
+        found &= places >= 0  # a probe of -1 lies before every key
+        rows = places if self._order is None else self._order[places].astype(np.int64, copy=False)
+        rows[~found] = NOWHERE
+        return rows, order
 
     def _locate(
         self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None
@@ -294,9 +316,7 @@ class SortedIndex:
         events = self._scale.instants(found.offsets)
         if not lookback.ttl_nanoseconds:
             return events, np.zeros(len(events), dtype=np.bool_)
-        # The oldest instant allowed may lie before what int64 holds; then every row is young enough.
-        oldest = np.maximum(found.asked, _UNKNOWN + lookback.ttl_nanoseconds) - lookback.ttl_nanoseconds
-        return events, (events < oldest) & ~found.missing
+        return events, (events < _not_before(found.asked, lookback.ttl_nanoseconds)) & ~found.missing
 
     def _rows_at(self, found: "_Located") -> Integers:
         if self._order is None:
@@ -424,6 +444,11 @@ def _nothing(count: int) -> Matches:
         np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=np.bool_),
     )
+
+
+def _not_before(asked: Integers, ttl_nanoseconds: int) -> Integers:
+    """Return the oldest instant allowed; where it lies before what int64 holds, every row is young enough."""
+    return np.maximum(asked, _UNKNOWN + 1 + ttl_nanoseconds) - ttl_nanoseconds
 
 
 def _is_nearly_sorted(probes: Integers) -> bool:
