@@ -5,8 +5,8 @@ from typing import Final
 from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
-from foldstore.types import Operation, Status
-from foldstore.validation.drift.windows import list_windows
+from foldstore.types import Status
+from foldstore.validation.drift.windows import has_own_rows, list_windows
 
 _MOST: Final = 1_000
 
@@ -23,8 +23,7 @@ def list_history(storage: Storage, head: VersionRecord, rows: str, last: int) ->
         raise UsageError(f"last={last!r} is not a number of versions from 1 to {_MOST:,}.")
     if rows == "added":
         brought = list_windows(storage, head, last, own=True)
-        # What a merge brought is in the branch that it came from.
-        return [each for each in brought if each.operation is not Operation.MERGE][::-1]
+        return [each for each in brought if has_own_rows(each)][::-1]
     if rows != "all":
         raise UsageError(f"rows={rows!r} is not a choice.", hint="Write rows='all' or rows='added'.")
     found = [head]

@@ -16,11 +16,11 @@ from foldstore.datastore.retention import parse_span
 from foldstore.datastore.storage import Storage
 from foldstore.errors import ConflictError, UsageError
 from foldstore.types import Status, format_time, parse_time
+from foldstore.validation.drift.windows import RELEASED
 from foldstore.validation.gate import ReleaseGate
 from foldstore.validation.report import Report
 
 _LONGEST_TEXT: Final = 2_000
-PROPERTY: Final = "released"
 
 
 class ReviewState(StrEnum):
@@ -122,7 +122,7 @@ def release(
     options = CommitOptions(
         author=actor,
         message=f"Release {review.address}: {checked}"[:_LONGEST_TEXT],
-        properties={PROPERTY: note},
+        properties={RELEASED: note},
         branch=version.branch,
         # Two persons who release at once publish once.
         idempotency_key=f"release/{version.id}",

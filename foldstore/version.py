@@ -29,10 +29,10 @@ from foldstore.forms import Forms
 from foldstore.profile import VersionProfile
 from foldstore.split import Base
 from foldstore.split_making import SplitMaker
-from foldstore.types import Operation, Progress, Status, format_time, parse_time
+from foldstore.types import Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
-from foldstore.validation.drift.windows import BRINGING, count_added
+from foldstore.validation.drift.windows import BRINGING, count_added, has_own_rows
 from foldstore.validation.drift_history import past_effects
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import find_policy
@@ -396,7 +396,7 @@ class Version(
         return self._whole if rows == "all" else self._whole.restricted(self._added())
 
     def _added(self) -> list[Fragment]:
-        if self._record.operation not in (Operation.APPEND, Operation.UPSERT) or self._record.parent_id is None:
+        if not has_own_rows(self._record) or self._record.parent_id is None:
             return list(self._reader().fragments)
         parent = self._parent_fragments()
         return [fragment for fragment in self._reader().fragments if fragment.id not in parent]

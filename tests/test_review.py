@@ -209,3 +209,23 @@ def test_features_and_training_sets_are_not_made_of_what_did_not_pass(store, gat
     with pytest.raises(RefusedError, match="labels@2 is quarantined"):
         store.features.create_training_set("t", labels="labels@2#half2", features="good")
     assert waiting.release("Fine.").address == "sources@3"
+
+
+def test_a_released_version_counts_with_the_rows_that_it_brought(tmp_path):
+    with foldstore.connect(tmp_path / "own") as store:
+        trips = store.create_dataset("trips")
+        first = trips.append({"km": [each % 50 for each in range(1_000)]})
+        trips.set_schema(first.profile().infer_schema())
+        held = trips.append({"km": [-1 - each % 50 for each in range(400)]})
+        assert str(held.status) == "quarantined"
+        released = held.release("they drove backwards")
+        assert (released.num_rows, released.profile(rows="added").rows) == (1_400, 400)
+        assert released.validate(rows="added").rows == 400
+        assert released.drift("previous").columns["km"].n_current == 400
+        history = trips.report_history()
+        assert [(each.address, each.rows) for each in history.versions] == [("trips@1", 1_000), ("trips@3", 400)]
+        branch = trips.create_branch("more", released)
+        branch.append({"km": [each % 40 for each in range(300)]})
+        merged = trips.merge("more")
+        assert merged.record.operation.value == "merge"
+        assert [each.address for each in trips.report_history().versions] == ["trips@1", "trips@3"]

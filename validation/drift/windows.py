@@ -18,6 +18,18 @@ CHOICES: Final = 'Give a version, a view, a part of a split, or "previous", "rol
 
 # What brings rows, each version its own; other operations change what is there.
 BRINGING: Final = frozenset({Operation.APPEND, Operation.UPSERT, Operation.MERGE})
+# A property of the merges by which a person released a version.
+RELEASED: Final = "released"
+
+
+def has_own_rows(record: VersionRecord) -> bool:
+    """Whether the rows that a version has and its parent has not came with it.
+
+    What a merge brings came with the versions of the branch that it is from; a version that is released was on none.
+    """
+    if record.operation is Operation.MERGE:
+        return RELEASED in record.properties
+    return record.operation in BRINGING
 
 
 def window_size(text: str) -> int:
