@@ -198,6 +198,19 @@ def test_rows_that_need_a_label_are_listed_and_nothing_is_charged(command, seale
     assert command("pool", "status", "late", "-s", sealed, "-o", "json")[1].count('"steps_used": 0') == 1
 
 
+def test_a_pool_is_sealed_by_betting(command, folder):
+    with foldstore.connect(folder, author="tester") as store:
+        store.create_dataset("tasks", key=["id"]).append(_rows()).split("half", train=0.5, test=0.5)
+    asked = ["-c", "n > 0.6 +/- 0.1", "--steps", 2, "--reliability", 0.9, "--method", "betting", "--yes"]
+    assert command("pool", "seal", "late", "tasks@1#half.test", "--label", "y", *asked, "-s", folder)[0] == 0
+    with foldstore.connect(folder) as store:
+        pool = store.pools.get("late")
+        assert pool.record.plan.method == "betting"
+        assert pool.evaluate([x < 5 for x in pool.features()["x"].to_pylist()]).passed
+    code, _, err = command("pool", "plan", "n > 0.6 +/- 0.1", "--method", "guess")
+    assert (code, "exact, betting, hoeffding or bennett" in err) == (2, True)
+
+
 def test_a_plan_by_betting_and_at_a_prevalence(command):
     asked = ["pool", "plan", "recall(n) > 0.8 +/- 0.05", "--steps", 4, "--method", "betting", "--prevalence", 0.1]
     code, out, _ = command(*asked)
