@@ -101,10 +101,11 @@ def _check_unit(name: str, grid: NumericGrid, reference: GridCounts, column: Col
     as_is = _distance(f, _cells(values, counts, edges))
     if as_is < _APART:
         return
-    tried = [
-        (_distance(f, _cells(values, counts, edges * scale + offset)), scale, offset, words)
-        for scale, offset, words in _CONVERSIONS
-    ]
+    with np.errstate(over="ignore"):  # edges near the greatest double
+        tried = [
+            (_distance(f, _cells(values, counts, edges * scale + offset)), scale, offset, words)
+            for scale, offset, words in _CONVERSIONS
+        ]
     distance, scale, offset, words = min(tried)
     if distance <= min(_UNDONE, as_is / _NEARER):
         evidence = {"scale": scale, "offset": offset, "distance": distance, "distance_as_is": as_is}
@@ -120,7 +121,8 @@ def _check_unit(name: str, grid: NumericGrid, reference: GridCounts, column: Col
 
 def _cells(values: NDArray[np.float64], counts: Ints, edges: NDArray[np.float64]) -> NDArray[Any]:
     # What was divided and is multiplied again may miss an edge by a rounding.
-    places = np.searchsorted(values, edges + np.abs(edges) * 1e-9, side="right")
+    slack = np.where(np.isfinite(edges), np.abs(edges) * 1e-9, 0.0)
+    places = np.searchsorted(values, edges + slack, side="right")
     up_to = np.concatenate([[0], np.cumsum(counts)])
     return np.diff(up_to[places], prepend=0, append=up_to[-1])
 

@@ -8,9 +8,11 @@ import typer
 from foldstore.cli.judgement import JUDGEMENT_ENDINGS, FailOn, JudgementForm, write_report
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows
 from foldstore.cli.report_forms import ToOption, choose_form, put
+from foldstore.errors import UsageError
 from foldstore.types import Severity
 
 _HERE = Path()
+_MOST_BYTES = 10_000_000
 
 transforms_app = typer.Typer(
     no_args_is_help=True, help="Transforms of features: fitted once on a train part, the same in serving."
@@ -36,7 +38,7 @@ def fit(
     import foldstore
     from foldstore.transforms import read_transform
 
-    definition = read_transform(file.read_text(encoding="utf-8"))
+    definition = read_transform(_read(file))
     with foldstore.connect(store, create=False) as opened:
         typer.echo(opened.transforms.fit(definition, on, message=message))
 
@@ -103,6 +105,15 @@ def validate(
     put(write_report(judged, form, None), to, repr(judged))
     if judged.fails_on(Severity(fail_on.value)):
         raise typer.Exit(1)
+
+
+def _read(file: Path) -> str:
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{file} is too large for a transform.", hint="See foldstore transforms fit --help.")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as text: {error}.", hint="Name a YAML file.") from error
 
 
 def _brief(state: object) -> str:

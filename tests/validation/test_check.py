@@ -498,6 +498,12 @@ def test_sound_data_raises_nothing(code):
     assert validate(TableSubject(pa.table(good), "trial@2"), schema, **options).anomalies == ()
 
 
+def test_rules_on_what_is_there_are_judged_and_said_no_more_of():
+    # What must not raise schema_invalid or stats_unavailable.
+    schema = DataSchema(columns={"x": ColumnSchema(type="int64")}, rules=(RowRule(expr="x > 0"),))
+    assert judge(pa.table({"x": [1]}), schema).anomalies == ()
+
+
 @pytest.mark.parametrize("code", CASES)
 def test_accepting_the_fix_makes_a_schema_that_passes(code):
     schema, bad, _, _ = CASES[code]

@@ -56,6 +56,11 @@ def test_other_rows_of_the_same_kind_in_another_unit_are_found():
     assert "unit_change_suspect" not in judge(other, infer(MINUTES))
 
 
+@pytest.mark.filterwarnings("error")
+def test_edges_near_the_greatest_double_are_compared_quietly():
+    assert "unit_change_suspect" not in judge(MINUTES, infer([1e308, -1e308, 1.7e308, 1.0] * 500))
+
+
 START = dt.datetime.fromisoformat("2026-03-01T00:00")
 HOURS = RANDOM.choice(24, 4_000, p=np.array([0] * 7 + [1, 4, 6, 5, 4, 3, 3, 3, 3, 4, 5, 3, 1, 1] + [0] * 3) / 46)
 TIMES = [START + dt.timedelta(days=each % 30, hours=int(hour)) for each, hour in enumerate(HOURS)]

@@ -319,8 +319,8 @@ class Bucketize(Operation):
             raise refuse_parameter(self, "edges are missing or given twice", "Give edges, or a number of quantiles.")
         if self.edges is not None:
             edges = tuple(self.edges) if isinstance(self.edges, list | tuple) else ()
-            ascending = all(a < b for a, b in itertools.pairwise(edges))
-            if not edges or len(edges) > _MOST_BINS or not all(map(is_plain_number, edges)) or not ascending:
+            numbers = 0 < len(edges) <= _MOST_BINS and all(map(is_plain_number, edges))
+            if not numbers or not all(a < b for a, b in itertools.pairwise(edges)):
                 raise refuse_parameter(self, "the edges are not ascending numbers", "Write [0, 15, 60].")
             object.__setattr__(self, "edges", edges)
         check_count(self, "quantiles", self.quantiles, 2)

@@ -35,6 +35,10 @@ class Operation:
 
     def __post_init__(self) -> None:
         check_column(self.column, f"operation {self.OP!r}")
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if isinstance(each.default, bool) and not isinstance(value, bool):
+                raise refuse_parameter(self, f"{each.name} is {ascii(value)[:40]}", "Give true or false.")
         self.check()
 
     def check(self) -> None:

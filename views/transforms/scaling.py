@@ -1,6 +1,7 @@
 """Operations on numbers: fill in what is missing, limit, scale, take logarithms."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -412,7 +413,9 @@ def check_rate(operation: Operation, rate: float | None) -> None:
 
 def is_plain_number(value: object) -> bool:
     """Whether something is a finite number (a truth value is none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def change_to_float(operation: Operation, kinds: Kinds) -> None:

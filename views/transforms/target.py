@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,8 @@ from foldstore.views.transforms.operation import (
     refuse_parameter,
 )
 from foldstore.views.transforms.scaling import check_rate, is_plain_number
+
+_MOST_FOLDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class TargetEncode(Operation):
             raise refuse_parameter(self, f"smoothing {ascii(self.smoothing)[:40]}", "Give a number from 0 on.")
         check_count(self, "folds", self.folds, 2)
         check_count(self, "seed", self.seed, 0)
+        if self.folds > _MOST_FOLDS or self.seed >= 2**63:
+            raise refuse_parameter(
+                self, "folds or seed are too great", f"Up to {_MOST_FOLDS} folds, a seed below 2**63."
+            )
         check_rate(self, self.max_rate)
 
     @property

@@ -52,7 +52,7 @@ class NormalizeText(Operation):
     def check(self) -> None:
         """Refuse steps that are none."""
         steps = tuple(self.steps) if isinstance(self.steps, list | tuple) else (None,)
-        strange = [step for step in steps if step not in STEPS]
+        strange = [step for step in steps if not isinstance(step, str) or step not in STEPS]
         if strange or not (steps or self.mapping):
             raise refuse_parameter(
                 self, f"{ascii(strange or self.steps)[:60]} are no steps", f"Steps: {', '.join(STEPS)}."

@@ -76,7 +76,7 @@ class DateParts(Operation):
     def check(self) -> None:
         """Refuse parts and zones that are none."""
         parts = tuple(self.parts) if isinstance(self.parts, list | tuple) else ()
-        strange = [part for part in parts if part not in PARTS]
+        strange = [part for part in parts if not isinstance(part, str) or part not in PARTS]
         if not parts or strange or len(set(parts)) != len(parts):
             raise refuse_parameter(self, f"{strange or self.parts!r} are no parts", f"Parts: {', '.join(PARTS)}.")
         if self.cyclical and "year" in parts:

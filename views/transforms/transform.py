@@ -77,7 +77,7 @@ class Transform:
     def __post_init__(self) -> None:
         check_name(self.name, "transform")
         if not isinstance(self.operations, list | tuple) or not self.operations:
-            raise UsageError(f"Transform {self.name!r} is not given a list.", hint="Write [Impute(…), ZScore(…)].")
+            raise UsageError(f"Transform {self.name!r} has no operations.", hint="Write [Impute(…), ZScore(…)].")
         for each in self.operations:
             if not isinstance(each, Operation):
                 raise UsageError(f"{ascii(each)[:80]} is no operation.", hint="Write Impute('delay') and the like.")
@@ -115,7 +115,7 @@ class Transform:
             before = set(columns)
             counted.append(operation.apply(state, columns))
             states.append(state)
-            made |= columns.keys() - before
+            made |= (columns.keys() - before) | ({operation.column} - set(operation.inputs))
         fitted = FittedTransform(self, sources, states, fitted_on=fitted_on, rows=rows.num_rows, counted=counted)
         fitted.keep_golden(make_golden({name: original[name] for name in sources}, self.operations, states))
         return fitted
@@ -151,7 +151,7 @@ class Transform:
             raise UsageError(
                 "The definition of a transform has no list of operations.", hint="Write operations: [...]."
             )
-        strange = [str(name) for name in data if name not in ("name", "operations", "format")]
+        strange = [str(name) for name in data if name not in ("name", "operations")]
         if strange:
             raise UsageError(
                 f"A transform has no field {strange[0][:80]!r}.", hint=did_you_mean(strange[0], ["name", "operations"])
@@ -307,7 +307,8 @@ class FittedTransform:
         tallies = []
         for operation, state in zip(self.definition.operations, self.states, strict=True):
             if out_of_fold and isinstance(operation, TargetEncode):
-                operation.encode_out_of_fold(columns, original.get(operation.target))
+                # As it was when fitted: worked on by what goes before, or as it came where that dropped it.
+                operation.encode_out_of_fold(columns, columns.get(operation.target, original.get(operation.target)))
                 count = 0
             else:
                 count = operation.apply(state, columns)

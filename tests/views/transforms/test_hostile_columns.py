@@ -143,3 +143,44 @@ def test_times_beyond_the_calendar_have_no_parts():
     at = pa.array([0, 10**14], pa.int64()).cast(pa.timestamp("s"))
     fitted = fit(foldstore.DateParts("at", parts=["day_of_year"]), at=at)
     assert fitted.apply(pa.table({"at": at}))["at_day_of_year"].to_pylist() == [1, None]
+
+
+def test_a_target_that_is_worked_on_first_means_the_same_out_of_fold():
+    # Both ways learn from the scaled target: nearly the same means, not those of the raw one.
+    rows = pa.table({"c": ["a", "b"] * 500, "y": [1_000.0, 3_000.0] * 500})
+    fitted = Transform("t", [foldstore.ZScore("y"), foldstore.TargetEncode("c", target="y")]).fit(rows)
+    inside, outside = (fitted.apply(rows, out_of_fold=each)["c"].to_numpy() for each in (False, True))
+    assert np.abs(inside - outside).max() < 0.05
+
+
+def test_a_column_that_is_made_need_not_come():
+    operations = [foldstore.Compute("w", "x * 2"), foldstore.ZScore("w")]
+    fitted = Transform("t", operations).fit(pa.table({"x": [1.0, 2.0], "w": [5.0, 6.0]}))
+    assert fitted.inputs == ("x",)
+    assert fitted.apply(pa.table({"x": [1.5]}))["w"].to_pylist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ({"op": "bucketize", "edges": [1, 10**400]}, "the edges"),
+        ({"op": "bucketize", "edges": [1, "a"]}, "the edges"),
+        ({"op": "clip", "high": 10**400}, "no finite number"),
+        ({"op": "dateparts", "parts": [["hour"]]}, "no parts"),
+        ({"op": "text", "steps": [["nfc"]]}, "no steps"),
+        ({"op": "zscore", "robust": "no"}, "robust is 'no'"),
+        ({"op": "impute", "indicator": 1}, "indicator is 1"),
+        ({"op": "target", "target": "y", "folds": 10**9}, "too great"),
+        ({"op": "target", "target": "y", "seed": 10**5000}, "too great"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each["op"],
+)
+def test_a_definition_that_means_nothing_says_what_is_wrong(operation, message):
+    with pytest.raises(UsageError, match=message):
+        Transform.from_dict({"name": "t", "operations": [{"column": "x", **operation}]})
+
+
+@pytest.mark.parametrize("extra", [{"format": 9}, {"operations": []}])
+def test_a_definition_has_a_name_and_operations_alone(extra):
+    with pytest.raises(UsageError):
+        Transform.from_dict({"name": "t", "operations": [{"op": "zscore", "column": "x"}]} | extra)
