@@ -1,4 +1,5 @@
-"""The restricted area: ``sealed/<seal id>/<name>.arrow``, folders 0700, files 0400, one writer at a time.
+"""The restricted area: ``sealed/<seal id>/<name>.arrow``, folders 0700, files 0400, one writer at a time; and
+``sealed/key``, 0600, that commitments are keyed with.
 
 Each file's schema carries a random nonce: its content address, which the catalog keeps, then says nothing
 about the cells, however few values they could have.
@@ -23,6 +24,8 @@ from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError, 
 
 _SEALED: Final = "sealed"
 _LOCK: Final = "lock"
+_KEY: Final = "key"
+_KEY_BYTES: Final = 32
 _NONCE: Final = b"foldstore.nonce"
 _NAME = re.compile(r"[0-9a-z_]{1,64}", re.ASCII)
 
@@ -54,6 +57,33 @@ def lock_sealed_area(storage: Storage) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def find_store_key(storage: Storage) -> bytes | None:
+    """Return the store's key, or None where nothing was committed to yet, or a backup left it out."""
+    path = storage.root / _SEALED / _KEY
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except PermissionError as error:
+        raise RefusedError("Only the owner of the store may read its key.", hint="Ask the steward.") from error
+
+
+def make_store_key(storage: Storage) -> bytes:
+    """Return the store's key, made at its first use: 32 random bytes in a file for the owner alone.
+
+    Call it while the sealed area is locked.
+    """
+    known = find_store_key(storage)
+    if known is not None:
+        return known
+    key = secrets.token_bytes(_KEY_BYTES)
+    descriptor = os.open(storage.root / _SEALED / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    storage.objects.files.sync_folders([storage.root / _SEALED])
+    return key
 
 
 def write_sealed(storage: Storage, seal_id: str, name: str, table: pa.Table) -> SealedFile:

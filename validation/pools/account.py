@@ -86,6 +86,8 @@ class Account:
         In the order in which they were charged.
     last_moment : str
         The time of the newest entry; a ledger's time never runs back, whatever the clock does.
+    commitment : str or None
+        A keyed hash of the labels that the pool was sealed with.
     """
 
     length: int
@@ -94,6 +96,7 @@ class Account:
     draws: tuple[DrawnRows, ...] = ()
     retirement: Retirement | None = None
     last_moment: str = ""
+    commitment: str | None = None
 
     @classmethod
     def replay(cls, entries: Iterable[tuple[Mapping[str, Any], str, str]]) -> "Account":
@@ -101,11 +104,13 @@ class Account:
         charges: dict[str, Charge] = {}
         promotions: list[Promotion] = []
         draws: list[DrawnRows] = []
-        retirement = None
+        retirement = commitment = None
         length, last = 0, ""
         for body, actor, moment in entries:
             length, last = length + 1, max(last, moment)
             match body["kind"]:
+                case "open":
+                    commitment = body.get("commitment")
                 case "charge":
                     charges[body["digest"]] = _read_charge(body, actor, moment)
                 case "answer":
@@ -121,7 +126,7 @@ class Account:
                 case "retire":
                     named = {name: body[name] for name in ("reason", "successor", "confidence")}
                     retirement = Retirement(**named, actor=actor, retired_at=moment)
-        return cls(length, tuple(charges.values()), tuple(promotions), tuple(draws), retirement, last)
+        return cls(length, tuple(charges.values()), tuple(promotions), tuple(draws), retirement, last, commitment)
 
     @property
     def answers(self) -> tuple[bool | None, ...]:

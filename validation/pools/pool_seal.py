@@ -13,6 +13,7 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.seal_area import make_store_key
 from foldstore.datastore.seal_survey import Mask, Rows, Survey, read_masks, row_ids
 from foldstore.datastore.sealing import SealOptions, open_companion, seal_cells
 from foldstore.datastore.statistics.hashing import hash_column
@@ -27,11 +28,12 @@ from foldstore.errors import (
 )
 from foldstore.names import check_name
 from foldstore.types import format_time
+from foldstore.validation.pools.commitment import commit_labels
 from foldstore.validation.pools.evidence import check_subject, require_classes
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool import KIND, PoolRecord, find_pool, get_pool, list_pools
-from foldstore.validation.pools.pool_rows import POOL, Subject
+from foldstore.validation.pools.pool_rows import LABEL, POOL, Subject
 from foldstore.validation.pools.pool_status import pool_status
 from foldstore.validation.pools.predictions import ExpectedRows, align_predictions
 from foldstore.validation.pools.sealed_subject import (
@@ -157,11 +159,12 @@ def seal_pool(
             raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
         if examine is not None:
             examine(hidden, survey.masks)
-        register(storage, name, body, actor)
+        register(storage, name, body, actor, commitment=commit_companion(storage, body["id"], companion))
 
+    companion = subject.shuffled(baseline)
     options = SealOptions(
         actor=actor,
-        companions={POOL: subject.shuffled(baseline)},
+        companions={POOL: companion},
         accept_shared=request.accept_shared,
         redact=lambda report: redact_report(report, hidden),
         redact_schema=lambda schema: redact_schema(schema, hidden, request.label),
@@ -293,12 +296,17 @@ def _warn_about_order(dataset: DatasetRecord, reader: FragmentReader, masks: dic
         )
 
 
-def register(storage: Storage, name: str, body: dict[str, Any], actor: str) -> None:
+def commit_companion(storage: Storage, pool_id: str, companion: pa.Table) -> str:
+    """Return the commitment to the labels of what the sealed area is to keep; call it while that is locked."""
+    return commit_labels(make_store_key(storage), pool_id, companion.column("identity"), companion.column(LABEL))
+
+
+def register(storage: Storage, name: str, body: dict[str, Any], actor: str, *, commitment: str | None = None) -> None:
     """Write the pool's document and open its ledger; the seal that follows brings both to life."""
     registry = Registry(storage.catalog, KIND)
     known = registry.find(name)
     if known is not None and known.body["id"] == body["id"]:
         return  # an earlier attempt of this sealing did
-    opening = {"pool": name, "plan": body["plan"], "rows": body["rows"]}
+    opening = {"pool": name, "plan": body["plan"], "rows": body["rows"], "commitment": commitment}
     Ledger(storage, body["id"]).open(opening, actor)
     registry.put(name, body, author=actor, created_at=format_time(storage.clock()))

@@ -128,7 +128,7 @@ def digest_predictions(
     """
     digest = blake3.blake3(str(aligned.type).encode())
     digest.update(np.ascontiguousarray(identity[order]).tobytes())
-    for part in _value_bytes(aligned.take(pa.array(order))):
+    for part in value_bytes(aligned.take(pa.array(order))):
         digest.update(part)
     for name, values in sorted((scores or {}).items()):
         digest.update(name.encode() + b"\0" + np.ascontiguousarray(values[order] + 0.0).tobytes())
@@ -272,7 +272,7 @@ def _conform(values: pa.Array, label_type: pa.DataType, what: str) -> pa.Array:
         ) from error
 
 
-def _value_bytes(array: pa.Array) -> list[bytes]:
+def value_bytes(array: pa.Array) -> list[bytes]:
     """Return the bytes of values without nulls; lengths go before texts, so that none can run into the next."""
     if pa.types.is_boolean(array.type):
         return [np.packbits(array.to_numpy(zero_copy_only=False)).tobytes()]

@@ -21,6 +21,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.commit import load_head
 from foldstore.datastore.opened_rows import open_rows
 from foldstore.datastore.reader import FragmentReader
+from foldstore.datastore.seal_area import lock_sealed_area
 from foldstore.datastore.seal_guard import sealed_places
 from foldstore.datastore.seal_survey import Mask, Survey, read_masks
 from foldstore.datastore.sealing import ROW_ID, SealOptions, merge_seals, open_companion, seal_cells
@@ -35,6 +36,7 @@ from foldstore.validation.pools.pool_rows import LABEL, POOL, Subject, rows_in_o
 from foldstore.validation.pools.pool_seal import (
     PoolRequest,
     align_baseline,
+    commit_companion,
     hidden_columns,
     refuse_overlap,
     refuse_taken,
@@ -315,8 +317,9 @@ def activate_reserve(
     }
     digests = RowDigests(identity=secret.column("identity").to_numpy(), content=secret.column("content").to_numpy())
     refuse_overlap(storage, reserve.dataset, digests)
-    register(storage, name, body, actor)
     companion = shuffle_rows(secret.drop_columns([POOL_ROW]), given)
+    with lock_sealed_area(storage):
+        register(storage, name, body, actor, commitment=commit_companion(storage, body["id"], companion))
     merge_seals(storage, reserve.dataset, reserve.parts, body["id"], companions={POOL: companion}, actor=actor)
     document = Registry(storage.catalog, KIND).find(reserve.name)
     if document is not None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from foldstore.datastore.seal_area import find_store_key
 from foldstore.datastore.sealing import open_companion
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError, UsageError
 from foldstore.validation.pools.account import Account, Charge
 from foldstore.validation.pools.budget import Budget
+from foldstore.validation.pools.commitment import is_kept
 from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.metrics import MOST_CLASSES, Metric, count_metrics, list_classes, measure
 from foldstore.validation.pools.pool import PoolRecord
@@ -71,6 +73,8 @@ class RetirementReport:
         The models that became the baseline, in order.
     classes : dict
         How many rows have each label; at most 20 of them.
+    labels_kept : bool or None
+        Whether the labels are those that were committed to at sealing; None without a commitment, or its key.
     """
 
     pool: str
@@ -92,6 +96,7 @@ class RetirementReport:
     models: tuple[ModelReport, ...]
     promotions: tuple[str, ...]
     classes: dict[str, int]
+    labels_kept: bool | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
@@ -108,6 +113,8 @@ class RetirementReport:
             f"by {self.retired_by}{': ' + self.reason if self.reason else ''}",
             f"  all intervals hold together with {self.confidence:.0%}, whatever was asked; each at {self.level:.3g}",
         ]
+        if self.labels_kept is False:
+            lines.append("  THE LABELS ARE NOT THOSE THAT WERE SEALED")
         for each in self.models:
             said = {None: "no answer", True: "passed", False: "failed"}[each.passed]
             what = "sealed baseline" if each.number is None else f"question {each.number}, {said}"
@@ -181,7 +188,8 @@ def report_pool(storage: Storage, pool: PoolRecord) -> RetirementReport:
 def _write_report(storage: Storage, pool: PoolRecord, account: Account) -> RetirementReport:
     retired = account.retirement
     assert retired is not None  # noqa: S101  # for the type checker
-    labels = secret_rows(storage, pool, account).column(LABEL).combine_chunks()
+    secret = secret_rows(storage, pool, account)
+    labels = secret.column(LABEL).combine_chunks()
     classes = list_classes(labels)
     budget = Budget.replay(pool.plan, account.answers)
     measured = len(account.charges) + pool.has_baseline
@@ -212,7 +220,15 @@ def _write_report(storage: Storage, pool: PoolRecord, account: Account) -> Retir
         models=tuple(models),
         promotions=tuple(each.model for each in account.promotions),
         classes=dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MOST_CLASSES]),
+        labels_kept=_are_kept(storage, pool, account, secret),
     )
+
+
+def _are_kept(storage: Storage, pool: PoolRecord, account: Account, secret: pa.Table) -> bool | None:
+    key = find_store_key(storage)
+    if account.commitment is None or key is None:
+        return None
+    return is_kept(account.commitment, key, pool.id, secret.column("identity"), secret.column(LABEL))
 
 
 def _report_baseline(

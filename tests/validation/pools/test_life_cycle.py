@@ -1,6 +1,7 @@
 """The life of a pool from seal to training data: expiry, promotion, draws, retirement with its report, rotation."""
 
 import datetime as dt
+import hmac
 import json
 import warnings
 
@@ -10,8 +11,12 @@ import pytest
 from scipy import stats
 
 import foldstore
+from foldstore.datastore.catalog import seals
+from foldstore.datastore.sealing import add_companion, open_companion
 from foldstore.datastore.storage import open_storage
 from foldstore.errors import CorruptObjectError, NotFoundError, RefusedError, UsageError
+from foldstore.validation.pools.commitment import commit_labels
+from foldstore.validation.pools.ledger import Ledger
 from foldstore.validation.pools.metrics import measure
 from tests import killing
 
@@ -369,6 +374,48 @@ evaluate(storage, get_pool(storage, "spring"), pa.ipc.open_file(predictions).rea
 def ids_of_part(pool):
     """The ids of a pool's rows in the order in which the baseline was given."""
     return sorted(pool.features()["id"].to_pylist())
+
+
+class TestCommitment:
+    def test_a_report_says_that_the_labels_are_those_that_were_sealed(self, folder, pool):
+        key = folder / "sealed" / "key"
+        assert (len(key.read_bytes()), key.stat().st_mode & 0o777) == (32, 0o600)
+        assert pool.retire().labels_kept is True
+        assert "NOT THOSE" not in pool.report().explain()
+        key.rename(folder / "elsewhere")
+        assert pool.report().labels_kept is None  # a backup leaves the key out
+
+    def test_labels_that_were_swapped_with_their_address_are_found(self, folder, pool):
+        """Whoever can write the catalog can give a sealed file another address, and no other key."""
+        storage = open_storage(folder)
+        secret = open_companion(storage, pool.record.id, "pool")
+        labels = pa.chunked_array([pa.array([not each for each in secret["label"].to_pylist()])])
+        swapped = secret.set_column(secret.column_names.index("label"), "label", labels)
+        add_companion(storage, pool.record.id, "swapped", swapped)
+        seal = seals.find_seal(storage.catalog, pool.record.id)
+        (folder / "sealed" / pool.record.id / "pool.arrow").unlink()
+        (folder / "sealed" / pool.record.id / "swapped.arrow").rename(folder / "sealed" / pool.record.id / "pool.arrow")
+        seals.add_file(storage.catalog, pool.record.id, "pool", seal.files["swapped"])
+        storage.close()
+        report = pool.retire()
+        assert report.labels_kept is False
+        assert "NOT THOSE THAT WERE SEALED" in report.explain()
+
+    def test_it_cannot_be_recomputed_without_the_key(self, folder, pool):
+        storage = open_storage(folder)
+        secret = open_companion(storage, pool.record.id, "pool")
+        account = Ledger(storage, pool.record.id).read()
+        storage.close()
+        assert account.commitment.startswith("hmac-sha256:")
+        guess = commit_labels(b"0" * 32, pool.record.id, secret["identity"], secret["label"])
+        assert guess != account.commitment
+        key = (folder / "sealed" / "key").read_bytes()
+        right = commit_labels(key, pool.record.id, secret["identity"], secret["label"])
+        own = hmac.new(key, pool.record.id.encode(), "sha256").digest()
+        order = np.argsort(secret["identity"].to_numpy())
+        bits = np.packbits(np.asarray(secret["label"].to_pylist())[order]).tobytes()
+        body = b"bool" + secret["identity"].to_numpy()[order].tobytes() + bits
+        assert account.commitment == right == "hmac-sha256:" + hmac.new(own, body, "sha256").hexdigest()
 
 
 class TestRotation:
