@@ -26,4 +26,4 @@ def months() -> list[Path]:
     return [path(f"flights/flights_2013-{month:02}.parquet") for month in range(1, 13)]
 
 
-_KINDS = frozenset((".csv", ".parquet"))
+_KINDS = frozenset((".csv", ".parquet", ".yaml"))

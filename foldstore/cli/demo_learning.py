@@ -4,6 +4,8 @@ import json
 import time
 import urllib.request
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import foldstore
-from foldstore.cli.flight_model import WEATHER, FlightModel
+from foldstore import sample_data
+from foldstore.cli.flight_model import FlightModel
 from foldstore.cli.narrator import Narrator
 from foldstore.errors import RefusedError
 from foldstore.validation.pools.pool_seal import RowOrderWarning
@@ -28,17 +31,6 @@ _HIDE = ["arr_delay", "arr_time", "air_time", "dep_delay", "dep_time"]
 _LOOKUPS = 1_000
 _DECEMBER = 200
 _TEST_BEGINS = "2013-11-01"
-
-# Flights that had landed by the full hour, and in the three hours before it: a flight lands 20 minutes after its
-# time in the air is over, so what is asked is known when it is asked. Flights of that day and the two before are
-# looked at, which makes the join fast: the longest delay is 1,301 minutes.
-_DELAYS = """SELECT asked.{key}, asked.ts, avg(f.arr_delay) AS {key}_delay_3h, count(f.arr_delay) AS {key}_landed_3h
-FROM (SELECT DISTINCT {key}, time_hour AS ts, (time_hour - back.days * INTERVAL 1 DAY)::DATE AS day
-      FROM flights, range(3) back(days)) asked
-LEFT JOIN flights f ON f.{key} = asked.{key} AND f.departs::DATE = asked.day
- AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE <= asked.ts
- AND f.departs + (f.dep_delay + f.air_time + 20) * INTERVAL 1 MINUTE > asked.ts - INTERVAL 3 HOUR
-GROUP BY asked.{key}, asked.ts"""
 
 
 def tell_learning(store: "Store", narrator: Narrator) -> None:
@@ -141,37 +133,14 @@ def _seal_test(store: "Store", split: "Split", baseline: FlightModel, plan: "Poo
 
 def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
     with narrator.step("features", "Features as they were known at the scheduled departure") as facts:
-        carrier = foldstore.Entity("carrier", keys={"carrier": "string"})
-        origin = foldstore.Entity("origin", keys={"origin": "string"})
-        weather = foldstore.FeatureView(
-            "weather", entity=origin, source="weather", event_time="time_hour", ttl="3h", features=list(WEATHER)
-        )
-        delays = [
-            foldstore.FeatureView(
-                f"{entity.name}_delay",
-                entity=entity,
-                source=foldstore.sql(_DELAYS.format(key=entity.name)),
-                event_time="ts",
-                ttl="1h",
-                features=[f"{entity.name}_delay_3h", f"{entity.name}_landed_3h"],
-            )
-            for entity in (carrier, origin)
-        ]
+        file = sample_data.path("arrival.yaml")
+        for part in _read_parts(file):
+            narrator.block(part)
+        (service,) = store.features.apply_file(file)
+        narrator.code(f"foldstore features apply {file.name}", prompt="$")
         narrator.code(
-            'weather = foldstore.FeatureView("weather", entity=origin, source="weather", event_time="time_hour",\n'
-            '                                ttl="3h", features=["temp", "dewp", ...])'
-        )
-        narrator.code(
-            'carrier_delay = foldstore.FeatureView("carrier_delay", entity=carrier, event_time="ts", ttl="1h",\n'
-            '    features=["carrier_delay_3h", "carrier_landed_3h"], source=foldstore.sql("""'
-        )
-        narrator.block(_DELAYS.format(key="carrier") + '"""))')
-        narrator.say("And origin_delay, the same for the airport of departure.")
-        service = store.features.apply(foldstore.FeatureService("arrival", [weather, *delays]))
-        narrator.code(
-            'store.features.apply(foldstore.FeatureService("arrival", [weather, carrier_delay, origin_delay]))\n'
             'training = store.features.create_training_set("arrival_training", labels="flights@13#by_month",\n'
-            '                                              features="arrival@1")'
+            f'                                              features="{service}")'
         )
         labels = f"{store.dataset('flights').latest.address}#by_month"
         training = store.features.create_training_set("arrival_training", labels=labels, features=service)
@@ -190,6 +159,14 @@ def _build_features(store: "Store", narrator: Narrator) -> "TrainingSet":
             {"training": training.address, "inputs": list(training.inputs.versions), "rows": training.version.num_rows}
         )
         return training
+
+
+def _read_parts(file: Path) -> Iterator[str]:
+    """Yield what the file says of the carriers and of the service; the rest is alike."""
+    text = file.read_text(encoding="utf-8")
+    for begin, end in (("  # Flights that", "  origin_delay:"), ("services:", None)):
+        part = text[text.index(begin) :]
+        yield (part if end is None else part[: part.index(end)]).rstrip()
 
 
 def _ask_pool(store: "Store", pool: "Pool", training: "TrainingSet", narrator: Narrator) -> None:
@@ -255,6 +232,7 @@ def _serve(store: "Store", training: "TrainingSet", narrator: Narrator) -> None:
         token, _ = vault.create("serving", author=store.author, label="demo")
         narrator.code(f'store.features.materialize("{service}", like=training)')
         narrator.code("foldstore token create serving; foldstore serve --port 0", prompt="$")
+        store.features.log_lookups(service.partition("@")[0])
         with BackgroundServer(create_app(store.features, vault)) as server:
             rows = training.test.to_arrow()
             sample = rows.take(pa.array(np.linspace(0, rows.num_rows - 1, _DECEMBER).astype(np.int64)))
@@ -272,6 +250,11 @@ def _serve(store: "Store", training: "TrainingSet", narrator: Narrator) -> None:
         facts.update(
             {"service": service, "equal": equal, "looked_up": _DECEMBER, "median_ms": median, "url": server.url}
         )
+    with narrator.step("audit", "What was served, computed again") as facts:
+        audit = store.features.audit(service)
+        narrator.code(f"foldstore features audit {service}", prompt="$")
+        narrator.say(str(audit))
+        facts.update({"rows": audit.rows, "audited": audit.audited, "equal": audit.equal})
 
 
 def _bare_rows(sample: pa.Table) -> list[dict[str, Any]]:

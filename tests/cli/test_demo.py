@@ -145,6 +145,12 @@ def test_law_4_lookups_equal_the_training_join_bit_for_bit(told):
     assert step["median_ms"] > 0
 
 
+def test_what_was_served_is_computed_again(told):
+    step = _step(told, "audit")
+    assert step["equal"] is True
+    assert step["rows"] == step["audited"] == 1_200
+
+
 def test_a_training_set_names_every_version_that_it_was_made_of(told):
     assert _step(told, "features")["inputs"] == ["flights@13", "weather@1"]
     with foldstore.connect(told[0], create=False) as store:

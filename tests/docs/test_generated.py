@@ -58,7 +58,7 @@ def test_the_readme_has_a_place_for_the_output_of_the_demo(generate):
     begin, end = "<!-- demo: written by docs/generate.py -->\n", "<!-- end of demo -->\n"
     assert readme.count(begin) == readme.count(end) == 1
     shown = readme.partition(begin)[2].partition(end)[0]
-    assert re.search(r"^\d\. What to type next$", shown, re.MULTILINE)
+    assert re.search(r"^\d+\. What to type next$", shown, re.MULTILINE)
 
 
 def test_the_demo_is_abridged_by_its_repetitions_alone(generate):
