@@ -332,6 +332,8 @@ class FittedTransform:
                     code="transform-schema-mismatch",
                     column=name,
                 )
+            if type(values[name]) is int and pa.types.is_floating(self.kinds[name]):
+                values[name] = float(values[name])
         for kernel in self._kernels:
             kernel(values)
         return values

@@ -184,3 +184,8 @@ def test_a_definition_that_means_nothing_says_what_is_wrong(operation, message):
 def test_a_definition_has_a_name_and_operations_alone(extra):
     with pytest.raises(UsageError):
         Transform.from_dict({"name": "t", "operations": [{"op": "zscore", "column": "x"}]} | extra)
+
+
+def test_a_whole_number_for_a_column_of_floats_is_one_of_them():
+    fitted = fit(foldstore.Impute("x"), x=[1.0, 2.0])
+    assert type(fitted.apply_row({"x": 5})["x"]) is float
