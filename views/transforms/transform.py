@@ -321,7 +321,7 @@ class FittedTransform:
         Raises
         ------
         SchemaMismatchError
-            When a column is missing.
+            When a column is missing, or a value is of another type.
         """
         values = dict(row)
         for name in self.kinds:
@@ -334,8 +334,15 @@ class FittedTransform:
                 )
             if type(values[name]) is int and pa.types.is_floating(self.kinds[name]):
                 values[name] = float(values[name])
-        for kernel in self._kernels:
-            kernel(values)
+        try:
+            for kernel in self._kernels:
+                kernel(values)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise SchemaMismatchError(
+                f"A value of the row does not fit transform {self.definition.name!r}: {error}",
+                hint=f"It takes {', '.join(f'{name}: {kind}' for name, kind in self.kinds.items())}.",
+                code="transform-schema-mismatch",
+            ) from error
         return values
 
     def serve(self, values: dict[str, Any]) -> None:

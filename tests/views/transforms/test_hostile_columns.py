@@ -189,3 +189,12 @@ def test_a_definition_has_a_name_and_operations_alone(extra):
 def test_a_whole_number_for_a_column_of_floats_is_one_of_them():
     fitted = fit(foldstore.Impute("x"), x=[1.0, 2.0])
     assert type(fitted.apply_row({"x": 5})["x"]) is float
+
+
+@pytest.mark.parametrize(
+    ("operation", "value"),
+    [(foldstore.ZScore("x"), "abc"), (foldstore.Clip("x", low=0), [1]), (foldstore.Bucketize("x", edges=[1]), {})],
+)
+def test_a_value_of_another_type_is_named(operation, value):
+    with pytest.raises(SchemaMismatchError, match="does not fit"):
+        fit(operation, x=[1.0, 2.0]).apply_row({"x": value})
