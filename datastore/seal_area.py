@@ -1,5 +1,6 @@
 """The restricted area: ``sealed/<seal id>/<name>.arrow``, folders 0700, files 0400, one writer at a time; and
-``sealed/key``, 0600, that commitments are keyed with.
+``sealed/key``, 0600, that commitments are keyed with. Files are enciphered when the store is opened
+with a key.
 
 Each file's schema carries a random nonce: its content address, which the catalog keeps, then says nothing
 about the cells, however few values they could have.
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.datastore.catalog.records import SealedFile
+from foldstore.datastore.seal_cipher import MAGIC, decipher, encipher
 from foldstore.datastore.storage import Storage
 from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError, RefusedError
 
@@ -93,8 +95,14 @@ def write_sealed(storage: Storage, seal_id: str, name: str, table: pa.Table) -> 
     nonce = {_NONCE: secrets.token_hex(32).encode()}
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **nonce})
     file = storage.objects.files.create(target)
-    with pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
+    if storage.seal_key is None:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        plain = pa.BufferOutputStream()
+        with pa.ipc.new_file(plain, table.schema) as writer:
+            writer.write_table(table)
+        file.write(encipher(storage.seal_key, plain.getvalue().to_pybytes(), f"{seal_id}/{name}"))
     digest = file.finish()
     target.chmod(0o400)
     storage.objects.files.sync_folders([target.parent])
@@ -108,10 +116,18 @@ def read_sealed(storage: Storage, seal_id: str, name: str, file: SealedFile) -> 
     ------
     CorruptObjectError
         When it is missing or has other bytes.
+    RefusedError
+        When it is enciphered, and the store was opened without its key.
     """
     check_sealed(storage, seal_id, name, file)
     with pa.memory_map(str(_path(storage, seal_id, name))) as mapped:
-        table = pa.ipc.open_file(mapped).read_all()
+        if mapped.read(len(MAGIC)) == MAGIC:
+            mapped.seek(0)
+            written = mapped.read()
+            table = pa.ipc.open_file(decipher(storage.seal_key, written, f"{seal_id}/{name}")).read_all()
+        else:
+            mapped.seek(0)
+            table = pa.ipc.open_file(mapped).read_all()
     metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != _NONCE}
     return table.replace_schema_metadata(metadata or None)
 

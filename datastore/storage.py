@@ -42,6 +42,8 @@ class Storage:
     ----------
     guard : ReadGuard or None
         Asked by every handle of a version before it reads; without one, everything may be read.
+    seal_key : bytes or None
+        What sealed files are enciphered with; it is kept nowhere in the store.
     on_step : callable
         Told the name of each step of a commit when it is done; tests end the process there.
     merged_profiles : PrefixCache of Profile
@@ -57,6 +59,7 @@ class Storage:
     deletions: DeletionCache
     clock: Clock = utc_now
     guard: "ReadGuard | None" = None
+    seal_key: bytes | None = field(default=None, repr=False)
     on_step: Callable[[str], None] = field(default=_ignore_step)
     merged_profiles: "PrefixCache[Profile]" = field(default_factory=lambda: PrefixCache(_MOST_PROFILES))
 
@@ -81,6 +84,7 @@ def open_storage(
     clock: Clock = utc_now,
     guard: "ReadGuard | None" = None,
     read_only: bool = False,
+    seal_key: bytes | None = None,
 ) -> Storage:
     """Open the store in a folder.
 
@@ -98,6 +102,8 @@ def open_storage(
         Make an empty store when there is none; a folder with other things in it is refused.
     read_only : bool
         Write nothing, and refuse every change; the folder may be one that nobody can write to.
+    seal_key : bytes, optional
+        What sealed files are enciphered with.
 
     Raises
     ------
@@ -132,6 +138,7 @@ def open_storage(
         engine=engine or Engine(),
         clock=clock,
         guard=guard,
+        seal_key=seal_key,
     )
 
 

@@ -139,6 +139,12 @@ PRECISE_CODES = {
         errors.RefusedError,
         "A transform should be fitted on rows that are no train part of a split.",
     ),
+    "seal-key-missing": (
+        errors.RefusedError,
+        "Sealed labels are enciphered, and the store was opened without a key.",
+    ),
+    "seal-key-wrong": (errors.RefusedError, "Sealed labels are enciphered under another key, or a file holds no key."),
+    "seal-key-exposed": (errors.UsageError, "Others than its owner may read the file of a key."),
     "bad-expression": (errors.UsageError, "An expression of a transform cannot be read, or uses what is not allowed."),
     "broken-row": (
         errors.IngestError,

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
         How many threads a query may use.
     read_only : bool
         Whether stores are opened to be read only.
+    seal_key_file : pathlib.Path or None
+        A file with the key that sealed labels are enciphered with.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOLDSTORE_", extra="forbid", toml_file=_FILES)
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     sql_memory_limit: str | None = Field(default=None, pattern=_MEMORY)
     sql_threads: int | None = Field(default=None, ge=1, le=1024)
     read_only: bool = False
+    seal_key_file: Path | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -25,6 +25,7 @@ from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.query_limits import QueryLimits
+from foldstore.datastore.seal_cipher import read_key_file
 from foldstore.datastore.sealing import recover_seals
 from foldstore.datastore.storage import Storage, new_id, open_storage
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
@@ -63,6 +64,7 @@ def connect(
     clock: Clock = utc_now,
     read_only: bool | None = None,
     role: Literal["steward"] | None = None,
+    seal_key: str | Path | None = None,
 ) -> "Store":
     """Open a store; an empty one is made where there is none.
 
@@ -83,6 +85,9 @@ def connect(
         ``FOLDSTORE_READ_ONLY`` or the configuration file else.
     role : {'steward'}, optional
         Open it as who may retire test pools and read their labels then; the store's journal notes who did, and when.
+    seal_key : str or pathlib.Path, optional
+        A file with the key that the labels of test pools are enciphered with; ``FOLDSTORE_SEAL_KEY_FILE`` or the
+        configuration file else. Without one they lie plain in a folder of the owner's.
 
     Raises
     ------
@@ -107,12 +112,19 @@ def connect(
         raise UsageError(
             f"There is no role {role!a} to open a store in.", hint="Write role='steward', or leave it out."
         )
-    settings = load_settings(author=author, catalog_url=catalog_url, read_only=read_only)
+    settings = load_settings(author=author, catalog_url=catalog_url, read_only=read_only, seal_key_file=seal_key)
+    key = None if settings.seal_key_file is None else read_key_file(settings.seal_key_file)
     engine = Engine(memory_limit=settings.sql_memory_limit, threads=settings.sql_threads)
     url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
     try:
         storage = open_storage(
-            Path(uri), catalog_url=url, create=create, engine=engine, clock=clock, read_only=settings.read_only
+            Path(uri),
+            catalog_url=url,
+            create=create,
+            engine=engine,
+            clock=clock,
+            read_only=settings.read_only,
+            seal_key=key,
         )
     except BaseException:
         engine.close()

@@ -117,6 +117,20 @@ def seal(
 
 
 @pool_app.command()
+def key(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
+    """Make a key that sealed labels are enciphered with; keep it where the server alone can read it.
+
+    A store that is opened with FOLDSTORE_SEAL_KEY_FILE=FILE enciphers what it seals. Without the key that is lost.
+
+    Example: foldstore pool key /etc/foldstore/seal.key
+    """
+    from foldstore.datastore.seal_cipher import make_key_file
+
+    make_key_file(file)
+    say(f"Made a key in {file}: set FOLDSTORE_SEAL_KEY_FILE to it where pools are sealed and asked.")
+
+
+@pool_app.command()
 def ls(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
     """List the pools and what they have left."""
     import foldstore
