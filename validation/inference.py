@@ -35,6 +35,7 @@ _MOMENTS: Final = 0.5
 # Fields, and why by the path of each.
 _Reasoned: TypeAlias = tuple[dict[str, Any], dict[str, str]]
 # What an inferred limit says is worth a look; a person who sets one may want more.
+_ROWS_FOR_CONSTANT: Final = 100
 _SOFT: Final = {
     "bounds": ("quantile_out_of_bounds",),
     "unique": ("duplicate_key",),
@@ -200,6 +201,11 @@ def infer_column(
         if not (is_key or is_categorical):
             _add(fields, why, _range(name, column, fields.get("domain")))
         _add(fields, why, _distribution(name, column, is_key=is_key, is_categorical=is_categorical))
+    elif _is_constant(name, column):
+        # Another value is news, and may be right: a warning.
+        if column.kind is Kind.TEXT and (found := infer_domain(name, column)) is not None:
+            _add(fields, why, ({"domain": found[0], "severity": {"value_outside_domain": Severity.WARN}}, found[1]))
+        _add(fields, why, _range(name, column, None))
     elif is_calendar(name, column):
         _add(fields, why, _moments_vary(column))
         if column.kind is Kind.TEXT and (found := infer_domain(name, column)) is not None:
@@ -208,7 +214,7 @@ def infer_column(
         _add(fields, why, _uniqueness(name, column, is_unique))
     soft = [code for part, codes in _SOFT.items() if part in fields for code in codes if _is_asked(code, fields)]
     if soft:
-        fields["severity"] = dict.fromkeys(soft, Severity.WARN)
+        fields["severity"] = {**fields.get("severity", {}), **dict.fromkeys(soft, Severity.WARN)}
     return ColumnSchema(**fields, evidence=_evidence(column, why))
 
 
@@ -242,6 +248,11 @@ def _distribution_alone(name: str, column: ColumnProfile) -> ColumnSchema | None
 
 def _varies(name: str, column: ColumnProfile) -> bool:
     return column.distinct is not None and column.distinct > 1 and not is_calendar(name, column)
+
+
+def _is_constant(name: str, column: ColumnProfile) -> bool:
+    """Whether so many values are one that another would be news."""
+    return column.distinct == 1 and column.present >= _ROWS_FOR_CONSTANT and not is_calendar(name, column)
 
 
 def _presence(column: ColumnProfile) -> _Reasoned:

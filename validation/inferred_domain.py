@@ -84,7 +84,7 @@ def _listed(column: ColumnProfile) -> Reasoned | None:
     errors, with f1 the number of values seen once; and Wilson's limit of those that were seen and are not listed.
     """
     values, n = column.values, column.present
-    if values is None or not values.exact or len(values) < 2:
+    if values is None or not values.exact or not len(values):
         return None
     top = column.top(_DOMAIN_VALUES)
     listed = sum(count for _, count in top)
@@ -96,7 +96,11 @@ def _listed(column: ColumnProfile) -> Reasoned | None:
     rest = 0.0 if few else wilson(n - listed, n, 3.0)[1]
     listing = tuple(sorted(category(value) for value, _ in top))
     domain = CategoryDomain(values=listing, min_mass=floor_share(unseen + rest), confidence=CONFIDENCE)
-    said = f"{len(values)} different values" if few else f"100 of {len(values):,} values hold {listed / n:.4%}"
+    said = (
+        ("one value" if len(values) == 1 else f"{len(values)} different values")
+        if few
+        else f"100 of {len(values):,} values hold {listed / n:.4%}"
+    )
     why = {
         "domain.values": f"{said} of {n:,}",
         "domain.min_mass": f"{once} values occur once: by Good and Turing {once}/{n:,} and three standard errors"

@@ -88,6 +88,25 @@ def test_calendar_columns_and_constants_get_neither_domain_nor_drift(name, value
     assert (column.domain, column.drift, column.grid, column.constant) == (None, None, None, True)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        (["a"] * 1_000, ["b"] * 1_000, "value_outside_domain"),
+        ([3] * 1_000, [7] * 1_000, "quantile_out_of_bounds"),
+        ([3.5] * 1_000, [-3.5] * 1_000, "quantile_out_of_bounds"),
+    ],
+)
+def test_another_value_of_a_constant_is_a_warning(before, after, code):
+    schema = infer_schema(profile_table(pa.table({"x": before})))
+    found = validate(TableSubject(pa.table({"x": after}), "t"), schema).anomalies
+    assert [(each.code, str(each.severity)) for each in found] == [(code, "warn")]
+    assert not validate(TableSubject(pa.table({"x": before}), "t"), schema).anomalies
+
+
+def test_a_few_rows_of_one_value_bind_nobody():
+    assert infer(["a"] * 99).domain is None
+
+
 @pytest.mark.parametrize("name", ["hour", "daylight", "yearly_income", "holidays"])
 def test_other_names_are_no_calendar(name):
     assert infer(list(range(20)) * 100, name).drift is not None
