@@ -180,3 +180,19 @@ def test_a_season_that_repeats_is_no_change(store):
     moved = np.where(days < 100, sales, sales + 3)
     again = store.create_dataset("moved", event_time="ts").append({"ts": when, "n": moved})
     assert again.trends("1d", season=7).of("n").changes[0].at.startswith("2026-04-11")
+
+
+def test_a_column_that_begins_to_vary_is_dated_to_the_row(store):
+    """As in the electricity market of New South Wales, where another state's prices stand still until row 17,424."""
+    random = np.random.default_rng(17)
+    rows, opens = 45_312, 17_424
+    start = datetime(1996, 5, 7, tzinfo=UTC)
+    season = np.sin(np.arange(rows) * 2 * np.pi / 48)
+    still = np.where(np.arange(rows) < opens, 0.003467, 0.0035 + 0.001 * random.random(rows))
+    own = 0.4 + 0.1 * season + 0.03 * random.normal(size=rows)
+    times = [start + timedelta(minutes=30 * n) for n in range(rows)]
+    market = store.create_dataset("market", event_time="ts").append({"ts": times, "other": still, "own": own})
+    trends = market.trends("7d", ["other", "own"])
+    (change,) = trends.of("other").changes[:1]
+    assert change.row == opens
+    assert not trends.of("own").changes

@@ -35,7 +35,6 @@ _MOMENTS: Final = 0.5
 # Fields, and why by the path of each.
 _Reasoned: TypeAlias = tuple[dict[str, Any], dict[str, str]]
 # What an inferred limit says is worth a look; a person who sets one may want more.
-_ROWS_FOR_CONSTANT: Final = 100
 _SOFT: Final = {
     "bounds": ("quantile_out_of_bounds",),
     "unique": ("duplicate_key",),
