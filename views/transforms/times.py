@@ -183,10 +183,20 @@ def _known(seconds: Any, array: pa.Array) -> pa.Array:
 
 
 def _one(value: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(value, dt.datetime):
+        return pa.array([_ticks(value, kind.unit)], pa.int64()).view(kind)
     if not isinstance(value, np.datetime64):
         return pa.array([value], kind)
     wide = pa.int32() if kind.bit_width == 32 else pa.int64()
     return pa.array([int(value.astype(np.int64))], wide).view(kind)
+
+
+def _ticks(value: dt.datetime, unit: str) -> int:
+    """Return a time as ticks since 1970 in UTC, by whole numbers: at the ends of Python's years UTC may lie beyond."""
+    offset = value.utcoffset() or dt.timedelta(0)
+    microseconds = (value.replace(tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)
+    microseconds -= offset // dt.timedelta(microseconds=1)
+    return microseconds * _PER_SECOND[unit] // _PER_SECOND["us"]
 
 
 def _offset(seconds: int, zone: zoneinfo.ZoneInfo) -> int:

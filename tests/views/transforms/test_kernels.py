@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import zoneinfo
 
 import numpy as np
 import pyarrow as pa
@@ -326,3 +327,15 @@ def test_a_golden_sample_that_was_tampered_with_is_found():
     (first, *_) = FittedTransform.from_dict(data).check_golden()
     assert first.column == "x"
     assert "was fitted" in first.between
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_the_last_second_of_pythons_years_is_read_as_an_instant(unit, zone):
+    ticks = 253_402_300_799 * {"s": 1, "ms": 10**3, "us": 10**6}[unit]
+    kind = pa.timestamp(unit, zone)
+    rows = pa.table({"at": pa.array([ticks - 86_400 * (ticks // 253_402_300_799), ticks], pa.int64()).view(kind)})
+    fitted = Transform("t", [foldstore.DateParts("at", parts=["year", "hour"], timezone="Asia/Kolkata")]).fit(rows)
+    at = dt.datetime(9999, 12, 31, 18, 59, 59, tzinfo=zoneinfo.ZoneInfo("America/New_York"))
+    assert fitted.apply_row({"at": at}) == {"at_year": 10_000, "at_hour": 5}
+    assert fitted.apply(rows)["at_hour"].to_pylist() == [5, 5]
