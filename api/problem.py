@@ -119,9 +119,15 @@ def status_of(error: FoldstoreError) -> int:
 
 
 def problem(
-    status: int, code: str, detail: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    hint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    error: FoldstoreError | None = None,
 ) -> Response:
-    """Build an answer that says what went wrong."""
+    """Build an answer that says what went wrong; of an error its class, so that a client can raise the same."""
     body = {
         "type": f"urn:foldstore:error:{code}",
         "title": HTTPStatus(status).phrase,
@@ -130,8 +136,16 @@ def problem(
         "instance": f"urn:uuid:{uuid4()}",
         "code": code,
         "hint": hint,
+        "error": None if error is None else _documented(type(error)).__name__,
     }
+    if isinstance(error, ConflictError):
+        body["retry"] = error.retry
     return Response(json.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _documented(kind: type[FoldstoreError]) -> type[FoldstoreError]:
+    """Return the nearest class that clients have, too: those of this package are our own."""
+    return next(each for each in kind.__mro__ if each.__module__ == FoldstoreError.__module__)
 
 
 def problem_of(error: Exception) -> Response:
@@ -148,11 +162,14 @@ def problem_of(error: Exception) -> Response:
         headers["retry-after"] = "1"
     if status in {408, 413}:
         headers["connection"] = "close"  # what is left of the body is not read
-    return problem(status, error.code, error.message, hint=error.hint, headers=headers)
+    return problem(status, error.code, error.message, hint=error.hint, headers=headers, error=error)
 
 
 def _internal(status: int, code: str, error: Exception) -> Response:
-    answer = problem(status, code, "The server could not answer.", hint="Report the instance to the operator.")
+    told = error if isinstance(error, FoldstoreError) else None
+    answer = problem(
+        status, code, "The server could not answer.", hint="Report the instance to the operator.", error=told
+    )
     _LOG.error("%s", json.loads(bytes(answer.body))["instance"], exc_info=error)
     return answer
 

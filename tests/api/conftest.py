@@ -116,7 +116,9 @@ def assert_problem(answer, status, code=None):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert set(body) == {"type", "title", "status", "detail", "instance", "code", "hint"}
+    members = {"type", "title", "status", "detail", "instance", "code", "hint", "error"}
+    assert set(body) - {"retry"} == members
+    assert ("retry" in body) == (body["error"] == "ConflictError")
     assert body["status"] == status
     assert body["type"] == f"urn:foldstore:error:{body['code']}"
     for secret in ("Traceback", 'File "', "/srv/", "sqlite", "sqlalchemy"):
