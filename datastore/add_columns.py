@@ -62,7 +62,7 @@ class AddColumns:
         return replace(draft.with_changed(added), schema=pa.schema([*known, *fresh]), next_field=next_field)
 
     def _write(self, draft: Draft, transaction: Transaction, derivation: Derivation, fresh: pa.Schema) -> None:
-        whole = draft.reader(transaction.storage, transaction.dataset.name).with_deleted()
+        whole = draft.reader(transaction.storage, transaction.dataset).with_deleted()
         plain = whole.arrow_schema
         inputs = pa.schema([plain.field(name) for name in derivation.inputs(plain)])
         waiting = [fragment for fragment in whole.fragments if place_of(fragment) not in self._groups]

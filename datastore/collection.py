@@ -194,7 +194,7 @@ def _sweep(storage: Storage, moment: Moment, actor: str, progress: Progress | No
     removed = num_bytes = derived = 0
     for batch in garbage.runs(due, _BATCH):
         swept = garbage.sweep(storage.catalog, storage.journal, batch, moment, actor, _unlink(storage))
-        storage.objects.retire({}, swept.object_ids)
+        storage.objects.forget(*swept.object_ids)
         storage.on_step("gc-swept")
         removed, num_bytes = removed + len(swept.object_ids), num_bytes + swept.num_bytes
         derived += swept.derived

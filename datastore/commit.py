@@ -242,7 +242,7 @@ class Transaction:
         )
         if not self.dataset.key:
             return fragments
-        reader = FragmentReader(self.storage, fragments, schema, f"the data for {self.dataset.name!r}")
+        reader = FragmentReader(self.storage, self.dataset.id, fragments, schema, f"the data for {self.dataset.name!r}")
         return tuple(replace(each, bounds=reader.bounds(each, self.dataset.key)) for each in fragments)
 
     def commit(self) -> VersionRecord:
@@ -328,7 +328,7 @@ class Transaction:
 
     def _reader(self, fragments: Sequence[Fragment]) -> FragmentReader:
         schema = self.draft.known_schema(self.dataset.name)
-        return FragmentReader(self.storage, fragments, schema, f"the data for {self.dataset.name!r}")
+        return FragmentReader(self.storage, self.dataset.id, fragments, schema, f"the data for {self.dataset.name!r}")
 
     def _flip(self, decision: Decision) -> VersionRecord:
         schema = self.draft.known_schema(self.dataset.name)

@@ -94,7 +94,7 @@ class Compact:
 
 def plan_compaction(draft: Draft, transaction: Transaction, target_bytes: int) -> CompactionPlan:
     """Find runs of neighbours that are worth writing anew; fragments with sealed rows stay as they are."""
-    reader = draft.reader(transaction.storage, transaction.dataset.name)
+    reader = draft.reader(transaction.storage, transaction.dataset)
     sizes = _live_bytes(reader)
     kept = _sealed_fragments(transaction)
     runs: list[tuple[Fragment, ...]] = []
@@ -139,7 +139,7 @@ def _sealed_fragments(transaction: Transaction) -> set[int]:
 
 def _rewrite(draft: Draft, transaction: Transaction, run: Sequence[Fragment]) -> tuple[Fragment, ...]:
     schema = draft.known_schema(transaction.dataset.name)
-    reader = draft.reader(transaction.storage, transaction.dataset.name).restricted(run)
+    reader = draft.reader(transaction.storage, transaction.dataset).restricted(run)
     stored = reader.stored_names
     written = pa.schema([field for field in schema if field.name in stored])
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=written) for batch in reader.batches(stored))

@@ -43,7 +43,7 @@ class DeleteWhere:
             When a row belongs to a test pool.
         """
         name = transaction.dataset.name
-        reader = draft.reader(transaction.storage, name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         engine = transaction.storage.engine
         predicate = engine.parse_predicate(self._condition, reader.arrow_schema, where=f"delete() on {name!r}")
         columns = list(predicate.columns) or reader.arrow_schema.names[:1]
@@ -81,7 +81,7 @@ class DeleteKeys:
         RefusedError
             When a row belongs to a test pool.
         """
-        reader = draft.reader(transaction.storage, transaction.dataset.name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         key, name = transaction.dataset.key, transaction.dataset.name
         wanted = read_keys(key, reader.arrow_schema, self._keys, name)
         hits = {found.fragment.id: found.positions for found in wanted.find(reader)}
@@ -97,7 +97,7 @@ def delete_rows(draft: Draft, transaction: Transaction, hits: Mapping[int, Posit
         When a row belongs to a test pool.
     """
     storage = transaction.storage
-    reader = draft.reader(storage, transaction.dataset.name)
+    reader = draft.reader(storage, transaction.dataset)
     places = [np.uint64(i << _POSITION_BITS) + here.astype(np.uint64) for i, here in hits.items()]
     refuse_sealed_rows(storage, transaction.dataset, np.concatenate([np.empty(0, np.uint64), *places]), act=act)
     fragments = [

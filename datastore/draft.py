@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import pyarrow as pa
 
 from foldstore.datastore.arrow_schema import encode_schema
-from foldstore.datastore.catalog.records import RefRecord, VersionRecord
+from foldstore.datastore.catalog.records import DatasetRecord, RefRecord, VersionRecord
 from foldstore.datastore.manifest import Fragment, Page
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
@@ -86,9 +86,9 @@ class Draft:
             raise UsageError(f"{name!r} has no version yet.", hint="Append rows first.", code="no-version")
         return self.schema
 
-    def reader(self, storage: Storage, where: str) -> FragmentReader:
+    def reader(self, storage: Storage, dataset: DatasetRecord) -> FragmentReader:
         """Return a reader of the rows."""
-        return FragmentReader(storage, self.fragments, self.known_schema(where), repr(where))
+        return FragmentReader(storage, dataset.id, self.fragments, self.known_schema(dataset.name), repr(dataset.name))
 
     def with_fragments(self, *fragments: Fragment) -> "Draft":
         """Return the draft with more fragments behind the others."""

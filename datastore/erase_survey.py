@@ -97,11 +97,11 @@ def survey_erasure(storage: Storage, dataset: DatasetRecord, rows: RowsToErase) 
     )
 
 
-def erased_values(storage: Storage, found: ErasureSurvey) -> dict[str, set[Any]]:
+def erased_values(storage: Storage, dataset: DatasetRecord, found: ErasureSurvey) -> dict[str, set[Any]]:
     """Return the values of the rows by column, as plain data: what reports may quote."""
     values: dict[str, set[Any]] = {}
     for schema, fragment in found.listed:
-        reader = FragmentReader(storage, [fragment], schema, "the rows to erase")
+        reader = FragmentReader(storage, dataset.id, [fragment], schema, "the rows to erase")
         rows = reader.to_table().filter(pa.array(found.survey.masks[fragment.id]))
         for name, column in zip(rows.column_names, rows.columns, strict=True):
             texts = column.cast(pa.string()) if _has_text(column.type) else None
@@ -159,7 +159,7 @@ def _with_keys(
     for schema, fragment in listed:
         if not all(name in schema.names for name in dataset.key):
             continue
-        reader = FragmentReader(storage, [fragment], schema, repr(dataset.name))
+        reader = FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name))
         hits, wanted = _search(reader, dataset, keys)
         known[wanted] = True
         if len(hits):
@@ -200,7 +200,7 @@ def _that_meet(storage: Storage, dataset: DatasetRecord, listed: Sequence[Listed
             failed = error
             continue
         understood = True
-        reader = FragmentReader(storage, [fragment], schema, repr(dataset.name))
+        reader = FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name))
         names = list(predicate.columns) or plain.names[:1]
         columns = pa.schema([plain.field(name) for name in names])
         parts = storage.engine.mask(predicate, columns, reader.batches(names))
@@ -221,7 +221,7 @@ def _with_ids(
     masks: dict[int, Mask] = {}
     known = np.zeros(len(ids), np.bool_)
     for schema, fragment in _once(listed):
-        here = FragmentReader(storage, [fragment], schema, repr(dataset.name)).row_ids()
+        here = FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name)).row_ids()
         hits = np.isin(here, ids)
         if hits.any():
             masks[fragment.id] = hits

@@ -175,7 +175,7 @@ def _erase_once(
 ) -> bool:
     """Rewrite, switch and clean; say whether the database could be scrubbed."""
     erasure = PendingErasure(id=new_id(), dataset_id=dataset.id)
-    redact = _redaction(storage, found, options)
+    redact = _redaction(storage, dataset, found, options)
     commits.begin(storage.catalog, erasure.id, dataset.id, None, storage.clock)
     erasures.begin_erasure(storage.catalog, erasure, actor=options.actor, now=_now(storage))
     storage.on_step("erase-begun")
@@ -206,15 +206,18 @@ def _erase_once(
         raise
     storage.on_step("erase-flipped")
     gone = set(done.objects)
-    storage.objects.retire({key: new for key, new in successors.items() if key[1] in gone}, gone, cover.hidden)
+    storage.objects.retire(dataset.id, {key: new for key, new in successors.items() if key[1] in gone}, cover.hidden)
+    storage.objects.forget(*gone)
     return _finish(storage, done)
 
 
-def _redaction(storage: Storage, found: ErasureSurvey, options: EraseOptions) -> page_switch.Redaction:
+def _redaction(
+    storage: Storage, dataset: DatasetRecord, found: ErasureSurvey, options: EraseOptions
+) -> page_switch.Redaction:
     quoted = {name for kind in page_switch.QUOTING for name in Registry(storage.catalog, kind).list_names()}
     if quoted.isdisjoint(found.touched):
         return keep_report
-    return options.redact(erased_values(storage, found))
+    return options.redact(erased_values(storage, dataset, found))
 
 
 def _tombstone(erasure: PendingErasure, reached: Reached, options: EraseOptions) -> dict[str, Any]:

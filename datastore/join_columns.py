@@ -53,7 +53,7 @@ class JoinColumns:
         if self._for_schema not in (None, draft.schema_id):
             raise ConflictError("The columns were changed meanwhile.", retry=True)
         self._for_schema = draft.schema_id
-        reader = draft.reader(transaction.storage, name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         keys = read_keys(transaction.dataset.key, reader.arrow_schema, self._table, name)
         new = [field for field in self._table.schema if field.name not in transaction.dataset.key]
         if not new:

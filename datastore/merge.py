@@ -137,11 +137,11 @@ class _Merging:
         common = find_common(storage, head, theirs) if head is not None else None
         other = open_version(storage, dataset, theirs)
         where = f"{dataset.name}@{head.number}" if head is not None else dataset.name
-        mine = FragmentReader(storage, draft.fragments, draft.known_schema(dataset.name), where)
+        mine = FragmentReader(storage, dataset.id, draft.fragments, draft.known_schema(dataset.name), where)
         conflicts = Conflicts(where, other.where, f"{dataset.name}@{common.number}" if common else None, prefer)
         left = ColumnSide(schema=mine.stored_schema, next_field=draft.next_field)
         right = ColumnSide(schema=other.stored_schema, next_field=theirs.next_field)
-        base = FragmentReader(storage, (), pa.schema([]), "nothing")
+        base = FragmentReader(storage, dataset.id, (), pa.schema([]), "nothing")
         if common is not None and head is not None:
             _refuse_expired(common)
             base = open_version(storage, dataset, common)
@@ -154,8 +154,8 @@ class _Merging:
             transaction=transaction,
             base_number=common.number if common else None,
             base=base,
-            ours=FragmentReader(storage, laid, columns.schema, mine.where),
-            theirs=FragmentReader(storage, list(brought.values()), columns.schema, other.where),
+            ours=FragmentReader(storage, dataset.id, laid, columns.schema, mine.where),
+            theirs=FragmentReader(storage, dataset.id, list(brought.values()), columns.schema, other.where),
             columns=columns,
             compared=tuple(n for n in columns.schema.names if n not in columns.added and n not in dataset.key),
             conflicts=conflicts,

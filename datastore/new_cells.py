@@ -78,7 +78,7 @@ class NewCells:
 
     def _compute(self, draft: Draft, texts: Mapping[str, str], fragments: Sequence[Fragment]) -> Draft:
         derivation, engine = self.plan(texts), self.transaction.storage.engine
-        whole = draft.reader(self.transaction.storage, self.transaction.dataset.name).with_deleted()
+        whole = draft.reader(self.transaction.storage, self.transaction.dataset).with_deleted()
         inputs = pa.schema([f for f in whole.arrow_schema if f.name not in texts])
         inputs = pa.schema([inputs.field(name) for name in derivation.inputs(inputs)])
         fresh = pa.schema([self.columns.schema.field(name) for name in texts])
@@ -95,7 +95,7 @@ class NewCells:
     def _carry(self, draft: Draft, names: Sequence[str], fragments: Sequence[Fragment], side: FragmentReader) -> Draft:
         ids = {side.field_id(name) for name in names}
         source = RowSet(side, [Part(each) for each in side.fragments if ids & each.fields])
-        reader = draft.reader(self.transaction.storage, self.transaction.dataset.name)
+        reader = draft.reader(self.transaction.storage, self.transaction.dataset)
         fresh = pa.schema([self.columns.schema.field(name) for name in names])
         partners = {each.id: _find_partners(reader, each, source, self.transaction.dataset.key) for each in fragments}
         met = [each for each in fragments if (partners[each.id] >= 0).any()]

@@ -6,7 +6,7 @@ Mappings stay open as long as the store: opening one anew costs page faults on e
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -26,6 +26,25 @@ from foldstore.errors import CorruptObjectError, FoldstoreError
 
 _OBJECTS: Final = "objects"
 _STAGING: Final = "staging"
+
+
+_Place: TypeAlias = tuple[int, str]  # a fragment's id and a file that it names
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    """The files that were taken out of a dataset's fragments since the store was opened.
+
+    Attributes
+    ----------
+    successors : mapping
+        By place, the file that stands there now, and which retirement put it there.
+    hidden : tuple
+        By retirement, which bitmap of deleted rows goes with the new files.
+    """
+
+    successors: Mapping[_Place, tuple[str, int]] = field(default_factory=dict)
+    hidden: tuple[Mapping[tuple[int, str | None], Deleted], ...] = ()
 
 
 class OpenObject:
@@ -110,8 +129,8 @@ class ObjectArea:
         self.files = files
         self._open: dict[str, OpenObject] = {}
         self._decoded: WeakValueDictionary[str, OpenObject] = WeakValueDictionary()
-        self._successors: dict[tuple[int, str], _Successor] = {}
-        self._hidden: list[Mapping[tuple[int, str | None], Deleted]] = []
+        self._retired: dict[str, _Retired] = {}
+        self._num_retired = 0
         self._lock = Lock()
 
     def stage(self, transaction_id: str) -> Path:
@@ -165,39 +184,50 @@ class ObjectArea:
                 self._open[record.id] = found
             return found
 
-    def forget(self, object_id: str) -> None:
-        """Let go of an object that lies elsewhere now; whoever reads it keeps it."""
+    def forget(self, *object_ids: str) -> None:
+        """Let go of objects that lie elsewhere now, or nowhere; whoever reads them keeps them."""
         with self._lock:
-            self._open.pop(object_id, None)
-            self._decoded.pop(object_id, None)
+            for object_id in object_ids:
+                self._open.pop(object_id, None)
+                self._decoded.pop(object_id, None)
 
     @property
     def num_retired(self) -> int:
         """How many files were taken out of fragments since the store was opened; `current` follows them."""
-        return len(self._successors)
+        return self._num_retired
 
     def retire(
         self,
-        successors: Mapping[tuple[int, str], str],
-        gone: Iterable[str],
+        dataset_id: str,
+        successors: Mapping[_Place, str],
         hidden: Mapping[tuple[int, str | None], Deleted] = MappingProxyType({}),
     ) -> None:
-        """Forget files that are going away, and what stands in their place by fragment id and file.
+        """Forget files that fragments of a dataset named and that are going away.
 
-        `hidden` says which bitmap of deleted rows goes with the new files, by fragment id and the bitmap before.
+        What stands in the place of each is known by dataset, fragment id and file. A file is named by its bytes: the
+        same rows, appended to another dataset, come back under the same name, and are readable there.
+
+        Parameters
+        ----------
+        dataset_id : str
+            The dataset whose fragments named the files.
+        successors : mapping of (int, str) to str
+            By fragment id and file, the file in its place.
+        hidden : mapping of (int, str or None) to Deleted
+            Which bitmap of deleted rows goes with the new files, by fragment id and the bitmap before.
         """
         with self._lock:
-            self._hidden.append(hidden)
-            turn = len(self._hidden) - 1
-            self._successors = {**self._successors, **{old: (new, turn) for old, new in successors.items()}}
-            for object_id in gone:
-                self._open.pop(object_id, None)
-                self._decoded.pop(object_id, None)
+            known = self._retired.get(dataset_id, _Retired())
+            turn = len(known.hidden)
+            newer = {place: (new, turn) for place, new in successors.items()}
+            self._retired[dataset_id] = _Retired({**known.successors, **newer}, (*known.hidden, hidden))
+            self._num_retired += len(successors)
+        self.forget(*(object_id for _, object_id in successors))
 
-    def current(self, fragments: tuple[Fragment, ...]) -> tuple[Fragment, ...]:
-        """Return fragments as they are stored now: those read before a seal name files that are gone."""
-        known = self._successors
-        return tuple(_follow(fragment, known, self._hidden) for fragment in fragments) if known else fragments
+    def current(self, dataset_id: str, fragments: tuple[Fragment, ...]) -> tuple[Fragment, ...]:
+        """Return fragments of a dataset as they are stored now: those read before a seal name files that are gone."""
+        known = self._retired.get(dataset_id)
+        return tuple(_follow(fragment, known) for fragment in fragments) if known is not None else fragments
 
     def remove(self, object_ids: Iterable[str]) -> None:
         """Remove files from the disk at once, durably."""
@@ -214,23 +244,15 @@ class ObjectArea:
             self._decoded.clear()
 
 
-# What stands in the place of a file, and which retirement put it there.
-_Successor: TypeAlias = tuple[str, int]
-
-
-def _follow(
-    fragment: Fragment,
-    successors: Mapping[tuple[int, str], _Successor],
-    hidden: Sequence[Mapping[tuple[int, str | None], Deleted]],
-) -> Fragment:
+def _follow(fragment: Fragment, retired: _Retired) -> Fragment:
     groups, turns = [], set[int]()
     for group in fragment.groups:
         object_id = group.object_id
-        while (fragment.id, object_id) in successors:  # taken out more than once
-            object_id, turn = successors[fragment.id, object_id]
+        while (fragment.id, object_id) in retired.successors:  # taken out more than once
+            object_id, turn = retired.successors[fragment.id, object_id]
             turns.add(turn)
         groups.append(replace(group, object_id=object_id))
     deleted = fragment.deleted
     for turn in sorted(turns):
-        deleted = hidden[turn].get((fragment.id, deleted.hash if deleted else None), deleted)
+        deleted = retired.hidden[turn].get((fragment.id, deleted.hash if deleted else None), deleted)
     return replace(fragment, groups=tuple(groups), deleted=deleted)

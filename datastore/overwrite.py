@@ -44,7 +44,7 @@ class Overwrite:
             When a row that is there belongs to a test pool.
         """
         if draft.schema is not None:
-            places = draft.reader(transaction.storage, transaction.dataset.name).places()
+            places = draft.reader(transaction.storage, transaction.dataset).places()
             refuse_sealed_rows(transaction.storage, transaction.dataset, places, act="replace")
         if self._written is None:
             self._written = write_rows(transaction, draft, self._source, self._fit)

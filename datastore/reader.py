@@ -36,6 +36,8 @@ class FragmentReader:
     ----------
     storage : Storage
         The open store.
+    dataset_id : str
+        The dataset that the fragments are of: fragment ids mean nothing outside of it.
     fragments : sequence of Fragment
         Which rows.
     schema : pyarrow.Schema
@@ -44,7 +46,9 @@ class FragmentReader:
         What is read, for messages.
     """
 
-    def __init__(self, storage: Storage, fragments: Sequence[Fragment], schema: pa.Schema, where: str) -> None:
+    def __init__(
+        self, storage: Storage, dataset_id: str, fragments: Sequence[Fragment], schema: pa.Schema, where: str
+    ) -> None:
         self._storage = storage
         self._ids = dict(zip(schema.names, field_ids(schema), strict=True))
         self.names_by_id = {field_id: name for name, field_id in self._ids.items()}
@@ -56,6 +60,7 @@ class FragmentReader:
         self.stored_schema = schema
         self.arrow_schema = plain_schema(schema)
         self.where = where
+        self.dataset_id = dataset_id
 
     @property
     def fragments(self) -> tuple[Fragment, ...]:
@@ -63,7 +68,7 @@ class FragmentReader:
         retired = self._storage.objects.num_retired
         if retired != self._retired:
             with self._lock:
-                self._fragments = self._storage.objects.current(self._fragments)
+                self._fragments = self._storage.objects.current(self.dataset_id, self._fragments)
                 self._opened = {}
                 self._retired = retired
         return self._fragments
@@ -244,7 +249,7 @@ class FragmentReader:
 
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
-        part = FragmentReader(self._storage, fragments, self.stored_schema, self.where)
+        part = FragmentReader(self._storage, self.dataset_id, fragments, self.stored_schema, self.where)
         known = self._opened if self.fragments else {}
         needed = {group.object_id for fragment in fragments for group in fragment.groups} if known else set()
         if needed and needed <= known.keys():
@@ -255,7 +260,7 @@ class FragmentReader:
     def without_columns(self, hidden: Collection[str]) -> "FragmentReader":
         """Return a reader that does not have some columns, for a guard that hides them."""
         schema = pa.schema([field for field in self.stored_schema if field.name not in hidden])
-        return FragmentReader(self._storage, self._fragments, schema, self.where)
+        return FragmentReader(self._storage, self.dataset_id, self._fragments, schema, self.where)
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""

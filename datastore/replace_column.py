@@ -36,7 +36,7 @@ def replace_column(
     known = draft.known_schema(transaction.dataset.name)
     _refuse_needed(transaction, known, name)
     fresh, next_field = assign_ids(pa.schema([pa.field(name, target)]), next_field=draft.next_field)
-    whole = draft.reader(transaction.storage, transaction.dataset.name).with_deleted()
+    whole = draft.reader(transaction.storage, transaction.dataset).with_deleted()
 
     def compute(rows: FragmentReader) -> Iterator[pa.RecordBatch]:
         for batch in rows.batches([name]):

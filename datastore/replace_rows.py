@@ -57,7 +57,7 @@ def replace_rows(draft: Draft, transaction: Transaction, changes: Iterable[Chang
     RefusedError
         When a row belongs to a test pool.
     """
-    reader = draft.reader(transaction.storage, transaction.dataset.name)
+    reader = draft.reader(transaction.storage, transaction.dataset)
     known = draft.known_schema(transaction.dataset.name)
     given = plain_schema(pa.schema([field for field in known if field.name not in expressions_of(known)]))
     hits: dict[int, _Positions] = {}

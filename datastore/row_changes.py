@@ -38,7 +38,7 @@ def open_version(storage: Storage, dataset: DatasetRecord, version: VersionRecor
     """Return the reader of all rows of a version, whatever a guard would say: for commits."""
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
     where = f"{dataset.name}@{version.number}"
-    return FragmentReader(storage, storage.pages.fragments(version), schema, where)
+    return FragmentReader(storage, dataset.id, storage.pages.fragments(version), schema, where)
 
 
 def find_row_changes(before: FragmentReader, after: FragmentReader) -> RowChanges:

@@ -81,7 +81,7 @@ def _refuse_copies(storage: Storage, dataset: DatasetRecord, added: FragmentRead
         schema = decode_schema(storage.catalog.read_arrow_schema(schema_id))
         if not all(name in schema.names for name in dataset.key):
             continue
-        before = FragmentReader(storage, fragments, schema, dataset.name)
+        before = FragmentReader(storage, dataset.id, fragments, schema, dataset.name)
         error = find_duplicates(dataset, added, before, hint=_HINT)
         storage.deletions.forget([each.deleted.hash for each in fragments if each.deleted])
         if error is not None:

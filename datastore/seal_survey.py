@@ -215,7 +215,7 @@ def _add_equal_content(
 def _hash_content(
     storage: Storage, dataset: DatasetRecord, names: Sequence[str], schema: pa.Schema, fragment: Fragment
 ) -> NDArray[np.uint64]:
-    reader = FragmentReader(storage, [fragment], schema, repr(dataset.name))
+    reader = FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name))
     parts = []
     for name in names:
         try:
@@ -232,7 +232,7 @@ def _alone(hashes: NDArray[np.uint64]) -> Mask:
 
 
 def _read_keys(storage: Storage, dataset: DatasetRecord, schema: pa.Schema, fragment: Fragment) -> pa.Table:
-    return FragmentReader(storage, [fragment], schema, repr(dataset.name)).to_table(dataset.key)
+    return FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name)).to_table(dataset.key)
 
 
 def _hash_keys(table: pa.Table) -> NDArray[np.uint64]:
@@ -247,7 +247,7 @@ def _add_equal_ids(
     if not masks or not any(fragment.moved for _, fragment in once.values()):
         return dict(masks)
     ids = {
-        i: FragmentReader(storage, [fragment], schema, repr(dataset.name)).row_ids()
+        i: FragmentReader(storage, dataset.id, [fragment], schema, repr(dataset.name)).row_ids()
         for i, (schema, fragment) in once.items()
     }
     wanted = np.concatenate([ids[i][mask] for i, mask in masks.items()])

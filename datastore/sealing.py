@@ -272,7 +272,8 @@ def _seal_once(storage: Storage, seal: SealRecord, survey: Survey, options: Seal
         raise
     storage.on_step("seal-flipped")
     gone = set(done.pending.objects)
-    storage.objects.retire({key: new for key, new in successors.items() if key[1] in gone}, gone)
+    storage.objects.retire(seal.dataset_id, {key: new for key, new in successors.items() if key[1] in gone})
+    storage.objects.forget(*gone)
     return _finish(storage, done)
 
 

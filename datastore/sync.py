@@ -102,7 +102,7 @@ def _compare(draft: Draft, transaction: Transaction, source: BatchSource) -> _Co
     changed: dict[int, NDArray[np.int64]] = {}
     missing: dict[int, NDArray[np.int64]] = {}
     if draft.schema is not None:
-        reader = draft.reader(storage, name)
+        reader = draft.reader(storage, transaction.dataset)
         missing = {each.id: np.flatnonzero(reader.live(each)) for each in reader.fragments}
         for found in wanted.find(reader):
             equal = _hash_found(reader, found.fragment.id, plan.written.names)[found.positions] == content[found.wanted]

@@ -33,7 +33,7 @@ class Trim:
         RefusedError
             When a row of theirs belongs to a test pool.
         """
-        reader = draft.reader(transaction.storage, transaction.dataset.name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         leaving = [fragment for fragment in draft.fragments if fragment.id in self._ids]
         places = reader.restricted(leaving).places()
         refuse_sealed_rows(transaction.storage, transaction.dataset, places, act="trim")

@@ -52,12 +52,14 @@ class Upsert:
             self._written = write_rows(transaction, draft, self._source)
         ready = self._written.put_on(draft)
         if self._keys is None:
-            rows = FragmentReader(transaction.storage, self._written.fragments, self._written.schema, name)
+            rows = FragmentReader(
+                transaction.storage, transaction.dataset.id, self._written.fragments, self._written.schema, name
+            )
             self._keys = KeySet(key, rows.to_table(key))
             self._keys.refuse_ambiguous(name)
         hits = {}
         if draft.schema is not None:
-            reader = draft.reader(transaction.storage, name)
+            reader = draft.reader(transaction.storage, transaction.dataset)
             hits = {found.fragment.id: found.positions for found in self._keys.find(reader)}
         replaced = delete_rows(ready, transaction, hits, act="replace")
         return replaced.with_fragments(*self._written.fragments)

@@ -390,7 +390,7 @@ class Version(
             catalog = self._storage.catalog
             schema = decode_schema(catalog.read_arrow_schema(self._record.arrow_schema_id))
             fragments = self._storage.pages.fragments(self._record)
-            whole = FragmentReader(self._storage, fragments, schema, self.address)
+            whole = FragmentReader(self._storage, self._dataset.id, fragments, schema, self.address)
             guard = self._storage.guard
             self._whole = whole if guard is None else guard.permit(self._dataset, self._record, whole)
         return self._whole if rows == "all" else self._whole.restricted(self._added())

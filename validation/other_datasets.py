@@ -41,6 +41,6 @@ class OtherDatasets:
             raise NotFoundError(f"Nothing of {name!r} is published yet.", dataset=name)
         schema = decode_schema(catalog.read_arrow_schema(record.arrow_schema_id))
         address = f"{name}@{record.number}"
-        rows = FragmentReader(self._storage, self._storage.pages.fragments(record), schema, address)
+        rows = FragmentReader(self._storage, dataset.id, self._storage.pages.fragments(record), schema, address)
         guard = self._storage.guard
         return FragmentSubject(self._storage, rows if guard is None else guard.permit(dataset, record, rows), address)

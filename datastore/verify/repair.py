@@ -81,7 +81,7 @@ def _measure_again(storage: Storage, record: ObjectRecord) -> str | None:
     measured = replace(record, num_bytes=size, num_rows=rows, zones=measure_zones(batches))
     if measured != record:
         replace_zones(storage.catalog, measured)
-    storage.objects.retire({}, [record.id])  # a mapping that was made before shows the old bytes
+    storage.objects.forget(record.id)  # a mapping that was made before shows the old bytes
     return "measured its proven bytes again"
 
 
@@ -109,7 +109,7 @@ def _fetch(storage: Storage, record: ObjectRecord, source: Path) -> bool:
         ) from error
     finally:
         files.remove_tree(staging)
-    storage.objects.retire({}, [record.id])
+    storage.objects.forget(record.id)
     return True
 
 

@@ -135,7 +135,7 @@ def _read(storage, version):
     from foldstore.datastore.arrow_schema import decode_schema
 
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
-    reader = FragmentReader(storage, storage.pages.fragments(version), schema, "it")
+    reader = FragmentReader(storage, version.dataset_id, storage.pages.fragments(version), schema, "it")
     return reader.to_table()["id"].to_pylist()
 
 

@@ -118,3 +118,26 @@ def test_a_keyless_copy_that_compaction_moved_is_sealed_too(folder, store):
             table = version.to_arrow()
             shown = pc.filter(table["x"], pc.is_valid(table["label"])).to_pylist()
             assert [x for x in shown if 5 <= x < 25] == []
+
+
+def test_the_same_rows_in_another_dataset_are_read_by_the_process_that_sealed_them(store):
+    first, second = (store.create_dataset(name, key=["id"]) for name in ("first", "second"))
+    first.append(_table(range(ROWS)))
+    opened, ids = first.latest, first.latest.to_arrow(["id"])["id"].to_numpy()
+    places = opened.rows.places()[ids % 2 == 1]
+    seal_cells(store._storage, first.record, places, ["label"], options=OPTIONS)
+    second.append(_table(range(ROWS)))  # the bytes, and so the name, of a file that the seal took away
+    assert _labels(second.latest) == {i: 900 + i for i in range(ROWS)}
+    for version in (opened, first.latest, first.version(1)):
+        assert _labels(version) == {i: None if i % 2 else 900 + i for i in range(ROWS)}
+    assert _labels(second.latest) == {i: 900 + i for i in range(ROWS)}
+
+
+def test_the_same_rows_in_another_dataset_are_read_by_the_process_that_erased_them(store):
+    first, second = (store.create_dataset(name, key=["id"]) for name in ("first", "second"))
+    first.append(_table(range(ROWS)))
+    opened = first.latest
+    first.erase(keys={"id": [3]}, reason="asked")
+    second.append(_table(range(ROWS)))
+    assert _labels(second.latest) == {i: 900 + i for i in range(ROWS)}
+    assert _labels(opened) == _labels(first.latest) == {i: 900 + i for i in range(ROWS) if i != 3}

@@ -62,7 +62,7 @@ class CleanRows:
         """
         known = draft.known_schema(transaction.dataset.name)
         refuse_columns(self._actions, key=transaction.dataset.key, derived=expressions_of(known))
-        reader = draft.reader(transaction.storage, transaction.dataset.name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         sealed = sealed_places(transaction.storage, transaction.dataset)
         read = RowSource(reader, sealed, transaction.options.progress)
         pipeline = Pipeline(self._actions, reader.arrow_schema, transaction.storage.engine, self._train)
@@ -109,7 +109,7 @@ class CastColumn:
                 hint="add_columns({...}) adds a column of the other type.",
                 code="rows-sealed",
             )
-        reader = draft.reader(transaction.storage, transaction.dataset.name)
+        reader = draft.reader(transaction.storage, transaction.dataset)
         pipeline = Pipeline([self._action], reader.arrow_schema, transaction.storage.engine)
         read = RowSource(reader, np.empty(0, np.uint64), transaction.options.progress)
         pipeline.fit(read)

@@ -119,7 +119,7 @@ def rows_added(storage: Storage, record: VersionRecord, name: str) -> FragmentSu
         fragments = [fragment for fragment in fragments if fragment.id not in known]
     schema = decode_schema(storage.catalog.read_arrow_schema(record.arrow_schema_id))
     address = f"{name}@{record.number}"
-    return FragmentSubject(storage, FragmentReader(storage, fragments, schema, address), address)
+    return FragmentSubject(storage, FragmentReader(storage, record.dataset_id, fragments, schema, address), address)
 
 
 def _parent(storage: Storage, record: VersionRecord) -> VersionRecord | None:

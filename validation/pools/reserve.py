@@ -354,7 +354,7 @@ def _choose(
 ) -> dict[int, Mask]:
     """Return the rows to seal among those of fragments that were not looked at yet."""
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
-    listed = FragmentReader(storage, storage.pages.fragments(version), schema, reader.where)
+    listed = FragmentReader(storage, reserve.dataset.id, storage.pages.fragments(version), schema, reader.where)
     fresh = [fragment for fragment in listed.fragments if fragment.id > reserve.through]
     masks = {fragment.id: listed.live(fragment) for fragment in fresh}
     masks = {i: mask for i, mask in masks.items() if mask.any()}

@@ -48,7 +48,7 @@ def open_version(storage: Storage, dataset: DatasetRecord, version: VersionRecor
     pages = [decode_page(*row) for row in seals.list_version_pages(storage.catalog, version.id)]
     fragments: list[Fragment] = [replace(fragment, deleted=None) for page in pages for fragment in page.fragments]
     schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
-    return FragmentReader(storage, fragments, schema, f"{dataset.name}@{version.number}")
+    return FragmentReader(storage, dataset.id, fragments, schema, f"{dataset.name}@{version.number}")
 
 
 def read_rows(reader: FragmentReader, masks: Mapping[int, Mask], columns: Sequence[str]) -> pa.Table:
