@@ -210,12 +210,44 @@ class TestSampleSizes:
             assert abs(design(row).fewest_rows() - row["exact"]) <= allowed, row
             assert abs(design(row, beta=0.1).fewest_rows() - row["exact_beta10"]) <= allowed, row
 
-    def test_a_level_split_between_clause_and_filter_matches_the_table(self, sample_sizes):
+    def test_the_sizes_of_the_table_are_the_first_that_hold_to_the_row(self, sample_sizes):
+        for row in sample_sizes["two_point"]:
+            if row["spread"] != "1":  # there the tail over all d is bounded, which takes up to 11 rows more
+                for test, rows in ((design(row), row["exact"]), (design(row, beta=0.1), row["exact_beta10"])):
+                    assert test.holds(rows), row
+                    assert not test.holds(rows - 1), row
+
+    def test_a_level_split_between_clause_and_filter_matches_the_table_to_the_row(self, sample_sizes):
         rows = {row["name"]: row for row in sample_sizes["two_point"]}
-        for name in ("F2a", "F2b", "F2d"):
+        rows["F2c"] = {**rows["F2d"], "reuse": "none"}
+        for name, expected in sample_sizes["delta_split"].items():
             row = rows[name]
             halved = design(row, beta=math.exp(level_of(row)) / 2, alpha=math.exp(level_of(row)) / 2)
-            assert abs(halved.fewest_rows() - sample_sizes["delta_split"][name]) <= 1 / row["eps"]
+            assert halved.holds(expected), name
+            assert not halved.holds(expected - 1), name
+
+    @pytest.mark.parametrize(("name", "expected"), [("F2a", 29_401), ("F2c", 4_323)])
+    def test_two_cells_apart_need_more_than_the_exact_paired_test(self, sample_sizes, name, expected):
+        """Limits of Clopper and Pearson for wins and for losses, each at half the level: the plain way.
+
+        Planned by the normal quantile of wins - losses beyond the tolerance, with the rows that differ at their mean.
+        """
+        rows = {row["name"]: row for row in sample_sizes["two_point"]}
+        rows["F2c"] = {**rows["F2d"], "reuse": "none"}
+        row = rows[name]
+        test, level, differ = design(row), math.exp(level_of(row)), float(row["spread"])
+        bound, mean = float(test.null), float(test.alternative)
+
+        def passes(n):
+            advantage = mean - stats.norm.isf(level) * math.sqrt((differ - mean * mean) / n)
+            wins, losses = n * (differ + advantage) / 2, n * (differ - advantage) / 2
+            at_least = special.betaincinv(wins, n - wins + 1, level / 2)
+            at_most = special.betainccinv(losses + 1, n - losses, level / 2)
+            return at_least - at_most > bound
+
+        assert passes(expected)
+        assert not passes(expected - 1)
+        assert test.fewest_rows() < 0.7 * expected
 
 
 class TestTwoPoint:
