@@ -249,8 +249,8 @@ def _over_http() -> list[str]:
     return [
         "\n## Over HTTP\n",
         f"The server answers every error as `{problem.MEDIA_TYPE}` (RFC 9457): `type`, `title`, `status`, `detail`,\n"
-        "`instance`, and our `code`, `hint` and `error`, the class; of a conflict also `retry`. The nearest class in an\n"
-        "error's line of descent decides the status.\n"
+        "`instance`, and our `code`, `hint` and `error`, the class; of a conflict also `retry`. The nearest class in\n"
+        "an error's line of descent decides the status.\n"
         "From 500 on the answer names an `instance` alone; the server's log has what went wrong.\n",
         "| class | code | status | means |\n| --- | --- | --- | --- |",
         *rows,
