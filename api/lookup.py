@@ -11,14 +11,18 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from foldstore.api.access import PRINCIPAL_KEY
 from foldstore.api.json_values import json_columns
 from foldstore.api.request_body import Limits, read_json
-from foldstore.errors import UsageError, did_you_mean
+from foldstore.api.tokens import Token
+from foldstore.datastore.free_text import check_text
+from foldstore.errors import RefusedError, UsageError, did_you_mean
+from foldstore.lookup_log import MAX_REQUEST_ID
 from foldstore.views.instant import format_instant, parse_instant
 from foldstore.views.online.result import OnlineColumn, OnlineResult
 from foldstore.views.online.status import FeatureStatus
 
-_OURS: Final = ("service", "features", "entities", "at", "full_feature_names", "int64")
+_OURS: Final = ("service", "features", "entities", "at", "full_feature_names", "int64", "request_id")
 _FEASTS: Final = (
     "feature_service",
     "features",
@@ -27,6 +31,7 @@ _FEASTS: Final = (
     "at",
     "epoch_for_missing",
     "include_feature_view_version_metadata",
+    "request_id",
 )
 _EPOCH: Final = "1970-01-01T00:00:00Z"
 _MANY: Final = 500  # entities; from here on a lookup leaves the event loop
@@ -36,9 +41,15 @@ class OnlineFeatures(Protocol):
     """What the routes ask; `foldstore.store` supplies it. Neither method may block for long."""
 
     def get_online_features(
-        self, service: str, entities: Any, at: int | None = None, *, full_feature_names: bool = False
+        self,
+        service: str,
+        entities: Any,
+        at: int | None = None,
+        *,
+        full_feature_names: bool = False,
+        request_id: str | None = None,
     ) -> OnlineResult:
-        """Look entities up in a feature service, ``arrival@4`` or ``arrival``; now unless an instant is given."""
+        """Look entities up in a feature service, ``arrival@4``, ``arrival@live``, ``arrival``; now unless told when."""
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: int | None = None, *, full_feature_names: bool = False
@@ -55,6 +66,7 @@ class _Asked:
     entities: Any
     at: int | None
     full_names: bool
+    request_id: str | None
 
 
 class LookupRoutes:
@@ -87,17 +99,20 @@ class LookupRoutes:
         """Answer in our shape: features by name."""
         body = _members(await read_json(request, self._limits), _OURS)
         wide = _choice(body, "int64", ("number", "string")) == "string"
-        result = await self._look(self._read(body, "service"))
-        return _json(write_answer(result, wide_as_text=wide))
+        asked = self._read(request, body, "service")
+        result = await self._look(asked)
+        return _json(write_answer(result, wide_as_text=wide, request_id=asked.request_id))
 
     async def get_as_feast(self, request: Request) -> Response:
         """Answer in Feast's shape: a list of columns, the keys first."""
         body = _members(await read_json(request, self._limits), _FEASTS)
         epoch = _flag(body, "epoch_for_missing")
-        result = await self._look(self._read(body, "feature_service"))
-        return _json(write_feast_answer(result, missing_time=_EPOCH if epoch else None))
+        asked = self._read(request, body, "feature_service")
+        result = await self._look(asked)
+        missing = _EPOCH if epoch else None
+        return _json(write_feast_answer(result, missing_time=missing, request_id=asked.request_id))
 
-    def _read(self, body: Mapping[str, Any], service_member: str) -> _Asked:
+    def _read(self, request: Request, body: Mapping[str, Any], service_member: str) -> _Asked:
         service, features = body.get(service_member), body.get("features")
         if (service is None) == (features is None):
             raise UsageError(
@@ -106,12 +121,14 @@ class LookupRoutes:
             )
         if service is not None and not isinstance(service, str):
             raise UsageError(f"{service_member!r} is not text.", hint='Write "arrival@1".')
+        _check_token(request, service)
         return _Asked(
             service=service,
             features=[] if features is None else self._checked_features(features),
             entities=self._checked_entities(body.get("entities")),
             at=_instant(body),
             full_names=_flag(body, "full_feature_names"),
+            request_id=_request_id(body, service),
         )
 
     def _checked_features(self, features: Any) -> list[str]:
@@ -146,15 +163,17 @@ class LookupRoutes:
             return self._features.get_features(
                 asked.features, asked.entities, asked.at, full_feature_names=asked.full_names
             )
+        more = {} if asked.request_id is None else {"request_id": asked.request_id}
         return self._features.get_online_features(
-            asked.service, asked.entities, asked.at, full_feature_names=asked.full_names
+            asked.service, asked.entities, asked.at, full_feature_names=asked.full_names, **more
         )
 
 
-def write_answer(result: OnlineResult, *, wide_as_text: bool = False) -> dict[str, Any]:
+def write_answer(result: OnlineResult, *, wide_as_text: bool = False, request_id: str | None = None) -> dict[str, Any]:
     """Return an answer in our shape, as plain data."""
     times, columns = _Times(None), list(result.columns())
     return {
+        **({} if request_id is None else {"request_id": request_id}),
         "service": result.service,
         "at": format_instant(result.at),
         "entities": {name: _plain(values) for name, values in result.entities.items()},
@@ -170,7 +189,9 @@ def write_answer(result: OnlineResult, *, wide_as_text: bool = False) -> dict[st
     }
 
 
-def write_feast_answer(result: OnlineResult, *, missing_time: str | None = None) -> dict[str, Any]:
+def write_feast_answer(
+    result: OnlineResult, *, missing_time: str | None = None, request_id: str | None = None
+) -> dict[str, Any]:
     """Return an answer in Feast's shape, as plain data; where it has 1970 for no time, `missing_time` stands."""
     times = _Times(missing_time)
     columns = list(result.columns())
@@ -193,6 +214,7 @@ def write_feast_answer(result: OnlineResult, *, missing_time: str | None = None)
         for column, values in zip(columns, json_columns(columns), strict=True)
     ]
     metadata = {
+        **({} if request_id is None else {"request_id": request_id}),
         "feature_names": [*entities, *result.names],
         "service": result.service,
         "as_of": format_instant(result.at),
@@ -237,6 +259,28 @@ def _instant(body: Mapping[str, Any]) -> int | None:
     if not isinstance(at, str):
         raise UsageError("'at' is not an instant.", hint='Write "2013-12-30T12:00:00Z".')
     return parse_instant(at)
+
+
+def _request_id(body: Mapping[str, Any], service: str | None) -> str | None:
+    given = body.get("request_id")
+    if given is None:
+        return None
+    if service is None:
+        raise UsageError("'request_id' is for lookups of a service.", hint="Name the service, or leave it out.")
+    return check_text(given, "'request_id'", MAX_REQUEST_ID, line=True)
+
+
+def _check_token(request: Request, service: str | None) -> None:
+    """Refuse a token of some names what it is not for."""
+    token = request.scope.get(PRINCIPAL_KEY)
+    if not isinstance(token, Token) or not token.is_bounded:
+        return
+    if service is None:
+        raise RefusedError(
+            "Features that are named one by one may be of any service, and this token is for some names.",
+            hint="Name a service, or ask for a token of all names.",
+        )
+    token.check_name(service.partition("@")[0])
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

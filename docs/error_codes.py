@@ -68,6 +68,10 @@ PRECISE_CODES = {
     "invalid-axis": (errors.UsageError, "A table of plans is asked to vary what it cannot, or gets no list of values."),
     "invalid-tolerance": (errors.UsageError, "A tolerance is no number above 0."),
     "too-many-plans": (errors.UsageError, "A table would have more plans than are worked out at once."),
+    "not-materialized": (
+        errors.RefusedError,
+        "An alias would move to a version that is not laid out for lookups, so that lookups by it would fail.",
+    ),
     "breaks-consumers": (
         errors.RefusedError,
         "A feature service would take away or change what somebody uses; the message says who, and what.",

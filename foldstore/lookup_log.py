@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -21,9 +21,15 @@ SERVED_AT: Final = "served_at"
 SERVICE: Final = "service"
 REQUESTED: Final = "__requested"
 MATERIALIZATION: Final = "materialization"
+REQUEST_ID: Final = "request_id"
+MAX_REQUEST_ID: Final = 200
+REQUEST_ROW: Final = "request_row"  # which entity of the request, from 0 on
 _BATCH: Final = 1_000
 # Where commits do not keep up, later lookups are left out: the log never holds the server up, nor its memory.
 _MOST_WAITING: Final = 50_000
+
+
+_Noted: TypeAlias = tuple[OnlineResult, str | None]
 
 
 class Appended(Protocol):
@@ -53,7 +59,7 @@ class LookupLogs:
         self._author = author
         self._lock = threading.Lock()
         self._settings: tuple[Any, dict[str, tuple[str, float] | None]] = None, {}
-        self._waiting: dict[str, list[OnlineResult]] = {}
+        self._waiting: dict[str, list[_Noted]] = {}
         self._entities = 0
         self._left_out = 0
         self._working: threading.Thread | None = None
@@ -88,8 +94,8 @@ class LookupLogs:
             )
         return str(document.body["dataset"])
 
-    def note(self, service: str, result: OnlineResult) -> None:
-        """Note a lookup, when its service is logged and the lot falls on it."""
+    def note(self, service: str, result: OnlineResult, request_id: str | None = None) -> None:
+        """Note a lookup, when its service is logged and the lot falls on it; by its request's id, where it has one."""
         setting = self._setting(service)
         if setting is None or random.random() >= setting[1]:  # noqa: S311  # a sample, no secret
             return
@@ -97,7 +103,7 @@ class LookupLogs:
             if self._entities >= _MOST_WAITING:
                 self._left_out += 1
                 return
-            self._waiting.setdefault(setting[0], []).append(result)
+            self._waiting.setdefault(setting[0], []).append((result, request_id))
             self._entities += len(result)
             if self._entities >= _BATCH and (self._working is None or not self._working.is_alive()):
                 self._working = threading.Thread(target=self._commit_quietly, name="foldstore-lookup-log", daemon=True)
@@ -123,7 +129,7 @@ class LookupLogs:
             except FoldstoreError:
                 with self._lock:
                     self._waiting.setdefault(name, [])[:0] = results
-                    self._entities += sum(map(len, results))
+                    self._entities += sum(len(result) for result, _ in results)
                 raise
 
     def _commit_quietly(self) -> None:
@@ -141,11 +147,11 @@ class LookupLogs:
         return found if found is not None and found[1] else None
 
 
-def _to_table(results: list[OnlineResult]) -> pa.Table:
-    return pa.concat_tables([_rows(result) for result in results], promote_options="permissive")
+def _to_table(results: list[_Noted]) -> pa.Table:
+    return pa.concat_tables([_rows(*noted) for noted in results], promote_options="permissive")
 
 
-def _rows(result: OnlineResult) -> pa.Table:
+def _rows(result: OnlineResult, request_id: str | None) -> pa.Table:
     features = result.to_arrow()
     size = len(result)
     # What a request brought along under the name of what was made of it is kept beside that.
@@ -155,4 +161,7 @@ def _rows(result: OnlineResult) -> pa.Table:
     columns[SERVED_AT] = pa.array([result.at] * size, pa.int64()).view(pa.timestamp("ns", "UTC"))
     columns[SERVICE] = pa.array([result.service or ""] * size)
     columns[MATERIALIZATION] = pa.array([result.materialization] * size, pa.int64())
+    if request_id is not None:
+        columns[REQUEST_ID] = pa.array([request_id] * size)
+        columns[REQUEST_ROW] = pa.array(range(size), pa.int64())
     return pa.table(columns)

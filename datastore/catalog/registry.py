@@ -1,6 +1,6 @@
 """The Registry: named, versioned, immutable documents of a kind (schemas, views, reports ...)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +37,7 @@ class Registry:
         message: str = "",
         created_at: str,
         after: int | None = None,
+        beside: Callable[[sa.Connection], object] | None = None,
     ) -> Document:
         """Add a version of a document; a body equal to the newest one's adds nothing.
 
@@ -44,18 +45,23 @@ class Registry:
         ----------
         after : int, optional
             The newest version that the body was made from, 0 for none.
+        beside : callable, optional
+            What is written in the same transaction, when a version is added.
 
         Raises
         ------
         ConflictError
-            When another writer has added a version since `after`.
+            When another writer has added a version since `after`, or at the same moment.
         """
         try:
             with self._catalog.write() as connection:
                 newest = self._newest(connection, name)
                 if after is not None and (newest.version if newest else 0) != after:
                     raise _overtaken(self.kind, name)
-                return self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+                made = self.insert(connection, name, body, author=author, message=message, created_at=created_at)
+                if beside is not None and made != newest:
+                    beside(connection)
+                return made
         except sa.exc.IntegrityError as error:
             raise _overtaken(self.kind, name) from error
 

@@ -19,6 +19,7 @@ from foldstore.cli.output import (
     print_rows,
     say,
 )
+from foldstore.cli.service_aliases import alias_app
 
 if TYPE_CHECKING:
     from foldstore.api.tokens import TokenVault
@@ -31,6 +32,7 @@ token_app = typer.Typer(no_args_is_help=True, help="Tokens: who may ask the serv
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
+    features_app.add_typer(alias_app, name="alias")
     app.add_typer(features_app, name="features")
     app.add_typer(token_app, name="token")
     app.command()(materialize)

@@ -10,8 +10,9 @@ from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError, NotFoundError, UsageError, column_not_found, did_you_mean
+from foldstore.features.alias_registry import AliasRegistry
 from foldstore.features.sources import Pins, Rows
-from foldstore.names import LATEST, parse_address
+from foldstore.names import LATEST, Address, parse_address
 from foldstore.types import format_time
 from foldstore.views.features.feature_service import SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
@@ -37,6 +38,7 @@ class Definitions:
         self._rows = rows
         self._author = author
         self._services = Registry(storage.catalog, SERVICE_KIND)
+        self._aliases = AliasRegistry(storage, author)
         self._transforms = TransformRegistry(storage)
 
     def apply(self, services: Mapping[str, FeatureService], after: Mapping[str, int], message: str) -> list[str]:
@@ -95,7 +97,7 @@ class Definitions:
         return [f"{name}@{document.version}" for name in names for document in self._services.list_versions(name)]
 
     def get(self, address: str) -> tuple[str, FeatureService, int]:
-        """Return a service's name, its definition and its number.
+        """Return a service's name, its definition and its number; an alias stands for the version it points at.
 
         Raises
         ------
@@ -103,13 +105,16 @@ class Definitions:
             When there is none.
         """
         parsed = parse_address(address)
-        number = None if parsed.ref == LATEST else int(parsed.ref) if parsed.ref.isdigit() else 0
-        document = self._services.find(parsed.name, number)
+        document = self._services.find(parsed.name, self._number(parsed))
         if document is None or parsed.split is not None:
-            raise NotFoundError(
-                f"There is no feature service {address!r}.", hint=did_you_mean(address, self.list_services())
-            )
+            known = [*self.list_services(), *self._aliases.list(parsed.name)]
+            raise NotFoundError(f"There is no feature service {address!r}.", hint=did_you_mean(address, known))
         return parsed.name, FeatureService.from_dict(document.body), document.version
+
+    def _number(self, address: Address) -> int | None:
+        if address.ref == LATEST:
+            return None
+        return int(address.ref) if address.ref.isdigit() else self._aliases.find(address.name, address.ref) or 0
 
     def find_transform(self, service: FeatureService) -> FittedTransform | None:
         """Return the fitted transform of a service, compared with its golden sample; None where it has none."""

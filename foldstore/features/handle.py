@@ -6,23 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
-from foldstore.features.audit import Audit, Auditor
 from foldstore.features.definition_file import read_definitions
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.plan import ApplyPlan, Planner
-from foldstore.features.serving import MATERIALIZED_KIND, OnlineServing
-from foldstore.features.skew import Skew, choose_served, find_skew
+from foldstore.features.served import ServedFeatures
+from foldstore.features.serving import OnlineServing
 from foldstore.features.sources import Rows
-from foldstore.lookup_log import LookupLogs
-from foldstore.names import parse_address
 from foldstore.training_set import TrainingSet
-from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.join import JoinOptions
@@ -33,7 +27,7 @@ from foldstore.views.online.transformed import TransformedHandle
 from foldstore.views.transforms.transform import Tally
 
 
-class Features:
+class Features(ServedFeatures):
     """Feature services: one definition for training and serving.
 
     Examples
@@ -57,13 +51,13 @@ class Features:
     """
 
     def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
+        self._storage = storage
         self._rows = rows
+        self._author = author
         self._definitions = Definitions(storage, rows, author)
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
         self._joins = HistoricalJoins(rows, self._definitions, FeatureIndexes(storage, rows))
         self._online = OnlineServing(storage, rows, self._definitions, author)
-        self.lookup_logs = LookupLogs(storage, rows.dataset, author)
-        self._auditor = Auditor(self._definitions, self._joins, Registry(storage.catalog, MATERIALIZED_KIND))
 
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
@@ -271,9 +265,34 @@ class Features:
         return self._online.materialize(service, like)
 
     def get_online_features(
-        self, service: str, entities: Any, at: Any = None, *, full_feature_names: bool = False
+        self,
+        service: str,
+        entities: Any,
+        at: Any = None,
+        *,
+        full_feature_names: bool = False,
+        request_id: str | None = None,
     ) -> OnlineResult:
         """Look entities up as of an instant; now unless given.
+
+        Parameters
+        ----------
+        service : str
+            The address of a feature service: a version, ``arrival`` for the newest, or an alias, ``arrival@live``.
+        entities : list of dict, or dict of list
+            The keys, and what the request brings along.
+        at : str, datetime or int, optional
+            The instant.
+        full_feature_names : bool
+            Name the features ``view__feature``.
+        request_id : str, optional
+            What the caller names this request by. Where lookups are logged it is kept with them, and predictions and
+            outcomes that name it come back as labels; see `log_outcomes`.
+
+        Returns
+        -------
+        OnlineResult
+            Its `service` is the version that answered.
 
         Raises
         ------
@@ -281,145 +300,8 @@ class Features:
             When the service is not there, or not materialized.
         """
         name, found = self._online.look_up(service, entities, at, full_feature_names=full_feature_names)
-        self.lookup_logs.note(name, found)
+        self._note(name, found, request_id)
         return found
-
-    def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
-        """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.
-
-        A row has the keys, the features as they were served, `served_at` and the service. Rows are committed in
-        batches, and when the store is closed; a process that is killed loses those that wait, at most some thousand.
-        Compare the dataset with the training data by a schema's `serving` and its columns' `skew`.
-
-        Parameters
-        ----------
-        service : str
-            The name of a feature service; all its versions.
-        share : float
-            Which share is kept; 0 for none.
-        dataset : str, optional
-            Where; ``<service>.served`` unless given.
-
-        Returns
-        -------
-        str
-            The name of the dataset.
-        """
-        name, _, _ = self._definitions.get(service)
-        return self.lookup_logs.set(name, share=share, dataset=dataset)
-
-    def skew(  # one name for each thing that may be asked
-        self,
-        service: str,
-        training: Any,
-        *,
-        since: Any = None,
-        until: Any = None,
-        policy: DriftPolicy | None = None,
-        adjustment: Adjustment = "bh",
-    ) -> Skew:
-        """Compare what a model learnt from with what was served, feature by feature.
-
-        A feature is flagged as a drifted column is: when the change is significant and large. Nulls are compared too:
-        a lookup that found nothing is one.
-
-        Parameters
-        ----------
-        service : str
-            The feature service; with a number, as in ``arrival@1``, lookups of that version alone.
-        training : TrainingSet, Version, View, part of a split, or str
-            The reference; of a training set its train part. As text the address of a version.
-        since, until : str or datetime, optional
-            Only what was served in between, the first instant included.
-        policy : DriftPolicy, optional
-            Limits, level and metric; the defaults unless given.
-        adjustment : {'bh', 'by', 'holm'}
-            How p-values are adjusted for the number of features.
-
-        Raises
-        ------
-        NotFoundError
-            When the service's lookups are not logged, or none was.
-
-        Examples
-        --------
-        >>> import datetime as dt
-        >>> import foldstore
-        >>> store = foldstore.connect(folder)
-        >>> day = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
-        >>> rides = {"driver": list(range(500)), "ts": [day] * 500, "trips": [each % 50 for each in range(500)]}
-        >>> learnt = store.create_dataset("rides").append(rides)
-        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
-        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
-        >>> store.features.apply(foldstore.FeatureService("model", [stats]))
-        'model@1'
-        >>> store.features.materialize("model")
-        'model@1'
-        >>> store.features.log_lookups("model")
-        'model.served'
-        >>> asked = [{"driver": each} for each in range(500) if each % 50 < 20]  # drivers with few trips ask alone
-        >>> _ = store.features.get_online_features("model", asked, at=dt.datetime(2024, 1, 2))
-        >>> store.features.skew("model", learnt).skewed
-        ('trips',)
-        """
-        name, _, _ = self._definitions.get(service)
-        log = self.lookup_logs.find(name)
-        self.lookup_logs.flush()
-        learnt = self._rows.version(training) if isinstance(training, str) else training
-        return find_skew(
-            self._definitions,
-            self._rows.version(log),
-            service,
-            learnt,
-            since=since,
-            until=until,
-            policy=policy,
-            adjustment=adjustment,
-        )
-
-    def audit(self, service: str, *, since: Any = None, until: Any = None) -> Audit:
-        """Compute logged lookups again by the training join, from the versions that they were served from.
-
-        What was served must be what the join gives for its instant, to the bit; whatever is not is shown.
-
-        Parameters
-        ----------
-        service : str
-            The feature service; with a number, as in ``arrival@1``, lookups of that version alone.
-        since, until : str or datetime, optional
-            Only what was served in between, the first instant included.
-
-        Raises
-        ------
-        NotFoundError
-            When the service's lookups are not logged, or none was.
-
-        Examples
-        --------
-        >>> import datetime as dt
-        >>> import foldstore
-        >>> store = foldstore.connect(folder)
-        >>> day = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in range(1, 7)]
-        >>> _ = store.create_dataset("rides").append({"driver": [1, 1], "ts": [day[0], day[2]], "trips": [10, 30]})
-        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
-        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
-        >>> store.features.apply(foldstore.FeatureService("model", [stats]))
-        'model@1'
-        >>> store.features.materialize("model")
-        'model@1'
-        >>> store.features.log_lookups("model")
-        'model.served'
-        >>> _ = store.features.get_online_features("model", [{"driver": 1}, {"driver": 2}], at=day[5])
-        >>> print(store.features.audit("model"))
-        model: 2 of 2 lookups of model.served@1 computed again, equal
-        """
-        name, _, number = self._definitions.get(service)
-        log = self.lookup_logs.find(name)
-        self.lookup_logs.flush()
-        version = self._rows.version(log)
-        pinned = f"{name}@{number}" if parse_address(service).ref.isdigit() else None
-        lookups = choose_served(version, pinned, since, until).to_arrow()
-        return self._auditor.audit(pinned or name, version.address, lookups)
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False

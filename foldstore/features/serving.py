@@ -88,6 +88,11 @@ class OnlineServing:
                 self._ready(address)
         return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
 
+    def is_materialized(self, address: str) -> bool:
+        """Say whether a numbered version of a service can be looked up."""
+        document = self._materialized.find(address)
+        return document is not None and bool(document.body["files"])
+
     def open_handle(self, service: str) -> OnlineHandle | TransformedHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
         return self._served.find(self._ready(service)).prepare()

@@ -10,7 +10,7 @@ from foldstore.drift_reference import read_subject
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.features.definitions import Definitions
 from foldstore.lookup_log import SERVED_AT, SERVICE
-from foldstore.names import parse_address
+from foldstore.names import LATEST, parse_address
 from foldstore.training_set import TrainingSet, read_training_set
 from foldstore.validation.check import drift_between
 from foldstore.validation.column_bounds import DriftPolicy
@@ -99,7 +99,7 @@ def find_skew(  # one name for each thing that may be asked
         for each in definition.selections
         for feature in each.output_names(full_feature_names=full)
     ]
-    pinned = f"{name}@{number}" if parse_address(service).ref.isdigit() else None
+    pinned = f"{name}@{number}" if parse_address(service).ref != LATEST else None
     reference, learnt = _read_training(training)
     given = read_subject(choose_served(served, pinned, since, until))
     known = set(learnt.arrow_schema.names) | set(given.arrow_schema.names)
