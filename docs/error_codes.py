@@ -68,6 +68,14 @@ PRECISE_CODES = {
     "invalid-axis": (errors.UsageError, "A table of plans is asked to vary what it cannot, or gets no list of values."),
     "invalid-tolerance": (errors.UsageError, "A tolerance is no number above 0."),
     "too-many-plans": (errors.UsageError, "A table would have more plans than are worked out at once."),
+    "inputs-expired": (
+        errors.UnreadableError,
+        "A training set cannot be made again: retention gave up rows that it was made of.",
+    ),
+    "inputs-erased": (
+        errors.UnreadableError,
+        "A training set cannot be made as it was: rows of its inputs, or its own, were erased by right.",
+    ),
     "not-materialized": (
         errors.RefusedError,
         "An alias would move to a version that is not laid out for lookups, so that lookups by it would fail.",

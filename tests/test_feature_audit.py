@@ -9,7 +9,7 @@ import pytest
 import foldstore
 from foldstore.cli.app import run
 from foldstore.errors import NotFoundError
-from foldstore.features.audit import _differs
+from foldstore.features.bit_equality import find_different
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
@@ -150,4 +150,4 @@ def test_the_command_exits_1_when_they_differ(store, service, folder, capsys):
     ],
 )
 def test_values_are_compared_to_the_bit(served, joined, differ):
-    assert np.flatnonzero(_differs(served, joined)).tolist() == differ
+    assert np.flatnonzero(find_different(served, joined)).tolist() == differ

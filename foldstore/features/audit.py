@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.errors import FoldstoreError
+from foldstore.features.bit_equality import find_different
 from foldstore.features.definitions import Definitions
 from foldstore.features.joins import HistoricalJoins
 from foldstore.lookup_log import MATERIALIZATION, REQUESTED, SERVED_AT, SERVICE
@@ -153,7 +153,7 @@ class Auditor:
             served = _served(rows, name, full)
             if served is None:
                 continue
-            differs = _differs(served, joined.column(name).combine_chunks())
+            differs = find_different(served, joined.column(name).combine_chunks())
             tally = counts.setdefault(name, [0, 0, []])
             tally[0] += rows.num_rows
             tally[1] += int(differs.sum())
@@ -211,25 +211,6 @@ def _served(rows: pa.Table, name: str, full: str) -> pa.Array | None:
     """Return what was served as a feature; a lookup may have asked for full names."""
     found = [rows.column(each).combine_chunks() for each in dict.fromkeys((name, full)) if each in rows.column_names]
     return pc.coalesce(*found) if found else None
-
-
-def _differs(served: pa.Array, joined: pa.Array) -> NDArray[np.bool_]:
-    """Say where two columns differ by a bit; null equals null, and any NaN another."""
-    if served.type != joined.type:
-        served = served.cast(joined.type)
-    nulls, others = pc.is_null(served), pc.is_null(joined)
-    missing = pc.xor(nulls, others).to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(joined.type):
-        wide = [each.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False) for each in (served, joined)]
-        unequal = (wide[0].view(np.int64) != wide[1].view(np.int64)) & ~(np.isnan(wide[0]) & np.isnan(wide[1]))
-    elif pa.types.is_nested(joined.type):
-        pairs = zip(served.to_pylist(), joined.to_pylist(), strict=True)
-        unequal = np.array([repr(one) != repr(other) for one, other in pairs], np.bool_)
-    else:
-        unequal = pc.fill_null(pc.not_equal(served, joined), fill_value=False).to_numpy(zero_copy_only=False)
-    both = ~(nulls.to_numpy(zero_copy_only=False) | others.to_numpy(zero_copy_only=False))
-    found: NDArray[np.bool_] = missing | (unequal & both)
-    return found
 
 
 def _plain(value: Any) -> Any:

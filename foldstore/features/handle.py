@@ -13,10 +13,11 @@ from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.plan import ApplyPlan, Planner
+from foldstore.features.reproduce import Reproduction, reproduce
 from foldstore.features.served import ServedFeatures
 from foldstore.features.serving import OnlineServing
 from foldstore.features.sources import Rows
-from foldstore.training_set import TrainingSet
+from foldstore.training_set import TrainingSet, read_training_set
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.join import JoinOptions
@@ -251,6 +252,43 @@ class Features(ServedFeatures):
             allow_exact_match=allow_exact_match,
         )
         return self._joins.create_training_set(name, labels=labels, features=features, options=options, message=message)
+
+    def reproduce(self, training: TrainingSet | str) -> Reproduction:
+        """Make a training set again from its definition and pinned inputs, and compare it with what was kept.
+
+        Nothing is written. What its inputs have become since does not matter: they are pinned.
+
+        Parameters
+        ----------
+        training : TrainingSet or str
+            It, or its address.
+
+        Raises
+        ------
+        UnreadableError
+            When rows of an input are gone, by retention (code ``inputs-expired``) or by right (``inputs-erased``).
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> days = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in (1, 2, 3)]
+        >>> rides = store.create_dataset("rides")
+        >>> _ = rides.append({"driver": [1, 1], "ts": days[:2], "trips": [10, 30]})
+        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        >>> _ = store.features.apply(foldstore.FeatureService("model", [stats]))
+        >>> asks = store.create_dataset("asks", key=["id"], event_time="asked")
+        >>> split = asks.append({"id": [1, 2], "driver": [1, 1], "asked": days[1:]}).split("s", train=0.5, test=0.5)
+        >>> training = store.features.create_training_set("training", labels="asks@1#s", features="model@1")
+        >>> _ = rides.append({"driver": [1], "ts": days[:1], "trips": [99]})  # it came too late for the training set
+        >>> store.features.reproduce("training@1").equal
+        True
+        """
+        if isinstance(training, str):
+            training = read_training_set(self._rows.version(training))
+        return reproduce(self._storage, self._joins, training, self._rows.version)
 
     def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
         """Lay a service's features out for lookups; return the service's address.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from foldstore.features.sources import Pins, Rows, check_published, read_source
 from foldstore.names import parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
+from foldstore.version import Version
 from foldstore.views.features.entity_history import list_entity_history
 from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import SqlSource
@@ -23,6 +24,15 @@ from foldstore.views.instant import parse_instant
 
 _SPACE: Final = re.compile(r"\s")
 _PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSplit:
+    """The rows of a split with a service's features, part by part, and what they were made of."""
+
+    base: Version
+    parts: Mapping[str, pa.Table]
+    inputs: Inputs
 
 
 class HistoricalJoins:
@@ -88,6 +98,13 @@ class HistoricalJoins:
         message: str = "",
     ) -> TrainingSet:
         """Join and commit; see `foldstore.features.handle.Features.create_training_set`."""
+        made = self.join_split(labels, features, options)
+        return self._rows.create(name, made.base, made.parts, made.inputs, message)
+
+    def join_split(
+        self, labels: str, features: str, options: JoinOptions, given: Mapping[str, str] | None = None
+    ) -> JoinedSplit:
+        """Join a service's features to the rows of a split, from what each address stands for, or stood for then."""
         address, definition, version = self._definitions.get(features)
         asked = parse_address(labels)
         if asked.split is None or asked.part is not None:
@@ -95,7 +112,7 @@ class HistoricalJoins:
         base = check_published(self._rows.version(f"{asked.name}@{asked.ref}"))
         refuse_full_names(definition, full_feature_names=options.full_feature_names)
         split = base.find_split(asked.split)
-        pins = Pins(self._rows)
+        pins = Pins(self._rows, given or {})
         tables = self._feature_tables(definition, pins)
         parts = {part: split.part(part) for part in ("train", "validation", "test")}
         timed = replace(options, event_timestamp=options.event_timestamp or base.dataset.event_time)
@@ -114,7 +131,7 @@ class HistoricalJoins:
             names=tuple(names),
             sizes={part: rows.num_rows for part, rows in joined.items()},
         )
-        return self._rows.create(name, base, joined, inputs, message)
+        return JoinedSplit(base, joined, inputs)
 
     def _feature_tables(self, service: FeatureService, pins: Pins) -> list[FeatureTable]:
         indexes = {}
