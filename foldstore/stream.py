@@ -19,6 +19,8 @@ from foldstore.datastore.stream.log import open_log
 from foldstore.datastore.stream.writer import RowStream, StreamStatus
 from foldstore.errors import FoldstoreError, UsageError, did_you_mean
 from foldstore.names import MAIN_BRANCH, check_name
+from foldstore.types import Status
+from foldstore.validation.pools.reserve import fill_reserves
 from foldstore.version import Version
 from foldstore.views.source import ViewStore
 
@@ -106,6 +108,7 @@ class StreamWriter:
     ) -> None:
         self._storage = storage
         self._dataset = dataset
+        self._author = author
         self._views = views
         self.name = check_name(options.name, "stream")
         limits = check_limits(
@@ -137,6 +140,7 @@ class StreamWriter:
             log,
             cutter,
             on_cut=self._tell if options.on_cut else None,
+            settle=self._fill_reserves if branch == MAIN_BRANCH else None,
             on_step=storage.on_step,
             monotonic=options.monotonic,
         )
@@ -256,6 +260,10 @@ class StreamWriter:
             With code ``stream-stalled`` when it cannot be committed: the next writer of that name recovers it.
         """
         self._rows.close()
+
+    def _fill_reserves(self, version: VersionRecord) -> None:
+        if version.status == Status.PUBLISHED:
+            fill_reserves(self._storage, self._dataset, actor=self._author)
 
     def _tell(self, version: VersionRecord) -> None:
         if self._told is not None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -72,6 +73,8 @@ class RowStream:
         Makes a version of a segment, once, and keeps the versions tidy.
     on_cut : callable
         Told each version, in the thread that made it.
+    settle : callable
+        Told each version before a call that waits for it returns.
     on_step : callable
         Told the name of each step.
     monotonic : callable
@@ -86,6 +89,7 @@ class RowStream:
         cutter: Cutter,
         *,
         on_cut: Told | None,
+        settle: Told | None = None,
         on_step: Callable[[str], None],
         monotonic: Callable[[], float],
         background: bool = True,
@@ -95,6 +99,7 @@ class RowStream:
         self._cut = cutter.cut
         self._merge = cutter.merge
         self._on_cut = on_cut
+        self._settle = settle
         self._on_step = on_step
         self._monotonic = monotonic
         self._changed = threading.Condition()
@@ -288,6 +293,8 @@ class RowStream:
             self._changed.notify_all()
         if failure is None:
             self._noting_failure(self._merge)
+        if version is not None and dropped and self._settle is not None:
+            self._noting_failure(partial(self._settle, version))
         with self._changed:
             self._busy = False
             self._changed.notify_all()

@@ -75,6 +75,17 @@ def test_rows_are_sealed_as_they_come_and_those_before_are_left_alone(store, fli
     assert reserve.fill() == 0  # each commit filled it
 
 
+def test_versions_that_a_stream_cuts_fill_it_too(store, flights, reserve):
+    with flights.stream(every_rows=10 * ROWS) as stream:
+        stream.write(_rows(ROWS))
+        stream.flush()
+        sealed = _sealed_ids(store, ROWS)
+        assert reserve.status().rows == len(sealed) > 0.25 * ROWS
+        stream.write(_rows(2 * ROWS, 100))
+    assert reserve.status().rows == len(_sealed_ids(store, ROWS)) > len(sealed)
+    assert reserve.fill() == 0
+
+
 def test_a_reserve_becomes_the_pool_that_follows(store, flights, pool, reserve):
     flights.append(_rows(ROWS))
     flights.append(_rows(2 * ROWS))
