@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 _DEVIATIONS: Final = 12.0
 _MARGIN: Final = 64
 _NEGLIGIBLE: Final = -45.0
+_FLAT: Final = 1e-9  # below this coefficient the quadratic in `_frequencies` has no steady roots
 # A smaller chance of +1 counts as this one, which errs towards a larger tail: the tilt would overflow.
 _LEAST: Final = 1e-300
 
@@ -102,7 +103,7 @@ def _tilted_tail(n: int, total: int, theta: float, minus: float, plus: float) ->
     mean = total / n
     deviation = math.sqrt(max(0.0, n * (plus + minus - mean * mean)))
     half = min(2 * n + 2, int(_DEVIATIONS * deviation) + _MARGIN)
-    omega, log_size, angle = _characteristic(half, minus, plus)
+    omega, log_size, angle = _characteristic(_frequencies(n, half, minus, plus), minus, plus)
     kept = n * log_size > _NEGLIGIBLE
     omega, log_size, angle = omega[kept], log_size[kept], angle[kept]
     decay = max(theta, 1e-300) + 1j * omega
@@ -113,11 +114,32 @@ def _tilted_tail(n: int, total: int, theta: float, minus: float, plus: float) ->
     return float(np.sum(np.where(ends, 1.0, 2.0) * terms.real)) / (2 * half)
 
 
+def _frequencies(n: int, half: int, minus: float, plus: float) -> NDArray[np.float64]:
+    """Return those of the frequencies 0, pi/half ... pi whose terms may count: some dozens, whatever n.
+
+    The squared size of the characteristic function, (p^2 - q^2) c^2 + 2 zero p c + zero^2 + q^2 with p and q the sum
+    and the difference of plus and minus, is convex in c = cos(omega). It is large near 0 and, where nearly every
+    step moves the sum, near pi.
+    """
+    moved, drift = plus + minus, plus - minus
+    zero = max(0.0, 1.0 - moved)
+    square, linear = moved * moved - drift * drift, 2.0 * zero * moved
+    constant = zero * zero + drift * drift - math.exp(2.0 * _NEGLIGIBLE / n)
+    discriminant = linear * linear - 4.0 * square * constant
+    if square < _FLAT or discriminant <= 0.0:
+        return np.pi * (np.arange(half + 1) / half)
+    root = math.sqrt(discriminant)
+    edges = [min(1.0, max(-1.0, (-linear + sign * root) / (2.0 * square))) for sign in (1.0, -1.0)]
+    last, first = (half * math.acos(edge) / math.pi for edge in edges)
+    lower = np.arange(min(half, math.ceil(last) + 1) + 1)
+    upper = np.arange(max(len(lower), math.floor(first) - 1), half + 1)
+    return np.pi * (np.concatenate([lower, upper]) / half)
+
+
 def _characteristic(
-    half: int, minus: float, plus: float
+    omega: NDArray[np.float64], minus: float, plus: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return frequencies, and ln size and angle of one step's characteristic function there."""
-    omega = np.pi * (np.arange(half + 1) / half)
     real_loss = (plus + minus) * 2.0 * np.sin(omega / 2.0) ** 2
     imaginary = (plus - minus) * np.sin(omega)
     squared = real_loss * (real_loss - 2.0) + imaginary**2
