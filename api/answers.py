@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -14,27 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from foldstore.api.json_values import to_plain
 from foldstore.api.problem import NotAcceptableError
 from foldstore.api.query import Query, QueryParameter
-from foldstore.datastore.export.arrow_form import ArrowForm
-from foldstore.datastore.export.csv_form import CsvForm
-from foldstore.datastore.export.form import Form
-from foldstore.datastore.export.json_form import JsonForm
+from foldstore.api.row_forms import JSON, MEDIA, write_rows
 from foldstore.errors import UsageError
 
-ARROW: Final = "application/vnd.apache.arrow.stream"
-JSON: Final = "application/json"
-CSV: Final = "text/csv"
-LINES: Final = "application/x-ndjson"
-MEDIA: Final = (JSON, ARROW, CSV, LINES)
-_FORMS: Final[Mapping[str, Form]] = {
-    JSON: JsonForm(),
-    LINES: JsonForm(),
-    ARROW: ArrowForm(stream=True, compression=None),
-    CSV: CsvForm(),
-}
-_CHUNK_ROWS: Final = 65_536
 _MOST_ON_A_PAGE: Final = 1_000
-_MOST_JSON_ROWS: Final = 100_000
-_JSON_ROWS: Final = 1_000
 
 PAGE: Final = (
     QueryParameter("limit", f"How many at most, up to {_MOST_ON_A_PAGE:,}.", "100", "integer"),
@@ -165,69 +148,22 @@ def rows_answer(asked: Headers, schema: pa.Schema, batches: Iterable[pa.RecordBa
     limit : int or None
         How many rows at most; one JSON document has 1,000 unless given, and never more than 100,000.
     """
+    return streamed_answer(asked, lambda media: write_rows(media, schema, batches, limit=limit))
+
+
+def streamed_answer(asked: Headers, write: Callable[[str], Iterator[bytes]]) -> Response:
+    """Answer with pieces of bytes in the form that is asked for; what is wrong with the request shows in the status.
+
+    Parameters
+    ----------
+    asked : Headers
+        The request's headers: ``Accept`` says in which form.
+    write : callable
+        Begins the pieces of an answer in a form.
+    """
     media = choose_media(asked.get("accept", "*/*"))
-    form = _FORMS[media]
-    form.check(schema)
+    parts = write(media)
     if media == JSON:
-        return _document(form, schema, batches, min(_JSON_ROWS if limit is None else limit, _MOST_JSON_ROWS))
-    parts = _stream(form, schema, batches if limit is None else _first_rows(batches, limit))
+        return Response(b"".join(parts), media_type=JSON)
     first = next(parts)  # what is wrong with the request shows before the status is out
     return StreamingResponse(chain([first], parts), media_type=media)
-
-
-def _document(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int) -> Response:
-    table = pa.Table.from_batches(_first_rows(batches, limit + 1), schema)
-    lines = b"".join(_stream(form, schema, table.slice(0, limit).to_batches())).splitlines()
-    columns = json.dumps([{"name": field.name, "type": str(field.type)} for field in schema], ensure_ascii=False)
-    truncated = b"true" if table.num_rows > limit else b"false"
-    body = b'{"columns":%b,"rows":[%b],"truncated":%b}' % (columns.encode(), b",".join(lines), truncated)
-    return Response(body, media_type=JSON)
-
-
-def _first_rows(batches: Iterable[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        if batch.num_rows >= limit:
-            yield batch.slice(0, limit)
-            return
-        limit -= batch.num_rows
-        yield batch
-
-
-def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    sink = _Sink()
-    writer = form.open(sink, schema)
-    for batch in batches:
-        for start in range(0, batch.num_rows, _CHUNK_ROWS):
-            writer.write(batch.slice(start, _CHUNK_ROWS))
-            yield sink.taken()
-    writer.finish()
-    yield sink.taken()
-
-
-class _Sink:
-    """A file whose bytes are taken away as they come."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._size += len(part)
-        return len(part)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        """Do nothing: the bytes are there."""
-
-    def close(self) -> None:
-        self.closed = True
-
-    def taken(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data

@@ -15,6 +15,7 @@ from foldstore.api.problem import add_problem_handlers
 from foldstore.api.request_body import Limits
 from foldstore.api.resources import list_routes, open_store
 from foldstore.api.route import RouteTable
+from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def create_app(
     store: "Store | None" = None,
     limits: Limits | None = None,
     is_ready: Callable[[], bool] | None = None,
+    queries: QueryPool | None = None,
 ) -> FastAPI:
     """Build the app.
 
@@ -43,6 +45,8 @@ def create_app(
         How much a request may ask.
     is_ready : callable, optional
         Whether lookups can be answered now; always, unless given.
+    queries : QueryPool, optional
+        What runs SQL; a pool that ends with the app unless given.
     """
     # Slashes are not redirected: a redirect would tell apart what exists from what does not.
     app = _DescribedApp(
@@ -57,7 +61,7 @@ def create_app(
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
     LookupRoutes(features, chosen).add_to(app)
     if store is not None:
-        Dispatcher(table, partial(open_store, store), chosen).add_to(app)
+        Dispatcher(table, partial(open_store, store), chosen, queries or QueryPool()).add_to(app)
     HealthRoutes(is_ready or _always).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}

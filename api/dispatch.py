@@ -14,6 +14,7 @@ from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
 from foldstore.api.request_body import Limits, read_json, spool_rows
 from foldstore.api.route import BodyKind, Call, Route, RouteTable
+from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ class Dispatcher:
         Gives the store as the holder of a token may use it.
     limits : Limits
         How much a request may ask.
+    queries : QueryPool
+        What runs SQL.
     """
 
-    def __init__(self, table: RouteTable, open_store: Callable[[Token], "Store"], limits: Limits) -> None:
+    def __init__(
+        self, table: RouteTable, open_store: Callable[[Token], "Store"], limits: Limits, queries: QueryPool
+    ) -> None:
+        self._queries = queries
         self._table = table
         self._open_store = open_store
         self._limits = limits
@@ -61,6 +67,7 @@ class Dispatcher:
                     url=f"{request.url.path}?{request.url.query}",
                     headers=request.headers,
                     body=body,
+                    queries=self._queries,
                 )
                 if "name" in call.path:
                     call.check_name(call.path["name"])

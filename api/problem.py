@@ -85,6 +85,12 @@ class NotReadyError(StoreError):
     code = "not-ready"
 
 
+class SqlUnavailableError(StoreError):
+    """Queries cannot be locked in on this machine, so none is run."""
+
+    code = "sql-unavailable"
+
+
 # The nearest class in an error's line of descent decides.
 STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     MalformedBodyError: 400,
@@ -153,7 +159,7 @@ def problem_of(error: Exception) -> Response:
     if not isinstance(error, FoldstoreError):
         return _internal(500, "internal", error)
     status = status_of(error)
-    if status >= 500 and not isinstance(error, NotReadyError | BusyError):
+    if status >= 500 and not isinstance(error, NotReadyError | BusyError | SqlUnavailableError):
         return _internal(status, error.code, error)
     headers: dict[str, str] = {}
     if status == 401:

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from foldstore.api.query import Query, QueryParameter
+from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.files import hash_file
@@ -59,6 +60,8 @@ class Call:
         The request's headers.
     body : object
         What was sent: plain data of JSON, the path of a file of rows, or None.
+    queries : QueryPool
+        What runs SQL.
     """
 
     store: "Store"
@@ -68,6 +71,7 @@ class Call:
     url: str
     headers: Headers
     body: Any
+    queries: QueryPool
 
     @property
     def idempotency_key(self) -> str | None:

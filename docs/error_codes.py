@@ -8,6 +8,8 @@
 from foldstore import errors
 
 PRECISE_CODES = {
+    "query-too-large": (errors.InvalidQueryError, "A query over HTTP reads more bytes than one may."),
+    "answer-too-large": (errors.InvalidQueryError, "The answer to a query over HTTP has more bytes than one may have."),
     "transform-schema-mismatch": (
         errors.SchemaMismatchError,
         "A column that a transform works on is missing, or of a type that it was not fitted on.",
@@ -215,7 +217,10 @@ PRECISE_CODES = {
     ),
     "out-of-memory": (errors.InvalidQueryError, "A query needs more than `memory_limit` allows."),
     "query-timeout": (errors.InvalidQueryError, "A query took longer than its `timeout`."),
-    "query-stopped": (errors.InvalidQueryError, "A query was interrupted while it ran."),
+    "query-stopped": (
+        errors.InvalidQueryError,
+        "A query was interrupted while it ran; one over HTTP may have met a limit of its process.",
+    ),
     "catalog-table-too-large": (
         errors.InvalidQueryError,
         "A catalog table would have more rows than are made; one dataset or version has fewer.",

@@ -372,7 +372,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         [('Bern',)]
         """
         limits = QueryLimits(memory_limit, threads, timeout, progress)
-        return run_sql(query, params, self._open_table, engine=self._storage.engine, limits=limits)
+        return run_sql(query, params, self.open_table, engine=self._storage.engine, limits=limits)
 
     def acting_as(
         self, author: str, *, guard: "ReadGuard | None" = None, role: Literal["steward"] | None = None
@@ -387,7 +387,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         """Stop the queries that are running in other threads; each of them raises an error."""
         self._storage.engine.interrupt()
 
-    def _open_table(self, address: str) -> View | CatalogTable:
+    def open_table(self, address: str) -> View | CatalogTable:
         """Open what SQL names; a version that is quarantined is read by whoever names it."""
         if is_catalog_table(address):
             if self._storage.guard is not None:

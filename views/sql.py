@@ -53,6 +53,25 @@ def run_sql(
     return SqlResult(engine, parsed, tables, bound, limits, countdown)
 
 
+def open_query(
+    query: str, params: Params | None, resolve: Resolve, *, engine: Engine, timeout: float | None = None
+) -> QueryTables:
+    """Read the tables that a query needs, and run nothing: for whoever runs it elsewhere.
+
+    Parameters
+    ----------
+    query, params, resolve
+        As in `run_sql`.
+    engine : Engine
+        Parses the query.
+    timeout : float, optional
+        How many seconds the reading may take.
+    """
+    parsed = engine.parse_query(query)
+    bound = bind_parameters(parsed.parameters, params)
+    return open_tables(parsed, resolve, _by_name(bound), Countdown(timeout))
+
+
 def _by_name(bound: list[Any] | dict[str, Any] | None) -> dict[str, Any]:
     return {str(n): value for n, value in enumerate(bound, 1)} if isinstance(bound, list) else bound or {}
 

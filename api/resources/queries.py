@@ -1,18 +1,21 @@
-"""SQL over whatever the token may read."""
+"""SQL over whatever the token may read, in a process of its own that holds nothing else."""
 
+from dataclasses import replace
 from typing import Final
 
 from starlette.responses import Response
 
-from foldstore.api.answers import rows_answer
+from foldstore.api.answers import streamed_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.sandbox.process import QueryQuota, SandboxedQuery
+from foldstore.datastore.engine import Engine
 from foldstore.errors import UsageError
+from foldstore.views.sql import open_query
 
 _MOST_SECONDS: Final = 60.0
-_SECONDS: Final = 30.0
-_MEMORY: Final = "2GB"
+_MOST_ROWS: Final = 10**15
 
 
 def _ask(call: Call) -> Response:
@@ -20,15 +23,22 @@ def _ask(call: Call) -> Response:
     params = body.given().get("params")
     if params is not None and not isinstance(params, list | dict):
         raise UsageError("'params' is neither a list nor an object.", hint='Write {"params": ["JFK"]}.')
-    result = call.store.sql(
-        body.text("sql", required=True),
-        params,
-        timeout=body.number("timeout", most=_MOST_SECONDS) or _SECONDS,
-        memory_limit=_MEMORY,
-        threads=1,
+    limit = None if call.query.text("limit") is None else call.query.number("limit", default=0, most=_MOST_ROWS)
+    text = body.text("sql", required=True)
+    quota = QueryQuota()
+    quota = replace(quota, seconds=body.number("timeout", most=_MOST_SECONDS) or quota.seconds)
+    with Engine(memory_limit="256MB", threads=1) as engine:  # it takes the text apart, and runs nothing
+        opened = open_query(text, params, call.store.open_table, engine=engine, timeout=quota.seconds)
+    pool = call.queries
+    return streamed_answer(
+        call.headers,
+        lambda media: pool.run(
+            SandboxedQuery(
+                query=text, params=params, tables=opened.tables, columns=opened.columns, media=media, limit=limit
+            ),
+            quota,
+        ),
     )
-    limit = None if call.query.text("limit") is None else call.query.number("limit", default=0, most=10**15)
-    return rows_answer(call.headers, result.arrow_schema, result.to_batches(), limit=limit)
 
 
 ROUTES: Final = (
