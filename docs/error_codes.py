@@ -80,7 +80,7 @@ PRECISE_CODES = {
     ),
     "not-materialized": (
         errors.RefusedError,
-        "An alias would move to a version that is not laid out for lookups, so that lookups by it would fail.",
+        "An alias would move to a version that is not laid out for lookups, or a shadow ask one: lookups would fail.",
     ),
     "breaks-consumers": (
         errors.RefusedError,

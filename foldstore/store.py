@@ -190,7 +190,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         """Commit the lookups that wait to be logged; close files and connections. Tables that were read stay valid."""
         try:
             if "features" in self.__dict__:
-                self.features.lookup_logs.flush()
+                self.features.close()
         finally:
             self._storage.close()
 

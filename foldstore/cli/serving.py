@@ -21,6 +21,7 @@ from foldstore.cli.output import (
     say,
 )
 from foldstore.cli.service_aliases import alias_app
+from foldstore.cli.shadows import shadow_app
 
 if TYPE_CHECKING:
     from foldstore.api.tokens import TokenVault
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     reproduction.register(features_app)
     features_app.add_typer(alias_app, name="alias")
+    features_app.add_typer(shadow_app, name="shadow")
     app.add_typer(features_app, name="features")
     app.add_typer(token_app, name="token")
     app.command()(materialize)

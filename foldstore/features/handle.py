@@ -338,7 +338,7 @@ class Features(ServedFeatures):
             When the service is not there, or not materialized.
         """
         name, found = self._online.look_up(service, entities, at, full_feature_names=full_feature_names)
-        self._note(name, found, request_id)
+        self._note(name, found, request_id, full_feature_names=full_feature_names)
         return found
 
     def get_features(

@@ -1,17 +1,22 @@
 """The part of the handle of features that speaks of what is served: aliases, logged lookups, what they tell."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.free_text import check_text
 from foldstore.datastore.storage import Storage
+from foldstore.errors import FoldstoreError
 from foldstore.features.alias_registry import AliasRegistry
 from foldstore.features.aliases import ServiceAliases
 from foldstore.features.audit import Audit, Auditor
 from foldstore.features.definitions import Definitions
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.serving import MATERIALIZED_KIND, OnlineServing
+from foldstore.features.shadow_runner import ShadowRunner
+from foldstore.features.shadows import Shadows
 from foldstore.features.skew import Skew, choose_served, find_skew
 from foldstore.features.sources import Rows
 from foldstore.lookup_log import MAX_REQUEST_ID, LookupLogs
@@ -42,11 +47,40 @@ class ServedFeatures:
         registry = AliasRegistry(self._storage, self._author)
         return ServiceAliases(registry, self._definitions, self._online.is_materialized)
 
-    def _note(self, name: str, found: OnlineResult, request_id: str | None) -> None:
+    @cached_property
+    def shadows(self) -> Shadows:
+        """Shadows: a version that is asked what the live one is asked, before traffic is moved to it."""
+        return Shadows(
+            self._storage, self._author, self._definitions, self._online.is_materialized, self._shadow_runner
+        )
+
+    @cached_property
+    def _shadow_runner(self) -> ShadowRunner:
+        return ShadowRunner(self._storage, self._author, self._ask_candidate)
+
+    def _ask_candidate(
+        self,
+        candidate: str,
+        entities: Mapping[str, list[Any]],
+        live: OnlineResult,
+        full_names: bool,  # noqa: FBT001
+    ) -> OnlineResult:
+        keys = self._online.join_keys(candidate)
+        asked: Any = {name: values for name, values in entities.items() if name in keys} or [{}] * len(live)
+        return self._online.look_up(candidate, asked, live.at, full_feature_names=full_names)[1]
+
+    def close(self) -> None:
+        """Commit what waits: lookups that are logged, and what shadows found."""
+        with suppress(FoldstoreError):  # a shadow stands in nobody's way
+            self._shadow_runner.flush()
+        self.lookup_logs.flush()
+
+    def _note(self, name: str, found: OnlineResult, request_id: str | None, *, full_feature_names: bool) -> None:
         """Note a lookup where it is asked for; the answer is settled."""
         if request_id is not None:
             check_text(request_id, "The request id", MAX_REQUEST_ID, line=True)
         self.lookup_logs.note(name, found, request_id)
+        self._shadow_runner.consider(found, full_feature_names=full_feature_names)
 
     def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
         """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.

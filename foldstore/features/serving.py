@@ -93,6 +93,10 @@ class OnlineServing:
         document = self._materialized.find(address)
         return document is not None and bool(document.body["files"])
 
+    def join_keys(self, service: str) -> tuple[str, ...]:
+        """Return what a lookup in a service must give, and all that it may."""
+        return tuple(self._served.find(self._ready(service)).join_keys)
+
     def open_handle(self, service: str) -> OnlineHandle | TransformedHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
         return self._served.find(self._ready(service)).prepare()
