@@ -110,6 +110,17 @@ PRECISE_CODES = {
     "endless-view": (errors.UsageError, "A view repeats without end, and was asked for all of its rows."),
     "columns-differ": (errors.UsageError, "Views that are put together have other columns, or other types."),
     "null-values": (errors.UsageError, "A form without nulls was asked for rows that have some."),
+    "no-token": (errors.UsageError, "A server is to be asked, and nobody said with which token."),
+    "plain-http": (errors.RefusedError, "A token would go to another machine in the clear."),
+    "not-plain-data": (errors.UsageError, "What is asked of a server holds values that JSON has no form for."),
+    "local-only": (errors.UsageError, "A verb of a folder's store was asked of a server, which has it not."),
+    "server-unreachable": (errors.StoreError, "There is no server at a URL."),
+    "untrusted-server": (errors.StoreError, "A server's certificate does not prove who it is."),
+    "connection-lost": (errors.StoreError, "A server went away, or was silent for too long, before all was there."),
+    "unexpected-answer": (
+        errors.StoreError,
+        "What answers is no Foldstore server, or one of another release.",
+    ),
     "other-view": (
         errors.UsageError,
         "The state of a loader belongs to another view, whose rows come in another order.",

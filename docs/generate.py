@@ -31,6 +31,7 @@ from foldstore.api.resources import list_routes
 from foldstore.api.tokens import TokenVault
 from foldstore.cli.app import app
 from foldstore.datastore.catalog_tables.declarations import TABLES
+from foldstore.remote.handles import list_handles
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 
@@ -367,7 +368,26 @@ def _sql_type(kind: Any) -> str:
         return f"`{connection.sql('FROM t').types[0]}`"
 
 
+def write_remote() -> str:
+    """Return the list of what a store over the network does not have."""
+    lines = [
+        "# What stays local\n",
+        _NOTE,
+        "A store over the network has the verbs of a folder's, but for these. Each of them says so: an error of the\n"
+        "code `local-only`. [Use a store over the network](how-to/use-a-remote-store.md) shows the rest at work.\n",
+        "| of | not there | why |\n| --- | --- | --- |",
+    ]
+    for handle in list_handles():
+        by_reason: dict[str, list[str]] = {}
+        for verb, reason in handle.LOCAL_ONLY.items():
+            by_reason.setdefault(reason, []).append(verb)
+        for reason, verbs in by_reason.items():
+            lines.append(f"| {handle.NOUN} | {', '.join(f'`{each}`' for each in sorted(verbs))} | {reason} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "remote.md": write_remote,
     "cli.md": write_commands,
     "errors.md": write_errors,
     "anomalies.md": write_anomalies,

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
         Whether stores are opened to be read only.
     seal_key_file : pathlib.Path or None
         A file with the key that sealed labels are enciphered with.
+    token : SecretStr or None
+        What a server is asked with, where the store is one.
+    token_file : pathlib.Path or None
+        A file with the token.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOLDSTORE_", extra="forbid", toml_file=_FILES)
@@ -46,6 +50,27 @@ class Settings(BaseSettings):
     sql_threads: int | None = Field(default=None, ge=1, le=1024)
     read_only: bool = False
     seal_key_file: Path | None = None
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    def read_token(self) -> str | None:
+        """Return the token, from its file unless it is set itself.
+
+        Raises
+        ------
+        UsageError
+            When the file cannot be read.
+        """
+        if self.token is not None or self.token_file is None:
+            return None if self.token is None else self.token.get_secret_value()
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"The file of the token cannot be read: {type(error).__name__}.",
+                hint="FOLDSTORE_TOKEN_FILE names it.",
+                code="invalid-setting",
+            ) from None
 
     @classmethod
     def settings_customise_sources(

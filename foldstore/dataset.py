@@ -1,6 +1,6 @@
 """The handle of a dataset: a named line of versions, written and looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -311,3 +311,25 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             return f"No published version is left on the branch; versions run from 1 to {numbers[-1]}."
         refs = [ref.name for ref in self._storage.catalog.list_refs(self._record.id)]
         return did_you_mean(address.ref, [*refs, LATEST])
+
+
+def check_declared(key: object, event_time: object, derive: object) -> list[str]:
+    """Check what is said of the columns of a dataset that is to be made; return their names.
+
+    Raises
+    ------
+    UsageError
+        When it is no list of names, or no dict of expressions.
+    """
+    if isinstance(key, str) or not isinstance(key, Sequence) or not all(isinstance(name, str) for name in key):
+        shown = [key] if isinstance(key, str) else ["id"]
+        raise UsageError(f"key={key!r} is not a list of columns.", hint=f"Write key={shown}.")
+    if len(set(key)) < len(key):
+        raise UsageError(f"key={list(key)} names a column twice.", hint="Name each column once.")
+    if event_time is not None and not isinstance(event_time, str):
+        raise UsageError(f"event_time={event_time!r} is not the name of a column.")
+    if derive is not None and (
+        not isinstance(derive, Mapping) or not all(isinstance(t, str) for pair in derive.items() for t in pair)
+    ):
+        raise UsageError("derive is not a dict of expressions.", hint='Write derive={"total": "price * amount"}.')
+    return list(dict.fromkeys([*key, *([event_time] if event_time else []), *(derive or {})]))

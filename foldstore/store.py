@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from foldstore import split_address
 from foldstore.catalog_tables import CatalogTable, is_catalog_table, open_catalog_table
 from foldstore.config import Settings, load_settings
 from foldstore.consumers import Consumer, list_all_consumers, register_own
-from foldstore.dataset import Dataset
+from foldstore.dataset import Dataset, check_declared
 from foldstore.datastore.arrow_schema import check_columns
 from foldstore.datastore.backup import Backup, BackupOptions, back_up
 from foldstore.datastore.catalog.commits import discard_empty
@@ -40,6 +40,8 @@ from foldstore.monitor import Monitors
 from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
+from foldstore.remote.opening import is_url, open_server, refuse_server_words
+from foldstore.remote.server_address import ServerOptions
 from foldstore.run import OpenRun, Readers, Runs
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews
@@ -65,13 +67,14 @@ def connect(
     read_only: bool | None = None,
     role: Literal["steward"] | None = None,
     seal_key: str | Path | None = None,
+    **server: Unpack[ServerOptions],
 ) -> "Store":
     """Open a store; an empty one is made where there is none.
 
     Parameters
     ----------
     uri : str or pathlib.Path
-        The store's folder.
+        The store's folder; or a server's URL: the same verbs (`foldstore.remote.store.RemoteStore`).
     create : bool
         Whether a missing store is made.
     author : str, optional
@@ -88,6 +91,8 @@ def connect(
     seal_key : str or pathlib.Path, optional
         A file with the key that the labels of test pools are enciphered with; ``FOLDSTORE_SEAL_KEY_FILE`` or the
         configuration file else. Without one they lie plain in a folder of the owner's.
+    **server
+        Of a server alone: ``token=`` and others; see `foldstore.remote.server_address.ServerOptions`.
 
     Raises
     ------
@@ -103,6 +108,16 @@ def connect(
     """
     if not isinstance(uri, str | Path) or "\0" in str(uri) or not str(uri):
         raise UsageError(f"{uri!r} does not name a folder.", hint="Write foldstore.connect('my_store').")
+    if is_url(uri):
+        said = {
+            "author": author,
+            "catalog_url": catalog_url,
+            "read_only": read_only,
+            "role": role,
+            "seal_key": seal_key,
+        }
+        return cast("Store", open_server(str(uri), said, server))  # other handles, the same verbs
+    refuse_server_words(server)
     if "://" in str(uri):
         raise UsageError(
             f"{str(uri)[:80]!r} is not a folder.",
@@ -245,7 +260,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             When a dataset or a view has the name.
         """
         check_name(name)
-        columns = _check_columns(key, event_time, derive)
+        columns = check_declared(key, event_time, derive)
         if self.saved_views.has(name):
             raise AlreadyExistsError(f"There is already a view {name!r}.", hint="Datasets and views share their names.")
         check_columns(pa.schema([pa.field(column, pa.null()) for column in columns] or [pa.field("any", pa.null())]))
@@ -574,19 +589,3 @@ def _without_split(address: Address) -> Address:
     if address.split is not None:
         raise UsageError(f"{address} is a part of a version.", hint="store.split() and store.view() take it.")
     return address
-
-
-def _check_columns(key: object, event_time: object, derive: object) -> list[str]:
-    """Check what a dataset says of its columns; return their names."""
-    if isinstance(key, str) or not isinstance(key, Sequence) or not all(isinstance(name, str) for name in key):
-        shown = [key] if isinstance(key, str) else ["id"]
-        raise UsageError(f"key={key!r} is not a list of columns.", hint=f"Write key={shown}.")
-    if len(set(key)) < len(key):
-        raise UsageError(f"key={list(key)} names a column twice.", hint="Name each column once.")
-    if event_time is not None and not isinstance(event_time, str):
-        raise UsageError(f"event_time={event_time!r} is not the name of a column.")
-    if derive is not None and (
-        not isinstance(derive, Mapping) or not all(isinstance(t, str) for pair in derive.items() for t in pair)
-    ):
-        raise UsageError("derive is not a dict of expressions.", hint='Write derive={"total": "price * amount"}.')
-    return list(dict.fromkeys([*key, *([event_time] if event_time else []), *(derive or {})]))

@@ -152,7 +152,7 @@ class View(ViewForms, ViewSteps):
 
     def counts(self) -> dict[str, int]:
         """Count the rows that each input gives, before the steps of the view itself."""
-        views = self._inputs.views or (View(self._inputs, engine=self._engine),)
+        views = self._inputs.views or (self._over(self._inputs),)
         names = [view.opened_as or view.shown_inputs for view in views]
         keys = [name if names.count(name) == 1 else f"{name} ({n + 1})" for n, name in enumerate(names)]
         return {key: view.count() for key, view in zip(keys, views, strict=True)}
@@ -340,12 +340,12 @@ class View(ViewForms, ViewSteps):
     def _with(self, step: AnyStep) -> "View":
         if len(self._steps) >= MAX_STEPS:
             raise UsageError(f"A view has at most {MAX_STEPS} steps.", hint="Join conditions with AND.")
-        view = View(self._inputs, engine=self._engine, store=self._store, opened_as=self.opened_as)
-        view._steps = (*self._steps, step)
+        view = type(self)(self._inputs, engine=self._engine, store=self._store, opened_as=self.opened_as)
+        view._steps = (*self._steps, step)  # noqa: SLF001  # a view of our own making
         return view
 
     def _over(self, inputs: Inputs) -> "View":
-        return View(inputs, engine=self._engine, store=self._store)
+        return type(self)(inputs, engine=self._engine, store=self._store)
 
 
 def _check_pinned(source: Source, read: Mapping[str, str]) -> Source:

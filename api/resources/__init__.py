@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from foldstore.api.read_rules import TokenGuard
 from foldstore.api.resources import (
+    changes,
     datasets,
     feature_services,
     judgement,
@@ -16,8 +17,10 @@ from foldstore.api.resources import (
     service_aliases,
     shadows,
     splits,
+    statistics,
     tokens,
     versions,
+    view_facts,
     views,
 )
 from foldstore.api.route import Route
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
 
 _RESOURCES = (
     datasets,
+    changes,
     refs,
     versions,
+    statistics,
     rows,
     judgement,
     splits,
     views,
+    view_facts,
     pools,
     feature_services,
     service_aliases,

@@ -16,7 +16,7 @@ from foldstore.version import Version
 
 _REQUEST: Final = "request"
 _COMMITS: Final = ("append", "upsert", "overwrite", "sync")
-_RETRY: Final = "A header `Idempotency-Key` makes a retry safe: the second gets the version of the first."
+RETRY: Final = "A header `Idempotency-Key` makes a retry safe: the second gets the version of the first."
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _commit(call: Call) -> Response:
     dataset = call.store.dataset(call.path["name"])
     branch = call.query.text("branch")
     verb = call.query.choice("operation", _COMMITS)
-    words = _words(call, call.query.text("message"))
+    words = commit_words(call, call.query.text("message"))
     order_by = call.query.names("order_by")
     if order_by is not None:
         words["order_by"] = order_by
@@ -82,14 +82,7 @@ def _commit(call: Call) -> Response:
     commit = getattr(dataset if branch is None else dataset.branch(branch), verb)
     with rows_of(call.body):
         version = commit(call.body, **words)
-    return committed(_own(version, words))
-
-
-def _delete_rows(call: Call) -> Response:
-    body = Members(call.body, "where", "message")
-    words = _words(call, body.text("message"))
-    version = call.store.dataset(call.path["name"]).delete(body.text("where", required=True), **words)
-    return committed(_own(version, words))
+    return committed(own_version(version, words))
 
 
 def _diff(call: Call) -> Response:
@@ -104,7 +97,7 @@ def committed(version: Version) -> Response:
     return json_answer(version.to_dict(), 201, {"location": place})
 
 
-def _words(call: Call, message: str | None) -> dict[str, Any]:
+def commit_words(call: Call, message: str | None) -> dict[str, Any]:
     """Return what every commit takes; one that may be sent again remembers what was sent."""
     words: dict[str, Any] = {"message": message or ""}
     if call.idempotency_key is not None:
@@ -113,7 +106,7 @@ def _words(call: Call, message: str | None) -> dict[str, Any]:
     return words
 
 
-def _own(version: Version, words: Mapping[str, Any]) -> Version:
+def own_version(version: Version, words: Mapping[str, Any]) -> Version:
     """Refuse the version of another request that came under the same key."""
     if "properties" in words and version.record.properties.get(_REQUEST) != words["properties"][_REQUEST]:
         raise UsageError(
@@ -169,7 +162,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}/versions",
         scope="datasets:write",
         answer=_commit,
-        summary=f"Commit rows as a new version. {_RETRY}",
+        summary=f"Commit rows as a new version. {RETRY}",
         parameters=(
             QueryParameter("operation", f"One of {', '.join(_COMMITS)}.", "append"),
             QueryParameter("branch", "The branch; the main one unless given.", "main"),
@@ -178,16 +171,6 @@ ROUTES: Final = (
             QueryParameter("evolve", "true adds columns that are new.", "false"),
         ),
         body=BodyKind.ROWS,
-        success=201,
-    ),
-    Route(
-        method="POST",
-        path="/v1/datasets/{name}:delete",
-        scope="datasets:write",
-        answer=_delete_rows,
-        summary=f"Delete rows by a condition, as a new version. {_RETRY}",
-        body=BodyKind.JSON,
-        example={"where": "carrier = 'XX'", "message": "no such carrier"},
         success=201,
     ),
     Route(

@@ -1,5 +1,6 @@
 """Versions: listed, described, profiled, traced."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -38,7 +39,9 @@ def _get(call: Call) -> Response:
     columns = [
         {"name": field.name, "type": str(field.type), "nullable": field.nullable} for field in version.arrow_schema
     ]
-    return tagged_answer(call.headers, {**version.to_dict(), "columns": columns}, state=f"version {state_of(version)}")
+    moved = version.deprecation
+    data = {**version.to_dict(), "columns": columns, "deprecation": None if moved is None else asdict(moved)}
+    return tagged_answer(call.headers, data, state=f"version {state_of(version)}")
 
 
 def _profile(call: Call) -> Response:

@@ -1,0 +1,72 @@
+"""What is known of a view by its specification, without its rows: how many there are, where they are from, the cost."""
+
+from dataclasses import asdict
+from typing import Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import json_answer
+from foldstore.api.body import Members
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.errors import NotFoundError
+from foldstore.names import parse_address
+from foldstore.views.view import View
+
+_SPEC: Final = {"sources": [{"address": "flights@3"}], "steps": [{"where": "origin = 'JFK'"}]}
+_DEEPEST: Final = 24
+
+
+def _view(call: Call, member: str = "spec", *others: str) -> View:
+    view = call.store.view(Members(call.body, member, *others).mapping(member, required=True))
+    for pinned in view.sources():  # what reads no row asks no guard
+        call.check_name(parse_address(pinned.source.address).name)
+    return view
+
+
+def _count(call: Call) -> Response:
+    return json_answer({"rows": _view(call).count()})
+
+
+def _explain(call: Call) -> Response:
+    found = _view(call).explain()
+    return json_answer({"address": found.address, "parts": [asdict(part) for part in found.parts], "rows": found.rows})
+
+
+def _leakage(call: Call) -> Response:
+    call.refuse_bounded("What is known of test pools")
+    return json_answer(_view(call).leakage().to_dict())
+
+
+def _diff(call: Call) -> Response:
+    before, after = _view(call, "before", "after"), _view(call, "after", "before")
+    return json_answer(before.diff(after).to_dict())
+
+
+def _moved(call: Call) -> Response:
+    view = _view(call)
+    for pinned in view.sources():
+        if not call.token.may_name(parse_address(pinned.asked or pinned.source.address).name):
+            raise NotFoundError("The view was made of what is not there.", hint="Make it anew.")
+    return json_answer(view.moved().to_dict())
+
+
+def _route(verb: str, answer: object, summary: str, example: object) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/views:{verb}",
+        scope="datasets:read",
+        answer=answer,  # type: ignore[arg-type]
+        summary=summary,
+        body=BodyKind.JSON,
+        example=example,
+        deepest=_DEEPEST,
+    )
+
+
+ROUTES: Final = (
+    _route("count", _count, "Count the rows of a specification", {"spec": _SPEC}),
+    _route("explain", _explain, "Say what reading a specification would read, and copy at most", {"spec": _SPEC}),
+    _route("leakage", _leakage, "Look for rows of test pools, and for parts of splits side by side", {"spec": _SPEC}),
+    _route("diff", _diff, "Compare two specifications, and the rows they give", {"before": _SPEC, "after": _SPEC}),
+    _route("moved", _moved, "Say what would change if a view were made now", {"spec": _SPEC}),
+)

@@ -1,0 +1,156 @@
+"""What a remote dataset's handle commits; each commit bears a key, so that one which is sent twice is made once."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import pyarrow as pa
+
+from foldstore.datastore.ingest.source import key_table, open_source
+from foldstore.errors import UsageError
+from foldstore.names import MAIN_BRANCH
+from foldstore.remote.connection import Request, path_of
+from foldstore.remote.local_only import NO_ROUTE, refuse
+from foldstore.remote.records import DatasetFacts
+from foldstore.remote.server import Server, spooled
+
+if TYPE_CHECKING:
+    from foldstore.remote.version import RemoteVersion
+
+_WORDS: Final = ("author", "idempotency_key", "message", "progress", "properties")
+
+
+class RemoteCommits:
+    """Commits; a part of `foldstore.remote.dataset.RemoteDataset`.
+
+    Data is read here, checked as it is for a local store, and sent as Arrow.
+    """
+
+    _server: Server
+    _record: DatasetFacts
+    _branch: str
+
+    def append(self, data: Any, *, order_by: Sequence[str] = (), evolve: bool = False, **words: Any) -> "RemoteVersion":
+        """Commit more rows as a new version; see `foldstore.Dataset.append`."""
+        return self._send("append", data, words, order_by=order_by, evolve=evolve)
+
+    def overwrite(self, data: Any, *, order_by: Sequence[str] = (), **words: Any) -> "RemoteVersion":
+        """Commit rows in the place of all that are there."""
+        return self._send("overwrite", data, words, order_by=order_by)
+
+    def upsert(self, data: Any, **words: Any) -> "RemoteVersion":
+        """Commit rows by key: those with a known key take that row's place, others are added."""
+        return self._send("upsert", data, words)
+
+    def sync(self, data: Any, *, delete_missing: bool = True, **words: Any) -> "RemoteVersion":
+        """Make the rows those of the data, by key, and commit the difference alone."""
+        if not delete_missing:
+            refuse("dataset.sync with delete_missing=False", NO_ROUTE)
+        return self._send("sync", data, words)
+
+    def delete(self, where: str | None = None, *, keys: Any = None, **words: Any) -> "RemoteVersion":
+        """Commit that rows are gone: those that meet an SQL condition, or those with some keys."""
+        if (where is None) == (keys is None):
+            raise UsageError(
+                "delete() needs a condition or keys.", hint="Write delete(\"carrier = 'XX'\") or delete(keys={...})."
+            )
+        if where is not None:
+            return self._change("delete", {"where": where}, words)
+        said, columns = self._said(words), self._known_columns()
+        table = key_table(keys, columns if columns is not None else pa.schema([]), self._record.key)
+        path = path_of("datasets", self._record.name, verb="delete-keys")
+        return self._commit(path, table.schema, table.to_batches(), said)
+
+    def add_columns(self, columns: Any, **words: Any) -> "RemoteVersion":
+        """Commit new columns: SQL expressions by name."""
+        if not isinstance(columns, Mapping) or not all(isinstance(each, str) for each in columns.values()):
+            refuse("dataset.add_columns of a table", NO_ROUTE)
+        return self._change("add-columns", {"columns": dict(columns)}, words)
+
+    def drop_columns(self, columns: Sequence[str], **words: Any) -> "RemoteVersion":
+        """Commit that columns are gone; earlier versions have them still."""
+        return self._change("drop-columns", {"columns": columns if isinstance(columns, str) else list(columns)}, words)
+
+    def rename_columns(self, names: Mapping[str, str], **words: Any) -> "RemoteVersion":
+        """Commit new names of columns, as ``{"old": "new"}``."""
+        return self._change("rename-columns", {"names": dict(names)}, words)
+
+    def widen_columns(self, types: Mapping[str, Any], **words: Any) -> "RemoteVersion":
+        """Commit wider types of columns, as ``{"amount": "int64"}``."""
+        return self._change("widen-columns", {"types": {name: str(kind) for name, kind in types.items()}}, words)
+
+    def restore(self, version: "RemoteVersion | int | str", **words: Any) -> "RemoteVersion":
+        """Commit an old version's columns and rows as those of the newest."""
+        return self._change("restore", {"version": self._ref_of(version)}, words)
+
+    def merge(self, theirs: "RemoteVersion | int | str", *, prefer: str | None = None, **words: Any) -> "RemoteVersion":
+        """Commit what another branch did since both were one; the handle's own branch moves."""
+        return self._change("merge", {"theirs": self._ref_of(theirs), "prefer": prefer}, words)
+
+    def _change(self, verb: str, data: Mapping[str, Any], words: Mapping[str, Any]) -> "RemoteVersion":
+        said = self._said(words)
+        branch = {} if self._branch == MAIN_BRANCH else {"branch": self._branch}
+        body = {
+            **{name: value for name, value in data.items() if value is not None},
+            **branch,
+            "message": said["message"],
+        }
+        path = path_of("datasets", self._record.name, verb=verb)
+        found = self._server.connection.ask(Request(method="POST", path=path, data=body, key=said["key"]))
+        return self._to_version(found)
+
+    def _send(self, verb: str, data: Any, words: Mapping[str, Any], **how: Any) -> "RemoteVersion":
+        about = {name: value for name, value in words.items() if name in _WORDS}
+        said = self._said(about)
+        reading = {name: value for name, value in words.items() if name not in _WORDS}
+        source = open_source(data, self._known_columns(), **reading)
+        order_by = _joined(how.get("order_by") or ())
+        path = path_of("datasets", self._record.name, "versions")
+        query = {"operation": verb, "order_by": order_by, "evolve": True if how.get("evolve") else None}
+        return self._commit(path, source.schema, source.batches, said, query)
+
+    def _commit(
+        self,
+        path: str,
+        schema: pa.Schema,
+        batches: Any,
+        said: Mapping[str, Any],
+        query: Mapping[str, Any] | None = None,
+    ) -> "RemoteVersion":
+        branch = None if self._branch == MAIN_BRANCH else self._branch
+        asked = {**(query or {}), "branch": branch, "message": said["message"] or None}
+        with spooled(schema, batches) as file:
+            request = Request(method="POST", path=path, query=asked, rows=file, key=said["key"])
+            version = self._to_version(self._server.connection.ask(request))
+        if said["progress"] is not None:
+            said["progress"](version.num_rows, version.num_rows)
+        return version
+
+    def _said(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is said of a commit; the server knows who commits by the token."""
+        unknown = [name for name in words if name not in _WORDS]
+        if unknown:
+            raise UsageError(f"{unknown[0]!r} is no option of a commit.", hint=f"There are {', '.join(_WORDS)}.")
+        if words.get("author") is not None:
+            refuse("author=", "The token says who commits.")
+        if words.get("properties"):
+            refuse("properties=", NO_ROUTE)
+        key = words.get("idempotency_key") or uuid4().hex
+        return {"message": words.get("message") or "", "key": key, "progress": words.get("progress")}
+
+    def _known_columns(self) -> pa.Schema | None:
+        raise NotImplementedError
+
+    def _ref_of(self, version: "RemoteVersion | int | str | None") -> str:
+        raise NotImplementedError
+
+    def _to_version(self, data: Mapping[str, Any]) -> "RemoteVersion":
+        raise NotImplementedError
+
+
+def _joined(columns: Sequence[str]) -> str | None:
+    if isinstance(columns, str):
+        raise UsageError(f"order_by={columns!r} is not a list of columns.", hint=f"Write order_by=[{columns!r}].")
+    if any("," in name for name in columns):
+        refuse("order_by= of a column with a comma in its name", NO_ROUTE)
+    return ",".join(columns) or None

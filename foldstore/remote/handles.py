@@ -1,0 +1,14 @@
+"""The handles of a remote store, and what each of them leaves to the folder."""
+
+from foldstore.remote.dataset import RemoteDataset
+from foldstore.remote.local_only import RemoteHandle
+from foldstore.remote.saved_views import RemoteSavedViews
+from foldstore.remote.split import RemotePart, RemoteSplit
+from foldstore.remote.store import RemoteStore
+from foldstore.remote.version import RemoteVersion
+from foldstore.remote.view import RemoteView
+
+
+def list_handles() -> list[type[RemoteHandle] | type[RemoteView]]:
+    """Return the classes of handles; `LOCAL_ONLY` of each says what it has not, and why."""
+    return [RemoteStore, RemoteDataset, RemoteVersion, RemoteView, RemoteSavedViews, RemoteSplit, RemotePart]

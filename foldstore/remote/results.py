@@ -1,0 +1,79 @@
+"""From plain data to the results that the store itself gives: reports, comparisons, reviews."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from foldstore.review import Review, ReviewState
+from foldstore.split_report import SplitReport
+from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.power import PartPower
+from foldstore.validation.report import Report
+from foldstore.views.splits.findings import Stratum
+from foldstore.views.splits.report import ColumnSummary
+
+# What JSON has no number for is a text on the wire (as in protobuf's JSON).
+_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+# Members of a comparison that are texts, whatever they say.
+_TEXTS: Final = frozenset({"column", "cell", "method", "metric", "verdict", "null_verdict"})
+
+
+def read_numbers(data: Any) -> Any:
+    """Return plain data of a comparison with its numbers: those, too, that JSON has none for.
+
+    Examples
+    --------
+    >>> read_numbers({"effect": "Infinity", "column": "NaN", "p_value": 0.5})
+    {'effect': inf, 'column': 'NaN', 'p_value': 0.5}
+    """
+    if isinstance(data, dict):
+        return {name: value if name in _TEXTS else read_numbers(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [read_numbers(each) for each in data]
+    return _NUMBERS.get(data, data) if isinstance(data, str) else data
+
+
+def read_drift(data: Mapping[str, Any]) -> DriftResult:
+    """Read a comparison of distributions."""
+    untested = {"untested": data["untested"]} if "untested" in data else {}
+    return DriftResult.from_dict({"columns": read_numbers(data["columns"]), **untested})
+
+
+def read_report(data: Mapping[str, Any]) -> Report:
+    """Read the report of a validation."""
+    drift = read_drift(data["drift"])
+    return Report.from_dict({**data, "drift": drift.to_dict()})
+
+
+def read_review(data: Mapping[str, Any]) -> Review:
+    """Read what waits for a person."""
+    return Review(**{**data, "state": ReviewState(data["state"]), "reasons": tuple(data["reasons"])})
+
+
+def read_split_report(data: Mapping[str, Any]) -> SplitReport:
+    """Read the report of a split."""
+    columns = {
+        name: {part: ColumnSummary(**each) for part, each in parts.items()} for name, parts in data["columns"].items()
+    }
+    strata = tuple(
+        Stratum(values=tuple(each["values"]), rows=each["rows"], missing=tuple(each["missing"]))
+        for each in data["short_strata"]
+    )
+    times = data["times"] and {part: tuple(ends) for part, ends in data["times"].items()}
+    known = {each.name for each in fields(SplitReport)}
+    plain = {name: value for name, value in data.items() if name in known}
+    return SplitReport(
+        **{
+            **plain,
+            "columns": columns,
+            "short_strata": strata,
+            "times": times,
+            "drift": {part: read_drift(each) for part, each in data["drift"].items()},
+            "power": data["power"] and _read_power(data["power"]),
+        }
+    )
+
+
+def _read_power(data: Mapping[str, Any]) -> PartPower:
+    return PartPower(**{**data, "differences": {float(each): found for each, found in data["differences"].items()}})

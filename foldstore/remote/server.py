@@ -1,0 +1,120 @@
+"""What every remote handle holds: the connection, an engine that checks expressions, and the store it belongs to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from foldstore.datastore.engine import Engine
+from foldstore.errors import StoreError
+from foldstore.remote.connection import ARROW, Connection, Request, lost
+
+if TYPE_CHECKING:
+    from foldstore.remote.store import RemoteStore
+
+_IN_MEMORY: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, as the handles of one store ask it.
+
+    Attributes
+    ----------
+    connection : Connection
+        The way to it.
+    engine : Engine
+        Checks conditions and expressions before they are sent; no row passes through it.
+    store : RemoteStore
+        The handle of the store.
+    """
+
+    connection: Connection
+    engine: Engine
+    store: "RemoteStore"
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return plain data."""
+        return self.connection.ask(Request(method="GET", path=path, query=query))
+
+    def read(self, path: str, data: Any, **query: Any) -> Any:
+        """Ask what takes a body and changes nothing; return plain data."""
+        return self.connection.ask(Request(method="POST", path=path, query=query, data=data, only_reads=True))
+
+    def change(self, path: str, data: Any = None, *, method: str = "POST", **query: Any) -> Any:
+        """Change something; return plain data."""
+        return self.connection.ask(Request(method=method, path=path, query=query, data=data))
+
+    def table(self, request: Request) -> pa.Table:
+        """Return all rows of an answer."""
+        stream = open_rows(self.connection, request)
+        return pa.Table.from_batches(stream.batches, stream.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class RowStream:
+    """Rows as they come; whoever stops early closes the connection."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+def open_rows(connection: Connection, request: Request) -> RowStream:
+    """Ask for rows; what is wrong with the request shows at once, the rows come as they are read.
+
+    Raises
+    ------
+    StoreError
+        With code ``connection-lost``, here or from the batches, when the rows break off.
+    """
+    batches = _read(connection, request)
+    return RowStream(next(batches), batches)  # the first of them is the schema
+
+
+def _read(connection: Connection, request: Request) -> Iterator[Any]:
+    with connection.open(request) as answer:
+        try:
+            with pa.ipc.open_stream(pa.PythonFile(answer, mode="r")) as reader:
+                yield reader.schema
+                yield from reader
+            answer.read()  # what ends the answer: without it the rows would have broken off
+        except (pa.ArrowException, HTTPException, OSError) as error:
+            raise lost(error) from error
+
+
+@contextmanager
+def spooled(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[IO[bytes]]:
+    """Write rows as Arrow to a file that can be sent, and sent again; a large one lies on the disk meanwhile."""
+    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        with pa.ipc.new_stream(file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        yield file
+
+
+def rows_request(path: str, *, data: Any = None, file: IO[bytes] | None = None, **query: Any) -> Request:
+    """Return a request that changes nothing and is answered with Arrow."""
+    method = "GET" if data is None and file is None else "POST"
+    asked = {name.rstrip("_"): value for name, value in query.items()}
+    return Request(method=method, path=path, query=asked, data=data, rows=file, accept=ARROW, only_reads=True)
+
+
+def no_answer(what: str) -> StoreError:
+    """Return the error for an answer that lacks what it must have."""
+    return StoreError(
+        f"The server's answer lacks {what}.",
+        hint="Client and server are of different releases.",
+        code="unexpected-answer",
+    )
+
+
+def pick(data: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return some members of an answer; what a newer server adds is left out."""
+    for name in names:
+        if name not in data:
+            raise no_answer(repr(name))
+    return {name: data[name] for name in names}

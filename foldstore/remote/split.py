@@ -1,0 +1,209 @@
+"""The handles of a remote split and of its parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import pyarrow as pa
+
+from foldstore.errors import NotFoundError
+from foldstore.forms import Forms
+from foldstore.names import PARTS
+from foldstore.remote.connection import path_of
+from foldstore.remote.local_only import FILES, NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.records import DatasetFacts
+from foldstore.remote.results import read_split_report
+from foldstore.remote.server import Server
+from foldstore.remote.view import RemoteView
+from foldstore.split_report import SplitReport
+from foldstore.views.source import Source
+from foldstore.views.splits.folds import FoldSpec
+from foldstore.views.splits.sharing import Sharing
+from foldstore.views.splits.split import SplitSpec
+
+if TYPE_CHECKING:
+    from foldstore.remote.version import RemoteVersion
+
+
+class RemotePart(RemoteHandle, Forms):
+    """The rows of one part of a split on a server, read like a version."""
+
+    NOUN = "part"
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("base", "masks", "find_rows", "column_sizes"), FILES),
+        **dict.fromkeys(("split", "folds"), NO_ROUTE),
+    }
+
+    def __init__(self, version: "RemoteVersion", split: str, part: str, rows: int) -> None:
+        self._version = version
+        self._split = split
+        self._part = part
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        return f"<SplitPart {self.address}: {self.num_rows:,} rows>"
+
+    @property
+    def address(self) -> str:
+        """The address, such as ``flights@5#by_month.train``."""
+        return f"{self._version.address}#{self._split}.{self._part}"
+
+    @property
+    def version_id(self) -> str:
+        """The identity: that of the version, the split and the part."""
+        return f"{self._version.version_id}#{self._split}.{self._part}"
+
+    @property
+    def split_name(self) -> str:
+        """The name of the split."""
+        return self._split
+
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset."""
+        return self._version.dataset.name
+
+    @property
+    def record(self) -> DatasetFacts:
+        """What the catalog says of the dataset."""
+        return self._version.dataset
+
+    @property
+    def base_version_id(self) -> str:
+        """The identity of the version that the part is looked at on."""
+        return self._version.version_id
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        return self._version.arrow_schema
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return self._rows
+
+    @property
+    def generation(self) -> int:
+        """Always 0: what is found out about rows is found out anew each time."""
+        return 0
+
+    def view(self) -> RemoteView:
+        """Return the view of the part's rows, to filter and to read in other forms."""
+        server = self._version.server
+        return RemoteView(cast("Source", self), engine=server.engine, store=server.store)
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows batch by batch, as they are sent."""
+        return self.view().select_batches(columns)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows as a table."""
+        view = self.view() if columns is None else self.view().select(*columns)
+        return view.to_arrow()
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Do what `to_arrow` does: views read parts by this name."""
+        return self.to_arrow(columns)
+
+    def split_where(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:  # noqa: ARG002
+        """Refuse: a part is split where the store is."""
+        refuse("A split of a part", NO_ROUTE)
+
+
+class RemoteSplit(RemoteHandle):
+    """The assignment of a version's rows to train, validation and test, on a server."""
+
+    NOUN = "split"
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = dict.fromkeys(("codes", "masks_of", "rows"), FILES)
+
+    def __init__(self, version: "RemoteVersion", name: str, data: Mapping[str, Any]) -> None:
+        self._version = version
+        self._name = name
+        self._data = data
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part} {self._data['rows'][part]:,}" for part in PARTS)
+        return f"<Split {self.address}: {sizes}>"
+
+    @property
+    def name(self) -> str:
+        """The split's name."""
+        return self._name
+
+    @property
+    def address(self) -> str:
+        """The address, such as ``flights@5#by_month``."""
+        return f"{self._version.address}#{self._name}"
+
+    @property
+    def record(self) -> DatasetFacts:
+        """What the catalog says of the dataset."""
+        return self._version.dataset
+
+    @cached_property
+    def spec(self) -> Sharing:
+        """How rows are shared out."""
+        kind = FoldSpec if "k" in self._data["spec"] else SplitSpec
+        return kind.from_dict(self._data["spec"])
+
+    @property
+    def train(self) -> RemotePart:
+        """The rows to learn from."""
+        return self.part("train")
+
+    @property
+    def validation(self) -> RemotePart:
+        """The rows to choose by."""
+        return self.part("validation")
+
+    @property
+    def test(self) -> RemotePart:
+        """The rows to be judged on."""
+        return self.part("test")
+
+    def part(self, name: str) -> RemotePart:
+        """Return a part by name."""
+        if name not in PARTS:
+            raise NotFoundError(f"A split has no part {name!r}.", hint=f"Its parts are {', '.join(PARTS)}.")
+        return RemotePart(self._version, self._name, name, self._data["rows"][name])
+
+    def report(self, *, columns: Sequence[str] | None = None, label: str | None = None, **how: Any) -> SplitReport:
+        """Let the server compare the parts; see `foldstore.split.Split.report`."""
+        if how:
+            refuse(f"split.report with {', '.join(f'{each}=' for each in how)}", NO_ROUTE)
+        names = None if columns is None else ",".join(columns)
+        return read_split_report(self._version.server.get(self._path("report"), label=label, columns=names))
+
+    def _path(self, *parts: str) -> str:
+        return split_path(self._version, self._name, *parts)
+
+
+def split_path(version: "RemoteVersion", name: str, *parts: str) -> str:
+    """Return the path of a split."""
+    return path_of("datasets", version.dataset.name, "versions", version.number, "splits", name, *parts)
+
+
+def find_split(version: "RemoteVersion", name: str) -> RemoteSplit:
+    """Return a split of a dataset, or one fold, as it stands on a version."""
+    return RemoteSplit(version, name, version.server.get(split_path(version, name)))
+
+
+def make_split(
+    server: Server, version: "RemoteVersion", predicates: Sequence[str], name: str, how: Mapping[str, Any]
+) -> RemoteSplit:
+    """Share out rows of a version."""
+    path = path_of("datasets", version.dataset.name, "versions", version.number, verb="split")
+    plain = {role: _plain(value) for role, value in how.items()}
+    return RemoteSplit(version, name, server.change(path, {"name": name, "where": list(predicates), **plain}))
+
+
+def _plain(value: Any) -> Any:
+    """Return a share, an instant or a span as it is written."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(each) for each in value]
+    return str(value)
