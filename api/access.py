@@ -15,6 +15,7 @@ SCOPES: Final = frozenset(
         "pools:evaluate",
         "pools:admin",
         "labels:open",
+        "metrics:read",
         "admin",
     }
 )
@@ -25,6 +26,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "serving": frozenset({"features:read"}),
     "evaluator": frozenset({"datasets:read", "pools:evaluate"}),
     "steward": frozenset({"datasets:read", "pools:admin", "labels:open"}),
+    "monitor": frozenset({"metrics:read"}),
     "admin": SCOPES - {"labels:open"},  # only a steward opens sealed labels
 }
 
@@ -35,6 +37,7 @@ SCOPE_BY_PATH: Final[Mapping[str, str | None]] = {
     "/v1/features:get": "features:read",
     "/get-online-features": "features:read",
     "/openapi.json": None,
+    "/metrics": "metrics:read",
 }
 
 # Where the gate leaves the token of a request, for the routes behind it.

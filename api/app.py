@@ -1,5 +1,6 @@
 """The app: routes behind the gate. Nothing runs on import, and nothing is global."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
@@ -7,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from foldstore.api.audit import FOLDER, AuditLog
 from foldstore.api.authentication import Authenticator, Gate
 from foldstore.api.dispatch import Dispatcher, describe
 from foldstore.api.health import HealthRoutes
 from foldstore.api.lookup import DESCRIBED, LookupRoutes, OnlineFeatures
+from foldstore.api.metrics import CountedFeatures, Metrics
 from foldstore.api.problem import add_problem_handlers
+from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
 from foldstore.api.resources import list_routes, open_store
 from foldstore.api.route import RouteTable
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
+from foldstore.api.watch import Watch
 
 if TYPE_CHECKING:
     from foldstore.store import Store
@@ -30,6 +35,7 @@ def create_app(
     limits: Limits | None = None,
     is_ready: Callable[[], bool] | None = None,
     queries: QueryPool | None = None,
+    audit: AuditLog | None = None,
 ) -> FastAPI:
     """Build the app.
 
@@ -47,6 +53,8 @@ def create_app(
         Whether lookups can be answered now; always, unless given.
     queries : QueryPool, optional
         What runs SQL; a pool that ends with the app unless given.
+    audit : AuditLog, optional
+        Is told who did what; one in the store's folder unless given.
     """
     # Slashes are not redirected: a redirect would tell apart what exists from what does not.
     app = _DescribedApp(
@@ -59,13 +67,21 @@ def create_app(
     chosen = limits or Limits()
     table = RouteTable(list_routes() if store is not None else ())
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
-    LookupRoutes(features, chosen).add_to(app)
+    metrics = Metrics(None if store is None else partial(_steps_left, store))
+    LookupRoutes(CountedFeatures(features, metrics), chosen).add_to(app)
     if store is not None:
         Dispatcher(table, partial(open_store, store), chosen, queries or QueryPool()).add_to(app)
-    HealthRoutes(is_ready or _always).add_to(app)
+    HealthRoutes(is_ready or _always, metrics).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}
-    app.add_middleware(Gate, authenticator=Authenticator(tokens), table=table)
+    if audit is None and store is not None and os.access(store.root, os.W_OK):
+        audit = AuditLog(store.root / FOLDER, store.clock)
+    rate = chosen.requests_per_second
+    requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
+    watch = Watch(audit=audit, metrics=metrics, requests=requests)
+    app.add_middleware(
+        Gate, authenticator=Authenticator(tokens), table=table, watch=watch, write_seconds=chosen.write_seconds
+    )
     return app
 
 
@@ -79,6 +95,11 @@ class _DescribedApp(FastAPI):
         schema = super().openapi()
         schema["paths"] = {**schema["paths"], **self.described}
         return schema
+
+
+def _steps_left(store: "Store") -> dict[str, int]:
+    found = [(pool.name, pool.status()) for pool in store.pools.list_pools()]
+    return {name: status.steps_left for name, status in found}
 
 
 def _always() -> bool:

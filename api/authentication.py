@@ -1,5 +1,7 @@
 """The gate before every route: no token, no answer; and no error leaves but as a problem document."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,9 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
-from foldstore.api.problem import problem_of
+from foldstore.api.problem import REQUEST_ID, UnauthenticatedError, problem_of
 from foldstore.api.route import RouteTable
 from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
+from foldstore.api.watch import ID_KEY, Watch, new_id, record_of
 from foldstore.errors import NotFoundError, RefusedError
 
 _STALE_AFTER: Final = timedelta(seconds=2)  # how long a revoked token may still count
@@ -44,18 +47,30 @@ class Authenticator:
         self._vault = vault
         self._known: dict[str, _Known] = {}
 
-    async def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Token:
+    async def authenticate(self, headers: list[tuple[bytes, bytes]], address: str, watch: Watch) -> Token:
         """Return the token of a request.
+
+        Parameters
+        ----------
+        headers : list
+            What the request says.
+        address : str
+            Where it comes from.
+        watch : Watch
+            Counts what fails.
 
         Raises
         ------
         UnauthenticatedError
             When there is none that counts.
+        RateLimitedError
+            When it was wrong too often, or asks too often.
         """
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
             raise unauthenticated()
         token_id, secret = parse_token(given[0][len(_SCHEME) :].decode("latin-1"))
+        watch.check_failures(address, token_id)
         now = self._vault.clock()
         known = self._known.get(token_id)
         if known is None or not timedelta(0) <= now - known.loaded_at < _STALE_AFTER:
@@ -63,7 +78,13 @@ class Authenticator:
             if len(self._known) >= _CACHED:
                 self._known = {}
             self._known[token_id] = known
-        return check_token(known.token, secret, now)
+        try:
+            token = check_token(known.token, secret, now)
+        except UnauthenticatedError:
+            watch.note_failure(address, token_id)
+            raise
+        watch.check_rate(token)
+        return token
 
 
 class Gate:
@@ -77,14 +98,22 @@ class Gate:
         Who tells whose token it is.
     table : RouteTable
         The routes of resources, and the scope that each needs.
+    watch : Watch
+        Is told of every request.
+    write_seconds : float
+        For how long a client may take nothing of an answer before it is given up.
     """
 
-    __slots__ = ("_app", "_authenticator", "_table")
+    __slots__ = ("_app", "_authenticator", "_table", "_watch", "_write_seconds")
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, table: RouteTable) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, table: RouteTable, watch: Watch, write_seconds: float
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._table = table
+        self._watch = watch
+        self._write_seconds = write_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on to the route."""
@@ -96,14 +125,22 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        status, began, request_id = 0, time.perf_counter(), new_id()
+        scope[ID_KEY] = request_id
+        REQUEST_ID.set(request_id)
 
         async def sent(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                message = {**message, "headers": [*message["headers"], *_HEADERS]}
-            await send(message)
+                status = message["status"]
+                own = (b"x-request-id", request_id.encode())
+                message = {**message, "headers": [*message["headers"], *_HEADERS, own]}
+                await self._watch.begin(record_of(scope, status, began, self._route_of))
+                await send(message)
+            elif not message.get("more_body"):
+                await send(message)
+            else:
+                await self._send_in_time(send, message)
 
         try:
             await self._authorize(scope)
@@ -112,15 +149,31 @@ class Gate:
             return
         except Exception as error:
             answer = problem_of(error)
-            if started:
+            if status:
                 raise  # the status is out: only breaking the connection off can say that the answer is not whole
             await answer(scope, receive, sent)
+        finally:
+            self._watch.end(record_of(scope, status, began, self._route_of))
+
+    async def _send_in_time(self, send: Send, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._write_seconds):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    def _route_of(self, method: str, path: str) -> str:
+        if path in SCOPE_BY_PATH or path in PUBLIC_PATHS:
+            return path
+        return self._table.find_template(method, path) or "other"
 
     async def _authorize(self, scope: Scope) -> None:
         path: Any = scope["path"]
         if path in PUBLIC_PATHS:
             return
-        token = await self._authenticator.authenticate(scope["headers"])
+        client = scope.get("client")
+        address = client[0] if client else ""
+        token = await self._authenticator.authenticate(scope["headers"], address, self._watch)
         scope[PRINCIPAL_KEY] = token
         if path in SCOPE_BY_PATH:
             needed = SCOPE_BY_PATH[path]

@@ -6,6 +6,7 @@ Routes raise; nothing but this module builds an error's answer. What went wrong 
 import json
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
@@ -29,6 +30,8 @@ from foldstore.errors import (
 
 MEDIA_TYPE: Final = "application/problem+json"
 _LOG = logging.getLogger(__name__)
+# The id of the request that is being answered; the answer's header has it, too.
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("foldstore_request_id", default=None)
 
 
 class MalformedBodyError(UsageError):
@@ -79,6 +82,12 @@ class UnauthenticatedError(RefusedError):
     code = "unauthenticated"
 
 
+class RateLimitedError(RefusedError):
+    """More requests than a token or an address may send; ``facts["retry_after"]`` has the seconds to wait."""
+
+    code = "rate-limited"
+
+
 class NotReadyError(StoreError):
     """The server cannot answer yet, or no longer."""
 
@@ -95,6 +104,7 @@ class SqlUnavailableError(StoreError):
 STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     MalformedBodyError: 400,
     UnauthenticatedError: 401,
+    RateLimitedError: 429,
     RefusedError: 403,
     NotFoundError: 404,
     NotAcceptableError: 406,
@@ -139,7 +149,7 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "instance": f"urn:uuid:{uuid4()}",
+        "instance": f"urn:uuid:{REQUEST_ID.get() or uuid4()}",
         "code": code,
         "hint": hint,
         "error": None if error is None else _documented(type(error)).__name__,
@@ -166,6 +176,8 @@ def problem_of(error: Exception) -> Response:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, BusyError):
         headers["retry-after"] = "1"
+    if isinstance(error, RateLimitedError):
+        headers["retry-after"] = str(error.facts["retry_after"])
     if status in {408, 413}:
         headers["connection"] = "close"  # what is left of the body is not read
     return problem(status, error.code, error.message, hint=error.hint, headers=headers, error=error)

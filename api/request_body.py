@@ -50,6 +50,11 @@ class Limits:
         Requests for resources that are worked on at once.
     max_waiting : int
         Requests for resources that may wait for that; more are sent away.
+    write_seconds : float
+        For how long a client may take nothing of an answer.
+    requests_per_second : float or None
+        How often a token may ask, in each process of the server; as often as it likes when None. Twice as many may
+        come at once.
     """
 
     max_body_bytes: int = 1 << 20
@@ -60,6 +65,8 @@ class Limits:
     rows_timeout_seconds: float = 120.0
     max_working: int = 8
     max_waiting: int = 64
+    write_seconds: float = 60.0
+    requests_per_second: float | None = None
 
 
 async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST) -> Any:

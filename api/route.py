@@ -202,6 +202,11 @@ class RouteTable:
     def __init__(self, routes: Sequence[Route] = ()) -> None:
         self.routes = tuple(routes)
 
+    def find_template(self, method: str, path: str) -> str | None:
+        """Return a path with its places in braces; None when no route has it."""
+        found = [route for route in self.routes if route.pattern.fullmatch(path)]
+        return next((route.path for route in found if route.method == method), found[0].path if found else None)
+
     def find_scopes(self, path: str) -> dict[str, str]:
         """Return the methods that a path has, and the scope that each needs; empty when there is no such path."""
         found = {route.method: route.scope for route in self.routes if route.pattern.fullmatch(path)}

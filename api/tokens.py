@@ -192,6 +192,38 @@ class TokenVault:
         self._keep(revoked, author, "revoked", now)
         return revoked
 
+    def rotate(self, token_id: str, *, author: str, overlap: timedelta = timedelta(hours=24)) -> tuple[str, Token]:
+        """Make a token that may do what an old one may, which expires; return as `create` does.
+
+        Parameters
+        ----------
+        token_id : str
+            The old one.
+        author : str
+            Who does it.
+        overlap : timedelta
+            For how long the old one still counts: so long there is to hand the new one out.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such token, or it counts no more.
+        """
+        old, now = self.find(token_id), self.clock()
+        if old is None or old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            raise NotFoundError(
+                f"There is no token {ascii(token_id)[:40]} that counts.", hint="Make a new one: foldstore token create."
+            )
+        # It counts for as long as the old one was made for.
+        length = None if old.expires_at is None else old.expires_at - old.created_at
+        text, token = self.create(
+            old.role, author=author, label=old.label, expires_in=length, scopes=old.scopes, names=old.names
+        )
+        end = _end(now, overlap) if overlap else now
+        ends = min(end, old.expires_at) if old.expires_at is not None else end
+        self._keep(_decode(_encode(old) | {"expires_at": format_time(ends)}), author, f"rotated to {token.id}", now)
+        return text, token
+
     def find(self, token_id: str) -> Token | None:
         """Return what is known of a token."""
         if not _TOKEN_ID.fullmatch(token_id):

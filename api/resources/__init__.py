@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from foldstore.api.read_rules import TokenGuard
 from foldstore.api.resources import (
+    audit,
     changes,
     datasets,
     feature_services,
@@ -47,6 +48,7 @@ _RESOURCES = (
     lineage,
     queries,
     tokens,
+    audit,
 )
 
 

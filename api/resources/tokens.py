@@ -43,6 +43,20 @@ def _create(call: Call) -> Response:
     return json_answer({"token": text, **token.to_dict()}, 201)
 
 
+def _rotate(call: Call) -> Response:
+    body = Members(call.body, "overlap_hours")
+    hours = body.number("overlap_hours", most=24 * _MOST_DAYS)
+    old = _vault(call).find(call.path["token"])
+    if old is not None and old.role == "steward":
+        raise RefusedError(
+            "A steward's token is not made over HTTP: it opens sealed labels.",
+            hint="Rotate it where the store is: foldstore token rotate.",
+        )
+    overlap = timedelta(hours=24 if hours is None else hours)
+    text, token = _vault(call).rotate(call.path["token"], author=call.token.principal, overlap=overlap)
+    return json_answer({"token": text, **token.to_dict()}, 201)
+
+
 def _revoke(call: Call) -> Response:
     return json_answer(_vault(call).revoke(call.path["token"], author=call.token.principal).to_dict())
 
@@ -64,6 +78,16 @@ ROUTES: Final = (
         summary="Make a token; its text is shown this once",
         body=BodyKind.JSON,
         example={"role": "serving", "label": "web shop", "days": 90, "names": ["arrival*"]},
+        success=201,
+    ),
+    Route(
+        method="POST",
+        path="/v1/tokens/{token}:rotate",
+        scope="admin",
+        answer=_rotate,
+        summary="Make a token that may do the same; the old one counts for `overlap_hours` more, 24 unless given",
+        body=BodyKind.JSON,
+        example={"overlap_hours": 24},
         success=201,
     ),
     Route(

@@ -27,6 +27,7 @@ _KNOWN_AT_THE_TOP: Final = {
     "online",
     "sealed",
     "indexes",
+    "audit",
 }
 
 

@@ -10,6 +10,7 @@ import typer
 
 import foldstore
 from foldstore.cli import (
+    audit,
     bias,
     care,
     changes,
@@ -100,6 +101,7 @@ erasure.register(app)
 tiers.register(app)
 upkeep.register(app)
 serving.register(app)
+audit.register(app)
 story.register(app)
 
 

@@ -203,6 +203,26 @@ def list_tokens(store: StoreOption = _HERE, output: FormatOption = Format.TABLE)
 
 
 @token_app.command()
+def rotate(
+    token: Annotated[str, typer.Argument(help="The token's id.")],
+    store: StoreOption = _HERE,
+    hours: Annotated[float, typer.Option(help="For how long the old one still counts.", min=0, max=876_000)] = 24.0,
+) -> None:
+    """Make a token that may do the same and print it, this once; the old one expires.
+
+    Example: foldstore token rotate abcd1234 --hours 24
+    """
+    from datetime import timedelta
+
+    import foldstore
+
+    with foldstore.connect(store, create=False) as opened:
+        text, made = _vault(opened).rotate(token, author=opened.author, overlap=timedelta(hours=hours))
+        typer.echo(text)
+        say(f"Token {made.id} takes the place of {token}, which counts for {hours:g} hours more.")
+
+
+@token_app.command()
 def revoke(token: Annotated[str, typer.Argument(help="The token's id.")], store: StoreOption = _HERE) -> None:
     """Revoke a token: the server refuses it from now on."""
     import foldstore

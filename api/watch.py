@@ -1,0 +1,110 @@
+"""What goes along with every request: its id, how often it may come, and who is told of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import uuid4
+
+from anyio import to_thread
+
+from foldstore.api.access import PRINCIPAL_KEY
+from foldstore.api.audit import AuditLog
+from foldstore.api.metrics import Metrics
+from foldstore.api.problem import RateLimitedError
+from foldstore.api.rate import RateLimit, whole_seconds
+from foldstore.api.request_log import log_request
+from foldstore.api.request_record import RequestRecord
+from foldstore.api.tokens import Token
+
+ID_KEY: Final = "foldstore.request_id"
+_FAILURES: Final = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Watches requests.
+
+    Attributes
+    ----------
+    audit : AuditLog or None
+        Is told who did what.
+    metrics : Metrics or None
+        Counts.
+    requests : RateLimit or None
+        How often a token may ask.
+    failures : RateLimit
+        How often one address may be wrong about the secret of one token: then it is not compared any more.
+    """
+
+    audit: AuditLog | None = None
+    metrics: Metrics | None = None
+    requests: RateLimit | None = None
+    failures: RateLimit = field(default_factory=lambda: RateLimit(per_second=_FAILURES / 60, burst=_FAILURES))
+
+    def check_rate(self, token: Token) -> None:
+        """Count a request of a token.
+
+        Raises
+        ------
+        RateLimitedError
+            When it comes too soon.
+        """
+        seconds = 0.0 if self.requests is None else self.requests.take(token.id)
+        if seconds:
+            raise _too_often("This token asks more often than it may.", seconds)
+
+    def check_failures(self, address: str, token_id: str) -> None:
+        """Refuse to compare a secret when that failed too often.
+
+        Raises
+        ------
+        RateLimitedError
+            When it did.
+        """
+        seconds = self.failures.look(f"{address} {token_id}")
+        if seconds:
+            raise _too_often("This token was wrong too often.", seconds)
+
+    def note_failure(self, address: str, token_id: str) -> None:
+        """Count a wrong secret."""
+        self.failures.take(f"{address} {token_id}")
+
+    async def begin(self, record: RequestRecord) -> None:
+        """Write down who did what, before the answer leaves."""
+        if self.audit is not None:
+            if record.changes:
+                await to_thread.run_sync(self.audit.note, record)
+            else:
+                self.audit.note(record)
+
+    def end(self, record: RequestRecord) -> None:
+        """Count and log a request."""
+        if self.metrics is not None:
+            self.metrics.note(record)
+        log_request(record)
+
+
+def record_of(scope: Any, status: int, began: float, find_route: Callable[[str, str], str]) -> RequestRecord:
+    """Return what is remembered of a request."""
+    token, client = scope.get(PRINCIPAL_KEY), scope.get("client")
+    named = scope.get("path_params") if token is not None else None
+    return RequestRecord(
+        id=scope[ID_KEY],
+        method=scope["method"] if len(scope["method"]) < 10 else "other",
+        route=find_route(scope["method"], scope["path"]),
+        named={} if not named else {name: str(value)[:100] for name, value in named.items()},
+        status=status,
+        seconds=time.perf_counter() - began,
+        token=token,
+        address=client[0] if client else "",
+    )
+
+
+def new_id() -> str:
+    """Return the id of a request; it is ours, whatever the client calls it."""
+    return str(uuid4())
+
+
+def _too_often(message: str, seconds: float) -> RateLimitedError:
+    return RateLimitedError(message, hint="Wait for as long as Retry-After says.", retry_after=whole_seconds(seconds))
