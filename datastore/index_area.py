@@ -5,7 +5,7 @@ or erased lie in other files from then on: an index of what was there before is 
 it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -16,6 +16,9 @@ from foldstore.datastore.storage import Storage
 
 FOLDER: Final = "indexes"
 ENDING: Final = ".asof"
+RUN_ENDING: Final = ".tile"
+# A run is this much larger than the next one; so a row is worked on again a few times however many commits follow.
+_LARGER: Final = 4
 _STAGED: Final = "staged-"
 _DIGITS: Final = 32
 
@@ -32,6 +35,28 @@ def path_of(storage: Storage, dataset_id: str, version_id: str, fragments: Itera
     """
     held = _short(canonical_json([_describe(each) for each in fragments]))
     return storage.root / FOLDER / dataset_id / f"{version_id}-{held}-{_short(what)}{ENDING}"
+
+
+def cut_into_runs(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
+    """Cut a version's fragments into runs: what a small commit adds is a small run, and the others stay as they are.
+
+    The runs of a version depend on its fragments alone; each has more than four times the rows of the next.
+    """
+    runs: list[list[Fragment]] = []
+    sizes: list[int] = []
+    for fragment in fragments:
+        runs.append([fragment])
+        sizes.append(fragment.num_rows)
+        while len(runs) > 1 and sizes[-2] < _LARGER * sizes[-1]:
+            runs[-2] += runs.pop()
+            sizes[-2] += sizes.pop()
+    return [tuple(run) for run in runs]
+
+
+def path_of_run(storage: Storage, dataset_id: str, run: Iterable[Fragment], what: str) -> Path:
+    """Return where an index of a run of fragments lies, or would; versions that hold the run share it."""
+    held = _short(canonical_json([_describe(each) for each in run]))
+    return storage.root / FOLDER / dataset_id / f"{held}-{_short(what)}{RUN_ENDING}"
 
 
 def stage(storage: Storage, path: Path) -> Path:
@@ -65,6 +90,21 @@ def prune(storage: Storage) -> int:
                 continue
         storage.objects.files.remove(path)
         removed += 1
+    return removed + _prune_runs(storage)
+
+
+def _prune_runs(storage: Storage) -> int:
+    removed = 0
+    held: dict[str, set[str]] = {}
+    for path in sorted((storage.root / FOLDER).glob(f"*/*{RUN_ENDING}")):
+        dataset_id = path.parent.name
+        if dataset_id not in held:
+            versions = [each for each in storage.catalog.list_versions(dataset_id) if each.expired_at is None]
+            runs = {run for each in versions for run in cut_into_runs(storage.pages.fragments(each))}
+            held[dataset_id] = {_short(canonical_json([_describe(each) for each in run])) for run in runs}
+        if path.stem.partition("-")[0] not in held[dataset_id]:
+            storage.objects.files.remove(path)
+            removed += 1
     return removed
 
 

@@ -82,6 +82,10 @@ PRECISE_CODES = {
         errors.RefusedError,
         "An alias would move to a version that is not laid out for lookups, or a shadow ask one: lookups would fail.",
     ),
+    "sum-too-large": (
+        errors.UsageError,
+        "The sum of a column of integers in a window is beyond 64 bits.",
+    ),
     "breaks-consumers": (
         errors.RefusedError,
         "A feature service would take away or change what somebody uses; the message says who, and what.",

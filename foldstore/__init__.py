@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
     from foldstore.version import Version
+    from foldstore.views.features.aggregation import Aggregation
     from foldstore.views.features.entity import Entity
     from foldstore.views.features.feature_service import FeatureService
     from foldstore.views.features.feature_view import FeatureView, SqlSource
@@ -62,6 +63,7 @@ _HOMES = {
     "LeakageWarning": "foldstore.leakage",
     "DataSchema": "foldstore.validation.schema",
     "Report": "foldstore.validation.report",
+    "Aggregation": "foldstore.views.features.aggregation",
     "Entity": "foldstore.views.features.entity",
     "FeatureView": "foldstore.views.features.feature_view",
     "FeatureService": "foldstore.views.features.feature_service",
@@ -95,6 +97,7 @@ _HOMES = {
 
 __all__ = [
     "OTHER",
+    "Aggregation",
     "BiasReport",
     "Bucketize",
     "Clip",

@@ -16,6 +16,7 @@ from foldstore.names import LATEST, Address, parse_address
 from foldstore.types import format_time
 from foldstore.views.features.feature_service import SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.features.window_index import find_types
 from foldstore.views.transforms.registry import TransformRegistry
 from foldstore.views.transforms.transform import FittedTransform
 
@@ -76,9 +77,8 @@ class Definitions:
         for selection in service.selections:
             with unrecorded():  # to look at a definition is not to read its rows
                 schema = self._find_schema(selection.view)
-            for feature in selection.features:
-                if schema is not None and feature in schema.names:
-                    found[f"{selection.name}__{feature}"] = str(schema.field(feature).type)
+            types = {} if schema is None else _feature_types(selection.view, schema)
+            found |= {f"{selection.name}__{each}": str(types[each]) for each in selection.features if each in types}
         return found
 
     def _find_schema(self, view: FeatureView) -> pa.Schema | None:
@@ -147,7 +147,18 @@ class Definitions:
             for name in self._storage.engine.parse_query(view.source.query).tables:
                 pins.pin(name)
             return
-        names = self._rows.schema(pins.pin(view.source)).names
+        schema = self._rows.schema(pins.pin(view.source))
         for column in view.columns():
-            if column not in names:
-                raise column_not_found(column, names, where=f"{view.source!r}, the source of {view.name!r}")
+            if column not in schema.names:
+                raise column_not_found(column, schema.names, where=f"{view.source!r}, the source of {view.name!r}")
+        find_types(view, schema)
+
+
+def _feature_types(view: FeatureView, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Return the types of a view's features, as far as a source of this schema has them."""
+    if not view.aggregations:
+        return {name: schema.field(name).type for name in view.features if name in schema.names}
+    with suppress(FoldstoreError):
+        if all(column in schema.names for column in view.columns()):
+            return find_types(view, schema)
+    return {}

@@ -57,8 +57,9 @@ class Features(ServedFeatures):
         self._author = author
         self._definitions = Definitions(storage, rows, author)
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
-        self._joins = HistoricalJoins(rows, self._definitions, FeatureIndexes(storage, rows))
-        self._online = OnlineServing(storage, rows, self._definitions, author)
+        indexes = FeatureIndexes(storage, rows)
+        self._joins = HistoricalJoins(rows, self._definitions, indexes)
+        self._online = OnlineServing(storage, rows, self._definitions, indexes, author)
 
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"

@@ -14,8 +14,21 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError, RefusedError
 from foldstore.features.sources import Rows, SourceRows
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.features.index_file import FORMAT, AsOfIndex, IndexedColumns, open_index, write_index
+from foldstore.views.features.index_file import (
+    FORMAT,
+    AsOfIndex,
+    IndexedColumns,
+    may_be_written,
+    open_index,
+    read_parts,
+    write_index,
+    write_parts,
+)
 from foldstore.views.features.join import check_source_columns
+from foldstore.views.features.sorted_index import IndexParts
+from foldstore.views.features.window_index import WindowIndex, find_types
+from foldstore.views.features.window_tiles import FORMAT as TILE_FORMAT
+from foldstore.views.features.window_tiles import Tile, find_needs, may_be_cut
 
 _MOST_OPEN: Final = 16
 
@@ -71,6 +84,66 @@ class FeatureIndexes:
         found.table = table
         return found
 
+    def windows(self, view: FeatureView, source: SourceRows) -> WindowIndex:
+        """Return what answers for a view with aggregations; rows that an earlier version had are not added up again.
+
+        Raises
+        ------
+        ColumnNotFoundError
+            When the source lacks a column that the view names.
+        SchemaMismatchError
+            When a column is of another type than the entity's key, or than a function needs.
+        """
+        check_source_columns(view, source.table)
+        table = source.table.select(view.columns())
+        find_types(view, table.schema)
+        runs = index_area.cut_into_runs(source.fragments)
+        sizes = [sum(fragment.live_rows for fragment in run) for run in runs]
+        # What a guard lets somebody read is nobody else's.
+        if self._storage.guard is not None or sum(sizes) != table.num_rows or table.num_rows < self.rows_to_keep:
+            return WindowIndex(view, table, [Tile.of(table, view)])
+        if not may_be_cut(tuple(view.aggregations)):
+            runs, sizes = [source.fragments], [table.num_rows]
+        version = self._rows.version(source.version or source.address).record
+        tiles, start = [], 0
+        for run, size in zip(runs, sizes, strict=True):
+            path = index_area.path_of_run(self._storage, version.dataset_id, run, _describe(view, table.schema))
+            tiles.append(self._tile(path, table.slice(start, size), view))
+            start += size
+        return WindowIndex(view, table, tiles)
+
+    def _tile(self, path: Path, rows: pa.Table, view: FeatureView) -> Tile:
+        """Return the tile that lies there, made when it does not or is broken."""
+        known = self._open.get(path)
+        if known is None or not path.exists():
+            known = self._read_tile(path, view)
+        if known is None:
+            known = Tile.of(rows, view)
+            parts = known.to_parts()
+            if may_be_written(parts):
+                with suppress(RefusedError, OSError):  # a store that is only read, or a full disk
+                    self._write_tile(parts, path)
+        self._open[path] = known
+        self._open.move_to_end(path)
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+        tile: Tile = known
+        return tile
+
+    def _read_tile(self, path: Path, view: FeatureView) -> Tile | None:
+        if path.exists():
+            with suppress(CorruptObjectError):
+                return Tile.from_parts(view, read_parts(path))
+        return None
+
+    def _write_tile(self, parts: IndexParts, path: Path) -> None:
+        staged = index_area.stage(self._storage, path)
+        try:
+            write_parts(parts, staged)
+            self._storage.objects.files.replace(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
+
     def _opened(self, path: Path, table: pa.Table, columns: IndexedColumns, source: SourceRows) -> AsOfIndex | None:
         """Return the index that lies there, written anew when it does not or is broken; None where nothing may lie."""
         if path.exists():
@@ -98,3 +171,10 @@ class FeatureIndexes:
         what = canonical_json([FORMAT, source.address, [list(each) for each in columns.keys.items()], times])
         record = version.record
         return index_area.path_of(self._storage, record.dataset_id, record.id, version.rows.fragments, what)
+
+
+def _describe(view: FeatureView, schema: pa.Schema) -> str:
+    """Say what a tile of a view is made of; views that look at the same share it."""
+    times = [view.event_time, view.created_time]
+    needs = [[column, str(schema.field(column).type), sorted(f)] for column, f in find_needs(view).items()]
+    return canonical_json([FORMAT, TILE_FORMAT, [list(each) for each in view.keys.items()], times, needs])

@@ -19,7 +19,9 @@ from foldstore.version import Version
 from foldstore.views.features.entity_history import list_entity_history
 from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import SqlSource
+from foldstore.views.features.index_file import AsOfIndex
 from foldstore.views.features.join import FeatureTable, JoinOptions, point_in_time_join
+from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.instant import parse_instant
 
 _SPACE: Final = re.compile(r"\s")
@@ -134,11 +136,13 @@ class HistoricalJoins:
         return JoinedSplit(base, joined, inputs)
 
     def _feature_tables(self, service: FeatureService, pins: Pins) -> list[FeatureTable]:
-        indexes = {}
+        indexes: dict[str, AsOfIndex | WindowIndex] = {}
         for selection in service.selections:
             view = selection.view
             if view.name not in indexes:
-                indexes[view.name] = self._indexes.index(view, read_source(self._rows, view, pins))
+                source = read_source(self._rows, view, pins)
+                found = self._indexes.windows(view, source) if view.aggregations else self._indexes.index(view, source)
+                indexes[view.name] = found
         return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
 
     def _read_labels(self, labels: Any) -> pa.Table:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from foldstore.errors import FoldstoreError, InvalidDefinitionError, did_you_mean
+from foldstore.views.features.aggregation import Aggregation
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView, SqlSource
 
 _CALLS: Final[Mapping[str, Callable[..., Any]]] = {
+    "Aggregation": Aggregation,
     "Entity": Entity,
     "FeatureView": FeatureView,
     "FeatureService": FeatureService,

@@ -9,6 +9,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
 from foldstore.features.definitions import Definitions
+from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import given_pins
 from foldstore.features.sources import Pins, Rows, read_source
 from foldstore.names import parse_address
@@ -37,14 +38,19 @@ class OnlineServing:
         How sources are read.
     definitions : Definitions
         The services.
+    indexes : FeatureIndexes
+        Where windows are added up.
     author : str
         Who materializes.
     """
 
-    def __init__(self, storage: Storage, rows: Rows, definitions: Definitions, author: str) -> None:
+    def __init__(
+        self, storage: Storage, rows: Rows, definitions: Definitions, indexes: FeatureIndexes, author: str
+    ) -> None:
         self._storage = storage
         self._rows = rows
         self._definitions = definitions
+        self._indexes = indexes
         self._author = author
         self._materialized = Registry(storage.catalog, MATERIALIZED_KIND)
         self._served = OnlineCatalog()
@@ -58,7 +64,7 @@ class OnlineServing:
         for view in {selection.view.name: selection.view for selection in definition.selections}.values():
             source = read_source(self._rows, view, pins)
             file = materialize_view(
-                source.table,
+                self._indexes.windows(view, source).to_steps() if view.aggregations else source.table,
                 view,
                 self._storage.root / _FOLDER,
                 sources=source.inputs,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from foldstore.datastore.manifest import Fragment
 from foldstore.errors import RefusedError
 from foldstore.lookup_log import Appended
 from foldstore.names import parse_address
@@ -66,12 +67,15 @@ class SourceRows:
         What was read, pinned; empty for a query.
     version : str or None
         The address of the version whose rows these are or are chosen from, in an order that never changes.
+    fragments : tuple of Fragment
+        In what the version lay before it was read; known when all of it was read for windows.
     """
 
     table: pa.Table
     inputs: tuple[str, ...]
     address: str = ""
     version: str | None = None
+    fragments: tuple[Fragment, ...] = ()
 
 
 @dataclass(slots=True)
@@ -124,11 +128,15 @@ def check_published(version: Version) -> Version:
 def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
     """Read the rows of a feature view's source, in write order."""
     own = Pins(rows, pins.given)
+    fragments: tuple[Fragment, ...] = ()
     if isinstance(view.source, SqlSource):
         table, address = rows.sql(view.source.query, own.pin, view.event_time), ""
     else:
         address = own.pin(view.source)
+        if view.aggregations and address in own.used.values():
+            fragments = tuple(rows.version(address).rows.fragments)
         table = rows.view_rows(address)
     pins.add(own)
     versions = list(own.used.values())
-    return SourceRows(table, own.inputs, address, versions[0] if address and len(versions) == 1 else None)
+    version = versions[0] if address and len(versions) == 1 else None
+    return SourceRows(table, own.inputs, address, version, fragments)

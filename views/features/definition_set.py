@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from foldstore.errors import FoldstoreError, InvalidDefinitionError, did_you_mean
 from foldstore.views.features.about import MEMBERS, about_to_dict
+from foldstore.views.features.aggregation import MEMBERS as AGGREGATION_MEMBERS
+from foldstore.views.features.aggregation import Aggregation
 from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView, SqlSource
@@ -18,7 +20,7 @@ from foldstore.views.features.feature_view import FeatureSelection, FeatureView,
 _QUOTED: Final = re.compile("'([^']+)'")
 _TOP: Final = ("entities", "views", "services")
 _ENTITY: Final = ("keys", *MEMBERS)
-_VIEW: Final = ("entity", "source", "event_time", "created_time", "ttl", "features", *MEMBERS)
+_VIEW: Final = ("entity", "source", "event_time", "created_time", "ttl", "features", "aggregations", *MEMBERS)
 _SERVICE: Final = ("features", "transform", *MEMBERS)
 _SELECTION: Final = ("view", "features", "as", "keys")
 
@@ -124,7 +126,8 @@ def _view_to_dict(view: FeatureView) -> dict[str, Any]:
         "event_time": view.event_time,
         "created_time": view.created_time,
         "ttl": view.ttl,
-        "features": list(view.features),
+        "features": None if view.aggregations else list(view.features),
+        "aggregations": [each.to_dict() for each in view.aggregations] or None,
     }
     return {**{member: value for member, value in written.items() if value is not None}, **about_to_dict(view)}
 
@@ -156,7 +159,9 @@ def _read_entity(name: str, data: object) -> Entity:
 
 def _read_view(name: str, data: object, entities: Mapping[str, Entity]) -> FeatureView:
     where = f"views.{name}"
-    given = _members(data, _VIEW, where, required=("source", "event_time", "features"))
+    windowed = isinstance(data, Mapping) and "aggregations" in data
+    needed = ("source", "event_time", *(() if windowed else ("features",)))
+    given = _members(data, _VIEW, where, required=needed)
     entity = given.pop("entity", None)
     if entity is not None:
         entity = _find(entity, entities, "entity", f"{where}.entity")
@@ -165,11 +170,25 @@ def _read_view(name: str, data: object, entities: Mapping[str, Entity]) -> Featu
         query = _members(source, ("sql",), f"{where}.source", required=("sql",))["sql"]
         with _at(f"{where}.source", {}):
             source = SqlSource(query)
-    _check_list(given["features"], f"{where}.features")
+    if "features" in given:
+        _check_list(given["features"], f"{where}.features")
+    if windowed:
+        given["aggregations"] = _read_aggregations(given["aggregations"], f"{where}.aggregations")
     if given.get("ttl") == 0:
         given["ttl"] = None
     with _at(where, {"source": source, **given}):
         return FeatureView(name, entity=entity, source=source, **given)
+
+
+def _read_aggregations(data: object, where: str) -> list[Aggregation]:
+    _check_list(data, where)
+    read = []
+    for number, each in enumerate(data if isinstance(data, list) else []):
+        here = f"{where}[{number}]"
+        given = _members(each, AGGREGATION_MEMBERS, here, required=("function", "time_window"))
+        with _at(here, given):
+            read.append(Aggregation.from_dict(given))
+    return read
 
 
 def _read_service(name: str, data: object, views: Mapping[str, FeatureView]) -> FeatureService:

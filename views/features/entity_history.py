@@ -8,6 +8,7 @@ import pyarrow as pa
 from foldstore.errors import UsageError
 from foldstore.views.features.join import EVENT_TIMESTAMP, FeatureTable
 from foldstore.views.features.key_encoder import key_column
+from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.time_column import to_nanoseconds
 
 _NANOSECONDS = pa.timestamp("ns", "UTC")
@@ -55,7 +56,9 @@ def list_entity_history(features: Sequence[FeatureTable], start: int | None, end
 
 
 def _pairs(features: FeatureTable, start: int | None, end: int | None) -> pa.Table:
-    view, table = features.selection.view, features.index.table
+    view = features.selection.view
+    windows = features.index if isinstance(features.index, WindowIndex) else None
+    table = features.index.table if windows is None else windows.list_changes()
     times = to_nanoseconds(table.column(view.event_time), where=f"Event time {view.event_time!r}")
     keep = np.ones(table.num_rows, dtype=np.bool_) if times.nulls is None else ~times.nulls
     if start is not None:

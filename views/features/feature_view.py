@@ -2,13 +2,14 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from foldstore.errors import UsageError, column_not_found
 from foldstore.names import check_name, parse_address
 from foldstore.views.features.about import MEMBERS, about_to_dict, check_about
+from foldstore.views.features.aggregation import Aggregation, check_aggregations
 from foldstore.views.features.entity import Entity, check_column, not_a_definition
 from foldstore.views.instant import format_duration, parse_duration
 
@@ -47,11 +48,13 @@ class FeatureView:
     event_time : str
         The column that says when a row became true.
     features : sequence of str
-        The columns that are features.
+        The columns that are features; with aggregations these are, and it is left out.
     created_time : str, optional
         The column that says when a row was written down; of rows with one event time the latest counts.
     ttl : str or timedelta, optional
         How old a value may be, at the time of the row that asks; nothing, ``"0"`` and zero mean any age.
+    aggregations : sequence of Aggregation
+        What is computed of the rows in windows of time, instead of columns; see `Aggregation`.
     description, owner : str, optional
         What it is, and whose.
     tags : sequence of str
@@ -70,6 +73,9 @@ class FeatureView:
     >>> view = FeatureView("delays", entity=carrier, source="hourly", event_time="ts", ttl="7d", features=["mean", "n"])
     >>> view[["n"]].features
     ('n',)
+    >>> week = Aggregation("mean", "arr_delay", time_window="7d")
+    >>> FeatureView("week", entity=carrier, source="flights", event_time="landed", aggregations=[week]).features
+    ('arr_delay_mean_7d',)
     """
 
     name: str
@@ -77,12 +83,13 @@ class FeatureView:
     entity: Entity | None = None
     source: str | SqlSource
     event_time: str
-    features: Sequence[str]
+    features: Sequence[str] = ()
     created_time: str | None = None
     ttl: str | dt.timedelta | None = None
     description: str = ""
     owner: str | None = None
     tags: Sequence[str] = ()
+    aggregations: Sequence[Aggregation] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "feature view")
@@ -92,7 +99,9 @@ class FeatureView:
         if not isinstance(self.source, SqlSource):
             _check_source(self.source, where)
         times = [self.event_time] if self.created_time is None else [self.event_time, self.created_time]
-        features = _columns(self.features, where)
+        aggregations = check_aggregations(self.aggregations, where)
+        object.__setattr__(self, "aggregations", aggregations)
+        features = self._windowed(where) if aggregations else _columns(self.features, where)
         for column in times:
             check_column(column, where)
         taken = [*self.join_keys, *times, *features]
@@ -103,6 +112,18 @@ class FeatureView:
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "ttl", format_duration(ttl) if ttl else None)
         object.__setattr__(self, "tags", check_about(self, where))
+
+    def _windowed(self, where: str) -> tuple[str, ...]:
+        """Return the names of the windows, and refuse what does not go with them."""
+        names = tuple(each.name for each in self.aggregations)
+        if tuple(self.features) not in ((), names):
+            raise UsageError(
+                f"{where.capitalize()} has aggregations, and its features are others.",
+                hint="Leave features out: each aggregation is one; plain columns are of another view.",
+            )
+        if self.ttl is not None and parse_duration(self.ttl):
+            raise UsageError(f"{where.capitalize()} has windows and a ttl.", hint="A window says what is too old.")
+        return names
 
     @property
     def keys(self) -> Mapping[str, str]:
@@ -120,9 +141,16 @@ class FeatureView:
         return 0 if self.ttl is None else parse_duration(self.ttl)
 
     def columns(self) -> list[str]:
-        """Return the columns that the source must have: keys, times, features."""
+        """Return the columns that the source must have: keys, times, features or what is aggregated."""
         times = [self.event_time] if self.created_time is None else [self.event_time, self.created_time]
-        return [*self.join_keys, *times, *self.features]
+        if not self.aggregations:
+            return [*self.join_keys, *times, *self.features]
+        aggregated = [each.column for each in self.aggregations if each.column is not None]
+        return list(dict.fromkeys([*self.join_keys, *times, *aggregated]))
+
+    def to_plain(self) -> "FeatureView":
+        """Return the view over what its windows came to: as it is served, without aggregations and created times."""
+        return replace(self, aggregations=(), created_time=None) if self.aggregations else self
 
     def __getitem__(self, features: str | Sequence[str]) -> "FeatureSelection":
         return FeatureSelection(self, tuple([features] if isinstance(features, str) else features))
@@ -142,6 +170,7 @@ class FeatureView:
             "created_time": self.created_time,
             "ttl": self.ttl,
             "features": list(self.features),
+            **({"aggregations": [each.to_dict() for each in self.aggregations]} if self.aggregations else {}),
             **about_to_dict(self),
         }
 
@@ -158,6 +187,7 @@ class FeatureView:
                 created_time=data["created_time"],
                 ttl=data["ttl"],
                 features=data["features"],
+                aggregations=[Aggregation.from_dict(each) for each in data.get("aggregations", ())],
                 **{member: data[member] for member in MEMBERS if member in data},
             )
         except (KeyError, TypeError) as error:

@@ -160,10 +160,43 @@ def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfInde
     return parts[0] if len(parts) == 1 else PartitionedIndex(table, keys, parts)
 
 
+def write_parts(parts: IndexParts, path: Path) -> None:
+    """Write plain data and arrays; `read_parts` maps them."""
+    batch = _to_batch(parts, {"format": FORMAT})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def read_parts(path: Path) -> IndexParts:
+    """Map what `write_parts` wrote.
+
+    Raises
+    ------
+    CorruptObjectError
+        When the file is something else, or was torn.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            header, arrays = _read_batch(pa.ipc.open_stream(source).read_all().to_batches()[0])
+    except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
+        raise _not_ours(path) from error
+    if header.get("format") != FORMAT:
+        raise _not_ours(path)
+    return IndexParts(header, arrays)
+
+
+def may_be_written(parts: IndexParts) -> bool:
+    """Say whether all arrays are of types that a file of parts holds."""
+    return all(
+        pa.types.is_primitive(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)
+        for kind in (array.type for array in parts.arrays.values())
+    )
+
+
 def _parts(table: pa.Table, columns: IndexedColumns, count: int, folder: Path) -> Iterator[pa.RecordBatch]:
     whole = {"format": FORMAT, "num_rows": table.num_rows, "num_parts": count}
     if count == 1:
-        yield _to_batch(columns.build(table), whole)
+        yield _to_batch(columns.build(table).to_parts(), whole)
         return
     with TemporaryDirectory(dir=folder, prefix="staged-", ignore_cleanup_errors=True) as waiting:
         spilled = [Path(waiting) / f"{number}.arrows" for number in range(count)]
@@ -172,7 +205,7 @@ def _parts(table: pa.Table, columns: IndexedColumns, count: int, folder: Path) -
             with pa.memory_map(str(path)) as source:
                 own = pa.ipc.open_stream(source).read_all()
                 rows = own.column(_place(own)).to_numpy()
-                yield _to_batch(columns.build(own, rows), whole)
+                yield _to_batch(columns.build(own, rows).to_parts(), whole)
             path.unlink()
 
 
@@ -208,8 +241,7 @@ def _numbers(columns: Sequence[pa.ChunkedArray], keys: Mapping[str, str], count:
     return hash_keys(plain, _SALT) % np.uint64(count)
 
 
-def _to_batch(index: SortedIndex, whole: Mapping[str, Any]) -> pa.RecordBatch:
-    parts = index.to_parts()
+def _to_batch(parts: IndexParts, whole: Mapping[str, Any]) -> pa.RecordBatch:
     sums = {name: _sum(array) for name, array in parts.arrays.items()}
     body = json.dumps({**whole, **parts.plain, _SUMS: sums}, sort_keys=True)
     header = f"{xxhash.xxh3_64_hexdigest(body.encode())}{body}"

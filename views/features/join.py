@@ -16,6 +16,7 @@ from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
 from foldstore.views.features.index_file import AsOfIndex
 from foldstore.views.features.sorted_index import Integers, Lookback, SortedIndex
+from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.time_column import to_nanoseconds
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
@@ -44,12 +45,12 @@ class FeatureTable:
     ----------
     selection : FeatureSelection
         Which features, under which names and key columns.
-    index : AsOfIndex
+    index : AsOfIndex or WindowIndex
         From `index_view`, or a file; selections of one view share it.
     """
 
     selection: FeatureSelection
-    index: AsOfIndex
+    index: AsOfIndex | WindowIndex
 
 
 def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
@@ -98,7 +99,8 @@ def point_in_time_join(
     A feature row matches when all keys are equal (null equals nothing), its event time is at or before the
     asking row's and at most the view's ttl before it, both bounds inclusive. Of several the greatest event time
     counts, then the greatest created time (null the lowest), then the last in write order. All features of a view
-    come from that one row, nulls included; without a match they are null.
+    come from that one row, nulls included; without a match they are null. Of a view with aggregations it is the
+    windows that end before each row's time which are computed, whatever `allow_exact_match` says.
 
     Parameters
     ----------
@@ -155,6 +157,11 @@ def point_in_time_join(
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
         keys = _label_columns(labels, item, lookback)
+        if isinstance(item.index, WindowIndex):
+            found = item.index.aggregate(keys, asked, item.selection.features)
+            for name, values in zip(group, found, strict=True):
+                joined = joined.append_column(name, values)
+            continue
         asked_by = item.selection.label_keys
         rows, orders[asked_by] = item.index.find_visible(keys, asked, lookback, orders.get(asked_by))
         taken = take_rows([item.index.table.column(feature) for feature in item.selection.features], rows)
@@ -210,6 +217,12 @@ def _chunked(values: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
 def _label_columns(labels: pa.Table, features: FeatureTable, lookback: Lookback) -> list[pa.ChunkedArray]:
     """Return the columns of the asking rows that hold a view's keys."""
     view = features.selection.view
+    if lookback.filter_by_created_timestamp and view.aggregations:
+        raise SchemaMismatchError(
+            f"Feature view {view.name!r} has windows, whose rows are not filtered by created times.",
+            hint="Join without filter_by_created_timestamp, or aggregate by the created time as the event time.",
+            view=view.name,
+        )
     if lookback.filter_by_created_timestamp and view.created_time is None:
         raise SchemaMismatchError(
             f"Feature view {view.name!r} has no created time to filter by.",

@@ -20,7 +20,8 @@ class ServiceChange:
         In full, ``view__feature``; None for what concerns the service.
     what : str
         ``added``, ``removed``, ``renamed``, ``type``, ``keys``, ``ttl``, ``source``, ``event_time``,
-        ``created_time``, ``transform``, ``order``, or what was said of it: ``description``, ``owner``, ``tags``.
+        ``created_time``, ``window``, ``transform``, ``order``, or what was said of it: ``description``, ``owner``,
+        ``tags``.
     before, after : object
         As they are written.
     breaks : bool
@@ -118,12 +119,17 @@ def _find_renamed(
 
 def _meaning(selection: FeatureSelection, column: str) -> tuple[Any, ...]:
     view = selection.view
+    column = _what(view, column)
     source = view.source.query if isinstance(view.source, SqlSource) else view.source
     return (source, view.event_time, view.created_time, view.ttl, column, tuple(_keys(selection).items()))
 
 
 def _of_feature(name: str, before: FeatureSelection, after: FeatureSelection) -> Iterator[ServiceChange]:
     old, new = before.view, after.view
+    feature = name.removeprefix(f"{before.name}__")
+    was, is_now = _what(old, feature), _what(new, feature)
+    if was != is_now:
+        yield _change(name, "window", was, is_now, breaks=True)
     was_asked, is_asked = _keys(before), _keys(after)
     if list(was_asked.items()) != list(is_asked.items()):
         yield _change(name, "keys", was_asked, is_asked, breaks=True)
@@ -132,12 +138,18 @@ def _of_feature(name: str, before: FeatureSelection, after: FeatureSelection) ->
         "event_time": (old.event_time, new.event_time),
         "created_time": (old.created_time, new.created_time),
     }
-    for what, (was, is_now) in pairs.items():
-        if was != is_now:
-            yield _change(name, what, was, is_now, breaks=True)
+    for what, (one, other) in pairs.items():
+        if one != other:
+            yield _change(name, what, one, other, breaks=True)
     if old.source != new.source:
         yield _change(name, "source", _source(old), _source(new), breaks=not _same_dataset(old, new))
     yield from _of_words(old, new, name)
+
+
+def _what(view: FeatureView, feature: str) -> str:
+    """Return what a feature is: the column of its name, or an aggregation."""
+    found = [str(each) for each in view.aggregations if each.name == feature]
+    return found[0] if found else feature
 
 
 def _of_words(before: Any, after: Any, feature: str | None) -> Iterator[ServiceChange]:

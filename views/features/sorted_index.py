@@ -150,7 +150,7 @@ class SortedIndex:
         """Sort by key, then created time, then row; what is sorted already is left where it lies."""
         known = None if created is None else _with_unknown(created)
         keys = packed if rows is None else packed[rows]
-        if not bool(np.all(keys[1:] >= keys[:-1])):
+        if not _is_sorted(keys):
             order = np.argsort(keys)
             keys = keys[order]
             rows = order if rows is None else rows[order]
@@ -259,6 +259,53 @@ class SortedIndex:
             missing, offsets = places < 0, self._keys[places] - first
         offsets[missing] = 0
         return _Located(places, missing, offsets, asked, order)
+
+    def encode(self, columns: Sequence[pa.ChunkedArray], count: int) -> Integers:
+        """Return the code of each key, -1 for one that has no rows."""
+        return self._encoder.encode(columns, count)
+
+    def order_of_search(self, codes: Integers, at: Integers) -> Integers:
+        """Return an order of keys and instants in which a search walks through the index once."""
+        probes, _ = self._probes(codes, at, None)
+        if _is_sorted(probes):
+            return np.arange(len(probes))
+        return np.argsort(probes)
+
+    def find_range(self, codes: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+        """Find the places of the rows of entities from an instant on and before another, in ``[start, end)``.
+
+        Returns
+        -------
+        tuple of ndarray of int64
+            The first place, the one after the last, and the first of the entity at any time.
+        """
+        nothing = codes < 0
+        base = np.where(nothing, 0, codes) * self._scale.width
+        # The place before every row of an entity is where its first key would stand.
+        lowest, low, past = (
+            np.searchsorted(self._keys, base + offsets, side="right")
+            for offsets in (NOWHERE, self._scale.floor(start - 1), self._scale.floor(end - 1))
+        )
+        low = np.minimum(low, past)
+        for places in (lowest, low, past):
+            places[nothing] = 0
+        return low, past, lowest
+
+    def rows_in_order(self) -> Integers:
+        """Return the rows of the table by entity, event time, created time and write order; those that are found."""
+        return np.arange(self.num_rows) if self._order is None else self._order
+
+    def entities_in_order(self) -> Integers:
+        """Return the code of each row's entity, in that order."""
+        return self._keys // self._scale.width
+
+    def times_at(self, places: Integers) -> Integers:
+        """Return the event times, in nanoseconds, of places in that order."""
+        return self._scale.instants(self._keys[places] % self._scale.width)
+
+    def created_at(self, places: Integers) -> Integers | None:
+        """Return the created times of places in that order, the least integer for unknown; None without any."""
+        return None if self._created is None else self._created[places]
 
     def find(self, key: Mapping[str, Any], at: int, lookback: Lookback | None = None) -> Match:
         """Find the row of one entity at an instant in nanoseconds; `search` gives the same."""
@@ -449,6 +496,10 @@ def _nothing(count: int) -> Matches:
 def _not_before(asked: Integers, ttl_nanoseconds: int) -> Integers:
     """Return the oldest instant allowed; where it lies before what int64 holds, every row is young enough."""
     return np.maximum(asked, _UNKNOWN + 1 + ttl_nanoseconds) - ttl_nanoseconds
+
+
+def _is_sorted(values: Integers) -> bool:
+    return bool(np.all(values[1:] >= values[:-1]))
 
 
 def _is_nearly_sorted(probes: Integers) -> bool:

@@ -65,7 +65,8 @@ def materialize_view(
     Parameters
     ----------
     table : pyarrow.Table
-        The view's source in write order, as the point-in-time join gets it.
+        The view's source in write order, as the point-in-time join gets it; of a view with aggregations what they
+        came to, from `WindowIndex.to_steps`.
     definition : FeatureView
         What to materialize.
     folder : pathlib.Path
@@ -95,12 +96,14 @@ def materialize_view(
     >>> materialize_view(table, view, folder, sources=["hourly@1"]).num_rows
     1
     """
-    for column in definition.columns():
+    # What windows came to lies in columns of the features' names; the definition that is kept says what they are.
+    plain = definition.to_plain()
+    for column in plain.columns():
         if column not in table.column_names:
             raise column_not_found(column, table.column_names, where=f"the source of feature view {definition.name!r}")
-    sorted_rows = _sort(table, definition, since)
+    sorted_rows = _sort(table, plain, since)
     header = OnlineHeader(view=definition, sources=tuple(sources), salt=sorted_rows.salt, since=since)
-    batch = _lay_out(table, definition, sorted_rows, header)
+    batch = _lay_out(table, plain, sorted_rows, header)
     return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
 
 

@@ -1,0 +1,294 @@
+"""One definition of windows, joined and served: the same bits at any instant, and new rows are a tile of their own."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.errors import InvalidDefinitionError, SchemaMismatchError, UsageError
+from foldstore.features.definition_file import parse_definitions, write_definitions
+from foldstore.features.indexes import FeatureIndexes
+from foldstore.views.features.definition_set import DefinitionSet
+from foldstore.views.features.window_tiles import Tile
+
+START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+DRIVER = foldstore.Entity("driver", keys={"driver": "int64"})
+Aggregation = foldstore.Aggregation
+CUTTABLE = [
+    Aggregation("count", time_window="12h"),
+    Aggregation("sum", "fare", time_window="12h"),
+    Aggregation("mean", "fare", time_window="3d", hop="1h"),
+    Aggregation("std", "fare", time_window="3d"),
+    Aggregation("sum", "stops", time_window="1d", window="tumbling"),
+    Aggregation("max", "stops", time_window="3d"),
+    Aggregation("first", "city", time_window="1d"),
+    Aggregation("last", "city", time_window="1d"),
+]
+WHOLE = [
+    Aggregation("distinct", "city", time_window="2d"),
+    Aggregation("quantile", "fare", time_window="2d", quantile=0.9),
+    Aggregation("mean", "fare", time_window="5h", window="session"),
+]
+
+
+def hour(n):
+    return START + dt.timedelta(hours=float(n))
+
+
+def rides(seed, count=300, since=0):
+    random = np.random.default_rng(seed)
+    return {
+        "driver": random.integers(0, 8, count).tolist(),
+        "ts": [hour(since + n / 4) for n in random.integers(0, 400, count)],
+        "fare": [None if n % 11 == 0 else float(x) for n, x in enumerate(random.normal(20, 9, count))],
+        "stops": random.integers(0, 9, count).tolist(),
+        "city": [["Oslo", "Bern", None, "Rome"][n % 4] for n in random.integers(0, 4, count)],
+    }
+
+
+def view_of(aggregations, name="recent", source="rides"):
+    return foldstore.FeatureView(
+        name, entity=DRIVER, source=source, event_time="ts", aggregations=aggregations
+    )  # fmt: skip
+
+
+def labels(seed=9, count=200):
+    random = np.random.default_rng(seed)
+    return {
+        "driver": random.integers(0, 10, count).tolist(),
+        "event_timestamp": [hour(n / 8) for n in random.integers(-20, 1200, count)],
+    }
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Tables of any size have tiles in files; returns how many rows each new tile has."""
+    monkeypatch.setattr(FeatureIndexes, "rows_to_keep", 1)
+    made, make = [], Tile.of
+
+    def watch(table, view):
+        made.append(table.num_rows)
+        return make(table, view)
+
+    monkeypatch.setattr(Tile, "of", watch)
+    return made
+
+
+@pytest.fixture
+def dataset(store):
+    found = store.create_dataset("rides")
+    found.append(rides(1))
+    return found
+
+
+def joined(store, service="model", asked=None):
+    return store.features.get_historical_features(asked or labels(), service)
+
+
+def test_a_lookup_at_any_instant_is_what_the_join_gives_for_it(store, dataset):
+    store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
+    store.features.materialize("model")
+    asked = labels()
+    wanted = joined(store, asked=asked)
+    names = wanted.column_names[2:]
+    assert names[:3] == ["count_12h", "fare_sum_12h", "fare_mean_3d"]
+    for driver, at, row in zip(*asked.values(), wanted.to_pylist(), strict=True):
+        found = store.features.get_online_features("model", [{"driver": driver}], at=at).to_dict()
+        assert [repr(found[name][0]) for name in names] == [repr(row[name]) for name in names]
+
+
+def test_logged_lookups_are_audited_equal(store, dataset):
+    store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
+    store.features.materialize("model")
+    store.features.log_lookups("model")
+    for n in range(30):
+        store.features.get_online_features("model", [{"driver": each} for each in range(10)], at=hour(4 * n))
+    dataset.append(rides(2))  # what comes later is not in what was served
+    audit = store.features.audit("model@1")
+    assert audit.equal
+    assert audit.audited == 300
+
+
+def test_an_empty_window_counts_nothing_and_an_unknown_entity_is_not_found(store):
+    store.create_dataset("rides").append({"driver": [1], "ts": [hour(5)], "fare": [2.0]})
+    view = view_of([Aggregation("count", time_window="1h"), Aggregation("sum", "fare", time_window="1h")])
+    store.features.apply(foldstore.FeatureService("model", [view]))
+    store.features.materialize("model")
+    expected = {hour(5): (None, None), hour(5.5): (1, 2.0), hour(6): (1, 2.0), hour(6.001): (0, None)}
+    for at, wanted in expected.items():
+        row = joined(store, asked={"driver": [1, 2], "event_timestamp": [at, at]}).to_pylist()
+        assert (row[0]["count_1h"], row[0]["fare_sum_1h"]) == wanted
+        assert row[1]["count_1h"] is None
+    found = store.features.get_online_features("model", [{"driver": 1}, {"driver": 2}], at=hour(9))
+    assert found.to_dict()["count_1h"] == [0, None]
+    statuses = {column.name: [str(each) for each in column.statuses] for column in found.columns()}
+    assert statuses["count_1h"] == ["PRESENT", "NOT_FOUND"]
+    assert statuses["fare_sum_1h"] == ["NULL_VALUE", "NOT_FOUND"]
+
+
+def test_new_rows_are_a_tile_beside_the_others_and_the_bits_are_those_of_one(store, folder, dataset, kept):
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
+    joined(store)
+    dataset.append(rides(2, count=30, since=90))
+    dataset.append(rides(3, count=5, since=91))
+    found = joined(store)
+    assert kept == [300, 30, 5]
+    joined(store)
+    with foldstore.connect(folder) as other:
+        assert joined(other) == found
+    assert kept == [300, 30, 5]
+    store.create_dataset("at_once").append(dataset.latest.to_arrow())
+    store.features.apply(foldstore.FeatureService("once", [view_of(CUTTABLE, source="at_once")]))
+    assert joined(store, "once") == found
+    assert kept[-1] == 335
+
+
+def test_rows_that_were_deleted_are_in_no_window(store, dataset, kept):
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
+    before = joined(store)
+    dataset.delete("driver = 3")
+    after = joined(store).to_pylist()
+    assert all(row["count_12h"] is None for row in after if row["driver"] == 3)
+    assert [row for row in after if row["driver"] != 3] == [row for row in before.to_pylist() if row["driver"] != 3]
+
+
+def test_a_broken_tile_is_made_again_and_gc_removes_those_of_versions_that_are_gone(store, folder, dataset, kept):
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
+    found = joined(store)
+    (path,) = (store.root / "indexes").glob("*/*.tile")
+    store.gc(dry_run=False)
+    assert path.exists()
+    path.write_bytes(path.read_bytes()[:-300])
+    with foldstore.connect(folder) as other:
+        assert joined(other) == found
+    assert kept == [300, 300]
+    stray = path.with_name("0" * 32 + "-" + "1" * 32 + ".tile")
+    stray.write_bytes(path.read_bytes())
+    store.gc(dry_run=False)
+    assert path.exists()
+    assert not stray.exists()
+
+
+def test_sealed_cells_leave_no_tile_behind(store, kept):
+    dataset = store.create_dataset("rides", key=["id"], event_time="ts")
+    rows = rides(1)
+    late = [bool(n % 3) for n in range(300)]
+    version = dataset.append({**rows, "id": list(range(300)), "late": late})
+    view = view_of([Aggregation("sum", "late", time_window="9d"), Aggregation("max", "stops", time_window="9d")])
+    store.features.apply(foldstore.FeatureService("model", [view]))
+    assert any(joined(store)["late_sum_9d"].to_pylist())
+    split = version.split("parts", by_time="ts", boundaries=[hour(1), hour(2)])
+    plan = foldstore.plan_pool("n > 0.5 +/- 0.2", reliability=0.9, reuse="max_passes:1", steps=1)
+    store.pools.seal("pool", split.test, label="late", plan=plan)
+    assert not list((store.root / "indexes").glob("*/*.tile"))
+    sealed = joined(store)["late_sum_9d"].to_pylist()
+    store.create_dataset("rest").append(version.to_arrow(columns=["driver", "ts", "late", "stops"]))
+    assert version.to_arrow()["late"].null_count > 250
+    store.features.apply(foldstore.FeatureService("rest", [view_of(view.aggregations, source="rest")]))
+    assert joined(store, "rest")["late_sum_9d"].to_pylist() == sealed
+    with foldstore.connect(store.root) as other:
+        assert joined(other)["late_sum_9d"].to_pylist() == sealed
+
+
+def test_without_rows_that_ask_every_entity_asks_whenever_a_window_changes(store):
+    store.create_dataset("rides").append({"driver": [1, 1], "ts": [hour(0), hour(3)], "fare": [2.0, 4.0]})
+    view = view_of([Aggregation("sum", "fare", time_window="5h")])
+    store.features.apply(foldstore.FeatureService("model", [view]))
+    history = store.features.get_historical_features(service="model")
+    assert history["fare_sum_5h"].to_pylist() == [2.0, 6.0, 4.0, None]
+
+
+def test_training_sets_and_selections_take_windows_as_they_take_columns(store, dataset):
+    view = view_of(CUTTABLE)
+    service = foldstore.FeatureService("model", [view[["stops_max_3d", "count_12h"]]])
+    store.features.apply(service)
+    base = store.create_dataset("asks", event_time="event_timestamp")
+    version = base.append(labels())
+    version.split("halves", train=0.5, validation=0.25, test=0.25, group_by=["driver"], seed=1)
+    training = store.features.create_training_set("learn", labels="asks@1#halves", features="model@1")
+    train = training.train.to_arrow()
+    again = joined(store, asked=train.select(["driver", "event_timestamp"]))
+    assert train["count_12h"] == again["count_12h"]
+
+
+def test_services_pin_windows_and_files_say_them(store, dataset):
+    service = foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])])
+    store.features.apply(service)
+    assert store.features.service("model") == service
+    text = write_definitions(DefinitionSet.of([service]))
+    assert parse_definitions(text).services["model"] == service
+    python = """
+from foldstore import Aggregation, Entity, FeatureService, FeatureView
+driver = Entity("driver", keys={"driver": "int64"})
+recent = FeatureView("recent", entity=driver, source="rides", event_time="ts", aggregations=[
+    Aggregation("count", time_window="12h"), Aggregation("mean", "fare", time_window="3d", hop="1h")])
+model = FeatureService("model", [recent])
+"""
+    given = parse_definitions(python, ".py").services["model"]
+    assert given == foldstore.FeatureService("model", [view_of([CUTTABLE[0], CUTTABLE[2]])])
+
+
+def test_another_window_is_a_change_that_breaks_and_a_new_one_is_not(store, dataset):
+    name = "recent__fares"
+    plain = Aggregation("sum", "fare", time_window="12h", name="fares")
+    longer = Aggregation("sum", "fare", time_window="13h", name="fares")
+    for number, given in enumerate([[plain], [plain, CUTTABLE[0]], [longer]], 1):
+        store.features.apply(foldstore.FeatureService("model", [view_of(given)]))
+        assert store.features.list_services()[-1] == f"model@{number}"
+    added = store.features.diff("model@1", "model@2")
+    assert [(str(each), each.breaks) for each in added] == [("recent__count_12h is added", False)]
+    (changed,) = store.features.diff("model@1", "model@3")
+    assert (changed.feature, changed.what, changed.breaks) == (name, "window", True)
+    assert str(changed) == f"{name}: window sum(fare) over sliding 12h -> sum(fare) over sliding 13h"
+
+
+def test_what_cannot_be_is_refused_where_it_stands(store, dataset):
+    bad = foldstore.FeatureService("model", [view_of([Aggregation("mean", "city", time_window="1h")])])
+    with pytest.raises(SchemaMismatchError, match="'mean' means nothing for 'city'"):
+        store.features.apply(bad)
+    with pytest.raises(UsageError, match="has windows and a ttl"):
+        foldstore.FeatureView("v", entity=DRIVER, source="rides", event_time="ts", ttl="1d", aggregations=[CUTTABLE[0]])
+    with pytest.raises(UsageError, match="'count_12h'"):
+        view_of([CUTTABLE[0], CUTTABLE[0]])
+    text = """\
+views:
+  recent:
+    source: rides
+    event_time: ts
+    aggregations:
+    - {function: mean, column: fare, time_window: 1d}
+    - {function: average, column: fare, time_window: 1d}
+services:
+  model: {features: [recent]}
+"""
+    with pytest.raises(InvalidDefinitionError, match="'average' is no function") as found:
+        parse_definitions(text)
+    assert found.value.facts["line"] == 7
+    store.features.apply(foldstore.FeatureService("model", [view_of([CUTTABLE[0]])]))
+    with pytest.raises(SchemaMismatchError, match="not filtered by created times"):
+        store.features.get_historical_features(labels(), "model", filter_by_created_timestamp=True)
+
+
+def test_windows_over_views_queries_and_without_an_entity(store, dataset):
+    store.view("rides").where("stops > 2").save("long")
+    everywhere = foldstore.FeatureView("all", source="rides", event_time="ts", aggregations=[CUTTABLE[0]])
+    query = foldstore.FeatureView(
+        "paid", entity=DRIVER, source=foldstore.sql("SELECT driver, ts, fare * 2 AS fare FROM rides"),
+        event_time="ts", aggregations=[CUTTABLE[1]],
+    )  # fmt: skip
+    saved = view_of([Aggregation("count", time_window="2d")], name="longer", source="long")
+    store.features.apply(foldstore.FeatureService("model", [everywhere, query, saved]))
+    found = joined(store)
+    store.features.materialize("model")
+    table = dataset.latest.to_arrow()
+    for row in found.to_pylist()[:40]:
+        at = row["event_timestamp"]
+        recent = [t for t in table["ts"].to_pylist() if at - dt.timedelta(hours=12) <= t < at]
+        assert (row["count_12h"] or 0) == len(recent)
+        served = store.features.get_online_features("model", [{"driver": row["driver"]}], at=at).to_dict()
+        assert [served[name][0] for name in ("count_12h", "fare_sum_12h", "count_2d")] == [
+            row[name] for name in ("count_12h", "fare_sum_12h", "count_2d")
+        ]
+    assert pa.types.is_float64(found.schema.field("fare_sum_12h").type)

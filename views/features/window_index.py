@@ -1,0 +1,202 @@
+"""Windows over a feature table: what an entity's rows add up to before an instant, for training and for serving.
+
+The training join asks at the times of its rows. `WindowIndex.to_steps` asks at every instant at which an answer
+changes, and lays the answers out as a table of plain features: the last row at or before an instant holds what the
+join gives for it, so that a lookup at any instant is a lookup as of then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.features.key_encoder import KeyEncoder, key_column
+from foldstore.views.features.sorted_index import Integers
+from foldstore.views.features.window import Window, output_type, window_of
+from foldstore.views.features.window_spans import Span, WindowSpans
+from foldstore.views.features.window_tiles import Tile
+from foldstore.views.instant import LIMIT
+from foldstore.views.time_column import Instants, to_nanoseconds
+
+_NANOSECONDS = pa.timestamp("ns", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks when, in the order in which tiles are searched.
+
+    Attributes
+    ----------
+    codes : list of ndarray of int64
+        The code of each key, tile by tile.
+    places : ndarray of int64
+        Where each stands in the order of the search.
+    """
+
+    codes: list[Integers]
+    at: Integers
+    places: Integers
+
+
+class WindowIndex:
+    """Answers for a windowed feature view.
+
+    Parameters
+    ----------
+    view : FeatureView
+        The definition, with aggregations.
+    table : pyarrow.Table
+        The view's source in write order.
+    tiles : sequence of Tile
+        Made of the table's rows, those of earlier rows first.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> from foldstore.views.features.aggregation import Aggregation
+    >>> from foldstore.views.features.entity import Entity
+    >>> hours = [dt.datetime(2024, 1, 1, hour) for hour in (1, 2, 3)]
+    >>> table = pa.table({"id": [7, 7, 7], "ts": hours, "x": [1, 2, 4]})
+    >>> view = FeatureView(
+    ...     "v", entity=Entity("e", keys={"id": "int64"}), source="s", event_time="ts",
+    ...     aggregations=[Aggregation("sum", "x", time_window="2h")])
+    >>> index = WindowIndex(view, table, [Tile.of(table, view)])
+    >>> asked = to_nanoseconds(pa.array([dt.datetime(2024, 1, 1, hour) for hour in (3, 4, 9)]))
+    >>> index.aggregate([pa.chunked_array([[7, 7, 7]])], asked, ["x_sum_2h"])[0].to_pylist()
+    [3, 6, None]
+    >>> index.to_steps()["x_sum_2h"].to_pylist()
+    [1, 3, 6, 4, None]
+    """
+
+    def __init__(self, view: FeatureView, table: pa.Table, tiles: Sequence[Tile]) -> None:
+        self.view = view
+        self.table = table
+        self._tiles = tuple(tiles)
+
+    @property
+    def num_tiles(self) -> int:
+        """Of how many tiles the answers are put together."""
+        return len(self._tiles)
+
+    def aggregate(
+        self, columns: Sequence[pa.ChunkedArray], at: Instants, features: Sequence[str]
+    ) -> list[pa.ChunkedArray]:
+        """Return features of keys at instants: null for an entity without a row before the window's end.
+
+        Parameters
+        ----------
+        columns : sequence of ChunkedArray
+            The entity's keys.
+        at : Instants
+            When each asks.
+        features : sequence of str
+            Which, in the order of the answer.
+
+        Raises
+        ------
+        UsageError
+            When a sum of integers is beyond 64 bits.
+        """
+        asked = self._order(columns, at)
+        wanted = {each.name: each for each in self.view.aggregations}
+        spans: dict[Window, WindowSpans] = {}
+        answers = []
+        back = pa.array(asked.places)
+        for name in features:
+            aggregation = wanted[name]
+            window = window_of(aggregation)
+            if window not in spans:
+                spans[window] = self._look(asked, window)
+            answers.append(pa.chunked_array([spans[window].compute(aggregation).take(back)]))
+        return answers
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Return the type of each feature."""
+        return find_types(self.view, self.table.schema)
+
+    def to_steps(self) -> pa.Table:
+        """Return what changes when: keys, instants as the event time, and the features from then on.
+
+        An entity's first row stands right after its first event; before it there is nothing.
+        """
+        changes, features = self.list_changes(), self.view.features
+        instants = Instants(changes.column(self.view.event_time).cast(pa.int64()).to_numpy(), None)
+        keys = [changes.column(name) for name in self.view.join_keys]
+        for name, values in zip(features, self.aggregate(keys, instants, features), strict=True):
+            changes = changes.append_column(name, values)
+        return changes
+
+    def _order(self, columns: Sequence[pa.ChunkedArray], at: Instants) -> _Asked:
+        count = len(at.values)
+        codes = [tile.index.encode(columns, count) for tile in self._tiles]
+        largest = max(range(len(codes)), key=lambda number: self._tiles[number].index.num_rows)
+        # Searches in the order of the index walk through it once.
+        order = self._tiles[largest].index.order_of_search(codes[largest], at.values)
+        if at.nulls is not None:
+            codes = [np.where(at.nulls, -1, each) for each in codes]
+        places = np.empty(count, dtype=np.int64)
+        places[order] = np.arange(count)
+        return _Asked([each[order] for each in codes], at.values[order], places)
+
+    def _look(self, asked: _Asked, window: Window) -> WindowSpans:
+        found = [
+            Span(tile, *tile.ranges(codes, window, asked.at))
+            for tile, codes in zip(self._tiles, asked.codes, strict=True)
+        ]
+        return WindowSpans(window, found)
+
+    def list_changes(self) -> pa.Table:
+        """Return each entity and instant at which a row enters or leaves one of its windows, once, in order."""
+        view, table = self.view, self.table
+        events = to_nanoseconds(table.column(view.event_time), where=f"Event time {view.event_time!r}")
+        columns = [table.column(name) for name in view.join_keys]
+        codes = KeyEncoder(columns, view.keys, table.num_rows).codes
+        usable = codes >= 0
+        if events.nulls is not None:
+            usable &= ~events.nulls
+        rows = np.flatnonzero(usable)
+        rows = rows[np.lexsort((events.values[rows], codes[rows]))]
+        windows = list(dict.fromkeys(window_of(each) for each in view.aggregations))
+        moments = [moment for window in windows for moment in window.changes(events.values[rows])]
+        kept = _each_once(codes[rows], moments)
+        take = pa.array(rows[kept[0]])
+        keys = {
+            name: key_column(column, name, kind).cast(pa.type_for_alias(kind)).take(take)
+            for column, (name, kind) in zip(columns, view.keys.items(), strict=True)
+        }
+        return pa.table({**keys, view.event_time: pa.array(kept[1]).view(_NANOSECONDS)})
+
+
+def find_types(view: FeatureView, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Return the type of each windowed feature over a source of a schema.
+
+    Raises
+    ------
+    SchemaMismatchError
+        When a function means nothing for the column.
+    """
+    found = {}
+    for each in view.aggregations:
+        kind = None if each.column is None else schema.field(each.column).type
+        if kind is not None and pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        found[each.name] = output_type(each, kind)
+    return found
+
+
+def _each_once(codes: Integers, moments: Sequence[Integers]) -> tuple[Integers, Integers]:
+    """Return pairs of an entity and a moment, each once and in order, with a place of the entity's."""
+    places = np.tile(np.arange(len(codes)), len(moments))
+    instants = np.concatenate(moments) if len(codes) else np.zeros(0, dtype=np.int64)
+    inside = instants < LIMIT
+    if not inside.all():
+        places, instants = places[inside], instants[inside]
+    entities = codes[places] if len(places) else places
+    order = np.lexsort((instants, entities))
+    places, instants, entities = places[order], instants[order], entities[order]
+    new: NDArray[np.bool_] = np.ones(len(places), dtype=np.bool_)
+    new[1:] = (instants[1:] != instants[:-1]) | (entities[1:] != entities[:-1])
+    return places[new], instants[new]

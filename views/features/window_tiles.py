@@ -1,0 +1,106 @@
+"""Tiles: rows of a feature table by entity and time with the running totals of the columns that windows look at.
+
+A tile is made of some rows, once. A window is the sum of what it holds of each tile; sums are exact, so that it does
+not matter how rows were cut into tiles: new rows are a new tile beside the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from foldstore.views.features.aggregation import Aggregation
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.features.sorted_index import IndexParts, Integers, SortedIndex
+from foldstore.views.features.window import Window
+from foldstore.views.features.window_values import ColumnTotals
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Rows of a feature table, sorted and added up.
+
+    Attributes
+    ----------
+    index : SortedIndex
+        Where the rows of an entity and a time are.
+    totals : mapping of str to ColumnTotals
+        By column.
+    """
+
+    index: SortedIndex
+    totals: Mapping[str, ColumnTotals]
+
+    @classmethod
+    def of(cls, table: pa.Table, view: FeatureView) -> Self:
+        """Sort and add up the rows of a windowed feature view's source."""
+        index = SortedIndex(table, keys=view.keys, event_time=view.event_time, created_time=view.created_time)
+        rows = index.rows_in_order()
+        return cls(
+            index,
+            {
+                column: ColumnTotals.of(table.column(column), rows, functions)
+                for column, functions in find_needs(view).items()
+            },
+        )
+
+    def ranges(self, codes: Integers, window: Window, at: Integers) -> tuple[Integers, Integers, Integers]:
+        """Return the first place of each window, the one after its last, and the first of the entity at any time."""
+        first, past, lowest = self.index.find_range(codes, *window.bounds(at))
+        if window.kind == "session":
+            began = self.session_starts(window.length)
+            first = np.where(past > first, began[np.maximum(past - 1, 0)], past) if len(began) else past
+        return first, past, lowest
+
+    def session_starts(self, gap: int) -> Integers:
+        """Return for each place where its session began: the last place that comes more than the gap after another."""
+        places = np.arange(self.index.num_rows)
+        times, entities = self.index.times_at(places), self.index.entities_in_order()
+        begins = np.ones(len(places), dtype=np.bool_)
+        # Times lie within int64, their differences need not.
+        begins[1:] = (entities[1:] != entities[:-1]) | (times[1:] > np.minimum(times[:-1], _LAST - gap) + gap)
+        return np.maximum.accumulate(np.where(begins, places, 0)) if len(places) else places
+
+    def to_parts(self) -> IndexParts:
+        """Return the tile as plain data and arrays; `from_parts` makes the same of them."""
+        held = self.index.to_parts()
+        arrays = {name: array for name, array in held.arrays.items() if name not in ("order", "earliest")}
+        plain: dict[str, Any] = {}
+        for number, (column, totals) in enumerate(self.totals.items()):
+            plain[column], own = totals.to_parts(f"column{number}")
+            arrays |= own
+        return IndexParts({**held.plain, "columns": plain, "tile": FORMAT}, arrays)
+
+    @classmethod
+    def from_parts(cls, view: FeatureView, parts: IndexParts) -> Self:
+        """Make a tile of what `to_parts` gave; arrays stay where they are."""
+        index = SortedIndex.from_parts(pa.table({}), view.keys, parts)
+        columns = enumerate(find_needs(view))
+        return cls(
+            index,
+            {
+                column: ColumnTotals.from_parts(f"column{number}", parts.plain["columns"][column], parts.arrays)
+                for number, column in columns
+            },
+        )
+
+
+_LAST: Final = 2**63 - 1
+
+
+def find_needs(view: FeatureView) -> dict[str, frozenset[str]]:
+    """Return the columns that a view's windows look at, and what is computed of each."""
+    needs: dict[str, frozenset[str]] = {}
+    for each in view.aggregations:
+        if each.column is not None:
+            needs[each.column] = needs.get(each.column, frozenset()) | {each.function}
+    return needs
+
+
+def may_be_cut(aggregations: tuple[Aggregation, ...]) -> bool:
+    """Say whether windows over several tiles are put together of what each gives; else all rows are one tile."""
+    return all(each.window != "session" and each.function not in ("distinct", "quantile") for each in aggregations)
