@@ -35,6 +35,7 @@ from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import NO_SCHEMA, choose_schema, keep_schema, list_schemas
 from foldstore.validation.schema_references import check_references
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 from foldstore.validation.user_checks import with_user_checks
 from foldstore.version import Version
 from foldstore.views.source import ViewStore
@@ -227,19 +228,21 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
                 raise
             return unreadable(chosen, name, str(error.facts["column"]), error.message, created_at=now)
         head = self._head()
-        subject = TableSubject(table, name)
+        subject = TableSubject(table, name, sound=True)  # its source was looked at
         report = validate(
             subject,
             chosen,
-            created_at=now,
-            environment=self.gate.environment
-            if environment is None and schema is None and chosen is not NO_SCHEMA
-            else environment,
-            previous_rows=None if head is None else count_added(self._storage, head, own=True),
-            others=others,
-            transforms=TransformRegistry(self._storage).load,
-            history=history_for(self._storage, head, self.name, subject),
-            engine=self._storage.engine,
+            Surroundings(
+                created_at=now,
+                environment=self.gate.environment
+                if environment is None and schema is None and chosen is not NO_SCHEMA
+                else environment,
+                previous_rows=None if head is None else count_added(self._storage, head, own=True),
+                others=others,
+                transforms=TransformRegistry(self._storage).load,
+                history=history_for(self._storage, head, self.name, subject),
+                engine=self._storage.engine,
+            ),
         )
         return with_user_checks(report, subject, chosen, checks)
 

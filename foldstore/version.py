@@ -42,6 +42,7 @@ from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import NO_SCHEMA, choose_schema
+from foldstore.validation.surroundings import Surroundings
 from foldstore.validation.user_checks import with_user_checks
 from foldstore.version_cleaning import VersionCleaning
 from foldstore.version_drift import VersionDrift
@@ -352,13 +353,15 @@ class Version(
         report = validate(
             subject,
             chosen,
-            created_at=now,
-            environment=environment,
-            previous_rows=before,
-            others=OtherDatasets(self._storage),
-            transforms=TransformRegistry(self._storage).load,
-            history=history_of(self._storage, self._record, self._dataset.name),
-            engine=self._storage.engine,
+            Surroundings(
+                created_at=now,
+                environment=environment,
+                previous_rows=before,
+                others=OtherDatasets(self._storage),
+                transforms=TransformRegistry(self._storage).load,
+                history=history_of(self._storage, self._record, self._dataset.name),
+                engine=self._storage.engine,
+            ),
         )
         sealed = {name for names in subject.seals for name in names}
         # Cells that a test pool holds read as null; that says nothing about the data.

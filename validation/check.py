@@ -6,14 +6,15 @@ The checks read the profile and the counts on pinned grids; rows are looked at a
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 
 import pyarrow as pa
 
-from foldstore.datastore.engine import Engine, lend_engine
+from foldstore.datastore.engine import lend_engine
 from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
-from foldstore.types import parse_time
+from foldstore.validation.clearance import clear_columns
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
@@ -45,52 +46,29 @@ from foldstore.validation.inference import infer_column, infer_distributions
 from foldstore.validation.inferred_grid import is_calendar
 from foldstore.validation.joint_checks import check_joint, check_trends
 from foldstore.validation.nested_paths import with_nested
-from foldstore.validation.reference_shifts import check_shifts
+from foldstore.validation.reference_shifts import check_shifts, may_shift
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
-from foldstore.validation.row_sets import Others, check_row_sets
+from foldstore.validation.row_sets import check_row_sets
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.segment_checks import check_segments
 from foldstore.validation.subject import Subject, TableSubject
-from foldstore.validation.transform_checks import Transforms, check_transforms
+from foldstore.validation.surroundings import NOTHING_AROUND, Surroundings
+from foldstore.validation.transform_checks import check_transforms
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
 
 
-def validate(  # noqa: PLR0913  # each is a part of its own of what is around the rows
-    subject: Subject,
-    schema: DataSchema,
-    *,
-    created_at: str | None = None,
-    environment: str | None = None,
-    previous_rows: int | None = None,
-    others: Others | None = None,
-    history: History | None = None,
-    transforms: Transforms | None = None,
-    engine: Engine | None = None,
-) -> Report:
+def validate(subject: Subject, schema: DataSchema, around: Surroundings = NOTHING_AROUND) -> Report:
     """Judge data by a schema.
 
     Parameters
     ----------
     subject : Subject
-        The rows to judge.
+        The rows to judge. Of a table in memory only those columns are profiled of which that is asked: by a policy of
+        drift, by bounds, or because something is wrong; and all of them where `Report.profile_id` is asked for.
     schema : DataSchema
-    created_at : str, optional
-        The instant of judgement, noted on the report and what ages are counted from; nothing here
-        reads a clock.
-    environment : str, optional
-        Where the rows are from, such as ``serving``: columns that do not belong there are not asked
-        for. All columns are, unless it is given.
-    previous_rows : int, optional
-        How many rows the version before has, for `DataSchema.rows_vs_previous`.
-    others : callable, optional
-        Returns the newest rows of another dataset by its name, for `refs` and `overlap`.
-    history : History, optional
-        The versions before, for what is compared with them.
-    transforms : callable, optional
-        Returns a fitted transform by its address, for `DataSchema.transforms`.
-    engine : Engine, optional
-        Evaluates rules and segments; one of its own, which takes 20 ms to open, unless given.
+    around : Surroundings
+        When it is, where the rows are from, and what was there before them.
 
     Returns
     -------
@@ -106,64 +84,84 @@ def validate(  # noqa: PLR0913  # each is a part of its own of what is around th
     >>> [str(each) for each in validate(TableSubject(pa.table({"x": [1, -7]}), "draft"), schema).anomalies]
     ['error: x: 1 values below 0 (min -7) [below_min]']
     """
-    profile_id = subject.profile().id
+    profiled = subject.profile()
     subject = with_nested(subject, list(schema.columns))
     profile = subject.profile()
-    asked, findings = _enter(schema, environment)
+    asked, findings = _enter(schema, around.environment)
     fitting = {name: _settled(name, c, schema) for name, c in asked.columns.items() if is_judged(profile, name, c)}
-    keys = asked.keys if all(key in fitting for key in asked.keys) else ()
-    now = None if created_at is None else parse_time(created_at)
-    findings += [*check_row_count(subject, profile, asked, previous_rows), *_check_columns(profile, schema, asked)]
-    findings += [*check_order(subject, asked, schema.column_order), *check_unjudged(asked)]
+    findings += [*check_row_count(subject, profile, asked, around.previous_rows)]
+    findings += [*_check_columns(profile, schema, asked), *check_order(subject, asked, schema.column_order)]
+    findings += check_unjudged(asked)
     drift = DriftResult({})
     with ExitStack() as stack:
         if profile.rows:
-            findings += [*check_keys(subject, asked, fitting), *check_freshness(profile, asked, now)]
-            findings += check_row_sets(subject, asked, fitting, others)
+            findings += [*check_keys(subject, asked, fitting), *check_freshness(profile, asked, around.now)]
+            findings += check_row_sets(subject, asked, fitting, around.others)
             if asked.rules:
                 elsewhere = schema.columns.keys() - asked.columns.keys()
-                findings += check_rules(subject, asked, stack.enter_context(lend_engine(engine)), elsewhere)
-            for name, column in fitting.items():
-                findings += check_column(name, column, profile.columns[name], subject, now)
-            fitting, drift, drifted = _check_distributions(
-                subject, asked, fitting, seed=f"{schema.id}\n{profile_id}", history=history
-            )
-            findings += drifted
-            findings += check_skew(subject, asked, fitting, others)
-            findings += [*check_joint(subject, asked, fitting, history), *check_trends(asked, history)]
-            findings += check_transforms(subject, asked, transforms)
+                findings += check_rules(subject, asked, stack.enter_context(lend_engine(around.engine)), elsewhere)
+            findings += _check_values(subject, fitting, around.now)
+            fitting, drift, drifted = _check_distributions(subject, schema, asked, fitting, around.history)
+            findings += [*drifted, *_check_against_others(subject, asked, fitting, around)]
+        keys = asked.keys if all(key in fitting for key in asked.keys) else ()
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}
-            anomalies = gravest_first([*anomalies, *check_segments(subject, asked, fitting, found, now, engine)])
+            sliced = check_segments(subject, asked, fitting, found, around.now, around.engine)
+            anomalies = gravest_first([*anomalies, *sliced])
     return Report(
         subject=subject.address,
         rows=profile.rows,
         schema_id=schema.id,
         schema_version=schema.version,
-        profile_id=profile_id,
+        profile=profiled,
         columns=tuple(dict.fromkeys([*schema.columns, *profile.columns])),
         anomalies=name_replaced(anomalies, schema),
         drift=drift,
-        created_at=created_at,
-        environment=environment,
+        created_at=around.created_at,
+        environment=around.environment,
     )
 
 
+def _check_values(subject: Subject, fitting: Mapping[str, ColumnSchema], now: datetime | None) -> Iterator[Finding]:
+    """Yield what is wrong with each column by itself; only of those that may have something the profile is made."""
+    clear = clear_columns(subject, fitting, now)
+    for name, column in fitting.items():
+        if name not in clear:
+            yield from check_column(name, column, subject.profile().columns[name], subject, now)
+
+
+def _check_against_others(
+    subject: Subject, asked: DataSchema, fitting: Mapping[str, ColumnSchema], around: Surroundings
+) -> Iterator[Finding]:
+    """Yield what differs from rows that were served, versions before, and what transforms were fitted on."""
+    yield from check_skew(subject, asked, fitting, around.others)
+    yield from check_joint(subject, asked, fitting, around.history)
+    yield from check_trends(asked, around.history)
+    yield from check_transforms(subject, asked, around.transforms)
+
+
 def _check_distributions(
-    subject: Subject, asked: DataSchema, columns: Mapping[str, ColumnSchema], *, seed: str, history: History | None
+    subject: Subject,
+    schema: DataSchema,
+    asked: DataSchema,
+    columns: Mapping[str, ColumnSchema],
+    history: History | None,
 ) -> tuple[dict[str, ColumnSchema], DriftResult, list[Finding]]:
     """Compare each column with its reference; return the columns as they were compared, too."""
     fitting, findings = refer_to_windows(columns, None if history is None else history.window)
     counts = count_pinned(subject, fitting)
+    # Of all columns: so the noise that is drawn for a comparison belongs to these rows.
+    seed = f"{schema.id}\n{subject.profile().id}" if any(each.drift for each in fitting.values()) else ""
     drift = drift_from_schema(counts, fitting, seed=seed)
     roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
     for name, result in drift.columns.items():
         findings += check_drift(result, fitting[name].drift or DriftPolicy(), code=roles.get(name, "drift"))
     profile = subject.profile()
     for name, column in fitting.items():
-        shown = counts.get(name)
-        findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
+        if may_shift(column):
+            shown = counts.get(name)
+            findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
     return fitting, drift, findings
 
 
@@ -176,7 +174,7 @@ def unreadable(schema: DataSchema, address: str, column: str, reason: str, *, cr
         rows=0,
         schema_id=schema.id,
         schema_version=schema.version,
-        profile_id=nothing.profile().id,
+        profile=nothing.profile().id,
         columns=tuple(schema.columns),
         anomalies=settle([finding], schema, nothing, ()),
         drift=DriftResult({}),
@@ -273,8 +271,9 @@ def _check_columns(profile: Profile, schema: DataSchema, asked: DataSchema) -> I
             yield type_finding(profile, name, column, is_key=name in schema.keys)
     renames = find_renames(profile, asked, schema)
     yield from report_renames(renames, schema)
-    for name, found in profile.columns.items():
+    for name in profile.columns:
         if name not in schema.columns and name not in renames:
+            found = profile.columns[name]
             value = infer_column(name, found).to_dict()
             yield Finding(
                 code="column_new",

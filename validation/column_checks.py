@@ -34,8 +34,8 @@ def check_column(
     name: str, schema: ColumnSchema, column: ColumnProfile, subject: Subject, now: datetime | None = None
 ) -> Iterator[Finding]:
     """Yield what is wrong with a column that is there and has the right type."""
-    yield from _check_nulls(name, schema, column)
-    if not schema.constant and column.distinct == 1 and column.present >= _CONSTANT_ROWS:
+    yield from check_nulls(name, schema, column)
+    if may_be_constant(schema, column) and column.distinct == 1:
         value = json_value(column.minimum)
         yield Finding(
             code="constant_column",
@@ -47,7 +47,7 @@ def check_column(
             fix=(set_field(name, "constant", value=True),),
         )
     if isinstance(schema.domain, NumericDomain):
-        yield from _check_range(name, schema.domain, column)
+        yield from check_range(name, schema.domain, column)
         yield from _check_decimals(name, schema.domain, column, subject)
     elif isinstance(schema.domain, CategoryDomain):
         yield from _check_vocabulary(name, schema.domain, column, subject)
@@ -55,6 +55,11 @@ def check_column(
     yield from check_near_misses(name, schema, column)
     yield from check_statistics(name, schema, column)
     yield from check_rows(name, schema, column, now)
+
+
+def may_be_constant(schema: ColumnSchema, column: ColumnProfile) -> bool:
+    """Whether it would be an anomaly if all values were one."""
+    return not schema.constant and column.present >= _CONSTANT_ROWS
 
 
 def _check_decimals(name: str, domain: NumericDomain, column: ColumnProfile, subject: Subject) -> Iterator[Finding]:
@@ -86,7 +91,7 @@ def set_field(column: str, field: str, *, value: Any) -> Patch:
     return {"op": "set", "column": column, "field": field, "value": value}
 
 
-def _check_nulls(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
+def check_nulls(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
     """Compare the null fraction with what is allowed, by a one-sided Wilson bound of 99 %."""
     allowed = 0.0 if not schema.nullable else 1 - schema.min_fraction
     counts_nan = isinstance(schema.domain, NumericDomain) and schema.domain.nan == "as_null"
@@ -128,7 +133,8 @@ def _present_share(nulls: int, rows: int) -> float:
     return max(0.0, round(1 - allowed_null_share(nulls, rows), 6))
 
 
-def _check_range(name: str, domain: NumericDomain, column: ColumnProfile) -> Iterator[Finding]:
+def check_range(name: str, domain: NumericDomain, column: ColumnProfile) -> Iterator[Finding]:
+    """Compare the extremes with the domain's, and look for NaN."""
     if column.nan and domain.nan == "deny":
         fix = (set_field(name, "domain.nan", value=None),)
         question = Question(name, is_nan)

@@ -25,6 +25,7 @@ from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema_history import NO_SCHEMA, find_basis, read_schema
+from foldstore.validation.surroundings import Surroundings
 from foldstore.views.transforms.registry import TransformRegistry
 
 
@@ -59,13 +60,15 @@ class SchemaGate:
         report = validate(
             subject,
             schema,
-            created_at=now,
-            environment=policy.environment if basis.is_set else None,
-            previous_rows=rows,
-            others=others,
-            transforms=TransformRegistry(self._storage).load,
-            history=history_for(self._storage, candidate.head, candidate.dataset.name, subject),
-            engine=self._storage.engine,
+            Surroundings(
+                created_at=now,
+                environment=policy.environment if basis.is_set else None,
+                previous_rows=rows,
+                others=others,
+                transforms=TransformRegistry(self._storage).load,
+                history=history_for(self._storage, candidate.head, candidate.dataset.name, subject),
+                engine=self._storage.engine,
+            ),
         )
         if policy.drift is not None and report.rows:
             found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())

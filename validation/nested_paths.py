@@ -123,7 +123,7 @@ class NestedSubject:
     def profile(self) -> Profile:
         """Return the statistics of all columns and of the paths."""
         profile = self._subject.profile()
-        return Profile(profile.rows, {**profile.columns, **self._nested})
+        return Profile(profile.rows, dict([*profile.columns.items(), *self._nested.items()]))
 
     def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> Mapping[str, GridCounts]:
         """Return exact counts on pinned grids, by column or path."""

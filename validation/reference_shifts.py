@@ -85,6 +85,11 @@ def check_shifts(
             yield from _check_tails(name, schema, column)
 
 
+def may_shift(schema: ColumnSchema) -> bool:
+    """Whether a column has something that a change could be told from."""
+    return "hours" in schema.evidence or (schema.grid is not None and schema.reference is not None)
+
+
 def _distance(f: NDArray[Any], g: NDArray[Any]) -> float:
     """Return the Jensen-Shannon distance, base 2, less what chance alone would make of it."""
     noise = (len(f) - 1) * (1 / f.sum() + 1 / g.sum()) / 8

@@ -1,10 +1,11 @@
 """The outcome of a validation, as data: what was judged, by which schema, and what was found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
+from foldstore.datastore.statistics.profile import Profile
 from foldstore.errors import ValidationFailedError
 from foldstore.types import Severity
 from foldstore.validation.anomaly import Anomaly
@@ -29,7 +30,9 @@ class Report:
         The address that was judged.
     rows : int
     schema_id, schema_version : str
-    profile_id : str
+    profile : Profile or str
+        That of the rows, or its id. That of a table which was judged before it is committed holds the table, and what
+        nobody asked for is not in it yet.
     anomalies : tuple of Anomaly
         The gravest first.
     drift : DriftResult
@@ -45,12 +48,17 @@ class Report:
     rows: int
     schema_id: str
     schema_version: str
-    profile_id: str
+    profile: Profile | str = field(repr=False, compare=False)
     anomalies: tuple[Anomaly, ...] = ()
     drift: DriftResult = DriftResult({})  # noqa: RUF009  (immutable)
     created_at: str | None = None
     environment: str | None = None
     columns: tuple[str, ...] = ()
+
+    @property
+    def profile_id(self) -> str:
+        """The id of the rows' profile; where only a part of that was made, the rest is."""
+        return self.profile if isinstance(self.profile, str) else self.profile.id
 
     @property
     def passed(self) -> bool:
@@ -105,7 +113,7 @@ class Report:
 
         Examples
         --------
-        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a")
         >>> report.to_html().startswith("<!DOCTYPE html>")
         True
         """
@@ -116,7 +124,7 @@ class Report:
 
         Examples
         --------
-        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a")
         >>> report.to_json_lines()[:33]
         '{"kind": "report", "subject": "t"'
         """
@@ -127,7 +135,7 @@ class Report:
 
         Examples
         --------
-        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a")
         >>> report.to_junit().splitlines()[1]
         '<testsuites name="foldstore validate" tests="1" failures="0" errors="0" skipped="0" time="0">'
         """
@@ -145,7 +153,7 @@ class Report:
 
         Examples
         --------
-        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a")
+        >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a")
         >>> '"version": "2.1.0"' in report.to_sarif()
         True
         """
@@ -165,7 +173,7 @@ class Report:
         --------
         >>> found = Anomaly(code="no_data", severity=Severity.ERROR, column=None, message="t has no rows")
         >>> report = Report(
-        ...     subject="t", rows=0, schema_id="5c", schema_version="1.0.0", profile_id="9a", anomalies=(found,)
+        ...     subject="t", rows=0, schema_id="5c", schema_version="1.0.0", profile="9a", anomalies=(found,)
         ... )
         >>> print(report.to_github(), end="")
         ::error title=t (no_data)::t has no rows
@@ -179,7 +187,7 @@ class Report:
         --------
         >>> new = Anomaly(code="column_new", severity=Severity.WARN, column="x", message="new column")
         >>> report = Report(
-        ...     subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile_id="9a", anomalies=(new,)
+        ...     subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a", anomalies=(new,)
         ... )
         >>> report.passed, report.fails_on(Severity.WARN)
         (True, True)
@@ -192,7 +200,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
-        plain: dict[str, Any] = {each: getattr(self, each) for each in self.__slots__}
+        names = ("profile_id" if each == "profile" else each for each in self.__slots__)
+        plain: dict[str, Any] = {each: getattr(self, each) for each in names}
         plain["columns"] = list(self.columns)
         plain["anomalies"] = [anomaly.to_dict() for anomaly in self.anomalies]
         return plain | {"drift": self.drift.to_dict(), "passed": self.passed}
@@ -200,7 +209,8 @@ class Report:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
         """Read what `to_dict` gave."""
-        made = {key: value for key, value in data.items() if key != "passed"}
+        made = {key: value for key, value in data.items() if key not in ("passed", "profile_id")}
+        made["profile"] = data["profile_id"]
         made["columns"] = tuple(data.get("columns", ()))
         made["anomalies"] = tuple(Anomaly.from_dict(each) for each in data["anomalies"])
         return cls(**{**made, "drift": DriftResult.from_dict(data["drift"])})

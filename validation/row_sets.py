@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.hashing import Hashes, hash_rows
 from foldstore.datastore.statistics.profile import Profile
-from foldstore.datastore.statistics.reading import Kind, plain_array, present, read_numbers
+from foldstore.datastore.statistics.reading import Kind, kind_of_text, plain_array, present, read_numbers
 from foldstore.errors import FoldstoreError
 from foldstore.validation.anomaly import percent
 from foldstore.validation.dataset_checks import not_judged
@@ -54,7 +54,7 @@ def _check_duplicates(subject: Subject, profile: Profile, schema: DataSchema) ->
     allowed, field = schema.max_duplicate_fraction, "max_duplicate_fraction"
     if allowed is None or not profile.rows:
         return
-    nested = [name for name, column in profile.columns.items() if column.kind is Kind.OPAQUE]
+    nested = [name for name, kind in profile.types.items() if kind_of_text(kind) is Kind.OPAQUE]
     if nested or not profile.columns:
         yield not_judged(field, f"values of {nested[0]} are not compared" if nested else "there are no columns")
         return
@@ -201,8 +201,8 @@ def _check_overlap(
 
 def _why_not(subject: Subject, names: Sequence[str], others: Others | None) -> str | None:
     """Say why rows cannot be looked for in another dataset; None when they can."""
-    columns = subject.profile().columns
-    nested = next((columns[name].type for name in names if columns[name].kind is Kind.OPAQUE), None)
+    types = subject.profile().types
+    nested = next((types[name] for name in names if kind_of_text(types[name]) is Kind.OPAQUE), None)
     if nested is not None:
         return f"values of {nested} are not compared"
     return _NOBODY if others is None else None

@@ -14,7 +14,7 @@ from foldstore.datastore.statistics.pinned import (
     count_batches,
     counts_from_column,
 )
-from foldstore.datastore.statistics.profile import Profile, profile_batches, profile_table
+from foldstore.datastore.statistics.profile import Profile, check_sound, defer_profile, profile_batches
 from foldstore.errors import UsageError, column_not_found
 
 
@@ -59,7 +59,15 @@ class Subject(Protocol):
 
 
 class TableSubject:
-    """One table in memory as a `Subject`.
+    """One table in memory as a `Subject`; its columns are profiled when somebody asks for them.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    address : str
+        What the rows are called.
+    sound : bool
+        Whether it was looked at before whether the table holds what its types say; else that is done here.
 
     Examples
     --------
@@ -69,9 +77,10 @@ class TableSubject:
 
     seals: Sequence[Sequence[str]] = ()
 
-    def __init__(self, table: pa.Table, address: str) -> None:
+    def __init__(self, table: pa.Table, address: str, *, sound: bool = False) -> None:
         self._table = table
         self._address = address
+        self._is_sound = sound
 
     @property
     def address(self) -> str:
@@ -90,11 +99,17 @@ class TableSubject:
 
     @cached_property
     def _profile(self) -> Profile:
-        return profile_table(self._table)
+        if not self._is_sound:
+            check_sound(self._table)
+        return defer_profile(self._table)
 
     def profile(self) -> Profile:
-        """Return the statistics of all columns, made once."""
+        """Return the statistics of all columns, each made once when it is asked for."""
         return self._profile
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return the values of a column."""
+        return self._table[name]
 
     def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> dict[str, GridCounts]:
         """Return exact counts on pinned grids: from the profile where it suffices, else from the rows."""

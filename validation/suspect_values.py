@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.reading import Kind
+from foldstore.datastore.statistics.short_texts import has_text
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.evolution import Patch
@@ -45,10 +46,35 @@ def check_missing_marks(name: str, schema: ColumnSchema, column: ColumnProfile) 
         return
     if column.kind is Kind.TEXT:
         yield from _text_marks(name, schema, column)
-    elif column.kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT) or column.type.startswith(("timestamp", "date")):
+    elif _has_marks(column):
         for raw, shown in _lonely_extremes(column):
             if not _is_meant(raw, schema):
                 yield _marked(name, column, (str(shown),), Question(name, equal_to(raw)))
+
+
+def has_usual_extreme(column: ColumnProfile) -> bool:
+    """Whether the least or the greatest value is one that often stands for no value; else no such mark is found."""
+    return _has_marks(column) and any(
+        raw is not None and _is_usual(column.kind, raw, shown) for raw, shown in _extremes(column)
+    )
+
+
+def has_mark(texts: pa.Array) -> bool:
+    """Whether some text is a mark of what is missing."""
+    return has_text(texts, _MARKS)
+
+
+def _has_marks(column: ColumnProfile) -> bool:
+    """Whether values of the type can be stand-ins: numbers, and times that have a day."""
+    return column.kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT) or column.type.startswith(("timestamp", "date"))
+
+
+def _extremes(column: ColumnProfile) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    return (column.low, column.minimum), (column.high, column.maximum)
+
+
+def _is_usual(kind: Kind, raw: Any, shown: Any) -> bool:
+    return _is_odd_day(str(json_value(shown))) if kind is Kind.TEMPORAL else raw in _NUMBERS
 
 
 def _text_marks(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
@@ -99,14 +125,13 @@ def _lonely_extremes(column: ColumnProfile) -> Iterator[tuple[int | float, Any]]
     ends, counts = column.mass()
     if len(ends) < 2:
         return
-    for place, raw, shown in ((0, column.low, column.minimum), (-1, column.high, column.maximum)):
-        is_time = column.kind is Kind.TEMPORAL
-        known = _is_odd_day(str(json_value(shown))) if is_time else raw in _NUMBERS
-        if not known or not isinstance(raw, int | float) or not _is_much(int(counts[place]), column):
+    for place, (raw, shown) in zip((0, -1), _extremes(column), strict=True):
+        is_usual = isinstance(raw, int | float) and _is_usual(column.kind, raw, shown)
+        if not is_usual or not _is_much(int(counts[place]), column):
             continue
         others = (ends[1:] if place == 0 else ends[:-1]).tolist()
         near, span = others[0 if place == 0 else -1], others[-1] - others[0]
-        is_alone_below = not is_time and raw < 0 <= others[0] and place == 0
+        is_alone_below = column.kind is not Kind.TEMPORAL and raw < 0 <= others[0] and place == 0
         if is_alone_below or abs(near - raw) >= max(span, 1):
             yield raw, json_value(shown)
 

@@ -67,7 +67,7 @@ def judge_transform(
         rows=subject.num_rows,
         schema_id=fitted.hash,
         schema_version=address.rpartition("@")[2] or "1",
-        profile_id=subject.profile().id,
+        profile=subject.profile(),
         columns=fitted.inputs,
         anomalies=settle(check_transform(subject, fitted, address), nothing, subject, ()),
         created_at=created_at,

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from foldstore.datastore.statistics.profile import Profile
-from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
+from foldstore.datastore.statistics.reading import Kind, kind_of_text
 from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.evolution import WIDER, Patch
 from foldstore.validation.finding import Finding
@@ -19,21 +19,20 @@ def type_fits(profile: Profile, name: str, column: ColumnSchema) -> bool:
     """Whether a column is there with the declared type, or one of its `coerce_from`."""
     if name not in profile.columns:
         return False
-    observed = plain_type(profile.columns[name].type)
+    observed = plain_type(profile.types[name])
     return observed == plain_type(column.type) or observed in column.coerce_from
 
 
 def is_judged(profile: Profile, name: str, column: ColumnSchema) -> bool:
     """Whether a column's values can be judged: its type fits, or the declared one holds every value of it."""
     return name in profile.columns and (
-        type_fits(profile, name, column)
-        or plain_type(column.type) in WIDER.get(plain_type(profile.columns[name].type), ())
+        type_fits(profile, name, column) or plain_type(column.type) in WIDER.get(plain_type(profile.types[name]), ())
     )
 
 
 def type_finding(profile: Profile, name: str, column: ColumnSchema, *, is_key: bool) -> Finding:
     """Report another type; where no value can be lost, declaring it is the fix."""
-    observed, expected = plain_type(profile.columns[name].type), plain_type(column.type)
+    observed, expected = plain_type(profile.types[name]), plain_type(column.type)
     fix: Patch = {"op": "add_column", "column": name}
     if expected in WIDER.get(observed, ()):
         code = "type_coercible"
@@ -74,18 +73,13 @@ def _unnest(text: str) -> tuple[int, str]:
 
 def _loses(observed: str, expected: str) -> bool:
     """Whether the values could be read as the other type, but not all of them: numbers, and times in coarser ticks."""
-    kinds = [_kind(text) for text in (observed, expected)]
+    kinds = [kind_of_text(text) for text in (observed, expected)]
     if all(kind in _NUMBERS for kind in kinds):
         return True
     if not (observed.startswith("timestamp[") and expected.startswith("timestamp[")):
         return False
     (unit, zone), (other, other_zone) = (_unit_and_zone(text) for text in (observed, expected))
     return zone == other_zone and _UNITS.index(unit) > _UNITS.index(other)
-
-
-def _kind(text: str) -> Kind:
-    parsed = parse_type(text)
-    return Kind.OPAQUE if parsed is None else kind_of(parsed)
 
 
 def _unit_and_zone(text: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ from foldstore.datastore.statistics.reading import (
     Raw,
     Value,
     kind_of,
-    parse_type,
+    kind_of_text,
     plain_array,
     present,
     read_numbers,
@@ -120,8 +120,7 @@ class ColumnProfile:
     @property
     def kind(self) -> Kind:
         """How the values are read."""
-        kind = parse_type(self.type)
-        return Kind.OPAQUE if kind is None else kind_of(kind)
+        return kind_of_text(self.type)
 
     @property
     def present(self) -> int:

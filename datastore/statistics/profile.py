@@ -17,9 +17,10 @@ import pyarrow as pa
 from blake3 import blake3
 
 from foldstore.datastore.statistics.column import ColumnProfile, empty_column, merge_columns, profile_array
+from foldstore.datastore.statistics.deferred_columns import DeferredColumns
 from foldstore.datastore.statistics.grid import Grid, Scale
 from foldstore.datastore.statistics.nested import ITEMS
-from foldstore.datastore.statistics.reading import parse_type
+from foldstore.datastore.statistics.reading import parse_type, value_type
 from foldstore.datastore.statistics.record import read_columns, write_columns
 from foldstore.datastore.statistics.row_source import cut_rows
 from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
@@ -63,15 +64,16 @@ class Profile:
     columns: Mapping[str, ColumnProfile]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        if not isinstance(self.columns, DeferredColumns):  # which nobody can change either
+            object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
 
     @property
     def id(self) -> str:
         """BLAKE3 of everything that no cut of the rows and no order of the columns can change."""
         digest = blake3(f"profile/v1 {self.rows}\n".encode())
-        for name in sorted(self.columns):
+        for name, column in sorted(self.columns.items(), key=lambda each: each[0]):
             encoded = name.encode()
-            digest.update(len(encoded).to_bytes(8, "little") + encoded + _digest(self.columns[name]))
+            digest.update(len(encoded).to_bytes(8, "little") + encoded + _digest(column))
         return str(digest.hexdigest())
 
     def __repr__(self) -> str:
@@ -133,6 +135,19 @@ class Profile:
         for name, column in self.columns.items():
             yield name, column
             yield from ((path, found) for path, found in column.inside(name) if path not in self.columns)
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The type of each column's values, as text.
+
+        Examples
+        --------
+        >>> defer_profile(pa.table({"x": pa.array(["a"]).dictionary_encode()})).types
+        {'x': 'string'}
+        """
+        if isinstance(self.columns, DeferredColumns):
+            return self.columns.types
+        return {name: column.type for name, column in self.columns.items()}
 
     @property
     def nested(self) -> dict[str, ColumnProfile]:
@@ -205,9 +220,41 @@ def profile_table(table: pa.Table) -> Profile:
         When a column does not hold what its type says (code ``unsound-data``), or text is not UTF-8
         (code ``invalid-text``).
     """
+    check_sound(table)
+    return profile_batches(table.schema, table.to_batches())
+
+
+def check_sound(table: pa.Table) -> None:
+    """Refuse a table whose columns do not hold what their types say: a use of it could end the process.
+
+    Raises
+    ------
+    UsageError
+        Code ``unsound-data``.
+    """
     for name, column in zip(table.column_names, table.columns, strict=True):
         _check_sound(name, column)
-    return profile_batches(table.schema, table.to_batches())
+
+
+def defer_profile(table: pa.Table) -> Profile:
+    """Return the profile of a table that is sound, made column by column as these are asked for; its id needs all.
+
+    It holds the table. A name that occurs twice is refused at once.
+
+    Examples
+    --------
+    >>> table = pa.table({"x": [1, 2, None]})
+    >>> defer_profile(table).id == profile_table(table).id
+    True
+    """
+    _check_names(table.schema)
+    types = {field.name: str(value_type(field.type)) for field in table.schema}
+
+    def make(names: Sequence[str]) -> Mapping[str, ColumnProfile]:
+        part = table.select(list(names))
+        return profile_batches(part.schema, part.to_batches()).columns
+
+    return Profile(table.num_rows, DeferredColumns(types, make))
 
 
 def _check_sound(name: str, column: pa.ChunkedArray) -> None:
@@ -238,9 +285,7 @@ def profile_batches(
     progress : Callable, optional
         Told the rows done after each chunk.
     """
-    duplicates = [name for name in schema.names if schema.names.count(name) > 1]
-    if duplicates:
-        raise SchemaMismatchError(f"The column {duplicates[0]!r} occurs twice.", columns=duplicates)
+    _check_names(schema)
     columns = list(empty_profile(schema).columns.values())
     rows = 0
     with ThreadPoolExecutor(max_workers=min(len(schema) or 1, os.cpu_count() or 1)) as pool:
@@ -252,6 +297,12 @@ def profile_batches(
             if progress is not None:
                 progress(rows, None)
     return Profile(rows, dict(zip(schema.names, columns, strict=True)))
+
+
+def _check_names(schema: pa.Schema) -> None:
+    duplicates = [name for name in schema.names if schema.names.count(name) > 1]
+    if duplicates:
+        raise SchemaMismatchError(f"The column {duplicates[0]!r} occurs twice.", columns=duplicates)
 
 
 def _extend(name: str, column: ColumnProfile, array: pa.ChunkedArray) -> ColumnProfile:

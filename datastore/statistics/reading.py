@@ -88,6 +88,18 @@ def kind_of(kind: pa.DataType) -> Kind:
     return Kind.BINARY if types.is_fixed_size_binary(kind) else Kind.OPAQUE
 
 
+def kind_of_text(text: str) -> Kind:
+    """Return how values are read of an Arrow type that is given as text.
+
+    Examples
+    --------
+    >>> str(kind_of_text("timestamp[us, tz=UTC]")), str(kind_of_text("list<item: int64>"))
+    ('temporal', 'opaque')
+    """
+    kind = parse_type(text)
+    return Kind.OPAQUE if kind is None else kind_of(kind)
+
+
 def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return one array of the value type: dictionaries decoded, chunks joined, views made plain."""
     if isinstance(array, pa.ChunkedArray):

@@ -28,6 +28,7 @@ from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 from tests.views.arrow_types import ARRAYS
 
 # What else the judgement of a code's cases is told.
@@ -41,7 +42,7 @@ OPTIONS = {
 
 
 def judge(table, schema, code=None):
-    return validate(TableSubject(table, "trial@2"), schema, **OPTIONS.get(code, {}))
+    return validate(TableSubject(table, "trial@2"), schema, Surroundings(**OPTIONS.get(code, {})))
 
 
 def only(report):
@@ -495,7 +496,7 @@ def test_sound_data_raises_nothing(code):
     if good is None:
         pytest.skip("what is wrong is the schema, or this release: no data is sound")
     options = GOOD_OPTIONS.get(code, OPTIONS.get(code, {}))
-    assert validate(TableSubject(pa.table(good), "trial@2"), schema, **options).anomalies == ()
+    assert validate(TableSubject(pa.table(good), "trial@2"), schema, Surroundings(**options)).anomalies == ()
 
 
 def test_rules_on_what_is_there_are_judged_and_said_no_more_of():
@@ -649,7 +650,9 @@ def test_reports_read_well_and_are_escaped():
 
 
 def test_the_clock_is_the_callers():
-    report = validate(TableSubject(pa.table({"x": [1]}), "t"), column(type="int64"), created_at="2026-01-01T00:00:00Z")
+    report = validate(
+        TableSubject(pa.table({"x": [1]}), "t"), column(type="int64"), Surroundings(created_at="2026-01-01T00:00:00Z")
+    )
     assert report.created_at == "2026-01-01T00:00:00Z"
     assert judge(pa.table({"x": [1]}), column(type="int64")).created_at is None
 
@@ -669,7 +672,9 @@ def test_failing_values_that_python_does_not_have_are_shown_as_text(name):
     column = pa.chunked_array([ARRAYS[name], ARRAYS[name]])
     subject = TableSubject(pa.table({"x": column}), "t@1")
     required = ColumnSchema(type=str(column.type), nullable=False)
-    report = validate(subject, DataSchema(columns={"x": required}, keys=("x",)), created_at="2026-01-01T00:00:00Z")
+    report = validate(
+        subject, DataSchema(columns={"x": required}, keys=("x",)), Surroundings(created_at="2026-01-01T00:00:00Z")
+    )
     assert {"duplicate_key", "null_fraction_high"} & {anomaly.code for anomaly in report.anomalies}
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
     shown = [example["x"] for example in subject.duplicate_keys(["x"], 5).examples]

@@ -12,6 +12,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import RowRule
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 
 STOPS = pa.list_(pa.struct({"came": pa.int64(), "gone": pa.int64()}))
 ITEMS = st.none() | st.fixed_dictionaries(
@@ -82,7 +83,7 @@ def test_a_rule_travels_with_its_path_and_belongs_to_the_environments_of_its_col
     assert DataSchema.from_yaml(schema.to_yaml()) == schema
     assert DataSchema.from_contract(schema.to_contract()).id == schema.id
     served = TableSubject(pa.table({"a": [1]}), "served")
-    assert validate(served, schema, environment="serving").anomalies == ()
+    assert validate(served, schema, Surroundings(environment="serving")).anomalies == ()
     assert "schema_invalid" in {each.code for each in validate(served, schema).anomalies}
 
 

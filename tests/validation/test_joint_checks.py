@@ -14,6 +14,7 @@ from foldstore.validation.history import History
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 
 N = 3_000
 
@@ -37,7 +38,7 @@ def judge(before, after, **fields):
         **fields,
     )
     history = History(lambda _: TableSubject(before, "before"), lambda _: None)
-    return validate(TableSubject(after, "after"), schema, history=history).anomalies
+    return validate(TableSubject(after, "after"), schema, Surroundings(history=history)).anomalies
 
 
 def codes(anomalies):
@@ -82,7 +83,7 @@ class TestOfColumnsTogether:
     def test_too_few_versions_before_are_said(self):
         schema = DataSchema(columns={"x": ColumnSchema(type="double")}, joint_drift=JointDrift(correlation=0.1))
         history = History(lambda _: 0, lambda _: None)
-        (found,) = validate(TableSubject(draw(1).select(["x"]), "t"), schema, history=history).anomalies
+        (found,) = validate(TableSubject(draw(1).select(["x"]), "t"), schema, Surroundings(history=history)).anomalies
         assert (found.code, found.observed) == ("comparator_missing_reference", 0)
         (unjudged,) = validate(TableSubject(draw(1).select(["x"]), "t"), schema).anomalies
         assert unjudged.code == "stats_unavailable"

@@ -13,6 +13,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import ForeignKey
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import StreamSubject, TableSubject
+from foldstore.validation.surroundings import Surroundings
 from tests.views.arrow_types import ARRAYS
 
 SMALL = st.lists(st.tuples(st.none() | st.integers(0, 2), st.none() | st.sampled_from("ab")), max_size=12)
@@ -50,7 +51,9 @@ def test_keys_that_another_dataset_lacks_or_shares(rows, held):
         refs=(ForeignKey(columns=("x", "y"), dataset="other"),),
         overlap={"other": 0.0},
     )
-    report = codes(validate(TableSubject(table(rows), "t"), schema, others=lambda _: TableSubject(table(held), "o")))
+    report = codes(
+        validate(TableSubject(table(rows), "t"), schema, Surroundings(others=lambda _: TableSubject(table(held), "o")))
+    )
     whole = [row for row in rows if None not in row]
     missing = [row for row in whole if row not in held]
     shared = {row for row in whole if row in held}
@@ -99,7 +102,7 @@ def test_no_type_crashes_them(name):
         overlap={"other": 1.0},
         refs=(ForeignKey(columns=("x",), dataset="other"),),
     )
-    assert "foreign_key_missing" not in codes(validate(TableSubject(table, "t"), schema, others=others))
+    assert "foreign_key_missing" not in codes(validate(TableSubject(table, "t"), schema, Surroundings(others=others)))
 
 
 def test_a_store_finds_the_other_datasets(tmp_path):

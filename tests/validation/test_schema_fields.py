@@ -24,6 +24,7 @@ from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.dataset_rules import Compatibility, ForeignKey, RowRule, Segment
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 from tests.validation.test_schema import FULL
 
 # The id that the first release gave this schema: documents in stores keep theirs.
@@ -284,7 +285,9 @@ def test_a_change_says_what_was_done():
 
 
 def judge(table, schema, **options):
-    return [each.code for each in validate(TableSubject(pa.table(table), "t"), schema, **options).anomalies]
+    return [
+        each.code for each in validate(TableSubject(pa.table(table), "t"), schema, Surroundings(**options)).anomalies
+    ]
 
 
 def test_an_environment_asks_for_its_own_columns():
@@ -400,8 +403,8 @@ def test_a_fix_of_the_order_keeps_the_columns_that_an_environment_does_not_ask_f
         column_order=("a", "label", "b", "c"),
     )
     served = TableSubject(pa.table({"c": [1], "a": [1], "b": [1]}), "served")
-    report = validate(served, schema, environment="serving")
+    report = validate(served, schema, Surroundings(environment="serving"))
     assert [each.code for each in report.anomalies] == ["column_order_changed"]
     child = schema.accept(report.anomalies)
     assert child.column_order == ("c", "label", "a", "b")
-    assert validate(served, child, environment="serving").anomalies == ()
+    assert validate(served, child, Surroundings(environment="serving")).anomalies == ()

@@ -13,6 +13,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.intervals import is_more
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 from foldstore.validation.transform_checks import judge_transform
 from foldstore.views.transforms.transform import FittedTransform, Transform
 
@@ -122,7 +123,7 @@ class TestInASchema:
     def test_the_transforms_it_names_judge_too(self):
         fitted = Transform("t", [foldstore.Vocabulary("c")]).fit(TRAIN)
         rows = TableSubject(texts(0.2), "later")
-        report = validate(rows, self.SCHEMA, transforms={"t@1": fitted}.__getitem__)
+        report = validate(rows, self.SCHEMA, Surroundings(transforms={"t@1": fitted}.__getitem__))
         assert [a.code for a in report.anomalies] == ["oov_rate_high"]
 
     def test_what_is_not_at_hand_is_said(self):

@@ -11,6 +11,7 @@ from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -26,7 +27,7 @@ HOSTILE = (
 
 
 def describe(**changes):
-    about = {"subject": "t@1", "rows": 3, "schema_id": "5c", "schema_version": "1.0.0", "profile_id": "9a"}
+    about = {"subject": "t@1", "rows": 3, "schema_id": "5c", "schema_version": "1.0.0", "profile": "9a"}
     return Report(**{**about, **changes})
 
 
@@ -66,4 +67,4 @@ def judged():
     schema = schema.with_column("town", domain=CategoryDomain(values=("Oslo", "Rome")))
     moved = [None if each % 5 == 0 else each % 50 for each in range(999)]
     after = pa.table({"x": [*moved, -7], "town": ["Oslo", "<b>"] * 500, "stable": [1, 2] * 500})
-    return validate(TableSubject(after, "t@2"), schema, created_at="2026-01-31T00:00:00.000000Z")
+    return validate(TableSubject(after, "t@2"), schema, Surroundings(created_at="2026-01-31T00:00:00.000000Z"))

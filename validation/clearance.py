@@ -1,0 +1,170 @@
+"""What shows, for less than a profile, that nothing is wrong with a column of rows that were never seen.
+
+A column is cleared when its nulls, its extremes and its different texts rule out every finding of `check_column`. Of
+the others the profile is made, and they are judged by it: what is found does not depend on what was cleared.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from math import inf
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foldstore.datastore.statistics.column import ColumnProfile
+from foldstore.datastore.statistics.pinned import CategoryGrid, count_array
+from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, value_type
+from foldstore.datastore.statistics.short_texts import distinct_texts, longest_text
+from foldstore.validation.column_bounds import Uniqueness
+from foldstore.validation.column_checks import check_nulls, check_range, may_be_constant
+from foldstore.validation.column_domains import CategoryDomain, Domain, NumericDomain, TextDomain
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.failing_rows import Predicate
+from foldstore.validation.finding import Finding
+from foldstore.validation.row_checks import check_rows
+from foldstore.validation.statistic_checks import check_statistics
+from foldstore.validation.subject import Subject, TableSubject
+from foldstore.validation.suspect_values import has_mark, has_usual_extreme
+
+_NUMBERS: Final = (Kind.INTEGER, Kind.UNSIGNED, Kind.BOOLEAN, Kind.TEMPORAL, Kind.FLOAT)
+_ONLY_KEY: Final = Uniqueness(key=True)
+# Of so many texts the different ones are looked at; where more than half of the first ones differ, all are.
+_FIRST: Final = 16_384
+_PIECE: Final = 131_072
+
+
+def clear_columns(subject: Subject, columns: Mapping[str, ColumnSchema], now: datetime | None = None) -> frozenset[str]:
+    """Return columns with which nothing is wrong, by themselves; the others may have something.
+
+    Of rows that are profiled elsewhere, and kept, nothing is cleared: there the profile is at hand.
+
+    Examples
+    --------
+    >>> rows = TableSubject(pa.table({"x": [3, 4], "y": [3, -4]}), "t")
+    >>> at_least_0 = ColumnSchema(type="int64", domain=NumericDomain(min=0))
+    >>> sorted(clear_columns(rows, {"x": at_least_0, "y": at_least_0}))
+    ['x']
+    """
+    if not isinstance(subject, TableSubject):
+        return frozenset()
+    asked = [name for name, column in columns.items() if name in subject.arrow_schema.names and _is_plain(column)]
+
+    def is_clear(name: str) -> bool:
+        return _is_clear(name, columns[name], subject.column(name), now)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return frozenset(name for name, clear in zip(asked, pool.map(is_clear, asked), strict=True) if clear)
+
+
+def _is_plain(column: ColumnSchema) -> bool:
+    """Whether nothing is asked that takes statistics: numbers of different values, moments, an order, items."""
+    is_counted = column.unique is not None and column.unique != _ONLY_KEY
+    has_decimals = isinstance(column.domain, NumericDomain) and column.domain.decimals is not None
+    others = (column.bounds, column.monotone, column.valency, column.fixed_shape or None)
+    return not (is_counted or has_decimals or any(each is not None for each in others))
+
+
+def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> bool:
+    kind = kind_of(value_type(values.type))
+    if kind is Kind.TEXT:
+        return _is_clear_text(name, schema, values, now)
+    if kind not in _NUMBERS:
+        return False
+    seen = _extremes(values, kind)
+    if (seen.low is None or seen.low == seen.high) and may_be_constant(schema, seen):
+        return False
+    return (
+        not has_usual_extreme(seen)
+        and not any(_on_statistics(name, schema, seen))
+        and _fits_vocabulary(schema, values)
+        and all(_none_fails(each, values) for each in check_rows(name, schema, seen, now))
+    )
+
+
+def _is_clear_text(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> bool:
+    seen = _counted(values)
+    plain = pa.chunked_array(_pieces(values), value_type(values.type))
+    if pa.types.is_string_view(plain.type):  # which lacks the kernels
+        plain = plain.cast(pa.large_string())
+    first = pc.unique(plain.slice(0, _FIRST)).drop_null()
+    if len(first) < 2 and may_be_constant(schema, seen):
+        return False
+    if any(_on_statistics(name, schema, seen)):
+        return False
+    if _reads_texts(schema.domain) and len(first) <= min(len(plain), _FIRST) // 2:  # each is looked at once
+        plain = pa.chunked_array([distinct_texts(plain)])
+    asked = [] if _is_short(schema.domain, plain) else list(check_rows(name, schema, seen, now))
+    return _fits_vocabulary(schema, plain) and all(
+        not has_mark(piece) and all(_none_fails(each, piece) for each in asked) for piece in plain.chunks
+    )
+
+
+def _reads_texts(domain: Domain | None) -> bool:
+    """Whether a domain asks for more than the lengths of texts."""
+    if isinstance(domain, TextDomain):
+        return domain.pattern is not None or domain.semantic is not None
+    return domain is not None
+
+
+def _is_short(domain: Domain | None, texts: pa.ChunkedArray) -> bool:
+    """Whether all that a domain asks is a greatest length, and no text has even as many bytes."""
+    if not isinstance(domain, TextDomain) or domain.max_length is None:
+        return False
+    return domain == TextDomain(max_length=domain.max_length) and longest_text(texts) <= domain.max_length
+
+
+def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iterator[Finding]:
+    yield from check_nulls(name, schema, seen)
+    if isinstance(schema.domain, NumericDomain):
+        yield from check_range(name, schema.domain, seen)
+    yield from check_statistics(name, replace(schema, unique=None), seen)
+
+
+def _fits_vocabulary(schema: ColumnSchema, values: pa.Array | pa.ChunkedArray) -> bool:
+    if not isinstance(schema.domain, CategoryDomain):
+        return True
+    return count_array(values, CategoryGrid(schema.domain.values)).cells[-1] == 0
+
+
+def _none_fails(finding: Finding, values: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether what is asked of each value holds for all; what is said without a look at the rows is found."""
+    if finding.question is None:
+        return False
+    fails: Predicate = finding.question.fails
+    return not any(pc.any(fails(piece)).as_py() for piece in _pieces(values))
+
+
+def _pieces(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:
+    for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+        for start in range(0, len(chunk), _PIECE):
+            yield plain_array(chunk.slice(start, _PIECE))
+
+
+def _counted(values: pa.ChunkedArray, **more: Any) -> ColumnProfile:
+    """Return the part of a column's profile that is known without its distribution."""
+    nulls = sum(plain_array(each).null_count for each in values.chunks) if _hides(values) else values.null_count
+    return ColumnProfile(type=str(value_type(values.type)), rows=len(values), nulls=nulls, **more)
+
+
+def _hides(values: pa.ChunkedArray) -> bool:
+    """Whether a null may stand behind an index, where Arrow does not count it."""
+    return bool(pa.types.is_dictionary(values.type) or isinstance(values.type, pa.BaseExtensionType))
+
+
+def _extremes(values: pa.ChunkedArray, kind: Kind) -> ColumnProfile:
+    numbers = pa.chunked_array(_pieces(values), value_type(values.type)) if _hides(values) else values
+    nan = 0
+    if kind is Kind.TEMPORAL:
+        numbers = numbers.cast(pa.int32() if numbers.type.bit_width == 32 else pa.int64())
+    elif kind is Kind.FLOAT:
+        is_nan = pc.is_nan(numbers)
+        nan = pc.sum(is_nan).as_py() or 0
+        numbers = (numbers.filter(pc.invert(is_nan)) if nan else numbers).cast(pa.float64())
+    ends = pc.min_max(numbers)
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    infinite = {"neg_inf": int(low == -inf), "pos_inf": int(high == inf)}  # whether there is one, not how many
+    return _counted(values, low=low, high=high, nan=nan, **infinite)
