@@ -48,8 +48,9 @@ def cut_into_runs(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
         runs.append([fragment])
         sizes.append(fragment.num_rows)
         while len(runs) > 1 and sizes[-2] < _LARGER * sizes[-1]:
-            runs[-2] += runs.pop()
-            sizes[-2] += sizes.pop()
+            run, size = runs.pop(), sizes.pop()
+            runs[-1] += run
+            sizes[-1] += size
     return [tuple(run) for run in runs]
 
 

@@ -1,12 +1,17 @@
 """One definition of windows, joined and served: the same bits at any instant, and new rows are a tile of their own."""
 
 import datetime as dt
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import foldstore
+from foldstore.datastore.index_area import cut_into_runs
+from foldstore.datastore.manifest import Fragment
 from foldstore.errors import InvalidDefinitionError, SchemaMismatchError, UsageError
 from foldstore.features.definition_file import parse_definitions, write_definitions
 from foldstore.features.indexes import FeatureIndexes
@@ -145,6 +150,29 @@ def test_new_rows_are_a_tile_beside_the_others_and_the_bits_are_those_of_one(sto
     assert kept[-1] == 335
 
 
+@given(st.lists(st.integers(1, 100_000), max_size=60))
+def test_runs_keep_the_order_and_a_commit_leaves_most_of_them_as_they_are(sizes):
+    fragments = [Fragment(number, size, ()) for number, size in enumerate(sizes)]
+    runs = cut_into_runs(fragments)
+    assert [each for run in runs for each in run] == fragments
+    totals = [sum(each.num_rows for each in run) for run in runs]
+    assert all(one >= 4 * other for one, other in pairwise(totals))
+    if fragments:
+        # What a commit does not merge is the same run, so the same file.
+        before = cut_into_runs(fragments[:-1])
+        assert runs[:-1] == before[: len(runs) - 1]
+
+
+def test_many_small_commits_are_a_few_tiles_and_the_bits_stay(store, dataset, kept):
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
+    for seed in range(2, 9):
+        dataset.append(rides(seed, count=20, since=seed))
+        found = joined(store)
+    store.create_dataset("at_once").append(dataset.latest.to_arrow())
+    store.features.apply(foldstore.FeatureService("once", [view_of(CUTTABLE, source="at_once")]))
+    assert joined(store, "once") == found
+
+
 def test_rows_that_were_deleted_are_in_no_window(store, dataset, kept):
     store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
     before = joined(store)
@@ -234,8 +262,8 @@ def test_another_window_is_a_change_that_breaks_and_a_new_one_is_not(store, data
     name = "recent__fares"
     plain = Aggregation("sum", "fare", time_window="12h", name="fares")
     longer = Aggregation("sum", "fare", time_window="13h", name="fares")
-    for number, given in enumerate([[plain], [plain, CUTTABLE[0]], [longer]], 1):
-        store.features.apply(foldstore.FeatureService("model", [view_of(given)]))
+    for number, chosen in enumerate([[plain], [plain, CUTTABLE[0]], [longer]], 1):
+        store.features.apply(foldstore.FeatureService("model", [view_of(chosen)]))
         assert store.features.list_services()[-1] == f"model@{number}"
     added = store.features.diff("model@1", "model@2")
     assert [(str(each), each.breaks) for each in added] == [("recent__count_12h is added", False)]

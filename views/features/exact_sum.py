@@ -19,6 +19,7 @@ Digits = Mapping[int, Integers]
 BITS: Final = 32
 _MASK: Final = 2**BITS - 1
 _MANTISSA: Final = 62
+_AT_ONCE: Final = 16_384
 
 
 def split_floats(values: Floats) -> Iterator[tuple[int, Integers]]:
@@ -50,8 +51,14 @@ def add(totals: dict[int, Integers], more: Digits) -> None:
 
 def round_sum(digits: Digits, count: int) -> Floats:
     """Return the doubles that are nearest to exact sums, ties to even; beyond all doubles they are infinite."""
-    if not digits:
-        return np.zeros(count)
+    answer = np.zeros(count)
+    for start in range(0, count if digits else 0, _AT_ONCE):  # what stays in the cache is worked on ten times
+        part = {place: each[start : start + _AT_ONCE] for place, each in digits.items()}
+        answer[start : start + _AT_ONCE] = _round_part(part, min(_AT_ONCE, count - start))
+    return answer
+
+
+def _round_part(digits: Digits, count: int) -> Floats:
     low, held, negative = _normalised(digits, count)
     top = np.full(count, -1, dtype=np.int64)
     for number, each in enumerate(held):

@@ -57,6 +57,7 @@ class WindowSpans:
         self._unseen: Flags = np.logical_and.reduce([span.past <= span.lowest for span in spans])
         self._count = len(self._unseen)
         self._values: dict[str, list[tuple[Integers, Integers]]] = {}
+        self._sums: dict[str, Floats] = {}
 
     def compute(self, aggregation: Aggregation) -> pa.Array:
         """Return one value for each window."""
@@ -121,6 +122,11 @@ class WindowSpans:
         return pa.array(whole, mask=empty)
 
     def _sum_floats(self, column: str) -> Floats:
+        if column not in self._sums:
+            self._sums[column] = self._add_floats(column)
+        return self._sums[column]
+
+    def _add_floats(self, column: str) -> Floats:
         total = round_sum(self._digits(column, "digits"), self._count)
         up, down = self._odd(column, "inf") > 0, self._odd(column, "-inf") > 0
         total[up] = np.inf
