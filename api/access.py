@@ -11,6 +11,7 @@ SCOPES: Final = frozenset(
         "datasets:read",
         "datasets:write",
         "features:read",
+        "feedback:write",
         "sql:run",
         "pools:evaluate",
         "pools:admin",
@@ -22,8 +23,8 @@ SCOPES: Final = frozenset(
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": frozenset({"datasets:read", "features:read", "sql:run"}),
-    "editor": frozenset({"datasets:read", "datasets:write", "features:read", "sql:run"}),
-    "serving": frozenset({"features:read"}),
+    "editor": frozenset({"datasets:read", "datasets:write", "features:read", "feedback:write", "sql:run"}),
+    "serving": frozenset({"features:read", "feedback:write"}),
     "evaluator": frozenset({"datasets:read", "pools:evaluate"}),
     "steward": frozenset({"datasets:read", "pools:admin", "labels:open"}),
     "monitor": frozenset({"metrics:read"}),

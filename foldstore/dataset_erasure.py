@@ -281,6 +281,9 @@ def _list_derived(storage: Storage, dataset: DatasetRecord, versions: tuple[Vers
 
 
 def _inputs_of(version: VersionRecord) -> set[str]:
+    labels = version.properties.get("labels")
+    if isinstance(labels, Mapping):
+        return {str(each) for each in labels.get("inputs", ())}
     described = version.properties.get(PROPERTY)
     if not isinstance(described, Mapping):
         return set()

@@ -23,7 +23,7 @@ from foldstore.split import SplitPart
 from foldstore.split_columns import find_columns
 from foldstore.split_documents import KeptSplit, SplitDocuments
 from foldstore.training_set import PROPERTY, Inputs, find_view_text, list_features_of
-from foldstore.views.features.feature_service import LOOKUP_LOG_KIND, SERVICE_KIND, FeatureService
+from foldstore.views.features.feature_service import FEEDBACK_KIND, LOOKUP_LOG_KIND, SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import SqlSource
 from foldstore.views.splits.fold_assignment import FoldAssignment
 from foldstore.views.transforms.transform import TRANSFORM_KIND, FittedTransform
@@ -54,7 +54,31 @@ def refuse_what_tells(storage: Storage, part: SplitPart, hidden: Collection[str]
     _refuse_splits(storage, part, frozenset(hidden), masks)
     _refuse_views(storage, part, frozenset(hidden), masks)
     _refuse_logs(storage, part, frozenset(hidden))
+    _refuse_feedback(storage, part, frozenset(hidden))
     _refuse_transforms(storage, part, frozenset(hidden))
+
+
+def _refuse_feedback(storage: Storage, part: SplitPart, hidden: frozenset[str]) -> None:
+    """Refuse when outcomes that would be hidden were copied into labels, or labels out of outcomes.
+
+    Outcomes that are sealed before labels are made of them are null there, too.
+    """
+    kept = Registry(storage.catalog, FEEDBACK_KIND)
+    for name in kept.list_names():
+        document = kept.find(name)
+        if document is None or storage.catalog.find_dataset(document.body["labels"]) is None:
+            continue
+        others = {
+            document.body[one]: document.body[two] for one, two in (("labels", "outcomes"), ("outcomes", "labels"))
+        }
+        if part.dataset in others and hidden:
+            raise RefusedError(
+                f"The labels of service {name!r} were made of its outcomes: {others[part.dataset]!r} has them too.",
+                hint="Seal the outcomes before labels are made of them: what is sealed is null there.",
+                code=_ELSEWHERE,
+                datasets=[others[part.dataset]],
+                columns=sorted(hidden),
+            )
 
 
 def _refuse_transforms(storage: Storage, part: SplitPart, hidden: frozenset[str]) -> None:

@@ -481,9 +481,9 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     def _read_rows(self, address: str) -> pa.Table:
         return self.view(address).to_arrow()
 
-    def _served_dataset(self, name: str) -> Dataset:
+    def _served_dataset(self, name: str, key: Sequence[str] = (), event_time: str = SERVED_AT) -> Dataset:
         if self._storage.catalog.find_dataset(name) is None:
-            return self.create_dataset(name, event_time=SERVED_AT)
+            return self.create_dataset(name, key=key, event_time=event_time)
         return self.dataset(name)
 
     def _keep_training_set(

@@ -326,7 +326,7 @@ class Features(ServedFeatures):
             Name the features ``view__feature``.
         request_id : str, optional
             What the caller names this request by. Where lookups are logged it is kept with them, and predictions and
-            outcomes that name it come back as labels; see `log_outcomes`.
+            outcomes that name it come back as labels; see `feedback`.
 
         Returns
         -------

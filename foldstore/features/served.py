@@ -13,6 +13,7 @@ from foldstore.features.alias_registry import AliasRegistry
 from foldstore.features.aliases import ServiceAliases
 from foldstore.features.audit import Audit, Auditor
 from foldstore.features.definitions import Definitions
+from foldstore.features.feedback import Feedback
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.serving import MATERIALIZED_KIND, OnlineServing
 from foldstore.features.shadow_runner import ShadowRunner
@@ -46,6 +47,11 @@ class ServedFeatures:
         """Aliases of services: ``arrival@live`` stands for a version, and moving it moves traffic."""
         registry = AliasRegistry(self._storage, self._author)
         return ServiceAliases(registry, self._definitions, self._online.is_materialized)
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        """Predictions and outcomes by the ids of requests, and the labels that they make."""
+        return Feedback(self._storage, self._rows, self._definitions, self.lookup_logs, self._author)
 
     @cached_property
     def shadows(self) -> Shadows:

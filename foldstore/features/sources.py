@@ -44,7 +44,7 @@ class Rows:
     create : callable
         Commit a training set: name, table, what is known of it.
     dataset : callable
-        The dataset of logged lookups of a name, made when it is missing.
+        The dataset of a name, made when it is missing: of logged lookups, or with the key and event time given.
     """
 
     version: Callable[[str], Version]
@@ -54,7 +54,7 @@ class Rows:
     schema: Callable[[str], pa.Schema]
     saved_view: Callable[[str], "PinnedView | None"]
     create: Callable[..., TrainingSet]
-    dataset: Callable[[str], Appended]
+    dataset: Callable[..., Appended]
 
 
 @dataclass(frozen=True, slots=True)

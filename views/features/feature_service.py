@@ -12,9 +12,10 @@ from foldstore.views.features.entity import Entity, not_a_definition
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
 
 FORMAT: Final = 1
-# The kinds of documents of services, and of where their lookups are kept.
+# The kinds of documents of services, of where their lookups are kept, and what came of them.
 SERVICE_KIND: Final = "feature_service"
 LOOKUP_LOG_KIND: Final = "lookup_log"
+FEEDBACK_KIND: Final = "feedback"
 
 
 @dataclass(frozen=True, slots=True)
