@@ -69,6 +69,11 @@ class LookupLogs:
         """How many lookups were not noted because commits did not keep up."""
         return self._left_out
 
+    @property
+    def num_waiting(self) -> int:
+        """How many entities wait to be committed."""
+        return self._entities
+
     def set(self, service: str, *, share: float, dataset: str | None = None) -> str:
         """Say which share of a service's lookups is noted, and where; return the dataset's name."""
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:

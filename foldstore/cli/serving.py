@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstore.cli import feedback, reproduction
+from foldstore.cli import feedback, reproduction, usage
 from foldstore.cli.feature_definitions import features_app
 from foldstore.cli.output import (
     Format,
@@ -34,7 +34,7 @@ token_app = typer.Typer(no_args_is_help=True, help="Tokens: who may ask the serv
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for each in (reproduction, feedback):
+    for each in (reproduction, feedback, usage):
         each.register(features_app)
     features_app.add_typer(alias_app, name="alias")
     features_app.add_typer(shadow_app, name="shadow")

@@ -20,6 +20,7 @@ from foldstore.features.shadow_runner import ShadowRunner
 from foldstore.features.shadows import Shadows
 from foldstore.features.skew import Skew, choose_served, find_skew
 from foldstore.features.sources import Rows
+from foldstore.features.usage import Usage, UsageFinder, UsageQuestion
 from foldstore.lookup_log import MAX_REQUEST_ID, LookupLogs
 from foldstore.names import LATEST, parse_address
 from foldstore.validation.column_bounds import DriftPolicy
@@ -111,6 +112,55 @@ class ServedFeatures:
         """
         name, _, _ = self._definitions.get(service)
         return self.lookup_logs.set(name, share=share, dataset=dataset)
+
+    def usage(
+        self,
+        *,
+        feature: str | None = None,
+        dataset: str | None = None,
+        column: str | None = None,
+        since: Any = None,
+    ) -> Usage:
+        """Say which services, models, runs and lookups consume which features, and which features nobody does.
+
+        A feature is used by whoever uses a version of a service that has it: aliases, training sets and what was made
+        of them (views, runs, models that registered), materialized files, logged lookups, logged predictions. Lookups
+        that were not logged, and such of features by themselves, leave no trace.
+
+        Parameters
+        ----------
+        feature : str, optional
+            One feature alone, ``view:feature``.
+        dataset, column : str, optional
+            Only features that are read from a dataset, or may be from a column of it: whom a change of it breaks.
+        since : str or datetime, optional
+            What was done before is no use any more: aliases and registered consumers count, whenever they were set.
+
+        Raises
+        ------
+        NotFoundError
+            When no service has the feature.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> day = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+        >>> _ = store.create_dataset("rides").append({"ts": [day], "trips": [10], "tips": [3]})
+        >>> rides = foldstore.FeatureView("rides", source="rides", event_time="ts", features=["trips", "tips"])
+        >>> _ = store.features.apply(foldstore.FeatureService("model", [rides]))
+        >>> _ = store.features.apply(foldstore.FeatureService("model", [rides[["trips"]]]))
+        >>> _ = store.features.materialize("model@2")
+        >>> [each.feature for each in store.features.usage().unused]
+        ['rides:tips']
+        >>> [str(each) for each in store.features.usage(dataset="rides", column="trips").consumers]
+        ['materialized model@2']
+        """
+        if self.lookup_logs.num_waiting:
+            self.lookup_logs.flush()
+        finder = UsageFinder(self._storage, self._rows, self._definitions)
+        return finder.find(UsageQuestion.of(since, feature, dataset, column))
 
     def skew(  # one name for each thing that may be asked
         self,

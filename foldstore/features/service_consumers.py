@@ -1,7 +1,8 @@
 """Who uses a feature service: what was made of it, what serves it, and who depends on that."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from foldstore.consumers import list_all_consumers
 from foldstore.datastore.catalog.records import NamedVersion
@@ -28,14 +29,24 @@ class ServiceConsumer:
         calls itself, such as ``model``.
     name : str
         Which one.
+    at : str
+        When it was made, ran or asked last; empty where that is not known.
+    count : int
+        How many times it asked, where that is counted.
     """
 
     service: str
     kind: str
     name: str
+    at: str = field(default="", compare=False)
+    count: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind.replace('_', ' ')} {self.name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
 
 
 def list_service_consumers(storage: Storage, name: str, newest: int) -> list[ServiceConsumer]:
@@ -57,7 +68,7 @@ def _served(storage: Storage, name: str, newest: int) -> Iterator[ServiceConsume
     for address in materialized.list_names():
         document = materialized.find(address)
         if address.partition("@")[0] == name and document is not None and document.body["files"]:
-            yield ServiceConsumer(address, "materialized", address)
+            yield ServiceConsumer(address, "materialized", address, document.created_at)
     log = Registry(storage.catalog, LOOKUP_LOG_KIND).find(name)
     if log is not None and log.body["share"]:
         yield ServiceConsumer(f"{name}@{newest}", "lookup_log", str(log.body["dataset"]))
@@ -70,18 +81,21 @@ def _of_training_sets(storage: Storage, name: str) -> Iterator[ServiceConsumer]:
         service = described.get("features") if isinstance(described, dict) else None
         if isinstance(service, str) and service.partition("@")[0] == name:
             made[each.version.id] = service, each
-            yield ServiceConsumer(service, PROPERTY, each.address)
+            yield ServiceConsumer(service, PROPERTY, each.address, each.version.created_at)
     if not made:
         return
     for document in Registry(storage.catalog, _VIEW_KIND).list_documents():
         for version_id in set(list_version_ids(document.body)) & made.keys():
-            yield ServiceConsumer(made[version_id][0], _VIEW_KIND, f"{document.name}@{document.version}")
+            yield ServiceConsumer(
+                made[version_id][0], _VIEW_KIND, f"{document.name}@{document.version}", document.created_at
+            )
     links = list_links(storage.catalog, versions=list(made))
     runs = read_runs(storage.catalog, sorted({link.run_id for link in links}))
     for link in links:
         if link.run_id in runs:
-            yield ServiceConsumer(made[link.version_id][0], "run", f"{runs[link.run_id].name} ({link.run_id[:8]})")
+            run = runs[link.run_id]
+            yield ServiceConsumer(made[link.version_id][0], "run", f"{run.name} ({run.id[:8]})", run.started_at)
     addresses = {each.address: service for service, each in made.values()}
     for consumer in list_all_consumers(storage):
         if consumer.address in addresses and consumer.kind not in (_VIEW_KIND, PROPERTY):
-            yield ServiceConsumer(addresses[consumer.address], consumer.kind, consumer.name)
+            yield ServiceConsumer(addresses[consumer.address], consumer.kind, consumer.name, consumer.created_at)
