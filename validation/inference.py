@@ -209,8 +209,7 @@ def infer_column(
         _add(fields, why, _moments_vary(column))
         if column.kind is Kind.TEXT and (found := infer_domain(name, column)) is not None:
             _add(fields, why, ({"domain": found[0]}, found[1]))
-    if not (is_key or is_nested):
-        _add(fields, why, _uniqueness(name, column, is_unique))
+    _add(fields, why, _uniqueness(name, column, is_unique, tells=not (is_key or is_nested)))
     soft = [code for part, codes in _SOFT.items() if part in fields for code in codes if _is_asked(code, fields)]
     if soft:
         fields["severity"] = {**fields.get("severity", {}), **dict.fromkeys(soft, Severity.WARN)}
@@ -280,7 +279,11 @@ def _moments_vary(column: ColumnProfile) -> _Reasoned:
     return _variation(column) if (column.distinct or 0) >= _MOMENTS * column.present else ({}, {})
 
 
-def _uniqueness(name: str, column: ColumnProfile, is_unique: Callable[[str], bool] | None) -> _Reasoned:
+def _uniqueness(name: str, column: ColumnProfile, is_unique: Callable[[str], bool] | None, *, tells: bool) -> _Reasoned:
+    if not column.present and column.nulls >= _ROWS_FOR_CONSTANT:  # a value would be news, and may be right
+        return {"unique": Uniqueness(max=0)}, {"unique.max": f"all of {column.rows:,} rows are null"}
+    if not tells:
+        return {}, {}
     found = tells_rows_apart(name, column)
     how = "counted"
     if found is None:

@@ -37,6 +37,8 @@ def _set(column: str, field: str, value: Any) -> Patch:
 
 def _check_unique(name: str, unique: Uniqueness, column: ColumnProfile) -> Iterator[Finding]:
     distinct = column.distinct
+    if distinct is None and unique == Uniqueness(max=0):  # whether there is one is known of any type
+        distinct = min(column.present, 1)
     if distinct is None:
         yield Finding(
             code="stats_unavailable",
@@ -57,7 +59,7 @@ def _check_unique(name: str, unique: Uniqueness, column: ColumnProfile) -> Itera
                 observed=distinct,
                 expected=limit,
                 evidence=evidence,
-                fix=(_set(name, f"unique.{'min' if code == 'unique_low' else 'max'}", distinct),),
+                fix=(_fix_unique(name, unique, code, distinct),),
             )
     ratio = distinct / column.present if column.present else None
     span = (unique.min_ratio, unique.max_ratio)
@@ -72,6 +74,12 @@ def _check_unique(name: str, unique: Uniqueness, column: ColumnProfile) -> Itera
             evidence=evidence,
             fix=(_set(name, f"unique.{side}", min(ratio, 1.0)),),
         )
+
+
+def _fix_unique(name: str, unique: Uniqueness, code: str, distinct: int) -> Patch:
+    if unique == Uniqueness(max=0):  # a column gets its first values: how many there will be is not known
+        return _set(name, "unique", None)
+    return _set(name, f"unique.{'min' if code == 'unique_low' else 'max'}", distinct)
 
 
 def _check_bounds(name: str, bounds: Bounds, column: ColumnProfile) -> Iterator[Finding]:

@@ -195,3 +195,20 @@ def test_the_grids_of_a_comparison_are_those_of_the_inferred_schema():
     assert alone.keys() == {name for name, column in inferred.items() if column.drift is not None} == {"n", "s"}
     for name, column in alone.items():
         assert (column.grid, column.reference) == (inferred[name].grid, inferred[name].reference)
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.string(), pa.timestamp("us"), pa.list_(pa.int64())], ids=str)
+def test_a_column_that_was_all_null_and_is_filled_is_news(kind):
+    schema = infer_schema(profile_table(pa.table({"x": pa.nulls(200, kind)})))
+    assert schema.columns["x"].evidence["why"]["unique.max"] == "all of 200 rows are null"
+    assert schema.columns["x"].unique.max == 0
+    value = {pa.list_(pa.int64()): [1], pa.string(): "a"}.get(kind, 1)
+    filled = pa.table({"x": pa.array([value] + [None] * 99, kind)})
+    (found,) = [a for a in validate(TableSubject(filled, "t"), schema).anomalies if a.column == "x"]
+    assert (found.code, str(found.severity), found.observed, found.expected) == ("unique_high", "warn", 1, 0)
+    assert validate(TableSubject(pa.table({"x": pa.nulls(50, kind)}), "t"), schema).anomalies == ()
+    assert validate(TableSubject(filled, "t"), schema.accept([found])).anomalies == ()
+
+
+def test_few_nulls_say_nothing_of_what_comes():
+    assert infer_schema(profile_table(pa.table({"x": pa.nulls(99, pa.int64())}))).columns["x"].unique is None
