@@ -131,6 +131,9 @@ def trends(
 ) -> None:
     """Find where columns changed their level, over versions or over time, with the first row of the new level.
 
+    A column that only rises, or only falls, as row numbers and dates do, has no level: it is named below the table, and
+    in it only where it is asked for by -c.
+
     Example: foldstore trends prices --every 1d --season 7 -c price
     """
     import foldstore
@@ -152,8 +155,11 @@ def trends(
         (trend.column, trend.statistic, each.at, each.row, each.time, each.before, each.after, each.score, each.alarm)
         for trend in found.trends
         for each in trend.changes
+        if column or not trend.steady
     ]
     print_rows(heads, rows, output)
+    if found.steady and not column and output is Format.TABLE:
+        say(f"Only rise, or only fall: {', '.join(found.steady)}.")
     if not rows and output is Format.TABLE:
         say(f"No change of level in {len(found.trends)} series of {found.subject}.")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ MEAN: Final = "mean"
 NULLS: Final = "null_fraction"
 # Windows of a time column that are held at once.
 MOST_WINDOWS: Final = 1_000_000
+# So many moves, all one way, are no chance and no steps of a level.
+_STEPS: Final = 7
 _READ_KINDS: Final = frozenset((Kind.BOOLEAN, Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL))
 
 
@@ -70,6 +72,12 @@ class Trend:
     values : tuple of float or None
         None where there was no value.
     changes : tuple of TrendChange
+
+    Examples
+    --------
+    >>> rows = Trend(column="id", statistic="mean", labels=tuple("abcdefgh"), values=tuple(map(float, range(8))))
+    >>> rows.steady
+    'rises'
     """
 
     column: str
@@ -78,10 +86,23 @@ class Trend:
     values: tuple[float | None, ...]
     changes: tuple[TrendChange, ...] = ()
 
+    @property
+    def steady(self) -> Literal["rises", "falls"] | None:
+        """Whether the values only rise, or only fall, as row numbers and dates do: there is no level to change.
+
+        Noise keeps one direction seven times in one of 40,320 series at most; a level that steps up moves less often.
+        """
+        values = [value for value in self.values if value is not None]
+        steps = np.diff(np.array(values, np.float64))
+        if np.count_nonzero(steps) < _STEPS:
+            return None
+        return "rises" if (steps >= 0).all() else "falls" if (steps <= 0).all() else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         return plain | {
+            "steady": self.steady,
             "labels": list(self.labels),
             "values": list(self.values),
             "changes": [change.to_dict() for change in self.changes],
@@ -112,7 +133,12 @@ class Trends:
     @property
     def changed(self) -> tuple[str, ...]:
         """The columns with a change, each once."""
-        return tuple(dict.fromkeys(trend.column for trend in self.trends if trend.changes))
+        return tuple(dict.fromkeys(trend.column for trend in self.trends if trend.changes and not trend.steady))
+
+    @property
+    def steady(self) -> tuple[str, ...]:
+        """The columns that only rise, or only fall; they have no level, and are told for themselves."""
+        return tuple(dict.fromkeys(trend.column for trend in self.trends if trend.steady))
 
     def of(self, column: str, statistic: str = MEAN) -> Trend:
         """Return one series.
@@ -134,11 +160,13 @@ class Trends:
 
     def _lines(self) -> Iterator[str]:
         for trend in self.trends:
-            for change in trend.changes:
+            for change in () if trend.steady else trend.changes:
                 what = trend.column if trend.statistic == MEAN else f"{trend.column}, share of nulls"
                 row = "" if change.row is None else f", row {change.row:,}"
                 time = "" if change.time is None else f" ({change.time})"
                 yield f"  {what}: {change.before:.6g} -> {change.after:.6g} at {change.at}{row}{time}"
+        if self.steady:
+            yield f"  only rise or fall: {', '.join(self.steady)}"
 
 
 Dated: TypeAlias = Callable[[str, Change], tuple[int | None, str | None]]

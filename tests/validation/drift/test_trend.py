@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.validation.drift.trend import date_change, find_changes, noise_floor
+from foldstore.validation.drift.trends import MEAN, Trends, make_trend
 
 
 def test_stable_series_seldom_raise_an_alarm():
@@ -82,3 +83,23 @@ def test_a_change_is_dated_like_by_brute_force(before, after, seed):
 def test_equal_values_have_no_change():
     assert date_change(np.array([2.0, 2.0])) is None
     assert date_change(np.array([2.0])) is None
+
+
+def test_what_only_rises_has_no_level_and_is_told_for_itself():
+    labels = [f"t@{n}" for n in range(20)]
+    generator = np.random.default_rng(0)
+    series = {
+        "id": np.arange(20.0) * 1_000,
+        "month": np.repeat(np.arange(10.0), 2),
+        "left": -np.arange(20.0),
+        "price": np.repeat([1.0, 9.0], 10) + generator.normal(0, 0.1, 20),
+        "rate": np.repeat([7.0, 19.0], 10),
+    }
+    made = [make_trend(name, MEAN, labels, values.tolist(), 1, None) for name, values in series.items()]
+    assert [each.steady for each in made] == ["rises", "rises", "falls", None, None]
+    found = Trends("t", tuple(made))
+    assert "price" in found.changed
+    assert not set(found.changed) & {"id", "month", "left"}
+    assert str(found).splitlines()[-1] == "  only rise or fall: id, month, left"
+    assert "id:" not in str(found)
+    assert made[0].to_dict()["steady"] == "rises"
