@@ -371,7 +371,7 @@ class DataSchema:
 
     @classmethod
     def from_pandera(cls, made: Any) -> "DataSchema":
-        """Read a schema or a model of pandera's polars or pyarrow backend."""
+        """Read a schema or a model of pandera's polars or pyarrow backend, or its YAML as plain data."""
         from foldstore.validation.interchange.pandera_schema import from_pandera
 
         return cls._imported(*from_pandera(made))

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, 
 from foldstore.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from foldstore.dataset import Dataset
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
@@ -138,13 +140,16 @@ def diff(
 
 @schema_app.command("import")
 def import_schema(
-    file: Annotated[Path, typer.Argument(help="A contract (YAML or JSON), a JSON Schema, or schema.pbtxt.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="odcs, json-schema or tfdv.")],
+    file: Annotated[
+        Path, typer.Argument(help="A contract (YAML or JSON), a JSON Schema, schema.pbtxt, or YAML of pandera.")
+    ],
+    form: Annotated[str, typer.Option("--format", "-f", help="odcs, json-schema, pandera or tfdv.")],
     table: Annotated[str | None, typer.Option(help="Which table of a contract, if it has more.")] = None,
 ) -> None:
     """Read a schema of another system and print it as YAML; what was left out is warned of.
 
-    odcs is the Open Data Contract Standard 3.1, tfdv the text format of TensorFlow Data Validation.
+    odcs is the Open Data Contract Standard 3.1, tfdv the text format of TensorFlow Data Validation, pandera what its
+    to_yaml() writes of a schema for polars or pandas.
 
     Example: foldstore schema import schema.pbtxt --format tfdv > trial.yaml
     """
@@ -157,24 +162,26 @@ def import_schema(
             schema = DataSchema.from_contract(read_yaml(text), table=table)
         elif form == "json-schema":
             schema = DataSchema.from_json_schema(read_yaml(text))
+        elif form == "pandera":
+            schema = DataSchema.from_pandera(_mapping(read_yaml(text)))
         elif form == "tfdv":
             schema = DataSchema.from_tfdv(text)
         else:
-            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema or tfdv.")
+            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema, pandera or tfdv.")
     typer.echo(schema.to_yaml(), nl=False)
 
 
 @schema_app.command("export")
 def export_schema(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="odcs or json-schema.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="odcs, json-schema or pandera.")],
     store: StoreOption = _HERE,
     number: Annotated[int | None, typer.Option("--number", "-n", help="Which of its schemas, from 1.")] = None,
 ) -> None:
-    """Print a dataset's schema for another system: a data contract as YAML, or a JSON Schema.
+    """Print a dataset's schema for another system: a data contract as YAML, a JSON Schema, or pandera's YAML.
 
-    Both keep beside their own words what they have none for, and can be imported again without loss. For pandera:
-    schema.to_pandera() in Python.
+    The first two keep beside their own words what they have none for, and can be imported again without loss; what
+    pandera cannot say is warned of. Python reads its YAML by pandera.io.polars_io.from_yaml().
 
     Example: foldstore schema export trial --format odcs > trial.odcs.yaml
     """
@@ -187,8 +194,14 @@ def export_schema(
             typer.echo(write_yaml(schema.to_contract()), nl=False)
         elif form == "json-schema":
             print_json(schema.to_json_schema())
+        elif form == "pandera":
+            from foldstore.validation.interchange.pandera_schema import write_file
+
+            with _spoken_warnings():
+                made = schema.to_pandera()
+            typer.echo(write_file(made), nl=False)
         else:
-            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs or json-schema.")
+            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema or pandera.")
 
 
 @schema_app.command()
@@ -247,6 +260,12 @@ def log(
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
             print_rows(columns, rows, output)
+
+
+def _mapping(data: object) -> "Mapping[str, Any]":
+    if not isinstance(data, dict):
+        raise UsageError("The file holds no mapping.", hint="Give what to_yaml() of pandera writes.")
+    return data
 
 
 @contextmanager

@@ -68,6 +68,18 @@ def test_what_is_exported_is_imported_as_it_was(command, made, tmp_path, form):
     assert DataSchema.from_yaml(back).id == DataSchema.from_yaml(text).id
 
 
+def test_pandera_gets_and_gives_its_own_yaml(command, made, tmp_path):
+    code, out, _ = command("schema", "export", "n", "-s", made, "--format", "pandera")
+    assert code == 0
+    file = tmp_path / "n.pandera.yaml"
+    file.write_text(out)
+    code, back, _ = command("schema", "import", file, "--format", "pandera")
+    assert code == 0
+    assert DataSchema.from_yaml(back).columns["n"].type == "int64"
+    file.write_text("[1, 2]")
+    assert command("schema", "import", file, "--format", "pandera")[0] == 2
+
+
 def test_what_is_not_imported_is_said(command, tmp_path):
     file = tmp_path / "schema.pbtxt"
     file.write_text('feature { name: "x" type: INT } sparse_feature { name: "s" }')

@@ -14,6 +14,7 @@ import pandera.polars as on_polars
 import pandera.pyarrow as on_arrow
 import polars as pl
 import pyarrow as pa
+from pandera.io import polars_io
 
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.errors import UsageError, did_you_mean
@@ -25,6 +26,22 @@ from foldstore.validation.nested_paths import without_nested
 Backend = Literal["polars", "pyarrow"]
 _MODULES: Final[Mapping[str, Any]] = MappingProxyType({"polars": on_polars, "pyarrow": on_arrow})
 _FLAGS: Final = ("strict", "coerce", "parsers", "unique_column_names", "add_missing_columns", "drop_invalid_rows")
+# What a file of pandera's describes; and, of pandas, its words for types in those of polars.
+_FILES: Final = ("polars_dataframe", "dataframe")
+_COMPONENT: Final = ("nullable", "unique", "required", "description", "title", "regex")
+_UNREAD: Final = ("coerce", "default", "drop_invalid_rows", "report_duplicates", "metadata", "parsers", "name")
+_PANDAS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+        **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+        **{f"float{bits}": f"Float{bits}" for bits in (32, 64)},
+        **dict.fromkeys(("str", "string", "string[python]", "string[pyarrow]"), "String"),
+        **dict.fromkeys(("bool", "boolean"), "Boolean"),
+        **{f"datetime64[{unit}]": f"Datetime(time_unit='{unit}')" for unit in ("ns", "us", "ms")},
+        **{f"datetime64[{unit}, UTC]": f"Datetime(time_unit='{unit}', time_zone='UTC')" for unit in ("ns", "us", "ms")},
+    }
+)
+_LONGEST_TYPE: Final = 400
 _COLUMN: Final = frozenset({"type", "nullable", "domain", "unique", "doc", "stage", "inferred", "evidence", "constant"})
 
 
@@ -81,11 +98,14 @@ def from_pandera(made: Any) -> tuple[Plain, list[str]]:
 
     Parameters
     ----------
-    made : DataFrameSchema or DataFrameModel
-        Of pandera's polars or pyarrow backend.
+    made : DataFrameSchema, DataFrameModel or Mapping
+        Of pandera's polars or pyarrow backend; or what a file of pandera's holds, as plain data.
     """
+    dropped: list[str] = []
+    if isinstance(made, Mapping):
+        made, dropped = _read_file(made)
     found = read_made(made)
-    dropped: list[str] = [f"check {check.name or check}" for check in found.checks or []]
+    dropped += [f"check {check.name or check}" for check in found.checks or []]
     columns: Plain = {}
     for name, each in found.columns.items():
         column = _from_column(str(name), each, dropped)
@@ -99,6 +119,85 @@ def from_pandera(made: Any) -> tuple[Plain, list[str]]:
     if found.ordered:
         schema["column_order"] = list(columns)
     return schema, dropped
+
+
+def write_file(made: Any) -> str:
+    """Return a schema of pandera's polars backend as YAML, as pandera writes it.
+
+    Examples
+    --------
+    >>> print(write_file(to_pandera({"columns": {"x": {"type": "int64", "nullable": False}}})[0]), end="")
+    schema_type: polars_dataframe
+    api: polars
+    columns:
+      x:
+        dtype: Int64
+    """
+    return str(polars_io.to_yaml(made))
+
+
+def _read_file(data: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Return the schema that a file of pandera's describes, and what was left out.
+
+    pandera looks up the names of checks, and sets options, as the file says: it gets those alone that are known here.
+
+    Raises
+    ------
+    UsageError
+        When the file describes none.
+    """
+    kind = data.get("schema_type")
+    if kind not in _FILES:
+        raise UsageError(
+            f"The file is no schema of pandera for data frames: its schema_type is {str(kind)[:60]!r}.",
+            hint=f"{' or '.join(map(repr, _FILES))} can be read: what to_yaml() of pandera writes.",
+        )
+    columns = data.get("columns")
+    if not isinstance(columns, Mapping) or not all(isinstance(each, Mapping) for each in columns.values()):
+        raise UsageError("The file has no columns.", hint="Write them as pandera does: columns: {x: {dtype: Int64}}.")
+    dropped: list[str] = []
+    kept = {str(name): _known_part(str(name), each, kind, dropped) for name, each in columns.items()}
+    dropped += [f"check {name}" for name, _ in _written_checks(data.get("checks"))]
+    dropped += [key for key in ("index", "dtype", "coerce", "strict") if data.get(key)]
+    plain = {key: data[key] for key in ("name", "description", "ordered", "unique") if data.get(key) is not None}
+    try:
+        made: Any = polars_io
+        return made.deserialize_schema({**plain, "columns": kept}), dropped
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"pandera cannot read the file: {type(error).__name__}: {said}.",
+            hint="Write it anew by to_yaml() of pandera.",
+        ) from error
+
+
+def _known_part(name: str, column: Mapping[str, Any], kind: str, dropped: list[str]) -> Plain:
+    dtype = str(column.get("dtype"))[:_LONGEST_TYPE]
+    kept: Plain = {key: column[key] for key in _COMPONENT if key in column}
+    kept["dtype"] = _PANDAS.get(dtype, dtype) if kind == "dataframe" else dtype
+    checks: list[Plain] = []
+    flat = {str(key): each for key, each in column.items() if key not in (*_COMPONENT, *_UNREAD, "dtype", "checks")}
+    for check, facts in [*_written_checks(column.get("checks")), *_written_checks(flat)]:
+        if check not in _CHECKS or (isinstance(facts, Mapping) and "options" in facts and _is_odd(facts["options"])):
+            dropped.append(f"{name}: check {check[:60]}")
+        else:
+            plain = facts if isinstance(facts, Mapping) else {"value": facts}
+            checks.append({**plain, "options": {**plain.get("options", {}), "check_name": check}})
+    dropped += [f"{name}: {key}" for key in _UNREAD if column.get(key)]
+    return {**kept, "checks": checks} if checks else kept
+
+
+def _written_checks(written: Any) -> list[tuple[str, Any]]:
+    """Return checks by name: a mapping of them, or a list of what each compares with under its options."""
+    if isinstance(written, Mapping):
+        return [(str(name), facts) for name, facts in written.items()]
+    found = [each for each in written or () if isinstance(each, Mapping)] if isinstance(written, list) else []
+    named = [(each.get("options"), each) for each in found]
+    return [(str(options.get("check_name")), each) for options, each in named if isinstance(options, Mapping)]
+
+
+def _is_odd(options: Any) -> bool:
+    return not isinstance(options, Mapping) or not options.keys() <= {"check_name", "ignore_na", "raise_warning"}
 
 
 def _to_column(name: str, column: Plain, kind: Any, dropped: list[str]) -> Any:
@@ -184,7 +283,7 @@ def _arrow_type(dtype: Any) -> str | None:
     """Return the Arrow type of a data type of either backend; both name their types as polars does."""
     inner = getattr(dtype, "type", dtype)
     chosen = getattr(pl, type(inner).__name__ if not isinstance(inner, type) else inner.__name__, None)
-    if chosen is None or not isinstance(chosen, type) or not issubclass(chosen, pl.DataType):
+    if not isinstance(chosen, type) or not issubclass(chosen, pl.DataType) or chosen is pl.Object:
         return None
     options = {
         key: getattr(inner, key)
