@@ -59,7 +59,10 @@ def differing(old: pa.Array, new: pa.Array) -> Mask:
     [False, True, False]
     """
     gone, come = _nulls(old), _nulls(new)
-    equal = pc.fill_null(pc.equal(old, new), pa.scalar(False)).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    if pa.types.is_nested(old.type):  # which has no kernel
+        equal = np.array([a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_)
+    else:
+        equal = pc.fill_null(pc.equal(old, new), pa.scalar(False)).to_numpy(zero_copy_only=False)  # noqa: FBT003
     if pa.types.is_floating(old.type):
         equal = equal | (_nans(old) & _nans(new))
     result: Mask = ~((gone & come) | (~gone & ~come & equal))
@@ -78,6 +81,9 @@ def merge_cells(old: pa.Array, made: Made, chosen: Mask | None) -> tuple[pa.Arra
     if not changed.any():
         return old, changed
     mask = pa.array(changed)
+    if pa.types.is_nested(old.type):  # which has no kernel
+        places = np.where(changed, len(old) + np.cumsum(changed) - 1, np.arange(len(old)))
+        return pa.concat_arrays([old, new.filter(mask)]).take(pa.array(places)), changed
     return pc.replace_with_mask(old, mask, new.filter(mask)), changed
 
 

@@ -16,6 +16,7 @@ from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import is_text
 from foldstore.datastore.expression import Expression
 from foldstore.datastore.statistics.hashing import hash_rows
+from foldstore.datastore.statistics.nested import find_path
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.cleaning.action import CleaningAction, invalid_action
 from foldstore.validation.cleaning.bound import (
@@ -135,7 +136,10 @@ class Pipeline:
         used |= set(action.params.get("by", ()))
         for name in sorted(used):
             if name not in schema.names:
+                _refuse_inside(name, schema)
                 raise column_not_found(name, schema.names, where="the rows to clean")
+        if action.column is not None:
+            _check_nested(action, schema.field(action.column).type)
         if action.op == "deduplicate" and "by" not in action.params:
             used |= set(schema.names)
         predicate = None
@@ -266,3 +270,24 @@ def refuse_columns(actions: Sequence[CleaningAction], *, key: Sequence[str], der
                 code="column-needed",
                 column=action.column,
             )
+
+
+def _refuse_inside(name: str, schema: pa.Schema) -> None:
+    found = find_path(name, schema)
+    if found is not None:
+        raise invalid_action(
+            f"{name!r} is inside of column {found[0]!r}: cleaning changes whole cells, and nothing inside of them.",
+            "Put the values into a column of their own, or write its cells anew by upsert().",
+            column=found[0],
+        )
+
+
+def _check_nested(action: CleaningAction, kind: pa.DataType) -> None:
+    """Refuse what is for single values where a cell holds several; a cell as a whole can become null."""
+    is_whole = action.op == "set_null" and "values" not in action.params and not action.params.get("nan")
+    if pa.types.is_nested(kind) and not is_whole:
+        raise invalid_action(
+            f"{action.op} is for single values, and {action.column!r} is {kind}.",
+            "set_null with where or rows makes whole cells null.",
+            column=action.column,
+        )

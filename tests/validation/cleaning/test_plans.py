@@ -476,3 +476,39 @@ def test_a_real_table_is_suggested_next_to_nothing(store, sample):
     version = store.create_dataset("flights").append(sample / "flights" / "flights_2013-01.parquet")
     plan = version.suggest_cleaning()
     assert sum(each.changed for each in plan.preview().actions) <= 5  # of half a million cells
+
+
+NESTED = pa.table({"s": [{"n": -999}, None, {"n": 2}], "l": [[1], [-999], None], "x": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ({"op": "set_null", "column": "s.n", "params": {"values": [-999]}}, "inside of column 's'"),
+        ({"op": "set_null", "column": "l[]", "params": {"values": [-999]}}, "inside of column 'l'"),
+        ({"op": "set_null", "column": "l", "params": {"values": [-999]}}, "single values"),
+        ({"op": "impute", "column": "s", "params": {"method": "mode"}}, "single values"),
+        ({"op": "clip", "column": "l", "params": {"low": 0}}, "single values"),
+        ({"op": "normalise", "column": "s", "params": {"trim": True}}, "single values"),
+        ({"op": "winsorize", "column": "l", "params": {"quantiles": [0.1, 0.9]}}, "single values"),
+        ({"op": "repair_dependency", "column": "s", "params": {"determinants": [["x"]]}}, "single values"),
+    ],
+)
+def test_what_is_inside_of_a_column_is_refused_by_name(tmp_path, action, said):
+    with foldstore.connect(tmp_path) as store:
+        version = store.create_dataset("t").append(NESTED)
+        with pytest.raises(UsageError, match=said) as raised:
+            version.cleaning_plan([action]).preview()
+    assert raised.value.code == "invalid-action"
+
+
+def test_a_nested_cell_can_become_null_as_a_whole(tmp_path):
+    with foldstore.connect(tmp_path) as store:
+        version = store.create_dataset("t").append(NESTED)
+        plan = version.cleaning_plan(
+            [{"op": "set_null", "column": "s", "where": "x < 3"}, {"op": "set_null", "column": "l", "where": "x = 2"}]
+        )
+        assert [each.changed for each in plan.preview().actions] == [1, 1]
+        cleaned = plan.commit().to_arrow().sort_by("x")
+    assert cleaned["s"].to_pylist() == [None, None, {"n": 2}]
+    assert cleaned["l"].to_pylist() == [[1], None, None]
