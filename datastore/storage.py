@@ -44,6 +44,8 @@ class Storage:
         Asked by every handle of a version before it reads; without one, everything may be read.
     seal_key : bytes or None
         What sealed files are enciphered with; it is kept nowhere in the store.
+    online_url : str or None
+        The server that keeps pushed rows of features; a file in the folder unless there is one.
     on_step : callable
         Told the name of each step of a commit when it is done; tests end the process there.
     merged_profiles : PrefixCache of Profile
@@ -60,6 +62,7 @@ class Storage:
     clock: Clock = utc_now
     guard: "ReadGuard | None" = None
     seal_key: bytes | None = field(default=None, repr=False)
+    online_url: str | None = field(default=None, repr=False)
     on_step: Callable[[str], None] = field(default=_ignore_step)
     merged_profiles: "PrefixCache[Profile]" = field(default_factory=lambda: PrefixCache(_MOST_PROFILES))
 

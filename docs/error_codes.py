@@ -8,6 +8,14 @@
 from foldstore import errors
 
 PRECISE_CODES = {
+    "push-not-offline": (
+        errors.RefusedError,
+        "A feature view reads a query, a saved view or one version alone: no dataset takes what is pushed to it.",
+    ),
+    "push-of-windows": (errors.RefusedError, "Values of windows are computed of events, which no lookup knows yet."),
+    "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
+    "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
+    "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),
     "query-too-large": (errors.InvalidQueryError, "A query over HTTP reads more bytes than one may."),
     "answer-too-large": (errors.InvalidQueryError, "The answer to a query over HTTP has more bytes than one may have."),
     "transform-schema-mismatch": (

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
         How many threads a query may use.
     read_only : bool
         Whether stores are opened to be read only.
+    online_store : SecretStr or None
+        A Redis URL for pushed rows of features that several machines share; a file in the store's folder unless set.
     seal_key_file : pathlib.Path or None
         A file with the key that sealed labels are enciphered with.
     token : SecretStr or None
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     sql_memory_limit: str | None = Field(default=None, pattern=_MEMORY)
     sql_threads: int | None = Field(default=None, ge=1, le=1024)
     read_only: bool = False
+    online_store: SecretStr | None = None
     seal_key_file: Path | None = None
     token: SecretStr | None = None
     token_file: Path | None = None

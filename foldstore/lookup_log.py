@@ -165,7 +165,10 @@ def _rows(result: OnlineResult, request_id: str | None) -> pa.Table:
     columns |= {name: features.column(name) for name in features.column_names}
     columns[SERVED_AT] = pa.array([result.at] * size, pa.int64()).view(pa.timestamp("ns", "UTC"))
     columns[SERVICE] = pa.array([result.service or ""] * size)
-    columns[MATERIALIZATION] = pa.array([result.materialization] * size, pa.int64())
+    # What was pushed is of no version that could be joined again.
+    pushed = result.pushed
+    made = [None if place in pushed else result.materialization for place in range(size)]
+    columns[MATERIALIZATION] = pa.array(made, pa.int64())
     if request_id is not None:
         columns[REQUEST_ID] = pa.array([request_id] * size)
         columns[REQUEST_ROW] = pa.array(range(size), pa.int64())

@@ -149,6 +149,8 @@ def connect(
         recover_erasures(storage)
     if role is not None:
         _note_role(storage, role, _author(settings))
+    if settings.online_store is not None:
+        storage = replace(storage, online_url=settings.online_store.get_secret_value())
     return Store(storage, _author(settings), role=role)
 
 
@@ -431,6 +433,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             saved_view=self._pin_saved_view,
             create=self._keep_training_set,
             dataset=self._served_dataset,
+            append=lambda name, table, message: self.dataset(name).append(table, message=message),
         )
         return Features(self._storage, rows, self._author)
 

@@ -28,6 +28,7 @@ _KNOWN_AT_THE_TOP: Final = {
     "sealed",
     "indexes",
     "audit",
+    "pushes",
 }
 
 
@@ -108,6 +109,9 @@ def _online(storage: Storage) -> Iterator[Unreferenced]:
     documents = Registry(storage.catalog, "online")
     newest = [documents.find(name) for name in documents.list_names()]
     needed = {file for document in newest if document is not None for file in _files_of(document.body)}
+    parts = Registry(storage.catalog, "online_part")  # finished, perhaps of no service yet: the next run takes them up
+    noted = [parts.find(name) for name in parts.list_names()]
+    needed |= {file for document in noted if document is not None for file in document.body["files"]}
     for path in paths:
         if path.name not in needed:
             yield _item(storage, "online", path, known=is_content_hash(path.stem))
@@ -115,7 +119,9 @@ def _online(storage: Storage) -> Iterator[Unreferenced]:
 
 def _files_of(body: Any) -> list[str]:
     files = body.get("files") if isinstance(body, dict) else None
-    return list(files.values()) if isinstance(files, dict) else []
+    if not isinstance(files, dict):
+        return []
+    return [*files.values(), *(name for names in body.get("changes", {}).values() for name in names)]
 
 
 def _sealed(storage: Storage) -> Iterator[Unreferenced]:

@@ -139,7 +139,7 @@ class Auditor:
         """Compare the lookups of one materialization; return why it cannot be done."""
         document = None if number is None else self._materialized.find(address, number)
         if document is None or "pins" not in document.body:
-            return "it was not noted what they were served from"
+            return "they were served from pushed rows, or it was not noted from what"
         _, definition, _ = self._definitions.get(address)
         try:
             asking = _asking(definition, self._brought(definition), rows)

@@ -1,6 +1,5 @@
 """The handle of a store's features: services applied, joined point in time, made into training sets, served."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from foldstore.features.definition_file import read_definitions
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import HistoricalJoins
+from foldstore.features.layouts import Layouts
+from foldstore.features.materialized import MaterializedFeatures
 from foldstore.features.plan import ApplyPlan, Planner
 from foldstore.features.reproduce import Reproduction, reproduce
 from foldstore.features.served import ServedFeatures
@@ -23,12 +24,9 @@ from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.join import JoinOptions
 from foldstore.views.features.service_diff import ServiceChange
 from foldstore.views.online.result import OnlineResult
-from foldstore.views.online.service import OnlineHandle
-from foldstore.views.online.transformed import TransformedHandle
-from foldstore.views.transforms.transform import Tally
 
 
-class Features(ServedFeatures):
+class Features(MaterializedFeatures, ServedFeatures):
     """Feature services: one definition for training and serving.
 
     Examples
@@ -57,9 +55,10 @@ class Features(ServedFeatures):
         self._author = author
         self._definitions = Definitions(storage, rows, author)
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
-        indexes = FeatureIndexes(storage, rows)
-        self._joins = HistoricalJoins(rows, self._definitions, indexes)
-        self._online = OnlineServing(storage, rows, self._definitions, indexes, author)
+        self._indexes = FeatureIndexes(storage, rows)
+        self._joins = HistoricalJoins(rows, self._definitions, self._indexes)
+        self._layouts = Layouts(storage, self._definitions)
+        self._online = OnlineServing(storage, self._definitions, self._layouts, author)
 
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
@@ -291,18 +290,6 @@ class Features(ServedFeatures):
             training = read_training_set(self._rows.version(training))
         return reproduce(self._storage, self._joins, training, self._rows.version)
 
-    def materialize(self, service: str, *, like: TrainingSet | None = None) -> str:
-        """Lay a service's features out for lookups; return the service's address.
-
-        Parameters
-        ----------
-        service : str
-            The address of a feature service.
-        like : TrainingSet, optional
-            Read the versions that it was made of; the newest published ones unless given.
-        """
-        return self._online.materialize(service, like)
-
     def get_online_features(
         self,
         service: str,
@@ -342,23 +329,12 @@ class Features(ServedFeatures):
         self._note(name, found, request_id, full_feature_names=full_feature_names)
         return found
 
-    def get_features(
-        self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
-    ) -> OnlineResult:
-        """Look entities up in features named ``view:feature``, of whatever is materialized."""
-        return self._online.look_up_features(features, entities, at, full_feature_names=full_feature_names)
-
-    def transform_counts(self, service: str) -> list[Tally]:
-        """Return what a service's transform imputed, clipped or did not know, of what this process served."""
-        return self._online.transform_counts(service)
-
-    def online(self, service: str) -> OnlineHandle | TransformedHandle:
-        """Return a prepared handle for lookups of one entity in a hot loop."""
-        return self._online.open_handle(service)
-
-    def forget_copies(self, dataset: str) -> None:
-        """Remove what was laid out for lookups from a dataset; sealing calls this: the cells may lie in it."""
-        self._online.forget_copies(dataset)
+    def close(self) -> None:
+        """Commit what waits: lookups that are logged, and what shadows found; let go of pushed rows."""
+        try:
+            ServedFeatures.close(self)
+        finally:
+            self._layouts.close()
 
 
 def _definitions(given: FeatureService | str | Path | DefinitionSet) -> DefinitionSet:

@@ -15,7 +15,8 @@ from foldstore.features.audit import Audit, Auditor
 from foldstore.features.definitions import Definitions
 from foldstore.features.feedback import Feedback
 from foldstore.features.joins import HistoricalJoins
-from foldstore.features.serving import MATERIALIZED_KIND, OnlineServing
+from foldstore.features.layouts import MATERIALIZED_KIND
+from foldstore.features.serving import OnlineServing
 from foldstore.features.shadow_runner import ShadowRunner
 from foldstore.features.shadows import Shadows
 from foldstore.features.skew import Skew, choose_served, find_skew

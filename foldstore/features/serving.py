@@ -1,111 +1,113 @@
-"""Features laid out for lookups, and looked up: what is materialized, loaded, and forgotten."""
+"""Features looked up: what is materialized is loaded when it is asked for, and let go of when it is forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from foldstore.datastore import index_area
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
-from foldstore.errors import NotFoundError
+from foldstore.errors import FoldstoreError, NotFoundError, StoreError
 from foldstore.features.definitions import Definitions
-from foldstore.features.indexes import FeatureIndexes
-from foldstore.features.joins import given_pins
-from foldstore.features.sources import Pins, Rows, read_source
+from foldstore.features.layouts import FOLDER, MATERIALIZED_KIND, PART_KIND, Layouts, files_of_body
+from foldstore.features.online_store import open_online_store
 from foldstore.names import parse_address
-from foldstore.training_set import TrainingSet
 from foldstore.types import format_time
+from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.online.catalog import OnlineCatalog
-from foldstore.views.online.materialize import materialize_view
-from foldstore.views.online.reader import OnlineReader
-from foldstore.views.online.result import OnlineResult
-from foldstore.views.online.service import OnlineHandle
+from foldstore.views.online.pushed_rows import OutdatedError, identify
+from foldstore.views.online.result import OnlineResult, OnlineRow
+from foldstore.views.online.service import Instant, OnlineHandle
 from foldstore.views.online.transformed import TransformedHandle
 from foldstore.views.transforms.transform import Tally
 
-MATERIALIZED_KIND: Final = "online"
-_FOLDER: Final = "online"
+_TRIES: Final = 5
+Answer = TypeVar("Answer")
+
+
+class FreshHandle:
+    """A prepared handle that is opened again when something newer was materialized over what was pushed.
+
+    Parameters
+    ----------
+    open_handle : callable
+        Opens it.
+    """
+
+    __slots__ = ("_get", "_open")
+
+    def __init__(self, open_handle: Callable[[], OnlineHandle | TransformedHandle]) -> None:
+        self._open = open_handle
+        self._get = open_handle().get
+
+    def get(self, entity: Mapping[str, Any], at: Instant = None) -> OnlineRow:
+        """Look one entity up; see `OnlineHandle.get`."""
+        try:
+            return self._get(entity, at)
+        except OutdatedError:
+            self._get = self._open().get
+            return self._get(entity, at)
 
 
 class OnlineServing:
-    """Lays services out for lookups, and answers them.
+    """Answers lookups from what is laid out.
 
     Parameters
     ----------
     storage : Storage
         The open store.
-    rows : Rows
-        How sources are read.
     definitions : Definitions
         The services.
-    indexes : FeatureIndexes
-        Where windows are added up.
+    layouts : Layouts
+        What is laid out.
     author : str
-        Who materializes.
+        Who seals, when copies are forgotten.
     """
 
-    def __init__(
-        self, storage: Storage, rows: Rows, definitions: Definitions, indexes: FeatureIndexes, author: str
-    ) -> None:
+    def __init__(self, storage: Storage, definitions: Definitions, layouts: Layouts, author: str) -> None:
         self._storage = storage
-        self._rows = rows
         self._definitions = definitions
-        self._indexes = indexes
+        self._layouts = layouts
         self._author = author
-        self._materialized = Registry(storage.catalog, MATERIALIZED_KIND)
         self._served = OnlineCatalog()
         self._loaded: dict[tuple[str, int], int] = {}
-
-    def materialize(self, service: str, like: TrainingSet | None) -> str:
-        """Lay a service's features out for lookups; return the service's address."""
-        name, definition, version = self._definitions.get(service)
-        pins = Pins(self._rows, given_pins(like))
-        files = {}
-        for view in {selection.view.name: selection.view for selection in definition.selections}.values():
-            source = read_source(self._rows, view, pins)
-            file = materialize_view(
-                self._indexes.windows(view, source).to_steps() if view.aggregations else source.table,
-                view,
-                self._storage.root / _FOLDER,
-                sources=source.inputs,
-                files=self._storage.objects.files,
-            )
-            files[view.name] = file.path.name
-        address = f"{name}@{version}"
-        body = {"files": files, "inputs": list(pins.inputs), "pins": {**pins.used, **pins.views}}
-        now = format_time(self._storage.clock())
-        self._materialized.put(address, body, author=self._author, created_at=now)
-        self._load(name, version)
-        return address
+        self._seen: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
 
     def look_up(self, service: str, entities: Any, at: Any, *, full_feature_names: bool) -> tuple[str, OnlineResult]:
         """Look entities up in a service; return its name too."""
-        ready = self._ready(service)
-        found = self._served.get_online_features(ready, entities, at, full_feature_names=full_feature_names)
-        return ready.partition("@")[0], found
+
+        def ask() -> tuple[str, OnlineResult]:
+            ready = self._ready(service)
+            found = self._served.get_online_features(ready, entities, at, full_feature_names=full_feature_names)
+            return ready.partition("@")[0], found
+
+        return self._current(ask)
 
     def look_up_features(
         self, features: Sequence[str], entities: Any, at: Any, *, full_feature_names: bool
     ) -> OnlineResult:
         """Look entities up in features named ``view:feature``, of whatever is materialized."""
-        self._drop_forgotten()
-        for address in self._materialized.list_names():
-            with suppress(NotFoundError):  # one that was forgotten is none
-                self._ready(address)
-        return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
+
+        def ask() -> OnlineResult:
+            self._drop_forgotten()
+            for address in self._layouts.materialized.list_names():
+                with suppress(NotFoundError):  # one that was forgotten is none
+                    self._ready(address)
+            return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
+
+        return self._current(ask)
 
     def is_materialized(self, address: str) -> bool:
         """Say whether a numbered version of a service can be looked up."""
-        document = self._materialized.find(address)
-        return document is not None and bool(document.body["files"])
+        return self._layouts.find(address) is not None
 
     def join_keys(self, service: str) -> tuple[str, ...]:
         """Return what a lookup in a service must give, and all that it may."""
         return tuple(self._served.find(self._ready(service)).join_keys)
 
-    def open_handle(self, service: str) -> OnlineHandle | TransformedHandle:
+    def open_handle(self, service: str) -> FreshHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
-        return self._served.find(self._ready(service)).prepare()
+        return FreshHandle(lambda: self._served.find(self._ready_now(service)).prepare())
 
     def transform_counts(self, service: str) -> list[Tally]:
         """Return what a service's transform counted of what this process served."""
@@ -117,60 +119,130 @@ class OnlineServing:
         forget_copies(self._storage, dataset, author=self._author, why="sealed")
         self._drop_loaded()
 
+    def _current(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again when what is loaded was replaced meanwhile."""
+        for _ in range(_TRIES):
+            try:
+                return ask()
+            except OutdatedError:
+                self._seen = None, {}
+        raise StoreError("What is materialized changes faster than it can be read.", hint="Ask again.")
+
     def _drop_loaded(self) -> None:
         self._served, self._loaded = OnlineCatalog(), {}
+        self._seen = None, {}
 
     def _drop_forgotten(self) -> None:
         """Let go of everything when another process has taken away what is loaded here."""
         for name, version in self._loaded:
-            document = self._materialized.find(f"{name}@{version}")
+            document = self._layouts.materialized.find(f"{name}@{version}")
             if document is None or not document.body["files"]:
                 self._drop_loaded()
                 return
 
     def _ready(self, service: str) -> str:
-        """Load what was materialized last, when it is not loaded; return the full address."""
-        name, _, version = self._definitions.get(service)
-        self._load(name, version)
+        """Load what was materialized last, when it is not loaded; return the full address.
+
+        While the catalog has not changed, neither has the answer.
+        """
+        mark = self._storage.catalog.change_mark.read()
+        known = self._seen[1] if mark is not None and self._seen[0] == mark else {}
+        found = known.get(service)
+        if found is None:
+            found = known[service] = self._ready_now(service)
+            self._seen = mark, known
+        return found
+
+    def _ready_now(self, service: str) -> str:
+        name, definition, version = self._definitions.get(service)
+        self.load(name, version, definition)
         return f"{name}@{version}"
 
-    def _load(self, name: str, version: int) -> None:
+    def load(self, name: str, version: int, definition: FeatureService) -> None:
+        """Open what was materialized last for a service, unless it is open already."""
         address = f"{name}@{version}"
-        document = self._materialized.find(address)
-        if document is None or not document.body["files"]:
+        served = self._layouts.find(address)
+        if served is None:
             self._drop_forgotten()
             raise NotFoundError(
                 f"{address} is not materialized.",
                 hint=f"Lay it out first: foldstore materialize {address}.",
                 service=address,
             )
-        if self._loaded.get((name, version)) == document.version:
+        number = served.document.version
+        if self._loaded.get((name, version)) == number:
             return
-        folder = self._storage.root / _FOLDER
-        readers = [OnlineReader(folder / file) for file in document.body["files"].values()]
-        definition = self._definitions.get(address)[1]
+        try:
+            readers = [self._layouts.open(served, view) for view in served.document.body["files"]]
+        except FoldstoreError:
+            newer = self._layouts.find(address)
+            if newer is None or newer.document.version == number:
+                raise
+            raise OutdatedError from None  # its files were replaced while they were opened
         transform = self._definitions.find_transform(definition)
-        self._served.add(definition, version, readers, transform=transform, materialization=document.version)
-        self._loaded[name, version] = document.version
+        self._served.add(definition, version, readers, transform=transform, materialization=number)
+        self._loaded[name, version] = number
 
 
 def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> list[str]:
-    """Remove what was laid out of a dataset, for lookups and joins; return the services to be materialized anew."""
+    """Remove what was laid out of a dataset, for lookups and joins; return the services to be materialized anew.
+
+    What was pushed to views of the dataset goes too: it may be what is sealed or erased.
+    """
     record = storage.catalog.find_dataset(dataset)
     if record is not None:
         index_area.forget(storage, record.id)
     materialized = Registry(storage.catalog, MATERIALIZED_KIND)
+    now = format_time(storage.clock())
     forgotten = []
     for address in materialized.list_names():
-        made = [
-            document
-            for document in materialized.list_versions(address)
-            if dataset in {parse_address(name).name for name in document.body["inputs"]}
-        ]
-        for file in {file for document in made for file in document.body["files"].values()}:
-            storage.objects.files.remove(storage.root / _FOLDER / file)
+        made = [document for document in materialized.list_versions(address) if _reads(document.body, dataset)]
+        _remove(storage, made)
         if made:
-            body: dict[str, Any] = {"files": {}, "inputs": []}
-            materialized.put(address, body, author=author, message=why, created_at=format_time(storage.clock()))
+            materialized.put(address, {"files": {}, "inputs": []}, author=author, message=why, created_at=now)
             forgotten.append(address)
+    _forget_parts(storage, dataset, author, why)
+    _forget_pushes(storage, forgotten)
     return forgotten
+
+
+def _reads(body: Mapping[str, Any], dataset: str) -> bool:
+    return dataset in {parse_address(name).name for name in body["inputs"]}
+
+
+def _remove(storage: Storage, made: Sequence[Any]) -> None:
+    for file in {file for document in made for file in files_of_body(document.body)}:
+        storage.objects.files.remove(storage.root / FOLDER / file)
+
+
+def _forget_parts(storage: Storage, dataset: str, author: str, why: str) -> None:
+    """Remove the files of views that were finished and are of no service yet, too."""
+    parts = Registry(storage.catalog, PART_KIND)
+    now = format_time(storage.clock())
+    for name in parts.list_names():
+        made = [document for document in parts.list_versions(name) if _reads(document.body, dataset)]
+        for file in {file for document in made for file in document.body["files"]}:
+            storage.objects.files.remove(storage.root / FOLDER / file)
+        if made:
+            parts.put(name, {"files": [], "inputs": []}, author=author, message=why, created_at=now)
+
+
+def _forget_pushes(storage: Storage, addresses: Sequence[str]) -> None:
+    store = open_online_store(storage) if addresses else None
+    if store is None:
+        return
+    try:
+        for view_id in set(_view_ids(storage, addresses)):
+            store.clear(view_id)
+    finally:
+        store.close()
+
+
+def _view_ids(storage: Storage, addresses: Sequence[str]) -> Iterator[bytes]:
+    services = Registry(storage.catalog, "feature_service")
+    for address in addresses:
+        name, _, number = address.partition("@")
+        document = services.find(name, int(number))
+        if document is not None:
+            for selection in FeatureService.from_dict(document.body).selections:
+                yield identify(selection.view)

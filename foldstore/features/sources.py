@@ -45,6 +45,8 @@ class Rows:
         Commit a training set: name, table, what is known of it.
     dataset : callable
         The dataset of a name, made when it is missing: of logged lookups, or with the key and event time given.
+    append : callable
+        Commit rows to a dataset, by its gate: name, table, message.
     """
 
     version: Callable[[str], Version]
@@ -55,6 +57,7 @@ class Rows:
     saved_view: Callable[[str], "PinnedView | None"]
     create: Callable[..., TrainingSet]
     dataset: Callable[..., Appended]
+    append: Callable[[str, pa.Table, str], Version]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from foldstore.names import LATEST, parse_address
 from foldstore.views.features.feature_service import FeatureService, refuse_full_names
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.online.entities import Entities
-from foldstore.views.online.reader import OnlineReader
+from foldstore.views.online.reader import ViewReader
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import Instant, OnlineService, unknown_service
 from foldstore.views.online.transformed import TransformedService
@@ -20,7 +20,7 @@ class _Served:
     """A version of a service, where its values are, and what they go through."""
 
     definition: FeatureService
-    readers: Mapping[str, OnlineReader]
+    readers: Mapping[str, ViewReader]
     transform: FittedTransform | None
     materialization: int | None
 
@@ -50,7 +50,7 @@ class OnlineCatalog:
     """
 
     def __init__(self) -> None:
-        self._readers: Mapping[str, OnlineReader] = {}
+        self._readers: Mapping[str, ViewReader] = {}
         self._services: Mapping[tuple[str, int], _Served] = {}
         self._prepared: dict[tuple[str, int, bool], OnlineService | TransformedService] = {}
 
@@ -63,7 +63,7 @@ class OnlineCatalog:
         self,
         service: FeatureService,
         version: int,
-        readers: Sequence[OnlineReader],
+        readers: Sequence[ViewReader],
         *,
         transform: FittedTransform | None = None,
         materialization: int | None = None,

@@ -71,7 +71,8 @@ def read_cells(array: pa.Array) -> Cells:
     kind = array.type
     if array.offset or not len(array):
         return Cells(kind, _converted(array), bool(array.null_count))
-    valid = memoryview(array.buffers()[0]).cast("B") if array.null_count else None
+    bitmap = array.buffers()[0] if array.null_count else None  # a column of the null type has none
+    valid = None if bitmap is None else memoryview(bitmap).cast("B")
     numbers = None
     if kind in _FORMATS:
         one, numbers = _fixed(array, _FORMATS[kind])

@@ -15,6 +15,8 @@ from foldstore.errors import SchemaMismatchError
 
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _UNSIGNED_FROM: Final = 2**63
+_BOOLEAN, _SIGNED, _UNSIGNED, _TEXT, _BINARY, _DATE = _TAGS = (1, 2, 3, 5, 6, 8)
+_BOOLEAN_TAG, _SIGNED_TAG, _UNSIGNED_TAG, _TEXT_TAG, _BINARY_TAG, _DATE_TAG = (bytes([tag]) for tag in _TAGS)
 
 
 class KeyHasher:
@@ -44,11 +46,25 @@ class KeyHasher:
 
     def hash_one(self, values: Sequence[Any]) -> int:
         """Return the hash of a key that `check` has let pass."""
+        return xxhash.xxh3_64_intdigest(self.encode(values) + self._suffix)
+
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """Return the bytes that stand for a key that `check` has let pass: equal keys have equal bytes."""
         if len(values) == 1:
-            return xxhash.xxh3_64_intdigest(self._encode[0](values[0]) + self._suffix)
+            return self._encode[0](values[0])
         parts = [encode(value) for encode, value in zip(self._encode, values, strict=True)]
-        framed = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-        return xxhash.xxh3_64_intdigest(framed + self._suffix)
+        return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+    def decode(self, encoded: bytes) -> tuple[Any, ...]:
+        """Return the key whose bytes `encode` gave."""
+        if len(self._types) == 1:
+            return (_decode(encoded),)
+        parts, start = [], 0
+        while start < len(encoded):
+            size = int.from_bytes(encoded[start : start + 8], "little")
+            parts.append(_decode(encoded[start + 8 : start + 8 + size]))
+            start += 8 + size
+        return tuple(parts)
 
     def check(self, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """Return the key in the entity's types, or None when a part is null: null matches nothing.
@@ -125,25 +141,35 @@ def _check_integer(value: Any, kind: str) -> int:
 
 def _text_bytes(value: str) -> bytes:
     raw = value.encode()
-    return b"\x05" + len(raw).to_bytes(8, "little") + raw
+    return _TEXT_TAG + len(raw).to_bytes(8, "little") + raw
 
 
 def _binary_bytes(value: bytes) -> bytes:
-    return b"\x06" + len(value).to_bytes(8, "little") + value
+    return _BINARY_TAG + len(value).to_bytes(8, "little") + value
 
 
 def _boolean_bytes(value: bool) -> bytes:  # noqa: FBT001 - it is the value, not a switch
-    return b"\x01" + int(value).to_bytes(8, "little")
+    return _BOOLEAN_TAG + int(value).to_bytes(8, "little")
 
 
 def _date_bytes(value: dt.date) -> bytes:
-    return b"\x08" + (value.toordinal() - _EPOCH_DAY).to_bytes(8, "little", signed=True)
+    return _DATE_TAG + (value.toordinal() - _EPOCH_DAY).to_bytes(8, "little", signed=True)
 
 
 def _integer_bytes(value: int) -> bytes:
     if value < _UNSIGNED_FROM:
-        return b"\x02" + value.to_bytes(8, "little", signed=True)
-    return b"\x03" + value.to_bytes(8, "little")
+        return _SIGNED_TAG + value.to_bytes(8, "little", signed=True)
+    return _UNSIGNED_TAG + value.to_bytes(8, "little")
+
+
+def _decode(part: bytes) -> Any:
+    tag, raw = part[0], part[1:]
+    if tag in (_TEXT, _BINARY):
+        return raw[8:].decode() if tag == _TEXT else raw[8:]
+    number = int.from_bytes(raw, "little", signed=tag in (_SIGNED, _DATE))
+    if tag == _DATE:
+        return dt.date.fromordinal(number + _EPOCH_DAY)
+    return bool(number) if tag == _BOOLEAN else number
 
 
 def _shown(value: object) -> str:

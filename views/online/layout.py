@@ -1,8 +1,12 @@
 """The form of an online file: one Arrow IPC file, one record batch, rows sorted by key hash and event time.
 
-Columns by place: the key's hash (uint64), the event time (int64 nanoseconds), the keys, the features in the very
-types of the source. No two entities of a file share a hash: the salt in the header is chosen so. Of rows of one
-entity and event time only the one that counts is kept. The schema's metadata holds the header as JSON.
+Columns by place: the key's hash (uint64), the event time (int64 nanoseconds), from format 2 on the created time (the
+same, for views that have one) and, in a file of changes, whether the row is gone; then the keys, and the features in
+the very types of the source. No two entities of a file share a hash: the salt in the header is chosen so. Of rows of
+one entity and event time only the one that counts is kept. The schema's metadata holds the header as JSON.
+
+A file of changes lies over another one: its rows take the place of those of the same entity and event time, and a
+row that is gone says that there is none any more.
 """
 
 import json
@@ -16,11 +20,12 @@ from foldstore.datastore.canonical import canonical_json
 from foldstore.errors import StoreFormatError, UnreadableError
 from foldstore.views.features.feature_view import FeatureView
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_FORMATS: Final = (1, FORMAT)
 HEADER_KEY: Final = b"foldstore.online"
 HASH_PLACE: Final = 0
 TIME_PLACE: Final = 1
-FIRST_KEY: Final = 2
+_TIMES_ONLY: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +42,39 @@ class OnlineHeader:
         What the key hashes are salted with.
     since : int or None
         The earliest instant that may be asked about, in nanoseconds; None for any.
+    changes : bool
+        Whether the file lies over another one.
+    format : int
+        The form; 1 has no created times.
     """
 
     view: FeatureView
     sources: tuple[str, ...]
     salt: str
     since: int | None
+    changes: bool = False
+    format: int = FORMAT
+
+    @property
+    def created_place(self) -> int | None:
+        """Which column holds the created times, if any does."""
+        return _TIMES_ONLY if self.format > 1 and self.view.to_plain().created_time is not None else None
+
+    @property
+    def gone_place(self) -> int | None:
+        """Which column says that rows are gone, if any does."""
+        return _TIMES_ONLY + (self.created_place is not None) if self.changes else None
+
+    @property
+    def first_key(self) -> int:
+        """Which column is the first of the keys, or of the features where there are no keys."""
+        return _TIMES_ONLY + (self.created_place is not None) + self.changes
 
     def encode(self) -> bytes:
         """Return the header as canonical JSON."""
         body = {
-            "format": FORMAT,
+            "format": self.format,
+            "changes": self.changes,
             "view": self.view.to_dict(),
             "sources": list(self.sources),
             "salt": self.salt,
@@ -68,7 +95,7 @@ def decode_header(metadata: Mapping[bytes, bytes] | None, where: str) -> OnlineH
     """
     try:
         body: dict[str, Any] = json.loads((metadata or {})[HEADER_KEY])
-        if body["format"] != FORMAT:
+        if body["format"] not in _FORMATS:
             raise StoreFormatError(
                 f"{where} has format {body['format']}, this Foldstore reads {FORMAT}.", hint="Upgrade Foldstore."
             )
@@ -77,6 +104,8 @@ def decode_header(metadata: Mapping[bytes, bytes] | None, where: str) -> OnlineH
             sources=tuple(body["sources"]),
             salt=body["salt"],
             since=body["since"],
+            changes=body.get("changes", False) is True,
+            format=body["format"],
         )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise not_an_online_file(where) from error
@@ -92,7 +121,11 @@ def check_layout(schema: pa.Schema, header: OnlineHeader, where: str) -> None:
     """
     view = header.view
     expected = [*view.join_keys, *view.features]
-    fits = schema.names[FIRST_KEY:] == expected and schema.types[:FIRST_KEY] == [pa.uint64(), pa.int64()]
+    system = [pa.uint64(), pa.int64()]
+    system += [] if header.created_place is None else [pa.int64()]
+    system += [pa.bool_()] if header.changes else []
+    first = header.first_key
+    fits = schema.names[first:] == expected and schema.types[:first] == system
     if not fits:
         raise not_an_online_file(where)
 

@@ -17,13 +17,13 @@ from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import key_column
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import HEADER_KEY, OnlineHeader
+from foldstore.views.online.store import UNKNOWN_TIME
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.time_column import to_nanoseconds
 
 _Words = NDArray[np.uint64]
 _Integers = NDArray[np.int64]
 
-_UNKNOWN: Final = -(2**63)  # below every instant: the created time of a row that has none
 _UNCOMPRESSED: Final = pa.ipc.IpcWriteOptions(compression=None)
 _PACKED_LIMIT: Final = 2**63
 
@@ -107,6 +107,32 @@ def materialize_view(
     return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
 
 
+def materialize_changes(
+    table: pa.Table,
+    gone: pa.Array,
+    definition: FeatureView,
+    folder: Path,
+    *,
+    sources: Sequence[str] = (),
+    files: Files | None = None,
+) -> OnlineFile:
+    """Lay out what lies over a file: rows that are new or others, and rows that are no more.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows in write order; of one that is gone the features do not matter.
+    gone : pyarrow.Array
+        Which of them are gone; none shares its entity and event time with one that is not.
+    definition, folder, sources, files
+        As for `materialize_view`.
+    """
+    sorted_rows = _sort(table, definition, None)
+    header = OnlineHeader(view=definition, sources=tuple(sources), salt=sorted_rows.salt, since=None, changes=True)
+    batch = _lay_out(table, definition, sorted_rows, header, gone)
+    return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
+
+
 @dataclass(frozen=True, slots=True)
 class _SortedRows:
     """Which rows of the source go into the file, in its order."""
@@ -175,7 +201,7 @@ def _created(table: pa.Table, view: FeatureView, rows: _Integers) -> _Integers |
     if view.created_time is None:
         return None
     known = to_nanoseconds(table.column(view.created_time), where=f"Created time {view.created_time!r}")
-    values = known.values if known.nulls is None else np.where(known.nulls, _UNKNOWN, known.values)
+    values = known.values if known.nulls is None else np.where(known.nulls, UNKNOWN_TIME, known.values)
     return values[rows]
 
 
@@ -213,10 +239,19 @@ def _kept(entity: _Integers, events: _Integers, since: int | None) -> NDArray[np
     return keep
 
 
-def _lay_out(table: pa.Table, view: FeatureView, found: _SortedRows, header: OnlineHeader) -> pa.RecordBatch:
+def _lay_out(
+    table: pa.Table, view: FeatureView, found: _SortedRows, header: OnlineHeader, gone: pa.Array | None = None
+) -> pa.RecordBatch:
     take = pa.array(found.rows)
     arrays: list[Any] = [pa.array(found.hashes), pa.array(found.events)]
     fields = [pa.field("key_hash", pa.uint64()), pa.field("event_time", pa.int64())]
+    created = _created(table, view, found.rows)
+    if created is not None:
+        arrays.append(pa.array(created))
+        fields.append(pa.field("created_time", pa.int64()))
+    if gone is not None:
+        arrays.append(gone.take(take))
+        fields.append(pa.field("gone", pa.bool_()))
     for name, key in zip(view.join_keys, found.keys, strict=True):
         arrays.append(key.take(take))
         fields.append(pa.field(name, key.type))

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import blake3
 import numpy as np
@@ -18,7 +18,6 @@ from foldstore.views.instant import format_instant
 from foldstore.views.online.cells import Cells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import (
-    FIRST_KEY,
     HASH_PLACE,
     TIME_PLACE,
     OnlineHeader,
@@ -27,10 +26,22 @@ from foldstore.views.online.layout import (
     not_an_online_file,
 )
 from foldstore.views.online.status import FeatureStatus
+from foldstore.views.online.store import UNKNOWN_TIME
 
 NOWHERE: Final = -1
 _FEW: Final = 8  # below this, one search after another is faster than numpy
 _PRESENT, _NOT_FOUND, _EXPIRED = FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND, FeatureStatus.OUTSIDE_MAX_AGE
+
+
+class Layer(Protocol):
+    """Where values are: a file, or rows that were pushed."""
+
+    @property
+    def cells(self) -> Mapping[str, Cells]:
+        """Each feature's values."""
+
+    def column(self, feature: str) -> pa.Array:
+        """Return a feature's values in its type."""
 
 
 class Found(NamedTuple):
@@ -52,15 +63,54 @@ class Found(NamedTuple):
 
 
 _NOTHING: Final = Found(NOWHERE, None, _NOT_FOUND)
+_NO_ROW: Final = (NOWHERE, NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMany:
-    """What is known of several entities, one entry each; see `Found`."""
+    """What is known of several entities, one entry each; see `Found`.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Where the rows are; the reader itself when there are none.
+    layer_of : list of int or None
+        The layer of each row; the first one unless given.
+    pushed : frozenset of int
+        Which entries come of rows that were pushed, not of a version.
+    """
 
     rows: list[int]
     event_times: list[int | None]
     statuses: list[FeatureStatus]
+    layers: tuple[Layer, ...] = ()
+    layer_of: list[int] | None = None
+    pushed: frozenset[int] = frozenset()
+
+
+class ViewReader(Protocol):
+    """What looks entities up in one feature view: a file alone, or files and what was pushed over them."""
+
+    @property
+    def view(self) -> FeatureView:
+        """The definition."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The addresses of the versions that the rows come from."""
+
+    @property
+    def cells(self) -> Mapping[str, Cells]:
+        """Each feature's values."""
+
+    def column(self, feature: str) -> pa.Array:
+        """Return a feature's values in its type."""
+
+    def search(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> FoundMany:
+        """Look several entities up, in their order."""
+
+    def prepare_row(self, columns: Sequence[str], features: Sequence[str]) -> "RowLookup":
+        """Return a lookup of the values of one entity, by the named entries of a mapping."""
 
 
 class OnlineReader:
@@ -84,17 +134,34 @@ class OnlineReader:
         When its bytes are not the ones that were written.
     """
 
-    __slots__ = ("_batch", "_events", "_hasher", "_hashes", "_keys", "_one_key", "_ttl", "address", "cells", "header")
+    __slots__ = (
+        "_batch",
+        "_created",
+        "_events",
+        "_gone",
+        "_hashes",
+        "_keys",
+        "_one_key",
+        "_ttl",
+        "address",
+        "cells",
+        "hasher",
+        "header",
+    )
 
     def __init__(self, path: Path, *, verify: bool = True) -> None:
         self.address = path.stem
         self.header, self._batch = _open(path, verify=verify)
         self._ttl = self.view.ttl_nanoseconds
-        self._hasher = KeyHasher(self.view.keys, self.header.salt)
+        self.hasher = KeyHasher(self.view.keys, self.header.salt)
         self._hashes = _numbers(self._batch.column(HASH_PLACE)).data
         self._events = _numbers(self._batch.column(TIME_PLACE)).data
-        columns = [read_cells(array) for array in self._batch.columns[FIRST_KEY:]]
-        count = len(self.view.keys)
+        header, count = self.header, len(self.view.keys)
+        self._created = (
+            None if header.created_place is None else _numbers(self._batch.column(header.created_place)).data
+        )
+        self._gone = None if header.gone_place is None else read_cells(self._batch.column(header.gone_place)).one
+        columns = [read_cells(array) for array in self._batch.columns[header.first_key :]]
         self._keys: tuple[Cells, ...] = tuple(columns[:count])
         self._one_key = self._keys[0].one if count == 1 else None
         self.cells: Mapping[str, Cells] = dict(zip(self.view.features, columns[count:], strict=True))
@@ -116,7 +183,7 @@ class OnlineReader:
 
     def column(self, feature: str) -> pa.Array:
         """Return a feature's values, mapped, in the type that they had in the source."""
-        return self._batch.column(FIRST_KEY + len(self._keys) + self.view.features.index(feature))
+        return self._batch.column(self.header.first_key + len(self._keys) + self.view.features.index(feature))
 
     def find(self, key: Sequence[Any], at: int) -> Found:
         """Look one entity up.
@@ -135,23 +202,69 @@ class OnlineReader:
         UsageError
             When the file does not reach back to the instant.
         """
-        self._check_reach(at)
-        checked = self._hasher.check(key)
+        self.check_reach(at)
+        checked = self.hasher.check(key)
         return _NOTHING if checked is None else self._find(checked, at)
 
-    def _find(self, key: tuple[Any, ...], at: int) -> Found:
-        hashes, number = self._hashes, self._hasher.hash_one(key)
+    def locate(self, key: tuple[Any, ...], at: int) -> tuple[int, int]:
+        """Return the row of a checked key that counts at an instant, whatever its age, and its event time.
+
+        Returns
+        -------
+        tuple of int
+            (-1, -1) when there is none.
+        """
+        hashes, number = self._hashes, self.hasher.hash_one(key)
         count = len(hashes)
         first = bisect_left(hashes, number)
         if first == count or hashes[first] != number or not self._holds(first, key):
-            return _NOTHING
+            return _NO_ROW
         end = first + 1
         if end < count and hashes[end] == number:
             end = bisect_right(hashes, number, end)
         row = bisect_right(self._events, at, first, end) - 1
-        if row < first:
+        return _NO_ROW if row < first else (row, self._events[row])
+
+    def created(self, row: int) -> int:
+        """Return when a row was written down, in nanoseconds; below every instant when that is not known."""
+        return UNKNOWN_TIME if self._created is None else int(self._created[row])
+
+    def is_gone(self, row: int) -> bool:
+        """Say whether a row only says that there is none any more."""
+        return self._gone is not None and bool(self._gone(row))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The features and their types."""
+        first = self.header.first_key + len(self._keys)
+        return pa.schema(list(self._batch.schema)[first:])
+
+    def to_table(self) -> pa.Table:
+        """Return the rows as a source would have them, times as nanoseconds in UTC; created times only if there are."""
+        view, instant = self.view, pa.timestamp("ns", "UTC")
+        first = self.header.first_key
+        columns = dict(zip(self._batch.schema.names[first:], self._batch.columns[first:], strict=True))
+        columns[view.event_time] = self._batch.column(TIME_PLACE).view(instant)
+        if view.created_time is not None:
+            created = pa.array([UNKNOWN_TIME] * self.num_rows) if self._created is None else pa.array(self._created)
+            unknown = np.asarray(created) == UNKNOWN_TIME
+            columns[view.created_time] = pa.array(np.asarray(created), pa.int64(), mask=unknown).view(instant)
+        return pa.table({name: columns[name] for name in view.columns()})
+
+    def gone_flags(self) -> pa.Array:
+        """Return which rows only say that there is none any more."""
+        place = self.header.gone_place
+        return pa.array([False] * self.num_rows, pa.bool_()) if place is None else self._batch.column(place)
+
+    @property
+    def num_bytes(self) -> int:
+        """How large the mapping is."""
+        return int(self._batch.nbytes)
+
+    def _find(self, key: tuple[Any, ...], at: int) -> Found:
+        row, event = self.locate(key, at)
+        if row < 0:
             return _NOTHING
-        event = self._events[row]
         if self._ttl and event < at - self._ttl:
             return Found(NOWHERE, event, _EXPIRED)
         return Found(row, event, _PRESENT)
@@ -174,10 +287,18 @@ class OnlineReader:
         count : int, optional
             How many ask; what the keys do not say of a view without any.
         """
-        self._check_reach(at)
+        self.check_reach(at)
+        checked = self.check_keys(keys, count)
+        return self.search_checked(checked, at)
+
+    def check_keys(self, keys: Sequence[Sequence[Any]], count: int | None = None) -> list[tuple[Any, ...] | None]:
+        """Return keys row by row in the entity's types, None for one with a null."""
         if len({len(column) for column in keys}) > 1 or len(keys) != len(self._keys) or (not keys and count is None):
             raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
-        checked = [self._hasher.check(key) for key in (zip(*keys, strict=True) if keys else [()] * (count or 0))]
+        return [self.hasher.check(key) for key in (zip(*keys, strict=True) if keys else [()] * (count or 0))]
+
+    def search_checked(self, checked: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
+        """Do what `search` does for keys that `check_keys` gave."""
         if len(checked) < _FEW or not self.num_rows:
             found = [_NOTHING if key is None else self._find(key, at) for key in checked]
             return FoundMany(
@@ -186,7 +307,7 @@ class OnlineReader:
         return self._search(checked, at)
 
     def _search(self, keys: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
-        hash_one = self._hasher.hash_one
+        hash_one = self.hasher.hash_one
         wanted = np.array([0 if key is None else hash_one(key) for key in keys], dtype=np.uint64)
         hashes = np.asarray(self._hashes)
         first = np.searchsorted(hashes, wanted)
@@ -232,7 +353,20 @@ class OnlineReader:
         ]
         return FoundMany(rows, times, statuses)
 
-    def _check_reach(self, at: int) -> None:
+    def prepare_row(self, columns: Sequence[str], features: Sequence[str]) -> "RowLookup":
+        """Return a lookup of the values of one entity, by the named entries of a mapping."""
+        look = self.prepare(columns)
+        read = [self.cells[feature].one for feature in features]
+        nothing: list[Any] = [None] * len(read)
+
+        def get(entity: Mapping[str, Any], at: int) -> FoundRow:
+            row, event, status = look(entity, at)
+            return nothing if row < 0 else [one(row) for one in read], event, status
+
+        return get
+
+    def check_reach(self, at: int) -> None:
+        """Refuse an instant that the file does not reach back to."""
         since = self.header.since
         if since is not None and at < since:
             raise UsageError(
@@ -255,7 +389,7 @@ class OnlineReader:
 
     def _prepare_text(self, column: str) -> Callable[[Mapping[str, Any], int], Found]:
         """Look up by one text without the steps that only other keys need."""
-        find, check = self._find, self._hasher.check
+        find, check = self._find, self.hasher.check
 
         def look(entity: Mapping[str, Any], at: int) -> Found:
             value = entity[column] if column in entity else read_key(entity, column)
@@ -265,6 +399,10 @@ class OnlineReader:
             return _NOTHING if key is None else find(key, at)
 
         return look
+
+
+FoundRow = tuple[list[Any], int | None, FeatureStatus]
+RowLookup = Callable[[Mapping[str, Any], int], FoundRow]
 
 
 def read_key(entity: Mapping[str, Any], column: str) -> Any:

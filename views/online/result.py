@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from foldstore.views.online.reader import NOWHERE, FoundMany, OnlineReader
+from foldstore.views.online.reader import NOWHERE, FoundMany, Layer, ViewReader
 from foldstore.views.online.status import STATUS_CODES, FeatureStatus
 
 _PRESENT, _NULL = FeatureStatus.PRESENT, FeatureStatus.NULL_VALUE
@@ -47,34 +48,61 @@ class OnlineColumn:
 class FoundGroup:
     """The rows of one feature view that answer, and which of its features under which names."""
 
-    reader: OnlineReader
+    reader: ViewReader
     features: tuple[str, ...]
     names: tuple[str, ...]
     found: FoundMany
 
+    @property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self.found.layers or (self.reader,)
+
     def columns(self) -> Iterator[OnlineColumn]:
         """Read the values."""
-        found = self.found
+        found, layers = self.found, self._layers
         for feature, name in zip(self.features, self.names, strict=True):
-            cells = self.reader.cells[feature]
-            values = cells.many(found.rows)
+            values = self._values(feature)
+            nullable = any(layer.cells[feature].nullable for layer in layers)
             yield OnlineColumn(
                 name=name,
-                type=cells.type,
+                type=layers[0].cells[feature].type,
                 values=values,
-                statuses=_statuses(values, found.statuses) if cells.nullable else found.statuses,
+                statuses=_statuses(values, found.statuses) if nullable else found.statuses,
                 event_times=found.event_times,
                 sources=self.reader.sources,
             )
 
+    def _values(self, feature: str) -> list[Any]:
+        found, layers = self.found, self._layers
+        if found.layer_of is None:
+            return layers[0].cells[feature].many(found.rows)
+        values: list[Any] = [None] * len(found.rows)
+        for number, layer in enumerate(layers):
+            places = [place for place, held in enumerate(found.layer_of) if held == number]
+            taken = layer.cells[feature].many([found.rows[place] for place in places])
+            for place, value in zip(places, taken, strict=True):
+                values[place] = value
+        return values
+
     def arrow_column(self, feature: str) -> pa.Array:
         """Take a feature's values as the point-in-time join takes them."""
-        rows = np.array(self.found.rows, dtype=np.int64)
-        missing = rows == NOWHERE
-        column = self.reader.column(feature)
-        if missing.all():
-            return pa.nulls(len(rows), column.type)
-        return column.take(pa.array(rows, mask=missing))
+        if self.found.layer_of is None:
+            return _take(self._layers[0].column(feature), np.array(self.found.rows, dtype=np.int64))
+        rows, held = np.array(self.found.rows, dtype=np.int64), np.array(self.found.layer_of)
+        parts, places = [], []
+        for number, layer in enumerate(self._layers):
+            mine = np.flatnonzero(held == number)
+            parts.append(_take(layer.column(feature), rows[mine]))
+            places.append(mine)
+        back = np.argsort(np.concatenate(places))
+        return pa.chunked_array(parts, parts[0].type).take(pa.array(back)).combine_chunks()
+
+
+def _take(column: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
+    missing = rows == NOWHERE
+    if missing.all():
+        return pa.nulls(len(rows), column.type)
+    return column.take(pa.array(rows, mask=missing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +131,11 @@ class OnlineResult:
 
     def __len__(self) -> int:
         return len(self.groups[0].found.rows)
+
+    @property
+    def pushed(self) -> frozenset[int]:
+        """Which entities were answered, in part at least, by rows that were pushed and are of no version yet."""
+        return frozenset().union(*(group.found.pushed for group in self.groups))
 
     @property
     def names(self) -> list[str]:

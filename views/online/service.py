@@ -11,7 +11,7 @@ from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.instant import parse_instant
 from foldstore.views.online.entities import Entities, count_entities, read_entities
-from foldstore.views.online.reader import Found, OnlineReader
+from foldstore.views.online.reader import ViewReader
 from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
 from foldstore.views.online.status import FeatureStatus
 
@@ -22,7 +22,7 @@ Instant = Any  # what parse_instant reads: text, a datetime, nanoseconds
 class _Part:
     """One selection of the service, and where its values are."""
 
-    reader: OnlineReader
+    reader: ViewReader
     selection: FeatureSelection
     names: tuple[str, ...]
 
@@ -34,7 +34,7 @@ class OnlineService:
     ----------
     selections : sequence of FeatureSelection
         The features, in the order of the answer.
-    readers : mapping of str to OnlineReader
+    readers : mapping of str to ViewReader
         The materialized views by name.
     address : str, optional
         What the service is called in answers, such as ``arrival@1``.
@@ -56,7 +56,7 @@ class OnlineService:
     def __init__(
         self,
         selections: Sequence[FeatureSelection],
-        readers: Mapping[str, OnlineReader],
+        readers: Mapping[str, ViewReader],
         *,
         address: str | None = None,
         full_feature_names: bool = False,
@@ -119,7 +119,7 @@ class OnlineHandle:
     __slots__ = ("_names", "_now", "_parts")
 
     def __init__(
-        self, parts: Sequence[tuple[OnlineReader, FeatureSelection, tuple[str, ...]]], now: Callable[[], int]
+        self, parts: Sequence[tuple[ViewReader, FeatureSelection, tuple[str, ...]]], now: Callable[[], int]
     ) -> None:
         self._now = now
         self._names = tuple(chain.from_iterable(names for _, _, names in parts))
@@ -152,22 +152,15 @@ class OnlineHandle:
 _Values = tuple[list[Any], tuple[FeatureStatus, ...], tuple[int | None, ...]]
 
 
-def _prepare(reader: OnlineReader, selection: FeatureSelection) -> Callable[[Mapping[str, Any], int], _Values]:
-    look = reader.prepare(selection.label_keys)
-    read = [reader.cells[feature].one for feature in selection.features]
-    nullable = any(reader.cells[feature].nullable for feature in selection.features)
-    count = len(read)
-    nothing: list[Any] = [None] * count
+def _prepare(reader: ViewReader, selection: FeatureSelection) -> Callable[[Mapping[str, Any], int], _Values]:
+    look = reader.prepare_row(selection.label_keys, selection.features)
+    count = len(selection.features)
     uniform = {status: (status,) * count for status in FeatureStatus}
-    present = uniform[FeatureStatus.PRESENT]
+    present = FeatureStatus.PRESENT
 
     def get(entity: Mapping[str, Any], at: int) -> _Values:
-        found: Found = look(entity, at)
-        row, event, status = found
-        if row < 0:
-            return nothing, uniform[status], (event,) * count
-        values = [one(row) for one in read]
-        statuses = _with_nulls(values) if nullable and None in values else present
+        values, event, status = look(entity, at)
+        statuses = _with_nulls(values) if status is present and None in values else uniform[status]
         return values, statuses, (event,) * count
 
     return get
@@ -178,7 +171,7 @@ def _with_nulls(values: Sequence[Any]) -> tuple[FeatureStatus, ...]:
     return tuple([null if value is None else present for value in values])
 
 
-def _reader(selection: FeatureSelection, readers: Mapping[str, OnlineReader]) -> OnlineReader:
+def _reader(selection: FeatureSelection, readers: Mapping[str, ViewReader]) -> ViewReader:
     name = selection.view.name
     found = readers.get(name)
     if found is None:

@@ -85,7 +85,7 @@ def test_a_missing_file_is_an_error_in_words(tmp_path):
         (None, UnreadableError),
         ({HEADER_KEY: b"{"}, UnreadableError),
         ({HEADER_KEY: b"{}"}, UnreadableError),
-        ({HEADER_KEY: b'{"format": 2}'}, StoreFormatError),
+        ({HEADER_KEY: b'{"format": 3}'}, StoreFormatError),
     ],
 )
 def test_a_header_that_says_nothing_is_refused(tmp_path, metadata, error):

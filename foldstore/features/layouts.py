@@ -1,0 +1,126 @@
+"""Where the values of services lie: files of versions, changes over them, and what was pushed since."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from foldstore.datastore.catalog.records import Document
+from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.storage import Storage
+from foldstore.errors import FoldstoreError, NotFoundError
+from foldstore.features.definitions import Definitions
+from foldstore.features.online_store import open_online_store
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.online.layered import LayeredReader
+from foldstore.views.online.pushed_rows import PushedRows
+from foldstore.views.online.reader import OnlineReader
+from foldstore.views.online.store import OnlineStore
+
+MATERIALIZED_KIND: Final = "online"
+PART_KIND: Final = "online_part"
+FOLDER: Final = "online"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A service that is materialized.
+
+    Attributes
+    ----------
+    address : str
+        ``arrival@3``.
+    views : mapping of str to FeatureView
+        Its views by name.
+    document : Document
+        What was laid out for it.
+    """
+
+    address: str
+    views: Mapping[str, FeatureView]
+    document: Document
+
+    def files_of(self, view: str) -> list[str]:
+        """Return the names of a view's files: the version's, then the changes."""
+        body = self.document.body
+        return [body["files"][view], *body.get("changes", {}).get(view, [])]
+
+    def known(self, store: OnlineStore | None) -> int:
+        """Return the newest push that the versions knew of when they were read; 0 for another store's."""
+        held = self.document.body.get("pushes")
+        return held["mark"] if held is not None and store is not None and held["store"] == store.id else 0
+
+
+class Layouts:
+    """Knows what is materialized, and opens it.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    definitions : Definitions
+        The services.
+    """
+
+    def __init__(self, storage: Storage, definitions: Definitions) -> None:
+        self._storage = storage
+        self._definitions = definitions
+        self.materialized = Registry(storage.catalog, MATERIALIZED_KIND)
+        self.parts = Registry(storage.catalog, PART_KIND)
+        self.folder = storage.root / FOLDER
+        self._pushes: OnlineStore | None = None
+
+    @property
+    def pushes(self) -> OnlineStore | None:
+        """Where pushed rows are; None in a store that is only read and has none."""
+        if self._pushes is None:
+            self._pushes = open_online_store(self._storage)
+        return self._pushes
+
+    def close(self) -> None:
+        """Let go of the pushed rows."""
+        if self._pushes is not None:
+            self._pushes.close()
+            self._pushes = None
+
+    def find(self, address: str) -> Served | None:
+        """Return what is laid out for a service, ``arrival@3``; None for nothing."""
+        document = self.materialized.find(address)
+        if document is None or not document.body["files"]:
+            return None
+        _, definition, _ = self._definitions.get(address)
+        return Served(address, {each.view.name: each.view for each in definition.selections}, document)
+
+    def list_served(self) -> Iterator[Served]:
+        """Yield every service that is materialized."""
+        for address in self.materialized.list_names():
+            with suppress(NotFoundError):
+                served = self.find(address)
+                if served is not None:
+                    yield served
+
+    def open(self, served: Served, view: str) -> LayeredReader:
+        """Open a view of a service."""
+        reader = self.open_files(served.files_of(view))
+        store = self.pushes
+        if store is None:
+            return reader
+        definition = served.views[view]
+        return LayeredReader(reader.files, PushedRows(store, definition, reader.files[0].schema, served.known(store)))
+
+    def open_files(self, names: list[str]) -> LayeredReader:
+        """Open files that lie over one another."""
+        return LayeredReader(tuple(OnlineReader(self.folder / name) for name in names))
+
+    def try_open(self, names: list[str]) -> LayeredReader | None:
+        """Open files that may be gone, or broken."""
+        try:
+            return self.open_files(names)
+        except FoldstoreError:
+            return None
+
+
+def files_of_body(body: Mapping[str, Any]) -> set[str]:
+    """Return the names of all files that a document of what is materialized names."""
+    over = body.get("changes", {})
+    return {*body["files"].values(), *(name for names in over.values() for name in names)}

@@ -1,0 +1,232 @@
+"""Lays services out for lookups: in full, or by what changed between two versions.
+
+Each view's files are noted when they are finished, and the whole is committed in one document: which files answer,
+which versions they are of, and the newest push that was known then. Whoever is killed in between leaves nothing that
+a lookup sees, and a second run takes up the views that were finished. The steps, each told to ``storage.on_step``:
+``view-laid-out`` (a view's files are finished and noted), ``materialized`` (the document is there), ``trimmed``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from foldstore.datastore.catalog.records import Document
+from foldstore.datastore.diff import VersionDiff, diff_versions
+from foldstore.datastore.storage import Storage
+from foldstore.errors import ConflictError, FoldstoreError
+from foldstore.features.definitions import Definitions
+from foldstore.features.indexes import FeatureIndexes
+from foldstore.features.joins import given_pins
+from foldstore.features.layouts import Layouts, Served, files_of_body
+from foldstore.features.push_trim import trim_pushes
+from foldstore.features.sources import Pins, Rows, read_source
+from foldstore.names import parse_address
+from foldstore.training_set import TrainingSet
+from foldstore.types import format_time
+from foldstore.version import Version
+from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.online.changes import SourceChanges, fits, lay_changes
+from foldstore.views.online.materialize import materialize_view
+from foldstore.views.online.pushed_rows import identify
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is laid out: the services, their rows, and windows over these."""
+
+    rows: Rows
+    definitions: Definitions
+    indexes: FeatureIndexes
+
+
+class Materializer:
+    """Lays out services.
+
+    Parameters
+    ----------
+    storage : Storage
+        The open store.
+    inputs : Inputs
+        What is laid out.
+    layouts : Layouts
+        What is laid out.
+    author : str
+        Who materializes.
+    """
+
+    def __init__(self, storage: Storage, inputs: Inputs, layouts: Layouts, author: str) -> None:
+        self._storage = storage
+        self._rows = inputs.rows
+        self._definitions = inputs.definitions
+        self._indexes = inputs.indexes
+        self._layouts = layouts
+        self._author = author
+
+    def materialize(
+        self, service: str, like: TrainingSet | None, *, full: bool = False, progress: Progress | None = None
+    ) -> Served:
+        """Lay a service out; return what is served from now on."""
+        name, definition, version = self._definitions.get(service)
+        address = f"{name}@{version}"
+        newest = self._layouts.materialized.find(address)
+        served = self._layouts.find(address)
+        store = self._layouts.pushes
+        mark = None if store is None else {"store": store.id, "mark": store.mark()}
+        pins = Pins(self._rows, given_pins(like))
+        views = {selection.view.name: selection.view for selection in definition.selections}
+        files, changes = {}, {}
+        for number, view in enumerate(views.values()):
+            if progress is not None:
+                progress(number, len(views))
+            first, *over = self._lay_out(view, pins, served, full=full)
+            files[view.name] = first
+            if over:
+                changes[view.name] = over
+            self._storage.on_step("view-laid-out")
+        body = {"files": files, "inputs": list(pins.inputs), "pins": {**pins.used, **pins.views}}
+        if changes:
+            body["changes"] = changes
+        if served is not None and _without_pushes(served.document.body) == body:
+            mark = served.document.body.get("pushes")  # nothing is new: earlier pushes count as they did
+        self._commit(address, {**body, **({} if mark is None else {"pushes": mark})}, newest)
+        if progress is not None:
+            progress(len(views), len(views))
+        done = self._layouts.find(address)
+        assert done is not None  # noqa: S101  # it was put just now
+        trim_pushes(self._layouts, done)
+        self._remove_replaced(address)
+        self._storage.on_step("trimmed")
+        return done
+
+    def _commit(self, address: str, body: Mapping[str, Any], newest: Document | None) -> None:
+        now = format_time(self._storage.clock())
+        after = 0 if newest is None else newest.version
+        try:
+            self._layouts.materialized.put(address, body, author=self._author, created_at=now, after=after)
+        except ConflictError:
+            there = self._layouts.materialized.find(address)
+            if there is None or _without_pushes(there.body) != _without_pushes(body):
+                raise
+        self._storage.on_step("materialized")
+
+    def _lay_out(self, view: FeatureView, pins: Pins, served: Served | None, *, full: bool) -> list[str]:
+        """Lay one view out, by the cheapest way that there is; return its files."""
+        own = Pins(self._rows, pins.given)
+        pinned = self._pin(view, own)
+        part = f"view-{identify(view).hex()}"
+        described = {"view": view.to_dict(), "inputs": list(own.inputs)}
+        pins.add(own)
+        for held in [] if full else self._candidates(view, part, served):
+            if held["inputs"] == described["inputs"] and self._layouts.try_open(held["files"]) is not None:
+                return list(held["files"])
+            if pinned is not None:
+                files = self._lay_changes(view, held, pinned)
+                if files is not None:
+                    return self._note(part, described, files)
+                break
+        source = read_source(self._rows, view, own)
+        made = materialize_view(
+            self._indexes.windows(view, source).to_steps() if view.aggregations else source.table,
+            view,
+            self._layouts.folder,
+            sources=source.inputs,
+            files=self._storage.objects.files,
+        )
+        return self._note(part, described, [made.path.name])
+
+    def _pin(self, view: FeatureView, own: Pins) -> str | None:
+        """Pin what a view reads; return the version when it reads all rows of one, whose differences are known."""
+        if isinstance(view.source, SqlSource):
+            for name in self._storage.engine.parse_query(view.source.query).tables:
+                own.pin(name)
+            return None
+        address = own.pin(view.source)
+        plain = parse_address(address).split is None and not own.views and not view.aggregations
+        return address if plain else None
+
+    def _candidates(self, view: FeatureView, part: str, served: Served | None) -> list[dict[str, Any]]:
+        """Return the files of the view that are there, with the versions that they are of."""
+        found = []
+        noted = self._layouts.parts.find(part)
+        if noted is not None and noted.body["files"] and noted.body["view"] == view.to_dict():
+            found.append(noted.body)
+        if served is not None and not found:
+            reader = self._layouts.try_open(served.files_of(view.name))
+            if reader is not None:
+                found.append({"inputs": list(reader.sources), "files": served.files_of(view.name)})
+        return found
+
+    def _note(self, part: str, described: Mapping[str, Any], files: list[str]) -> list[str]:
+        now = format_time(self._storage.clock())
+        self._layouts.parts.put(part, {**described, "files": files}, author=self._author, created_at=now)
+        return files
+
+    def _lay_changes(self, view: FeatureView, held: Mapping[str, Any], address: str) -> list[str] | None:
+        """Lay what changed since a version over its files; None when they have to be made anew."""
+        if len(held["inputs"]) != 1:
+            return None
+        base = self._layouts.try_open(held["files"])
+        changes = None if base is None else self._find_changes(view, held["inputs"][0], address)
+        if base is None or changes is None or not fits(changes, base):
+            return None
+        over = lay_changes(changes, base, self._layouts.folder, sources=[address], files=self._storage.objects.files)
+        return [held["files"][0], *over]
+
+    def _find_changes(self, view: FeatureView, before: str, after: str) -> SourceChanges | None:
+        if parse_address(before).name != parse_address(after).name:
+            return None
+        try:
+            old, new = self._rows.version(before), self._rows.version(after)
+            diff = diff_versions(self._storage, new.dataset, old.record, new.record)
+        except FoldstoreError:  # the version is gone, or its rows are
+            return None
+        needed = view.columns()
+        unique = bool(new.dataset.key) and set(new.dataset.key) <= {*view.join_keys, view.event_time}
+        if _touched(diff) & set(needed) or not (unique or _is_appended(diff, new)):
+            return None
+        added, removed = [diff.rows_added(needed)], [diff.rows_removed(needed)]
+        for pairs in diff.changed:
+            removed.append(pairs.before.take(pairs.before_places, needed))
+            added.append(pairs.after.take(pairs.after_places, needed))
+        return SourceChanges(_together(added), _together(removed), unique)
+
+    def _remove_replaced(self, address: str) -> None:
+        """Remove the files that no service has needed since the laying out before the last one."""
+        versions = self._layouts.materialized.list_versions(address)
+        needed = {name for each in self._layouts.list_served() for name in files_of_body(each.document.body)}
+        needed |= {name for document in versions[-2:] for name in files_of_body(document.body)}
+        for part in self._layouts.parts.list_names():
+            noted = self._layouts.parts.find(part)
+            needed |= set() if noted is None else set(noted.body["files"])
+        for document in versions[-4:-2]:
+            for name in files_of_body(document.body) - needed:
+                self._storage.objects.files.remove(self._layouts.folder / name)
+
+
+def _without_pushes(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "pushes"}
+
+
+def _touched(diff: VersionDiff) -> set[str]:
+    """Return the columns that are other ones now, by any of their names."""
+    columns = diff.columns
+    names: set[str] = {each[0] for each in (*columns.added, *columns.dropped, *columns.retyped)}
+    names |= {each[0] for each in columns.redefined}
+    return names | {name for pair in columns.renamed for name in pair} | set(columns.replaced)
+
+
+def _is_appended(diff: VersionDiff, new: Version) -> bool:
+    """Say whether all that changed is rows after those that were there: then the order of writing is known."""
+    if diff.num_removed or diff.num_changed:
+        return False
+    come = {part.fragment.id for part in diff.added.parts}
+    order = [fragment.id in come for fragment in new.rows.fragments]
+    return order == sorted(order) and all(part.chosen is None for part in diff.added.parts)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).combine_chunks()

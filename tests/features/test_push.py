@@ -1,0 +1,270 @@
+"""Pushed rows: looked up at once, never in the place of newer ones, dropped when a version has caught up."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.errors import ColumnNotFoundError, NotFoundError, RefusedError, SchemaMismatchError, UsageError
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.dataset_rules import RowRule
+from foldstore.validation.schema import DataSchema
+from tests.features.online import DAY, columns, ride, rides_view, serve_rides, trips
+
+ROWS = [ride(1, 0, 10), ride(1, 5, 15), ride(2, 3, 23)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with serve_rides(tmp_path / "store", ROWS) as opened:
+        yield opened
+
+
+def test_a_pushed_row_is_looked_up_from_its_own_time_on(store):
+    done = store.features.push("stats", [ride(1, 9, 19, "Bern")])
+    assert done.to_dict() == {"view": "stats", "rows": 1, "services": ["model@1"], "version": None}
+    assert [trips(store, 1, day)[0] for day in (0, 4, 5, 8, 9, 27)] == [10, 10, 15, 15, 19, 19]
+    assert trips(store, 2) == (23, "PRESENT")
+
+
+def test_a_late_push_does_not_take_the_place_of_a_newer_row(store):
+    store.features.push("stats", [ride(1, 9, 19)])
+    store.features.push("stats", [ride(1, 7, 17), ride(1, 3, 13), ride(3, 1, 31)])
+    assert [trips(store, 1, day)[0] for day in (2, 3, 5, 7, 9)] == [10, 13, 15, 17, 19]
+    assert trips(store, 3) == (31, "PRESENT")
+
+
+def test_of_one_instant_the_row_that_was_written_last_counts(store):
+    store.features.push("stats", [ride(1, 5, 1), ride(1, 5, 2)])
+    assert trips(store, 1) == (2, "PRESENT")
+
+
+def test_created_time_comes_before_the_order_of_writing(tmp_path):
+    rows = [{**ride(1, 5, 15), "made": DAY[6]}]
+    with serve_rides(tmp_path / "store", rows, created_time="made") as store:
+        store.features.push("stats", [{**ride(1, 5, 1), "made": DAY[5]}])
+        assert trips(store, 1)[0] == 15
+        store.features.push("stats", [{**ride(1, 5, 3), "made": DAY[8]}])
+        store.features.push("stats", [{**ride(1, 5, 2), "made": DAY[7]}])
+        assert trips(store, 1)[0] == 3
+
+
+def test_a_pushed_row_grows_too_old_as_any_other(tmp_path):
+    with serve_rides(tmp_path / "store", ROWS, ttl="2d") as store:
+        store.features.push("stats", [ride(1, 9, 19)])
+        assert [trips(store, 1, day) for day in (11, 12)] == [(19, "PRESENT"), (None, "OUTSIDE_MAX_AGE")]
+
+
+def test_a_null_that_was_pushed_is_one(store):
+    store.features.push("stats", {"driver": [1], "ts": [DAY[9]], "trips": pa.nulls(1, pa.int64()), "city": ["x"]})
+    assert trips(store, 1) == (None, "NULL_VALUE")
+
+
+def test_a_deleted_entity_is_not_found_until_a_newer_row_comes(store):
+    store.features.delete_online("stats", [{"driver": 1}], at=DAY[9])
+    assert [trips(store, 1, day) for day in (8, 9)] == [(15, "PRESENT"), (None, "NOT_FOUND")]
+    store.features.push("stats", [ride(1, 12, 112)])
+    assert [trips(store, 1, day)[0] for day in (8, 9, 12)] == [15, None, 112]
+
+
+def test_batches_answer_as_single_lookups_do(store):
+    store.features.push("stats", [ride(1, 9, 19, None), ride(4, 9, 49)])
+    store.features.delete_online("stats", [{"driver": 2}], at=DAY[9])
+    entities = [{"driver": number % 6} for number in range(40)]
+    found = store.features.get_online_features("model", entities, at=DAY[20])
+    handle = store.features.online("model")
+    singles = [handle.get(entity, DAY[20]) for entity in entities]
+    answer = found.to_dict(include_statuses=True)
+    assert answer["trips"] == [each.values["trips"] for each in singles]
+    assert answer["city__status"] == [each.statuses[1] for each in singles]
+    table = found.to_arrow()
+    assert table.column("trips").to_pylist() == answer["trips"]
+    assert table.schema.field("trips").type == pa.int64()
+    assert found.pushed == {place for place, entity in enumerate(entities) if entity["driver"] in (1, 2, 4)}
+
+
+def test_another_process_sees_a_push_at_once(store):
+    with foldstore.connect(store.root) as other:
+        handle = other.features.online("model")
+        assert handle.get({"driver": 1}, DAY[20]).values["trips"] == 15
+        store.features.push("stats", [ride(1, 9, 19)])
+        assert handle.get({"driver": 1}, DAY[20]).values["trips"] == 19
+
+
+def test_a_push_survives_the_store_that_took_it(store):
+    store.features.push("stats", [ride(1, 9, 19)])
+    store.close()
+    with foldstore.connect(store.root) as again:
+        assert trips(again, 1)[0] == 19
+
+
+def test_a_push_to_both_is_a_version_and_is_looked_up(store):
+    done = store.features.push("stats", columns([ride(1, 9, 19)]), to="online_and_offline", message="a ride")
+    assert done.version == "rides@2"
+    assert store.version("rides@2").record.message == "a ride"
+    assert trips(store, 1)[0] == 19
+    joined = store.features.get_historical_features({"driver": [1], "event_timestamp": [DAY[20]]}, "model")
+    assert joined["trips"].to_pylist() == [19]
+    store.features.materialize("model")
+    assert trips(store, 1)[0] == 19
+    assert [each.pushed for each in store.features.online_status()] == [0]
+
+
+def test_a_push_offline_is_not_looked_up_before_it_is_materialized(store):
+    store.features.push("stats", [ride(1, 9, 19)], to="offline")
+    assert trips(store, 1)[0] == 15
+    store.features.materialize("model")
+    assert trips(store, 1)[0] == 19
+
+
+def test_rows_newer_than_the_version_survive_a_materialization(store):
+    store.features.push("stats", [ride(1, 9, 19), ride(2, 9, 29)])
+    store.dataset("rides").append(columns([ride(1, 11, 111)]))
+    handle = store.features.online("model")
+    store.features.materialize("model")
+    assert [trips(store, driver)[0] for driver in (1, 2)] == [111, 29]
+    assert handle.get({"driver": 1}, DAY[20]).values["trips"] == 111  # prepared before, and not behind
+    assert [each.pushed for each in store.features.online_status("model")] == [1]
+
+
+def test_what_a_version_corrects_is_not_undone_by_an_earlier_push(store):
+    store.features.push("stats", [ride(1, 9, 19)], to="online_and_offline")
+    store.dataset("rides").upsert(columns([ride(1, 9, 20)]))
+    store.features.materialize("model")
+    assert trips(store, 1)[0] == 20
+    store.features.push("stats", [ride(1, 9, 21)])
+    assert trips(store, 1)[0] == 21
+
+
+def test_an_older_training_set_s_versions_do_not_hide_what_was_pushed_since(store):
+    store.features.push("stats", [ride(1, 9, 19)], to="online_and_offline")
+    store.features.materialize("model", full=True)
+    store.features.push("stats", [ride(1, 10, 20)])
+    store.features.materialize("model", full=True)
+    assert trips(store, 1)[0] == 20
+
+
+def test_history_between_pushes_is_the_dataset_s(store):
+    store.features.push("stats", [ride(1, 9, 19)])
+    store.features.push("stats", [ride(1, 11, 111)])
+    store.dataset("rides").append(columns([ride(2, 9, 29)]))
+    store.features.materialize("model")
+    assert [trips(store, 1, day)[0] for day in (9, 10, 11)] == [15, 15, 111]
+
+
+def test_values_in_every_type_come_back_to_the_bit(tmp_path):
+    types = {"f": pa.float32(), "n": pa.uint64(), "when": pa.timestamp("ns", "UTC"), "many": pa.list_(pa.int32())}
+    first = pa.table({"driver": [1], "ts": [DAY[0]], **{name: pa.nulls(1, kind) for name, kind in types.items()}})
+    store = foldstore.connect(tmp_path / "store")
+    store.create_dataset("rides").append(first)
+    store.features.apply(foldstore.FeatureService("model", [rides_view(features=list(types))]))
+    store.features.materialize("model")
+    odd = np.array([0x7FA00001], np.uint32).view(np.float32)  # a NaN with something in it
+    values = [pa.array(odd), pa.array([2**64 - 1], pa.uint64()), pa.array([7], pa.int64()).view(types["when"])]
+    pushed = pa.table([*values, pa.array([[1, None]], types["many"])], list(types))
+    store.features.push("stats", pushed.append_column("driver", pa.array([1])).append_column("ts", pa.array([DAY[1]])))
+    found = store.features.get_online_features("model", [{"driver": 1}], at=DAY[9]).to_arrow()
+    assert np.asarray(found["f"].combine_chunks()).view(np.uint32).tolist() == [0x7FA00001]
+    assert found.drop_columns(["f"]).equals(pushed.drop_columns(["f"]))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ([{**ride(1, 9, 19), "tips": 1}], ColumnNotFoundError, "'tips'"),
+        ([{"driver": 1, "ts": DAY[9], "trips": 1}], SchemaMismatchError, "'city' is missing"),
+        ([{"ts": DAY[9], "trips": 1, "city": "x"}], SchemaMismatchError, "'driver' is missing"),
+        ([{**ride("one", 9, 19)}], SchemaMismatchError, "driver"),
+        ([{**ride(None, 9, 19)}], SchemaMismatchError, "driver"),
+        ([ride(1, 9, 19), {**ride(1, 9, 19), "driver": None}], SchemaMismatchError, "Row 1 has no 'driver'"),
+        ([{**ride(1, 9, 19), "ts": None}], UsageError, "ts"),
+        ([{**ride(1, 9, 1.5)}], SchemaMismatchError, "'trips' is double"),
+        ([{**ride(1, 9, "12")}], SchemaMismatchError, "'trips' is string"),
+        ([{**ride(1, 9, 19), "ts": "yesterday"}], UsageError, "yesterday"),
+        ([{**ride(1, 9, 19), "ts": 5}], UsageError, "not a time"),
+        ([ride(1, 9, 19), {"driver": 1}], SchemaMismatchError, "Row 1 has other columns"),
+        ([], UsageError, "no rows"),
+        (["a"], UsageError, "not objects"),
+        ("rides", UsageError, "not an address"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_and_none_is_written(store, rows, error, words):
+    for to in ("online", "online_and_offline"):
+        with pytest.raises(error, match=words):
+            store.features.push("stats", rows, to=to)
+    assert store.dataset("rides").latest.address == "rides@1"
+    assert [each.pushed for each in store.features.online_status()] == [0]
+
+
+@pytest.mark.parametrize("ends", [-(2**63), 2**63 - 1, -(2**63) + 2])
+def test_times_at_the_ends_of_int64(store, ends):
+    table = pa.table({"driver": [1], "ts": pa.array([ends]).view(pa.timestamp("ns")), "trips": [1], "city": ["x"]})
+    if ends in (-(2**63), 2**63 - 1):
+        with pytest.raises(UsageError, match="1677 to 2262"):
+            store.features.push("stats", table)
+    else:
+        store.features.push("stats", table)
+        assert trips(store, 1)[0] == 15
+        found = store.features.get_online_features("model", [{"driver": 1}], at=-(2**62))
+        assert found.to_dict()["trips"] == [1]
+
+
+def test_a_time_without_a_zone_is_utc_and_nanoseconds_count(store):
+    at = int(DAY[9].timestamp()) * 10**9
+    for extra in (3, 1, 2):
+        ts = pa.array([at + extra]).view(pa.timestamp("ns"))
+        store.features.push("stats", pa.table({"driver": [1], "ts": ts, "trips": [extra], "city": ["x"]}))
+    asked = [
+        store.features.get_online_features("model", [{"driver": 1}], at=at + n).to_dict()["trips"] for n in range(4)
+    ]
+    assert asked == [[15], [1], [2], [3]]
+
+
+def test_what_there_is_not_cannot_be_pushed_to(store):
+    with pytest.raises(NotFoundError, match="'stat'") as caught:
+        store.features.push("stat", [ride(1, 9, 19)])
+    assert "stats" in caught.value.hint
+    with pytest.raises(UsageError, match="no target"):
+        store.features.push("stats", [ride(1, 9, 19)], to="both")
+    store.features.apply(foldstore.FeatureService("other", [rides_view(source="rides@1", features=["trips"])]))
+    other = foldstore.FeatureView("fixed", source="rides@1", event_time="ts", features=["trips"])
+    store.features.apply(foldstore.FeatureService("fixed", [other]))
+    with pytest.raises(RefusedError, match="does not change") as refused:
+        store.features.push("fixed", [{"ts": DAY[9], "trips": 1}], to="offline")
+    assert refused.value.code == "push-not-offline"
+
+
+def test_rows_that_the_dataset_s_schema_refuses_are_not_looked_up(store):
+    rides = store.dataset("rides")
+    columns_now = {field.name: ColumnSchema(type=str(field.type)) for field in rides.latest.arrow_schema}
+    rides.set_schema(DataSchema(columns=columns_now, keys=("driver", "ts"), rules=(RowRule(expr="trips < 100"),)))
+    with pytest.raises(RefusedError) as refused:
+        store.features.push("stats", [ride(1, 9, 10**12)], to="online_and_offline")
+    assert refused.value.code == "version-quarantined"
+    assert trips(store, 1)[0] == 15
+
+
+def test_sealing_forgets_what_was_pushed(store):
+    store.features.push("stats", [ride(1, 9, 19)])
+    store.features.forget_copies("rides")
+    store.features.materialize("model")
+    assert trips(store, 1)[0] == 15
+
+
+def test_a_store_that_is_only_read_answers_with_what_was_pushed(store):
+    store.features.push("stats", [ride(1, 9, 19)])
+    with foldstore.connect(store.root, read_only=True) as reader:
+        assert trips(reader, 1)[0] == 19
+        with pytest.raises(Exception, match="read only"):
+            reader.features.push("stats", [ride(1, 10, 20)])
+
+
+def test_logged_lookups_of_pushed_rows_are_left_out_of_the_audit(store):
+    store.features.log_lookups("model")
+    store.features.push("stats", [ride(1, 9, 19)])
+    store.features.get_online_features("model", [{"driver": 1}, {"driver": 2}], at=DAY[20])
+    found = store.features.audit("model")
+    assert found.equal
+    assert found.audited == 1
+    assert list(found.left_out.values()) == [1]

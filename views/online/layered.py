@@ -1,0 +1,178 @@
+"""A feature view as it is served: the file of a version, files of changes over it, and what was pushed since.
+
+A lookup takes the row with the greatest event time among them; where two have the same, the layer that lies above
+counts. A pushed row that the version already knew of when it was laid out counts only where it is newer than all that
+the version has of the entity: what a version says later is never undone by an earlier push.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.online.cells import Cells
+from foldstore.views.online.pushed_rows import PushedRow, PushedRows
+from foldstore.views.online.reader import NOWHERE, FoundMany, FoundRow, Layer, OnlineReader, RowLookup, read_key
+from foldstore.views.online.status import FeatureStatus
+
+_PRESENT, _NOT_FOUND, _EXPIRED = FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND, FeatureStatus.OUTSIDE_MAX_AGE
+_PUSHED: Final = -2  # the place of what was pushed, until its layer is known
+Key = tuple[Any, ...]
+
+
+class Located(NamedTuple):
+    """A row of a file: which file, which row, since when it is true."""
+
+    layer: int
+    row: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayeredReader:
+    """Files over one another, and pushed rows over them all; what `OnlineReader` answers for one file.
+
+    Attributes
+    ----------
+    files : tuple of OnlineReader
+        The version's first, then the changes, oldest first.
+    pushed : PushedRows or None
+        What was pushed.
+    """
+
+    files: tuple[OnlineReader, ...]
+    pushed: PushedRows | None = None
+
+    @property
+    def view(self) -> FeatureView:
+        """The definition."""
+        return self.files[0].view
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The addresses of the versions that the rows come from."""
+        return self.files[-1].sources
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the files have."""
+        return sum(file.num_rows for file in self.files)
+
+    @property
+    def cells(self) -> Mapping[str, Cells]:
+        """Each feature's values in the first file."""
+        return self.files[0].cells
+
+    def column(self, feature: str) -> pa.Array:
+        """Return a feature's values in the first file."""
+        return self.files[0].column(feature)
+
+    def locate(self, key: Key, at: int) -> Located | None:
+        """Return the row of the files that counts for a checked key at an instant, whatever its age."""
+        while True:
+            best: Located | None = None
+            for layer, file in enumerate(self.files):
+                row, event = file.locate(key, at)
+                if row >= 0 and (best is None or event >= best.event):
+                    best = Located(layer, row, event)
+            if best is None or not self.files[best.layer].is_gone(best.row):
+                return best
+            at = best.event - 1
+
+    def latest(self, key: Key) -> tuple[int, int] | None:
+        """Return the event and created time of the newest row that the files have of a checked key."""
+        found = self.locate(key, 2**63 - 1)
+        return None if found is None else (found.event, self.created(found))
+
+    def created(self, found: Located) -> int:
+        """Return when a row was written down."""
+        return self.files[found.layer].created(found.row)
+
+    def search(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> FoundMany:
+        """Look several entities up, in their order; see `OnlineReader.search`."""
+        first = self.files[0]
+        first.check_reach(at)
+        checked = first.check_keys(keys, count)
+        asks = self.pushed is not None and self.pushed.may_have_any()
+        if len(self.files) == 1 and not asks:
+            return first.search_checked(checked, at)
+        found = [None if key is None else self.locate(key, at) for key in checked] if len(self.files) > 1 else None
+        if found is None:
+            found = self._locate_in_first(checked, at)
+        newer = self._newer(checked, found, at) if asks else {}
+        return self._answer(found, newer, at)
+
+    def _locate_in_first(self, checked: Sequence[Key | None], at: int) -> list[Located | None]:
+        raw = self.files[0].search_checked(checked, at)
+        return [
+            None if time is None else Located(0, row if row >= 0 else _PUSHED, time)
+            for row, time in zip(raw.rows, raw.event_times, strict=True)
+        ]
+
+    def _newer(
+        self, checked: Sequence[Key | None], found: Sequence[Located | None], at: int
+    ) -> Mapping[int, PushedRow]:
+        """Return the pushed rows that count, by the place in the request."""
+        assert self.pushed is not None  # noqa: S101  # the caller asked
+        places = [place for place, key in enumerate(checked) if key is not None]
+        keys = [checked[place] or () for place in places]
+        rows = zip(places, self.pushed.find_many(keys, at, self.latest), strict=True)
+        return {
+            place: row
+            for place, row in rows
+            if row is not None and self._counts(row, checked[place] or (), found[place])
+        }
+
+    def _counts(self, row: PushedRow, key: Key, found: Located | None) -> bool:
+        if found is None or row.event > found.event:
+            return True
+        if row.event < found.event:
+            return False
+        here = self.locate(key, found.event)
+        return here is None or row.created >= self.created(here)
+
+    def _answer(self, found: Sequence[Located | None], newer: Mapping[int, PushedRow], at: int) -> FoundMany:
+        ttl = self.view.ttl_nanoseconds
+        values = [place for place, row in newer.items() if not row.is_delete]
+        batch = None if self.pushed is None or not values else self.pushed.batch([newer[place] for place in values])
+        row_in_batch = {place: number for number, place in enumerate(values)}
+        last = len(self.files)
+        rows, times, statuses, layer_of = [], [], [], []
+        for place, located in enumerate(found):
+            pushed = newer.get(place)
+            if pushed is not None and pushed.is_delete:
+                event, row, layer = None, NOWHERE, 0
+            elif pushed is not None:
+                event, row, layer = pushed.event, row_in_batch[place], last
+            elif located is not None:
+                event, row, layer = located.event, located.row, located.layer
+            else:
+                event, row, layer = None, NOWHERE, 0
+            expired = event is not None and bool(ttl) and event < at - ttl
+            rows.append(NOWHERE if expired else row)
+            layer_of.append(0 if expired else layer)
+            times.append(event)
+            statuses.append(_NOT_FOUND if event is None else _EXPIRED if expired else _PRESENT)
+        layers: tuple[Layer, ...] = (*self.files, batch) if batch is not None else self.files
+        return FoundMany(rows, times, statuses, layers, layer_of, frozenset(newer))
+
+    def prepare_row(self, columns: Sequence[str], features: Sequence[str]) -> RowLookup:
+        """Return a lookup of the values of one entity, by the named entries of a mapping."""
+        alone = self.files[0].prepare_row(columns, features) if len(self.files) == 1 else None
+        pushed = self.pushed
+
+        def get(entity: Mapping[str, Any], at: int) -> FoundRow:
+            if alone is not None and (pushed is None or not pushed.may_have_any()):
+                return alone(entity, at)
+            return self._row([read_key(entity, column) for column in columns], features, at)
+
+        return get
+
+    def _row(self, key: Sequence[Any], features: Sequence[str], at: int) -> FoundRow:
+        found = self.search([[value] for value in key], at, count=1)
+        layer = (found.layers or (self,))[0 if found.layer_of is None else found.layer_of[0]]
+        row = found.rows[0]
+        values = [layer.cells[feature].one(row) if row >= 0 else None for feature in features]
+        return values, found.event_times[0], found.statuses[0]

@@ -1,0 +1,106 @@
+"""What keeps pushed rows: the embedded store by default, Redis for stores that several machines share.
+
+An online store knows nothing of features. It keeps rows of views: an entity (a digest of its key), an order, a value.
+The order is the event time, the created time and the number of the write, each eight bytes, so that of two rows the
+greater one counts: a late write can never take the place of a newer value, whoever comes first. Rows are never
+changed, only added and removed.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+UNKNOWN_TIME: Final = -(2**63)  # below every instant: the created time of a row that has none
+_TIMES: Final = struct.Struct(">QQ")
+_ORDER: Final = struct.Struct(">QQQ")
+_BIAS: Final = 2**63
+ORDER_BYTES: Final = 24
+TIMES_BYTES: Final = 16
+_ABOVE_ALL: Final = b"\xff" * 17
+_LAST: Final = struct.Struct(">Q")
+
+
+class StoredRow(NamedTuple):
+    """A row of a view.
+
+    Attributes
+    ----------
+    entity : bytes
+        The digest of the entity's key, 16 bytes.
+    order : bytes
+        `pack_times` of its event and created time, then the number of the write that brought it, 24 bytes.
+    value : bytes
+        What the writer wrote.
+    """
+
+    entity: bytes
+    order: bytes
+    value: bytes
+
+
+class NewRow(NamedTuple):
+    """A row to be written; `times` is what `pack_times` gives."""
+
+    entity: bytes
+    times: bytes
+    value: bytes
+
+
+class OnlineStore(Protocol):
+    """Rows of views, shared by processes. The tests hold every implementation to `tests/views/online/conformance.py`.
+
+    Views are named by eight bytes of their own. Every method sees whole writes or nothing of them.
+    """
+
+    @property
+    def id(self) -> str:
+        """What this store is called, for ever; one that was made anew is another one."""
+
+    def mark(self) -> int:
+        """Return the number of the newest write; rows of later writes have greater ones."""
+
+    def write(self, view: bytes, rows: Sequence[NewRow], documents: Mapping[bytes, bytes] | None = None) -> int:
+        """Add rows, all or none, durably; return the number of the write. Documents are kept by name, once."""
+
+    def document(self, name: bytes) -> bytes | None:
+        """Return a document that came with rows."""
+
+    def state(self, view: bytes) -> tuple[bool, int]:
+        """Say whether a view may have rows, and the `known` of its newest `trim`; as cheaply as can be."""
+
+    def find(self, view: bytes, entities: Sequence[bytes], below: bytes) -> list[StoredRow | None]:
+        """Return of each entity the row with the greatest order that is less than `below`."""
+
+    def rows(self, view: bytes) -> Iterator[StoredRow]:
+        """Yield the rows of a view: by entity, and of each in order."""
+
+    def count(self, view: bytes) -> int:
+        """Return how many rows a view has."""
+
+    def trim(self, view: bytes, rows: Iterable[tuple[bytes, bytes]], known: int) -> int:
+        """Remove rows by entity and order, and keep `known`, both at once; return how many rows there were.
+
+        Whoever knows less than that must not look here: what was removed is in a version that it does not have.
+        """
+
+    def clear(self, view: bytes) -> int:
+        """Remove all rows of a view; return how many there were."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def pack_times(event: int, created: int) -> bytes:
+    """Return an event and a created time, in nanoseconds, as bytes that sort as they do."""
+    return _TIMES.pack(event + _BIAS, created + _BIAS)
+
+
+def unpack_order(order: bytes) -> tuple[int, int, int]:
+    """Return the event time, the created time and the number of the write of an order."""
+    event, created, write = _ORDER.unpack(order)
+    return event - _BIAS, created - _BIAS, write
+
+
+def above(at: int) -> bytes:
+    """Return what is greater than every order with an event time at or before an instant, and than no other."""
+    return _LAST.pack(at + _BIAS) + _ABOVE_ALL
