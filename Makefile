@@ -6,7 +6,7 @@ LEARNING := .venv/.learning
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup learning demo test check format bench bench-peers bench-judgement-peers docs clean
+.PHONY: help setup learning demo test check format bench bench-peers bench-judgement-peers bench-feature-peers docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,8 +78,17 @@ bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready .venv-tfdv/.r
 	.venv-tfdv/bin/uv pip install --quiet --python .venv-tfdv/bin/python --only-binary pyarrow --only-binary tensorflow --group tfdv
 	touch $@
 
+bench-feature-peers: $(READY) .venv-feast/.ready ## the point-in-time join beside Feast, which has an environment of its own
+	$(BIN)/python -m benchmarks feature_peers
+
+.venv-feast/.ready: pyproject.toml
+	test -x .venv-feast/bin/python || $(PYTHON) -m venv .venv-feast
+	.venv-feast/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-feast/bin/python -m pip install --quiet --group feast
+	touch $@
+
 docs: $(READY) ## write the generated pages anew (CLI reference, README output)
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-peers .venv-judgement .venv-whylogs .venv-tfdv .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)
+	rm -rf .venv .venv-peers .venv-judgement .venv-whylogs .venv-tfdv .venv-feast .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO_DIR)

@@ -11,10 +11,10 @@ from benchmarks.measure import machine
 
 FILES = (
     "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement", "splits",
-    "learning", "joins", "cleaning", "pools", "serve", "cold", "demo",
+    "learning", "joins", "windows", "cleaning", "pools", "serve", "cold", "demo",
 )  # fmt: skip
-# In an environment with the peers alone: make bench-judgement-peers.
-PEERS = ("judgement_peers",)
+# With peers in environments of their own: make bench-judgement-peers, make bench-feature-peers.
+PEERS = ("judgement_peers", "feature_peers")
 RESULTS = Path(__file__).parent / "results"
 
 

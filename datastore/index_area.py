@@ -40,7 +40,7 @@ def path_of(storage: Storage, dataset_id: str, version_id: str, fragments: Itera
 def cut_into_runs(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
     """Cut a version's fragments into runs: what a small commit adds is a small run, and the others stay as they are.
 
-    The runs of a version depend on its fragments alone; each has more than four times the rows of the next.
+    The runs of a version depend on its fragments alone; each has at least four times the rows of the next.
     """
     runs: list[list[Fragment]] = []
     sizes: list[int] = []
