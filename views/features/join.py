@@ -180,34 +180,39 @@ def take_rows(columns: Sequence[pa.ChunkedArray], rows: Integers) -> list[pa.Chu
         return [_chunked(column.take(places)) for column in columns]
     # Arrow takes by indices with nulls at a fifth of the speed: what was not found takes another row's value first.
     missing = ~found
+    # Bits are cleared at a fifth of the price of writing zeros at chosen places.
+    kept = {width: -found.astype(f"i{width}") for width in {_width(each.type) for each in columns} if width}
     instead = pa.array(np.where(missing, rows[np.argmax(found)], rows))
     places = pa.array(rows, mask=missing)
     bits = pa.py_buffer(np.packbits(found, bitorder="little"))
     return [
-        _without(column.take(instead), missing, bits)
-        if _has_plain_values(column.type)
+        _without(column.take(instead), kept[_width(column.type)], found, bits)
+        if _width(column.type)
         else _chunked(column.take(places))
         for column in columns
     ]
 
 
-def _has_plain_values(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_primitive(kind)) and kind.bit_width in (8, 16, 32, 64)
+def _width(kind: pa.DataType) -> int:
+    """Return how many bytes a plain value has; 0 for other types."""
+    plain = pa.types.is_primitive(kind) and kind.bit_width in (8, 16, 32, 64)
+    return int(kind.bit_width) // 8 if plain else 0
 
 
-def _without(values: pa.ChunkedArray, missing: NDArray[np.bool_], found: pa.Buffer) -> pa.ChunkedArray:
+def _without(
+    values: pa.ChunkedArray, kept: NDArray[Any], found: NDArray[np.bool_], valid: pa.Buffer
+) -> pa.ChunkedArray:
     """Make values null where nothing was found, with zeros under it: another row's value is in no file."""
     whole = values.combine_chunks()
     array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    width = array.type.bit_width // 8
-    raw = np.frombuffer(array.buffers()[1], dtype=f"i{width}", offset=array.offset * width, count=len(array))
+    width = kept.dtype.itemsize
+    raw = np.frombuffer(array.buffers()[1], dtype=kept.dtype, offset=array.offset * width, count=len(array))
     # What Arrow has taken is nobody else's yet.
-    plain = raw if raw.flags.writeable else raw.copy()
-    plain[missing] = 0
+    plain = np.bitwise_and(raw, kept, out=raw if raw.flags.writeable else None)
     if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False) & ~missing
-        found = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.chunked_array([pa.Array.from_buffers(array.type, len(array), [found, pa.py_buffer(plain)])])
+        both = array.is_valid().to_numpy(zero_copy_only=False) & found
+        valid = pa.py_buffer(np.packbits(both, bitorder="little"))
+    return pa.chunked_array([pa.Array.from_buffers(array.type, len(array), [valid, pa.py_buffer(plain)])])
 
 
 def _chunked(values: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:

@@ -227,14 +227,16 @@ class SortedIndex:
         probes, oldest = self._probes(codes, instants, at.nulls)
         if lookback.ttl_nanoseconds:
             oldest += self._scale.floor(_not_before(at.values, lookback.ttl_nanoseconds) - 1) + 1
-        if order is None or not _is_nearly_sorted(probes[order]):
+        walk = None if order is None else probes[order]
+        if order is None or walk is None or not _is_nearly_sorted(walk):
             order = np.argsort(probes)
-        places = np.searchsorted(self._keys, probes[order], side="right")
+            walk = probes[order]
+        places = np.searchsorted(self._keys, walk, side="right")
         places -= 1
-        found = self._keys[places] >= oldest[order]
-        found &= places >= 0  # a probe of -1 lies before every key
+        missing = self._keys[places] < oldest[order]
+        missing |= places < 0  # a probe of -1 lies before every key
         rows = places if self._order is None else self._order[places].astype(np.int64, copy=False)
-        rows[~found] = NOWHERE
+        rows |= -missing.astype(np.int64)  # all bits set are NOWHERE
         return rows, order
 
     def _locate(
@@ -334,7 +336,7 @@ class SortedIndex:
         if nulls is not None:
             nothing |= nulls
         offsets += first
-        offsets[nothing] = NOWHERE
+        offsets |= -nothing.astype(np.int64)  # all bits set are NOWHERE
         return offsets, first
 
     def _known_by(self, places: Integers, asked: Integers) -> Integers:
