@@ -66,6 +66,10 @@ class ServedFeatures:
     def _shadow_runner(self) -> ShadowRunner:
         return ShadowRunner(self._storage, self._author, self._ask_candidate)
 
+    @cached_property
+    def _candidate_keys(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def _ask_candidate(
         self,
         candidate: str,
@@ -73,7 +77,9 @@ class ServedFeatures:
         live: OnlineResult,
         full_names: bool,  # noqa: FBT001
     ) -> OnlineResult:
-        keys = self._online.join_keys(candidate)
+        keys = self._candidate_keys.get(candidate)
+        if keys is None:  # a numbered version keeps its keys
+            keys = self._candidate_keys[candidate] = self._online.join_keys(candidate)
         asked: Any = {name: values for name, values in entities.items() if name in keys} or [{}] * len(live)
         return self._online.look_up(candidate, asked, live.at, full_feature_names=full_names)[1]
 

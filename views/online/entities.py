@@ -27,6 +27,8 @@ def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any
         columns = _columns(entities)
     elif _is_list(entities):
         columns = _from_rows(entities)
+        if not entities:
+            raise UsageError("There are no entities.", hint="Give at least one.")
     else:
         raise UsageError("The entities are neither rows nor columns.", hint='Write [{"carrier": "UA"}].')
     for key in keys:
@@ -39,7 +41,7 @@ def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any
             raise SchemaMismatchError(
                 f"{ascii(name)[:80]} is not a key of these features.", hint=did_you_mean(str(name)[:80], keys)
             )
-    if not (columns[keys[0]] if keys else entities or isinstance(entities, Mapping)):
+    if keys and not columns[keys[0]]:
         raise UsageError("There are no entities.", hint="Give at least one.")
     return {key: columns[key] for key in keys}
 
