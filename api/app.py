@@ -17,8 +17,10 @@ from foldstore.api.metrics import CountedFeatures, Metrics
 from foldstore.api.problem import add_problem_handlers
 from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
-from foldstore.api.resources import list_routes, open_store
+from foldstore.api.resources import list_routes
 from foldstore.api.route import RouteTable
+from foldstore.api.rules import KIND as RULES
+from foldstore.api.rules import RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 from foldstore.api.watch import Watch
@@ -66,11 +68,13 @@ def create_app(
     )
     chosen = limits or Limits()
     table = RouteTable(list_routes() if store is not None else ())
+    book: RuleBook | None = None
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
     metrics = Metrics(None if store is None else partial(_steps_left, store))
     LookupRoutes(CountedFeatures(features, metrics), chosen).add_to(app)
     if store is not None:
-        Dispatcher(table, partial(open_store, store), chosen, queries or QueryPool()).add_to(app)
+        book = RuleBook(store.registry(RULES), clock=store.clock)
+        Dispatcher(table, store, book, chosen, queries or QueryPool()).add_to(app)
     HealthRoutes(is_ready or _always, metrics).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}
@@ -78,7 +82,7 @@ def create_app(
         audit = AuditLog(store.root / FOLDER, store.clock)
     rate = chosen.requests_per_second
     requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
-    watch = Watch(audit=audit, metrics=metrics, requests=requests)
+    watch = Watch(audit=audit, metrics=metrics, requests=requests, book=book)
     app.add_middleware(
         Gate, authenticator=Authenticator(tokens), table=table, watch=watch, write_seconds=chosen.write_seconds
     )

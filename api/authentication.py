@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
 from foldstore.api.problem import REQUEST_ID, UnauthenticatedError, problem_of
+from foldstore.api.request_record import LOOKUPS
 from foldstore.api.route import RouteTable
 from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
 from foldstore.api.watch import ID_KEY, Watch, new_id, record_of
@@ -188,3 +189,5 @@ class Gate:
                 hint="Ask for a token of another role.",
                 scope=needed,
             )
+        if path in LOOKUPS:
+            await self._watch.check_lookup(token)

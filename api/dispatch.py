@@ -1,6 +1,6 @@
 """Brings routes of resources into the app: reads what was sent, works in a thread, and never queues without end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,13 +13,16 @@ from foldstore.api.access import PRINCIPAL_KEY
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
 from foldstore.api.request_body import Limits, read_json, spool_rows
+from foldstore.api.resources import open_store
 from foldstore.api.route import BodyKind, Call, Route, RouteTable
+from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
-from foldstore.api.tokens import Token
+from foldstore.errors import RefusedError
 
 if TYPE_CHECKING:
     from foldstore.store import Store
 
+_ABOUT_THE_SERVER: Final = ("/v1/tokens", "/v1/rules", "/v1/audit")
 _MEDIA_OF_ROWS: Final = ("application/vnd.apache.arrow.stream", "text/csv", "application/x-ndjson")
 
 
@@ -30,20 +33,21 @@ class Dispatcher:
     ----------
     table : RouteTable
         The routes.
-    open_store : callable
-        Gives the store as the holder of a token may use it.
+    store : Store
+        What the routes are about.
+    book : RuleBook
+        Says what is hidden from whom.
     limits : Limits
         How much a request may ask.
     queries : QueryPool
         What runs SQL.
     """
 
-    def __init__(
-        self, table: RouteTable, open_store: Callable[[Token], "Store"], limits: Limits, queries: QueryPool
-    ) -> None:
+    def __init__(self, table: RouteTable, store: "Store", book: RuleBook, limits: Limits, queries: QueryPool) -> None:
         self._queries = queries
         self._table = table
-        self._open_store = open_store
+        self._store = store
+        self._book = book
         self._limits = limits
         # Of our own: the threads that lookups may use are not taken up by what takes long.
         self._working: CapacityLimiter | None = None
@@ -57,10 +61,12 @@ class Dispatcher:
         async def endpoint(request: Request) -> Response:
             query = Query(request.query_params.multi_items(), route.parameters)
             async with AsyncExitStack() as stack:
-                body = await self._read(route, request, stack)
                 token = request.scope[PRINCIPAL_KEY]
+                rules = await to_thread.run_sync(self._book.of, token)
+                _refuse_narrowed(route, request.path_params.get("name"), rules)
+                body = await self._read(route, request, stack)
                 call = Call(
-                    store=self._open_store(token),
+                    store=open_store(self._store, token, self._book, rules),
                     token=token,
                     path=dict(request.path_params),
                     query=query,
@@ -88,6 +94,19 @@ class Dispatcher:
         if self._working.statistics().tasks_waiting >= self._limits.max_waiting:
             raise BusyError("The server has more to do than it takes.", hint="Try again in a second.")
         return await to_thread.run_sync(route.answer, call, limiter=self._working)
+
+
+def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:
+    """Refuse what might tell of hidden cells, or touch them, to whom some are hidden."""
+    if route.obeys_rules or route.path.startswith(_ABOUT_THE_SERVER):
+        return
+    by_dataset = name is not None and route.path.startswith("/v1/datasets/")
+    if any(rule.is_about(str(name)) or not by_dataset for rule in rules):
+        raise RefusedError(
+            "A rule hides a part of this data from you: rows, SQL and views may be read, and nothing else.",
+            hint="Ask for a token that no rule meets.",
+            code="narrowed",
+        )
 
 
 def describe(table: RouteTable) -> dict[str, Any]:

@@ -143,6 +143,8 @@ class Route:
         A body that it takes.
     success : int
         The status of a good answer.
+    obeys_rules : bool
+        Whether it shows nothing that rules hide: it gives rows of versions through the guard, or names alone.
     """
 
     method: str
@@ -154,6 +156,7 @@ class Route:
     body: BodyKind = BodyKind.NONE
     example: Any = None
     success: int = 200
+    obeys_rules: bool = False
     deepest: int = field(default=8)
 
     @cached_property

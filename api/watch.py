@@ -15,7 +15,9 @@ from foldstore.api.problem import RateLimitedError
 from foldstore.api.rate import RateLimit, whole_seconds
 from foldstore.api.request_log import log_request
 from foldstore.api.request_record import RequestRecord
+from foldstore.api.rules import RuleBook
 from foldstore.api.tokens import Token
+from foldstore.errors import RefusedError
 
 ID_KEY: Final = "foldstore.request_id"
 _FAILURES: Final = 20
@@ -29,6 +31,8 @@ class Watch:
     ----------
     audit : AuditLog or None
         Is told who did what.
+    book : RuleBook or None
+        Says what is hidden from whom.
     metrics : Metrics or None
         Counts.
     requests : RateLimit or None
@@ -38,6 +42,7 @@ class Watch:
     """
 
     audit: AuditLog | None = None
+    book: RuleBook | None = None
     metrics: Metrics | None = None
     requests: RateLimit | None = None
     failures: RateLimit = field(default_factory=lambda: RateLimit(per_second=_FAILURES / 60, burst=_FAILURES))
@@ -53,6 +58,25 @@ class Watch:
         seconds = 0.0 if self.requests is None else self.requests.take(token.id)
         if seconds:
             raise _too_often("This token asks more often than it may.", seconds)
+
+    async def check_lookup(self, token: Token) -> None:
+        """Refuse lookups to whom a rule hides something: features are made of cells that it may hide.
+
+        Raises
+        ------
+        RefusedError
+            When there is such a rule.
+        """
+        if self.book is None:
+            return
+        # From memory as a rule: a thread for each lookup would cost more than the lookup.
+        rules = self.book.of(token) if self.book.is_fresh else await to_thread.run_sync(self.book.of, token)
+        if rules:
+            raise RefusedError(
+                "A rule hides a part of the data from you, and features may be made of it.",
+                hint="Ask for a token that no rule meets.",
+                code="narrowed",
+            )
 
     def check_failures(self, address: str, token_id: str) -> None:
         """Refuse to compare a secret when that failed too often.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import lru_cache, reduce
 from threading import Lock
 from typing import Final
+from weakref import finalize
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,7 @@ class FragmentReader:
         self._fragments = tuple(fragments)
         self._retired = 0
         self._lock = Lock()
+        self._origin: FragmentReader | None = None  # of a part: what must last as long as it does
         self.stored_schema = schema
         self.arrow_schema = plain_schema(schema)
         self.where = where
@@ -250,6 +252,7 @@ class FragmentReader:
     def restricted(self, fragments: Sequence[Fragment]) -> "FragmentReader":
         """Return a reader of some of these fragments."""
         part = FragmentReader(self._storage, self.dataset_id, fragments, self.stored_schema, self.where)
+        part._origin = self
         known = self._opened if self.fragments else {}
         needed = {group.object_id for fragment in fragments for group in fragment.groups} if known else set()
         if needed and needed <= known.keys():
@@ -257,10 +260,38 @@ class FragmentReader:
             part._retired = self._retired
         return part
 
-    def without_columns(self, hidden: Collection[str]) -> "FragmentReader":
-        """Return a reader that does not have some columns, for a guard that hides them."""
-        schema = pa.schema([field for field in self.stored_schema if field.name not in hidden])
-        return FragmentReader(self._storage, self.dataset_id, self._fragments, schema, self.where)
+    def without(self, columns: Collection[str] = (), rows: NDArray[np.bool_] | None = None) -> "FragmentReader":
+        """Return a reader that does not have some columns and rows, for a guard that hides them.
+
+        Parameters
+        ----------
+        columns : collection of str
+            Which columns.
+        rows : array of bool, optional
+            Which rows, one entry for each that this reader has, in order.
+        """
+        schema = pa.schema([field for field in self.stored_schema if field.name not in columns])
+        fragments = self.fragments if rows is None else self._hide(rows)
+        narrowed = FragmentReader(self._storage, self.dataset_id, fragments, schema, self.where)
+        if rows is not None:  # its bitmaps are in memory alone, for as long as somebody reads by them
+            names = [fragment.deleted.hash for fragment in fragments if fragment.deleted is not None]
+            finalize(narrowed, self._storage.deletions.forget, names)
+        return narrowed
+
+    def _hide(self, rows: NDArray[np.bool_]) -> list[Fragment]:
+        """Return the fragments with further rows that count as deleted."""
+        kept, start = [], 0
+        for fragment in self.fragments:
+            live = np.flatnonzero(self.live(fragment))
+            hidden = live[rows[start : start + len(live)]]
+            start += len(live)
+            if len(hidden) == len(live):
+                continue
+            gone = ~self.live(fragment)
+            gone[hidden] = True
+            deleted = self._storage.deletions.keep(gone)
+            kept.append(replace(fragment, deleted=deleted))
+        return kept
 
     def column_sizes(self, columns: Sequence[str]) -> dict[str, int]:
         """Return the bytes that columns take in the mapped files; no value is read for it."""

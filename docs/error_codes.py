@@ -16,6 +16,11 @@ PRECISE_CODES = {
     "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
     "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
     "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),
+    "narrowed": (
+        errors.RefusedError,
+        "A rule hides a part of the data from the holder of the token, and this may tell of it.",
+    ),
+    "rule-not-applicable": (errors.RefusedError, "A rule's condition does not fit the rows, so none of them is shown."),
     "query-too-large": (errors.InvalidQueryError, "A query over HTTP reads more bytes than one may."),
     "answer-too-large": (errors.InvalidQueryError, "The answer to a query over HTTP has more bytes than one may have."),
     "transform-schema-mismatch": (

@@ -152,8 +152,9 @@ class Version(
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        # Rows may have been erased since the version was opened.
-        return self._reader().num_rows if self._storage.objects.num_retired else self._record.num_rows
+        # Rows may have been erased since the version was opened, or a guard may hide some.
+        own = self._storage.objects.num_retired or self._storage.guard is not None
+        return self._reader().num_rows if own else self._record.num_rows
 
     @property
     def arrow_schema(self) -> pa.Schema:

@@ -14,7 +14,7 @@ class _Rules:
     def permit(self, dataset, version, rows):
         if dataset.name == "secret":
             raise RefusedError(f"{dataset.name}@{version.number} is not for you.", code="not-permitted")
-        return rows.without_columns({"salary"})
+        return rows.without({"salary"})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The resources of the API: one module each, with its routes."""
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from foldstore.api.resources import (
     queries,
     refs,
     rows,
+    rules,
     service_aliases,
     shadows,
     splits,
@@ -27,6 +29,7 @@ from foldstore.api.resources import (
     views,
 )
 from foldstore.api.route import Route
+from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.tokens import Token
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ _RESOURCES = (
     lineage,
     queries,
     tokens,
+    rules,
     audit,
 )
 
@@ -61,7 +65,8 @@ def list_routes() -> list[Route]:
     return list(chain.from_iterable(resource.ROUTES for resource in _RESOURCES))
 
 
-def open_store(store: "Store", token: Token) -> "Store":
+def open_store(store: "Store", token: Token, book: RuleBook, rules: Sequence[AccessRule]) -> "Store":
     """Return the store as the holder of a token may use it: what is committed bears the token's name."""
     role: Literal["steward"] | None = "steward" if "labels:open" in token.scopes else None
-    return store.acting_as(token.principal, guard=TokenGuard(token) if token.is_bounded else None, role=role)
+    guard = TokenGuard(token, book, rules) if token.is_bounded or rules else None
+    return store.acting_as(token.principal, guard=guard, role=role)

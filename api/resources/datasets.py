@@ -122,6 +122,7 @@ ROUTES: Final = (
         method="GET",
         path="/v1/datasets",
         scope="datasets:read",
+        obeys_rules=True,
         answer=_list,
         summary="List datasets",
         parameters=(

@@ -46,6 +46,7 @@ ROUTES: Final = (
         method="POST",
         path="/v1/sql",
         scope="sql:run",
+        obeys_rules=True,
         answer=_ask,
         summary="Ask one query that only reads; any address is a table",
         parameters=(QueryParameter("limit", "How many rows at most.", "100", "integer"),),

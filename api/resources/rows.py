@@ -56,6 +56,7 @@ ROUTES: Final = (
         method="GET",
         path=f"{VERSION}/rows",
         scope="datasets:read",
+        obeys_rules=True,
         answer=_of_version,
         summary="Return rows as JSON, JSON lines, CSV or an Arrow stream, by `Accept`",
         parameters=ROWS,

@@ -212,7 +212,7 @@ class TestColumns:
 
 class _HidesAge:
     def permit(self, dataset, version, rows):  # it answers alike for all
-        return rows.without_columns({"age"})
+        return rows.without({"age"})
 
 
 def test_a_diff_shows_nothing_that_a_guard_hides(folder, people):
