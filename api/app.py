@@ -78,8 +78,7 @@ def create_app(
     HealthRoutes(is_ready or _always, metrics).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}
-    if audit is None and store is not None and os.access(store.root, os.W_OK):
-        audit = AuditLog(store.root / FOLDER, store.clock)
+    audit = audit or audit_of(store)
     rate = chosen.requests_per_second
     requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
     watch = Watch(audit=audit, metrics=metrics, requests=requests, book=book)
@@ -99,6 +98,13 @@ class _DescribedApp(FastAPI):
         schema = super().openapi()
         schema["paths"] = {**schema["paths"], **self.described}
         return schema
+
+
+def audit_of(store: "Store | None") -> AuditLog | None:
+    """Return the audit of a store; none of one that nobody can write to, which nothing changes."""
+    if store is None or not os.access(store.root, os.W_OK):
+        return None
+    return AuditLog(store.root / FOLDER, store.clock)
 
 
 def _steps_left(store: "Store") -> dict[str, int]:

@@ -105,7 +105,7 @@ def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]
         raise RefusedError(
             "A rule hides a part of this data from you: rows, SQL and views may be read, and nothing else.",
             hint="Ask for a token that no rule meets.",
-            code="narrowed",
+            code="hidden-by-rule",
         )
 
 

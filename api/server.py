@@ -5,15 +5,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-import uvicorn
 from starlette.types import ASGIApp
 
-from foldstore.api.app import create_app
+from foldstore.api.app import audit_of, create_app
 from foldstore.api.lookup import OnlineFeatures
+from foldstore.api.problem import SqlUnavailableError
 from foldstore.api.request_body import Limits
+from foldstore.api.running import DrainingServer, Readiness, Running
+from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 from foldstore.errors import RefusedError, StoreError
 
@@ -34,19 +37,21 @@ def serve(
     host: str = LOOPBACK,
     port: int = PORT,
     limits: Limits | None = None,
-    is_ready: Callable[[], bool] | None = None,
+    running: Running | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until the process is told to end.
 
     Parameters
     ----------
-    features, tokens, store, limits, is_ready
+    features, tokens, store, limits
         See `foldstore.api.app.create_app`.
     host : str
         Where to listen; only this machine unless told otherwise.
     port : int
         Which port; 0 for any that is free.
+    running : Running, optional
+        TLS, and what it does when it is told to end.
     on_start : callable, optional
         Told the server's URL when it listens.
 
@@ -57,15 +62,41 @@ def serve(
     StoreError
         When the port is taken.
     """
+    chosen = (running or Running()).check()
+    refuse_without_token(host, tokens)
+    readiness, queries = Readiness(store), QueryPool()
+    audit = audit_of(store)
+    app = create_app(features, tokens, store=store, limits=limits, is_ready=readiness, queries=queries, audit=audit)
+    if store is not None:
+        with suppress(SqlUnavailableError):  # it is in the log; every query is told
+            queries.check()
+    try:
+        with _listener(host, port, chosen) as listener:
+            if on_start is not None:
+                on_start(url_of(listener, secure=chosen.certificate is not None))
+            DrainingServer(app, chosen, readiness).run(sockets=[listener])
+    finally:
+        queries.close()
+        if audit is not None:
+            audit.flush()
+
+
+def refuse_without_token(host: str, tokens: TokenVault) -> None:
+    """Refuse to serve other machines while nobody could ask.
+
+    Raises
+    ------
+    RefusedError
+        When other machines could connect, and there is no token.
+    """
     if not is_loopback(host) and not tokens.list():
         raise RefusedError(
             f"Nobody could ask a server on {host}: there is no token.", hint="Make one with `foldstore token create`."
         )
-    app = create_app(features, tokens, store=store, limits=limits, is_ready=is_ready)
-    with listen(host, port) as listener:
-        if on_start is not None:
-            on_start(url_of(listener))
-        _server(app).run(sockets=[listener])
+
+
+def _listener(host: str, port: int, running: Running) -> socket.socket:
+    return listen(host, port) if running.descriptor is None else socket.socket(fileno=running.descriptor)
 
 
 class BackgroundServer:
@@ -91,7 +122,7 @@ class BackgroundServer:
     def __init__(self, app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> None:
         self._listener = listen(host, port)
         self.url = url_of(self._listener)
-        self._server = _server(app)
+        self._server = DrainingServer(app, Running(grace_seconds=5))
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listener]}, name="foldstore-server", daemon=True
         )
@@ -144,10 +175,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, secure: bool = False) -> str:
     """Return the URL of a bound socket."""
+    scheme = "https" if secure else "http"
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -162,18 +194,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _server(app: ASGIApp) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-            ws="none",
-            lifespan="off",
-        )
-    )

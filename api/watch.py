@@ -75,7 +75,7 @@ class Watch:
             raise RefusedError(
                 "A rule hides a part of the data from you, and features may be made of it.",
                 hint="Ask for a token that no rule meets.",
-                code="narrowed",
+                code="hidden-by-rule",
             )
 
     def check_failures(self, address: str, token_id: str) -> None:

@@ -16,7 +16,7 @@ PRECISE_CODES = {
     "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
     "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
     "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),
-    "narrowed": (
+    "hidden-by-rule": (
         errors.RefusedError,
         "A rule hides a part of the data from the holder of the token, and this may tell of it.",
     ),

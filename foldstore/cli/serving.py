@@ -1,5 +1,6 @@
 """The verbs that serve: features, materialize, serve, token."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from foldstore.cli.shadows import shadow_app
 
 if TYPE_CHECKING:
     from foldstore.api.rules import RuleBook
+    from foldstore.api.running import Running
     from foldstore.api.tokens import TokenVault
     from foldstore.store import Store
 
@@ -156,11 +158,43 @@ def serve(
     store: StoreOption = _HERE,
     host: Annotated[str, typer.Option(help="Where to listen; this machine alone unless told otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Which port; 0 for one that is free.")] = 8765,
+    workers: Annotated[int, typer.Option(help="How many processes.", min=1, max=256)] = 1,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="A certificate with its chain, PEM; then HTTPS is spoken.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, PEM.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="How often a token may ask, a second and process.", min=0.001)
+    ] = None,
+    drain: Annotated[
+        float, typer.Option(help="Seconds in which it is not ready, and still answers, before it ends.", min=0)
+    ] = 0.0,
+    grace: Annotated[float, typer.Option(help="Seconds that begun requests may take to be finished.", min=1)] = 30.0,
+    log_level: Annotated[str, typer.Option(help="debug (lookups, too), info, warning or error.")] = "info",
+    descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Serve the store over HTTP until interrupted; every request needs a token (`foldstore token create`)."""
+    """Serve the store over HTTP until interrupted; every request needs a token (`foldstore token create`).
+
+    The log goes to stderr, a line of JSON for each request but lookups. SIGTERM ends the server when what was begun
+    is finished; SIGHUP replaces the processes of several one by one.
+
+    Example: foldstore serve --workers 4 --drain 5
+    """
     import foldstore
+    from foldstore.api.request_body import Limits
+    from foldstore.api.request_log import log_to_stderr
+    from foldstore.api.running import Running
     from foldstore.api.server import serve as run_server
 
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter("write debug, info, warning or error", param_hint="--log-level")
+    running = Running(
+        certificate=tls_cert, key=tls_key, drain_seconds=drain, grace_seconds=grace, descriptor=descriptor
+    ).check()
+    log_to_stderr(log_level)
+    if workers > 1:
+        _serve_by_many(store, host, port, workers, running, sys.argv[1:])
+        return
     with foldstore.connect(store, create=False) as opened:
         run_server(
             opened.features,
@@ -168,8 +202,26 @@ def serve(
             store=opened,
             host=host,
             port=port,
-            on_start=lambda url: say(f"Serving at {url}"),
+            limits=Limits(requests_per_second=rate),
+            running=running,
+            on_start=lambda url: say(f"Serving at {url}") if descriptor is None else None,
         )
+
+
+def _serve_by_many(store: Path, host: str, port: int, count: int, running: "Running", given: list[str]) -> None:
+    import foldstore
+    from foldstore.api.server import listen, refuse_without_token, url_of
+    from foldstore.api.workers import Workers
+
+    with foldstore.connect(store, create=False) as opened:
+        refuse_without_token(host, _vault(opened))
+    with listen(host, port) as listener:
+        listener.set_inheritable(True)
+        # The same words; of two values of an option the later one counts.
+        command = [sys.executable, "-m", "foldstore", *given, "--workers", "1"]
+        url = url_of(listener, secure=running.certificate is not None)
+        patience = running.drain_seconds + running.grace_seconds + 5
+        Workers(command, listener, count, patience).run(lambda: say(f"Serving at {url}"))
 
 
 @token_app.command()

@@ -114,7 +114,7 @@ class TestWhatIsRead:
             path = path.replace("{", "").replace("}", "")
             answer = editor.request(route.method, path, json=route.example or {})
             if route.path.startswith("/v1/datasets/{name}") or "{name}" not in route.path:
-                assert_problem(answer, 403, "narrowed")
+                assert_problem(answer, 403, "hidden-by-rule")
             assert CANARY not in answer.text
             assert "90000" not in answer.text
         assert len(store.dataset("people").versions()) == before
@@ -125,7 +125,7 @@ class TestWhatIsRead:
 
     def test_lookups_are_refused(self, app, viewer, vault):
         ask = {"service": "svc@1", "entities": {"driver_id": [1]}, "at": AT}
-        assert_problem(viewer.post("/v1/features:get", json=ask), 403, "narrowed")
+        assert_problem(viewer.post("/v1/features:get", json=ask), 403, "hidden-by-rule")
         assert (
             client_of(app, vault.create("serving", author="t")[0]).post("/v1/features:get", json=ask).status_code == 200
         )

@@ -1,0 +1,146 @@
+"""How a server runs: TLS, what it does when it is told to end, and whether it is ready."""
+
+import asyncio
+import shutil
+import signal
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from foldstore.errors import FoldstoreError, UsageError
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
+
+_LEAST_FREE: Final = 64 << 20
+_MOST_CONNECTIONS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How a server runs.
+
+    Attributes
+    ----------
+    certificate, key : Path or None
+        Files for TLS, in PEM; without them the server speaks HTTP.
+    drain_seconds : float
+        For how long it says that it is not ready, and still takes requests, before it ends: so long a balancer needs
+        to send them elsewhere.
+    grace_seconds : float
+        For how long requests that were begun may take to be finished then.
+    descriptor : int or None
+        A socket that listens already, from whoever started this process.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    drain_seconds: float = 0.0
+    grace_seconds: float = 30.0
+    descriptor: int | None = None
+
+    def check(self) -> "Running":
+        """Return it when its files can be read.
+
+        Raises
+        ------
+        UsageError
+            When they cannot, or do not belong together.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("TLS needs a certificate and its key.", hint="Name both files, or none.")
+        if self.certificate is not None and self.key is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
+            except (OSError, ssl.SSLError, ValueError) as error:
+                raise UsageError(
+                    f"The files for TLS cannot be used: {' '.join(str(error).split())[:200]}.",
+                    hint="Both are PEM: a certificate (and its chain), and its key without a password.",
+                    code="invalid-setting",
+                ) from None
+        return self
+
+
+class Readiness:
+    """Whether lookups and resources can be answered: the store is there, has room, and the server does not end.
+
+    Parameters
+    ----------
+    store : Store, optional
+        What is served.
+    """
+
+    def __init__(self, store: "Store | None" = None) -> None:
+        self._store = store
+        self.ends = False
+
+    def __call__(self) -> bool:
+        """Ask now."""
+        if self.ends:
+            return False
+        if self._store is None:
+            return True
+        try:
+            self._store.registry("token").list_names()
+            return shutil.disk_usage(self._store.root).free > _LEAST_FREE
+        except (FoldstoreError, OSError):
+            return False
+
+
+class DrainingServer(uvicorn.Server):
+    """Says that it is not ready before it stops to listen, and finishes what was begun.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What it serves.
+    running : Running
+        How.
+    readiness : Readiness, optional
+        Is told that the server ends.
+    """
+
+    def __init__(self, app: ASGIApp, running: Running, readiness: Readiness | None = None) -> None:
+        super().__init__(_config(app, running))
+        self._running = running
+        self._readiness = readiness
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: Any = None) -> None:
+        """Serve until told to end."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; when told a second time, at once."""
+        first = self._readiness is not None and not self._readiness.ends
+        if self._readiness is not None:
+            self._readiness.ends = True
+        if first and sig == signal.SIGTERM and self._running.drain_seconds and self._loop is not None:
+            stop: Callable[[], None] = lambda: super(DrainingServer, self).handle_exit(sig, None)  # noqa: E731
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._running.drain_seconds, stop)
+            return
+        super().handle_exit(sig, frame)
+
+
+def _config(app: ASGIApp, running: Running) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(max(1, running.grace_seconds)),
+        limit_concurrency=_MOST_CONNECTIONS,
+        ssl_certfile=running.certificate,
+        ssl_keyfile=running.key,
+        ws="none",
+        lifespan="off",
+    )

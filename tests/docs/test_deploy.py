@@ -1,0 +1,66 @@
+"""What is in deploy/ runs as nobody special, ends gracefully, and says only what the command takes."""
+
+import configparser
+import json
+import shlex
+from pathlib import Path
+
+import typer
+
+from foldstore.cli.app import app
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def options_of_serve():
+    command = typer.main.get_command(app).commands["serve"]
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+def assert_is_serve(words):
+    assert words[0] == "serve"
+    assert {word for word in words if word.startswith("--")} <= options_of_serve()
+
+
+def read_unit():
+    parser = configparser.RawConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read_string((DEPLOY / "foldstore.service").read_text())
+    return parser
+
+
+def read_dockerfile():
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [tuple(line.split(None, 1)) for line in lines]
+
+
+def test_the_unit_runs_without_rights_and_ends_gracefully():
+    unit = read_unit()
+    service = unit["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    assert program.endswith("/foldstore")
+    assert_is_serve(words)
+    assert service["User"] not in ("", "root")
+    assert service["NoNewPrivileges"] == service["ProtectHome"] == "yes"
+    assert (service["ProtectSystem"], service["CapabilityBoundingSet"]) == ("strict", "")
+    grace = int(words[words.index("--grace") + 1]) + int(words[words.index("--drain") + 1])
+    assert int(service["TimeoutStopSec"]) > grace
+    assert service["KillSignal"] == "SIGTERM"
+
+
+def test_the_image_runs_as_a_user_without_rights_and_is_asked_for_its_health():
+    steps = read_dockerfile()
+    last = dict(steps[[name for name, _ in steps].index("FROM", 1) :])
+    assert last["USER"].strip() not in ("", "root", "0")
+    assert json.loads(last["ENTRYPOINT"]) == ["foldstore"]
+    assert_is_serve(json.loads(last["CMD"]))
+    assert "/readyz" in last["HEALTHCHECK"]
+    assert last["STOPSIGNAL"] == "SIGTERM"
+    probe = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
+    compile(probe[2], "HEALTHCHECK", "exec")
+
+
+def test_nothing_secret_is_in_it():
+    for file in DEPLOY.iterdir():
+        assert "foldstore_" not in file.read_text()
