@@ -98,8 +98,9 @@ def _is_clear_text(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now
     if _reads_texts(schema.domain) and len(first) <= min(len(plain), _FIRST) // 2:  # each is looked at once
         plain = pa.chunked_array([distinct_texts(plain)])
     asked = [] if _is_short(schema.domain, plain) else list(check_rows(name, schema, seen, now))
-    return _fits_vocabulary(schema, plain) and all(
-        not has_mark(piece) and all(_none_fails(each, piece) for each in asked) for piece in plain.chunks
+    return all(
+        not has_mark(piece) and _fits_vocabulary(schema, piece) and all(_none_fails(each, piece) for each in asked)
+        for piece in _pieces(plain)
     )
 
 

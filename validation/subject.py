@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -10,12 +10,13 @@ from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
 from foldstore.datastore.statistics.pinned import (
     GridCounts,
     PinnedGrid,
-    count_array,
     count_batches,
     counts_from_column,
 )
 from foldstore.datastore.statistics.profile import Profile, check_sound, defer_profile, profile_batches
 from foldstore.errors import UsageError, column_not_found
+
+_PIECE: Final = 131_072
 
 
 class Subject(Protocol):
@@ -119,7 +120,10 @@ class TableSubject:
             if name not in profile.columns:
                 raise column_not_found(name, profile.columns, where=self.address)
             known = counts_from_column(profile.columns[name], grid)
-            counts[name] = count_array(self._table[name], grid) if known is None else known
+            if known is None:  # in pieces: different texts may be as many as rows
+                pieces = self._table.select([name]).to_batches(max_chunksize=_PIECE)
+                known = count_batches(pieces, {name: grid})[name]
+            counts[name] = known
         return counts
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

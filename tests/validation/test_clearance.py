@@ -257,3 +257,20 @@ def test_many_rows_are_cleared_as_few_are():
     assert clear_columns(TableSubject(table, "t"), columns) == columns.keys()
     broken = table.set_column(0, "code", pc.if_else(pa.array(np.arange(300_000) == 299_999), "EWX", table["code"]))
     assert clear_columns(TableSubject(broken, "t"), columns) == {"id", "delay"}
+
+
+def test_a_vocabulary_that_many_texts_miss_is_counted_in_pieces(monkeypatch):
+    """Texts of which no two are alike are never held at once as a set: ten million of them would take a gigabyte."""
+    texts = pa.array([f"id-{each}" for each in range(400_000)])
+    schema = DataSchema(columns={"s": ColumnSchema(type="string", domain=CategoryDomain(values=("a",)))})
+    longest, real = [], pc.value_counts
+
+    def spy(values):
+        longest.append(len(values))
+        return real(values)
+
+    monkeypatch.setattr(pc, "value_counts", spy)
+    (found,) = validate(TableSubject(pa.table({"s": texts}), "t"), schema).anomalies
+    assert (found.code, found.count) == ("value_outside_domain", 400_000)
+    assert longest
+    assert max(longest) <= 131_072
