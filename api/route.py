@@ -177,7 +177,8 @@ class Route:
     @property
     def tag(self) -> str:
         """The resource that the API's description lists it under."""
-        return self.path.split("/")[2].partition(":")[0]
+        parts = self.path.split("/")
+        return parts[2].partition(":")[0] if len(parts) > 2 else "features"  # the paths of other servers have no /v1
 
 
 class _Segment(Convertor[str]):

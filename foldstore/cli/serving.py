@@ -10,6 +10,7 @@ import typer
 
 from foldstore.cli import feedback, reproduction, usage
 from foldstore.cli.feature_definitions import features_app
+from foldstore.cli.online import materialize
 from foldstore.cli.output import (
     Format,
     FormatOption,
@@ -139,19 +140,6 @@ def _read_brought(pairs: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, 
             elif name in pairs and str(kind) == "bool":
                 read[name] = {"true": True, "false": False}.get(pairs[name], pairs[name])
     return read
-
-
-def materialize(
-    service: Annotated[str, typer.Argument(help="The service: arrival@1.")],
-    store: StoreOption = _HERE,
-    like: Annotated[str | None, typer.Option(help="A training set whose versions are read.")] = None,
-) -> None:
-    """Lay a service's features out for lookups, from the newest published inputs or a training set's."""
-    import foldstore
-
-    with foldstore.connect(store, create=False) as opened:
-        training = None if like is None else opened.training_set(like)
-        say(f"Materialized {opened.features.materialize(service, like=training)}.")
 
 
 def serve(

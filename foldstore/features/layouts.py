@@ -101,21 +101,21 @@ class Layouts:
 
     def open(self, served: Served, view: str) -> LayeredReader:
         """Open a view of a service."""
-        reader = self.open_files(served.files_of(view))
+        reader = self.open_files(served.files_of(view), verify=True)
         store = self.pushes
         if store is None:
             return reader
         definition = served.views[view]
         return LayeredReader(reader.files, PushedRows(store, definition, reader.files[0].schema, served.known(store)))
 
-    def open_files(self, names: list[str]) -> LayeredReader:
-        """Open files that lie over one another."""
-        return LayeredReader(tuple(OnlineReader(self.folder / name) for name in names))
+    def open_files(self, names: list[str], *, verify: bool = False) -> LayeredReader:
+        """Open files that lie over one another; their bytes are read whole only to be verified."""
+        return LayeredReader(tuple(OnlineReader(self.folder / name, verify=verify) for name in names))
 
-    def try_open(self, names: list[str]) -> LayeredReader | None:
+    def try_open(self, names: list[str], *, verify: bool = False) -> LayeredReader | None:
         """Open files that may be gone, or broken."""
         try:
-            return self.open_files(names)
+            return self.open_files(names, verify=verify)
         except FoldstoreError:
             return None
 

@@ -121,8 +121,10 @@ class Materializer:
         described = {"view": view.to_dict(), "inputs": list(own.inputs)}
         pins.add(own)
         for held in [] if full else self._candidates(view, part, served):
-            if held["inputs"] == described["inputs"] and self._layouts.try_open(held["files"]) is not None:
-                return list(held["files"])
+            if held["inputs"] == described["inputs"]:
+                if self._layouts.try_open(held["files"], verify=True) is not None:
+                    return list(held["files"])
+                break  # a file of them is gone, or damaged
             if pinned is not None:
                 files = self._lay_changes(view, held, pinned)
                 if files is not None:

@@ -1,0 +1,94 @@
+"""The routes by which Feast's clients write: rows pushed, services materialized, in the shapes of its server.
+
+Feast 0.67, `sdk/python/feast/feature_server.py`: ``/push``, ``/materialize`` and ``/materialize-incremental`` take
+these members and answer with null. What a push source is there, a feature view is here. Everything that is known is
+laid out, whatever span of time is named: a late row has no span.
+"""
+
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import json_answer
+from foldstore.api.body import Members
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.errors import NotFoundError, UsageError
+from foldstore.views.instant import parse_instant
+
+_SCOPE: Final = "datasets:write"
+
+
+def _push(call: Call) -> Response:
+    call.refuse_bounded("A push")
+    body = Members(call.body, "push_source_name", "df", "to", "allow_registry_cache", "transform_on_write")
+    target: Any = body.text("to") or "online"
+    rows = dict(body.mapping("df", required=True))
+    for name, values in rows.items():
+        if not isinstance(values, list):
+            raise UsageError(f"The values of {ascii(name)[:80]} are not a list.", hint='Write {"driver": [1, 2]}.')
+    call.store.features.push(body.text("push_source_name", required=True), rows, to=target)
+    return json_answer(None)
+
+
+def _materialize(call: Call) -> Response:
+    body = Members(call.body, "start_ts", "end_ts", "feature_views", "disable_event_timestamp", "version")
+    return _lay_out(call, body, full=True)
+
+
+def _materialize_incremental(call: Call) -> Response:
+    return _lay_out(call, Members(call.body, "end_ts", "feature_views", "version"), full=False)
+
+
+def _lay_out(call: Call, body: Members, *, full: bool) -> Response:
+    call.refuse_bounded("Materializing feature views")
+    for name in ("start_ts", "end_ts"):
+        if name in body.given() and body.text(name) is not None:
+            parse_instant(body.text(name, required=True))
+    wanted = body.given().get("feature_views")
+    if wanted is not None and not (isinstance(wanted, list) and all(isinstance(name, str) for name in wanted)):
+        raise UsageError("'feature_views' is not a list of names.", hint='Write ["stats"], or leave it out.')
+    features = call.store.features
+    newest = {address.partition("@")[0]: address for address in features.list_services()}
+    views = {address: {each.view.name for each in features.service(address).selections} for address in newest.values()}
+    unknown = sorted(set(wanted or ()) - set().union(*views.values()))
+    if unknown:
+        raise NotFoundError(f"No service has a feature view {ascii(unknown[0])[:80]}.", hint="Apply one that has it.")
+    for address, names in views.items():
+        if wanted is None or names & set(wanted):
+            features.materialize(address, full=full)
+    return json_answer(None)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/push",
+        scope=_SCOPE,
+        answer=_push,
+        summary="Push rows to a feature view, in Feast's shape: to online, offline or online_and_offline",
+        body=BodyKind.JSON,
+        example={
+            "push_source_name": "stats",
+            "df": {"driver": [1], "ts": ["2024-01-02T00:00:00Z"], "trips": [11]},
+            "to": "online",
+        },
+    ),
+    Route(
+        method="POST",
+        path="/materialize",
+        scope=_SCOPE,
+        answer=_materialize,
+        summary="Lay out anew the newest version of each service that has the views, in Feast's shape",
+        body=BodyKind.JSON,
+        example={"start_ts": "2024-01-01T00:00:00", "end_ts": "2024-02-01T00:00:00", "feature_views": ["stats"]},
+    ),
+    Route(
+        method="POST",
+        path="/materialize-incremental",
+        scope=_SCOPE,
+        answer=_materialize_incremental,
+        summary="Lay down what changed, late rows too, for each service that has the views, in Feast's shape",
+        body=BodyKind.JSON,
+        example={"end_ts": "2024-02-01T00:00:00", "feature_views": ["stats"]},
+    ),
+)
