@@ -1,21 +1,16 @@
 """What two versions of a service answered to the same requests, compared and counted; tallies merge."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
+from foldstore.views.online.result import OnlineColumn, OnlineResult
 
-from foldstore.features.bit_equality import find_different
-from foldstore.views.online.result import OnlineResult
-from foldstore.views.online.status import STATUS_CODES
-
-_STATUS: Final = "__status"
-_STATUS_NAMES: Final = {code: str(status) for status, code in STATUS_CODES.items()}
+# Sums stay finite: JSON has no infinity.
+_LARGEST: Final = 1e300
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,8 +48,8 @@ class FeatureTally:
         self.unequal += other.unequal
         self.status_changes = dict(Counter(self.status_changes) + Counter(other.status_changes))
         self.numbers += other.numbers
-        self.sum_difference += other.sum_difference
-        self.sum_absolute += other.sum_absolute
+        self.sum_difference = _bounded(self.sum_difference + other.sum_difference)
+        self.sum_absolute = _bounded(self.sum_absolute + other.sum_absolute)
         self.max_absolute = max(self.max_absolute, other.max_absolute)
 
 
@@ -113,60 +108,60 @@ class ShadowTally:
 
 def compare_answers(live: OnlineResult, candidate: OnlineResult) -> ShadowTally:
     """Compare two answers to one request, feature by feature."""
-    tables = [answer.to_arrow(include_statuses=True) for answer in (live, candidate)]
-    names, others = live.names, set(candidate.names)
-    features = {
-        name: _compare(*(each.column(name) for each in tables), *(each.column(name + _STATUS) for each in tables))
-        for name in names
-        if name in others
-    }
+    others = {column.name: column for column in candidate.columns()}
+    features: dict[str, FeatureTally] = {}
+    only_live = []
+    for column in live.columns():
+        if column.name in others:
+            features[column.name] = _compare(column, others[column.name])
+        else:
+            only_live.append(column.name)
     return ShadowTally(
         requests=1,
         entities=len(live),
         features=features,
-        only_live=[name for name in names if name not in others],
-        only_candidate=sorted(others - set(names)),
+        only_live=only_live,
+        only_candidate=sorted(others.keys() - features.keys()),
     )
 
 
-def _compare(
-    live: pa.ChunkedArray, candidate: pa.ChunkedArray, live_status: pa.ChunkedArray, status: pa.ChunkedArray
-) -> FeatureTally:
-    one, other = live.combine_chunks(), candidate.combine_chunks()
-    unequal = int(_different(one, other).sum())
-    pairs = zip(live_status.to_pylist(), status.to_pylist(), strict=True)
-    changes = Counter(f"{_STATUS_NAMES[a]} > {_STATUS_NAMES[b]}" for a, b in pairs if a != b)
-    tally = FeatureTally(equal=len(one) - unequal, unequal=unequal, status_changes=dict(changes))
-    if _is_number(one.type) and _is_number(other.type):
-        _count_numbers(tally, one, other)
+def _compare(live: OnlineColumn, candidate: OnlineColumn) -> FeatureTally:
+    # Plain values: of the few entities of a request they are compared in a tenth of the time that Arrow's kernels take.
+    tally = FeatureTally()
+    changes: Counter[str] = Counter()
+    for one, other in zip(live.values, candidate.values, strict=True):
+        if _is_same(one, other):
+            tally.equal += 1
+        else:
+            tally.unequal += 1
+        if _is_number(one) and _is_number(other):
+            difference = _bounded(float(other) - float(one))
+            tally.numbers += 1
+            tally.sum_difference += difference
+            tally.sum_absolute += abs(difference)
+            tally.max_absolute = max(tally.max_absolute, abs(difference))
+    for before, after in zip(live.statuses, candidate.statuses, strict=True):
+        if before != after:
+            changes[f"{before} > {after}"] += 1
+    tally.status_changes = dict(changes)
     return tally
 
 
-def _different(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
-    """Say where the values differ; of two types that do not go together, by what they look like."""
-    try:
-        return find_different(one, other)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
-        return np.array([repr(mine) != repr(theirs) for mine, theirs in pairs], np.bool_)
+def _bounded(value: float) -> float:
+    return max(-_LARGEST, min(_LARGEST, value))
 
 
-def _count_numbers(tally: FeatureTally, one: pa.Array, other: pa.Array) -> None:
-    values = [pc.cast(each, pa.float64(), safe=False).to_numpy(zero_copy_only=False) for each in (one, other)]
-    both = np.isfinite(values[0]) & np.isfinite(values[1])
-    with np.errstate(over="ignore"):  # two numbers at the ends of the range differ by more than a float holds
-        difference = np.clip(values[1][both] - values[0][both], -_LARGEST, _LARGEST)
-    if not len(difference):
-        return
-    tally.numbers = len(difference)
-    tally.sum_difference = float(np.clip(difference.sum(), -_LARGEST, _LARGEST))
-    tally.sum_absolute = float(np.clip(np.abs(difference).sum(), 0, _LARGEST))
-    tally.max_absolute = float(np.abs(difference).max())
+def _is_same(one: Any, other: Any) -> bool:
+    """Say whether two values are the same to the bit; null is null, any NaN another, and 0.0 is not -0.0."""
+    if one is None or other is None:
+        return one is other
+    if isinstance(one, float) and isinstance(other, float):
+        both_nan = math.isnan(one) and math.isnan(other)
+        return both_nan or (one == other and math.copysign(1.0, one) == math.copysign(1.0, other))
+    if isinstance(one, list | dict | tuple):
+        return repr(one) == repr(other)
+    return bool(one == other)
 
 
-# Sums of sums stay finite: JSON has no infinity.
-_LARGEST: Final = 1e300
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)

@@ -16,7 +16,7 @@ from foldstore.cli.app import run
 from foldstore.errors import AlreadyExistsError, NotFoundError, RefusedError, StoreError, UsageError
 from foldstore.features import shadow_runner
 from foldstore.features.shadow_runner import is_chosen
-from foldstore.features.shadow_tally import FeatureTally, ShadowTally
+from foldstore.features.shadow_tally import FeatureTally, ShadowTally, _is_same
 from tests.api.conftest import assert_problem, client_of
 
 DAY = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 8)]
@@ -258,6 +258,19 @@ def test_the_commands_and_the_routes(store, folder, capsys):
     assert editor.post(path, json={"candidate": "2", "share": 0.5}).status_code == 201
     assert_problem(editor.post(path, json={"candidate": "2", "share": "x"}), 422)
     assert_problem(viewer.get("/v1/feature-services/model/versions/2/shadow"), 404)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1.0, 1.0, True), (0.0, -0.0, False), (float("nan"), float("nan"), True), (float("nan"), None, False),
+        (None, None, True), (None, 0, False), (2**53 + 1, 2**53, False), ("a", "a", True), ("1", 1, False),
+        ([1, None], [1, None], True), ([0.0], [-0.0], False), (0.1 + 0.2, 0.3, False), (True, False, False),
+    ],
+)  # fmt: skip
+def test_values_are_compared_to_the_bit(one, other, same):
+    assert _is_same(one, other) is same
+    assert _is_same(other, one) is same
 
 
 TALLIES = st.builds(
