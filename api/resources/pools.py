@@ -76,7 +76,8 @@ def _draw(call: Call) -> Response:
     if "rows" not in body:
         raise UsageError("The draw does not say how many rows.", hint='Write {"rows": 5000}.')
     drawn = _find(call).draw(body["rows"], seed=body.get("seed"))
-    return json_answer({"draw": drawn.number, "rows": drawn.rows, "seed": drawn.seed})
+    said = {"actor": drawn.actor, "drawn_at": drawn.drawn_at}
+    return json_answer({"draw": drawn.number, "rows": drawn.rows, "seed": drawn.seed, **said})
 
 
 def _promote(call: Call) -> Response:

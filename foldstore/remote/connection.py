@@ -31,7 +31,7 @@ _FIRST_WAIT: Final = 0.2
 _LONGEST_WAIT: Final = 30.0
 # The request was not begun, or may be begun again: RFC 9110 calls these methods idempotent.
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
-_AGAIN: Final = frozenset({502, 503, 504})
+_AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

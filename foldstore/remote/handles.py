@@ -1,7 +1,10 @@
 """The handles of a remote store, and what each of them leaves to the folder."""
 
 from foldstore.remote.dataset import RemoteDataset
+from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.local_only import RemoteHandle
+from foldstore.remote.pools import RemotePool, RemotePools
+from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.store import RemoteStore
@@ -11,4 +14,5 @@ from foldstore.remote.view import RemoteView
 
 def list_handles() -> list[type[RemoteHandle] | type[RemoteView]]:
     """Return the classes of handles; `LOCAL_ONLY` of each says what it has not, and why."""
-    return [RemoteStore, RemoteDataset, RemoteVersion, RemoteView, RemoteSavedViews, RemoteSplit, RemotePart]
+    data = [RemoteStore, RemoteDataset, RemoteVersion, RemoteView, RemoteSavedViews, RemoteSplit, RemotePart]
+    return [*data, RemotePools, RemotePool, RemoteFeatures, RemoteRuns, RemoteLineage]

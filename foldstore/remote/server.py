@@ -49,6 +49,11 @@ class Server:
         """Change something; return plain data."""
         return self.connection.ask(Request(method=method, path=path, query=query, data=data))
 
+    def send(self, path: str, table: pa.Table, query: Mapping[str, Any]) -> Any:
+        """Send rows that may do something, once; return plain data."""
+        with spooled(table.schema, iter(table.to_batches())) as file:
+            return self.connection.ask(Request(method="POST", path=path, query=query, rows=file))
+
     def table(self, request: Request) -> pa.Table:
         """Return all rows of an answer."""
         stream = open_rows(self.connection, request)

@@ -13,7 +13,10 @@ from foldstore.leakage import LeakageReport, LeakageWarning
 from foldstore.names import Address, check_name, parse_address
 from foldstore.remote.connection import ARROW, Connection, Request, path_of
 from foldstore.remote.dataset import RemoteDataset
+from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.pools import RemotePools
+from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.server import Server, open_rows
 from foldstore.remote.server_address import read_address
@@ -21,6 +24,7 @@ from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.sql import RemoteSqlResult
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView, check_remote
+from foldstore.review import Review
 from foldstore.store_views import DeprecatedInputWarning
 from foldstore.types import Status
 from foldstore.views.arguments import is_choice
@@ -72,10 +76,10 @@ class RemoteStore(RemoteHandle):
 
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "training_set"), FILES),
+        **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table", "training_set"), FILES),
         **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage", "monitors"), STORE),
         **dict.fromkeys(("run", "transforms", "interrupt"), CODE),
-        **dict.fromkeys(("consumers", "reviews", "remove_empty_dataset"), NO_ROUTE),
+        **dict.fromkeys(("consumers", "remove_empty_dataset"), NO_ROUTE),
     }
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
@@ -214,6 +218,30 @@ class RemoteStore(RemoteHandle):
     def saved_views(self) -> RemoteSavedViews:
         """The saved views: published versions."""
         return RemoteSavedViews(self.server)
+
+    @cached_property
+    def pools(self) -> RemotePools:
+        """Test pools: sealed rows that answer pass or fail."""
+        return RemotePools(self.server)
+
+    @cached_property
+    def features(self) -> RemoteFeatures:
+        """Feature services: applied, joined point in time, served."""
+        return RemoteFeatures(self.server)
+
+    @cached_property
+    def runs(self) -> RemoteRuns:
+        """The runs: listed and looked at."""
+        return RemoteRuns(self.server)
+
+    def lineage(self, address: str) -> RemoteLineage:
+        """Return what a version, a view or a run came from, and what came from it."""
+        return RemoteLineage(self.server, address)
+
+    def reviews(self, *, every: bool = False) -> list[Review]:
+        """List the quarantined versions of all datasets that wait for a person."""
+        found = [review for each in self.datasets() for review in each.reviews(every=every)]
+        return sorted(found, key=lambda review: (review.since, review.address))
 
     def views(self) -> list[str]:
         """List the names of the saved views that are not archived."""

@@ -25,6 +25,7 @@ from foldstore.remote.view import RemoteView, check_remote
 from foldstore.review import Review
 from foldstore.types import Progress, Status, parse_time
 from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.windows import CHOICES
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.views.source import Source
@@ -213,7 +214,8 @@ class RemoteVersion(RemoteHandle, Forms):
         Parameters
         ----------
         reference : version, part of a split, saved view, or str
-            What is taken for usual; an unsaved view has no address to be compared by.
+            What is taken for usual; an unsaved view has no address to be compared by. As text ``"previous"``,
+            ``"rolling(5)"`` or ``"seasonal(12)"``.
         rows : {'all', 'added'}
             All rows of this version, or those that it added.
         """
@@ -287,6 +289,8 @@ class RemoteVersion(RemoteHandle, Forms):
 
 def _address_of(reference: object) -> str:
     if isinstance(reference, str):
+        if reference != "previous" and "(" not in reference:  # the route would take it for an address
+            raise UsageError(f"{ascii(reference)[:60]} is no reference.", hint=CHOICES)
         return reference
     if isinstance(reference, RemoteVersion | RemotePart):
         return reference.address
@@ -295,4 +299,4 @@ def _address_of(reference: object) -> str:
         if view.steps or view.opened_as is None:
             refuse("A comparison with a view that is not saved", NO_ROUTE)
         return view.opened_as
-    raise UsageError(f"{type(reference).__name__!r} is no rows to compare with.", hint="Give a version or an address.")
+    raise UsageError(f"{type(reference).__name__!r} is no rows to compare with.", hint=CHOICES)

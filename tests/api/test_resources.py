@@ -20,6 +20,7 @@ from foldstore.api.resources import list_routes
 from foldstore.api.server import BackgroundServer
 from foldstore.api.tokens import TokenVault
 from foldstore.errors import UsageError
+from foldstore.types import format_time, utc_now
 from tests.api.conftest import assert_problem, client_of
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -484,6 +485,8 @@ class TestPools:
         evaluator = login("evaluator")
         needed = store.pools.get("late").record.plan.rows
         drawn = evaluator.post("/v1/test-pools/late/draws", json={"rows": needed, "seed": 3}).json()
+        assert drawn.pop("drawn_at") <= format_time(utc_now())
+        assert drawn.pop("actor").startswith("evaluator")
         assert drawn == {"draw": 1, "rows": needed, "seed": 3}
         rows = evaluator.get("/v1/test-pools/late/features?draw=1").json()["rows"]
         assert len(rows) == needed

@@ -91,7 +91,9 @@ def get():
 
 
 class TestRetries:
-    @pytest.mark.parametrize("trouble", [BUSY, HANG_UP, (502, {}, b"<html>"), (504, {}, b"")])
+    @pytest.mark.parametrize(
+        "trouble", [BUSY, HANG_UP, (429, {"retry-after": "0"}, b"{}"), (502, {}, b"<html>"), (504, {}, b"")]
+    )
     @pytest.mark.parametrize(
         "request_",
         [

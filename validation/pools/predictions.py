@@ -60,7 +60,7 @@ def align_predictions(predictions: object, rows: ExpectedRows, *, what: str = "p
     >>> align_predictions({"id": [8, 7], "prediction": [True, False]}, rows).to_pylist()
     [False, True]
     """
-    table = _read_table(predictions, what)
+    table = read_table(predictions, what)
     if table is None:
         values = _read_array(predictions, what)
         _check_length(len(values), rows, what)
@@ -79,7 +79,7 @@ def read_column(predictions: object, name: str = PREDICTION, *, what: str = "pre
     UsageError
         With code ``invalid-predictions``.
     """
-    table = _read_table(predictions, what)
+    table = read_table(predictions, what)
     if table is None and name != PREDICTION:
         raise _refusal(f"The {what} come without {name}.", what, hint=f"Bring a table with the column {name}.")
     values = _read_array(predictions, what) if table is None else _select(table, name, what)
@@ -99,7 +99,7 @@ def align_scores(
     """
     if not scores:
         return {}
-    table = _read_table(predictions, what)
+    table = read_table(predictions, what)
     if table is None:
         names = ", ".join(each.name for each in scores)
         raise _refusal(f"The {what} come without {names}.", what, hint=f"Bring a table with the columns {names}.")
@@ -147,7 +147,14 @@ def find_places(ordered: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDAr
     return places
 
 
-def _read_table(predictions: object, what: str) -> pa.Table | None:
+def read_table(predictions: object, what: str) -> pa.Table | None:
+    """Return predictions that are a table as one, and None for an array of them.
+
+    Raises
+    ------
+    UsageError
+        With code ``invalid-predictions``, when columns do not make a table.
+    """
     if isinstance(predictions, pa.Table):
         return predictions
     if isinstance(predictions, pa.RecordBatch | Mapping):

@@ -1,0 +1,188 @@
+"""The handle of a remote store's feature services."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from foldstore.datastore.ingest.source import open_source
+from foldstore.errors import UsageError
+from foldstore.features.definition_file import read_definitions
+from foldstore.features.plan import ApplyPlan, BrokenConsumer, PlannedService
+from foldstore.features.service_consumers import ServiceConsumer
+from foldstore.names import parse_address
+from foldstore.remote.connection import path_of
+from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.lookups import RemoteOnlineResult, read_lookup
+from foldstore.remote.server import Server, rows_request, spooled
+from foldstore.views.features.definition_set import DefinitionSet
+from foldstore.views.features.feature_service import FeatureService
+from foldstore.views.features.service_diff import ServiceChange
+from foldstore.views.instant import format_instant, parse_instant
+
+_SERVICES = path_of("feature-services")
+
+
+class RemoteFeatures(RemoteHandle):
+    """The feature services of a store on a server; its verbs are those of `foldstore.features.handle.Features`."""
+
+    NOUN = "features"
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("online", "transform_counts"), CODE),
+        **dict.fromkeys(("forget_copies", "close", "lookup_logs"), FILES),
+        **dict.fromkeys(("log_lookups", "shadows"), STORE),
+        **dict.fromkeys(
+            ("aliases", "audit", "create_training_set", "diff", "feedback", "reproduce", "skew", "usage"), NO_ROUTE
+        ),
+    }
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __repr__(self) -> str:
+        return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
+
+    def apply(self, service: FeatureService, *, message: str = "", allow_breaking: bool = False) -> str:
+        """Keep a feature service as a new version; an equal one stays what it is. Return its address."""
+        if not isinstance(service, FeatureService):
+            raise UsageError(f"{type(service).__name__!r} is not a feature service.", hint="Apply a FeatureService.")
+        return self.apply_file(DefinitionSet.of([service]), message=message, allow_breaking=allow_breaking)[0]
+
+    def apply_file(
+        self, definitions: str | Path | DefinitionSet, *, message: str = "", allow_breaking: bool = False
+    ) -> list[str]:
+        """Apply the services of a file, all or none; return their addresses."""
+        body = {"definitions": _plain(definitions), "message": message, "allow_breaking": allow_breaking}
+        return list(self._server.change(_SERVICES, body)["applied"])
+
+    def plan(self, definitions: FeatureService | str | Path | DefinitionSet) -> ApplyPlan:
+        """Say what applying a service or a file would do, and whom it would break; nothing is done."""
+        found = self._server.read(path_of("feature-services", verb="plan"), {"definitions": _plain(definitions)})
+        return ApplyPlan(tuple(map(_read_planned, found["services"])), tuple(found["unused_views"]))
+
+    def list_services(self) -> list[str]:
+        """List the addresses of the services, every version."""
+        return [str(each["address"]) for each in self._server.connection.items(_SERVICES)]
+
+    def service(self, address: str) -> FeatureService:
+        """Return a service as it was applied."""
+        return FeatureService.from_dict(self._server.get(_path(address))["definition"])
+
+    def materialize(self, service: str, *, like: Any = None) -> str:
+        """Let the server lay a service's features out for lookups; return the service's address.
+
+        Parameters
+        ----------
+        service : str
+            The address of a feature service.
+        like : str, optional
+            The address of a training set, whose versions are read.
+        """
+        body = {} if like is None else {"like": str(getattr(like, "address", like))}
+        return str(self._server.change(_path(service, verb="materialize"), body)["materialized"])
+
+    def get_historical_features(  # noqa: PLR0913  # one name for each thing that may be asked
+        self,
+        labels: Any = None,
+        service: str | None = None,
+        *,
+        event_timestamp: str | None = None,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        allow_exact_match: bool = True,
+        start: Any = None,
+        end: Any = None,
+        like: Any = None,
+    ) -> pa.Table:
+        """Join features to rows as they were known at each row's own time; the rows are sent, and come back joined."""
+        if service is None:
+            raise UsageError("No feature service is named.", hint='get_historical_features(labels, "arrival@1")')
+        if labels is None or start is not None or end is not None or like is not None:
+            refuse("features.get_historical_features without labels, or with start=, end= or like=", NO_ROUTE)
+        asked = {
+            "event_timestamp": event_timestamp,
+            "full_feature_names": full_feature_names,
+            "filter_by_created_timestamp": filter_by_created_timestamp,
+            "allow_exact_match": allow_exact_match,
+        }
+        source = open_source(self._rows_of(labels))
+        with spooled(source.schema, source.batches) as file:
+            return self._server.table(rows_request(_path(service, verb="join"), file=file, **asked))
+
+    def _rows_of(self, labels: Any) -> Any:
+        if not isinstance(labels, str):
+            return labels
+        store = self._server.store
+        return store.sql(labels) if " " in labels.strip() else store.view(labels)
+
+    def get_online_features(
+        self,
+        service: str,
+        entities: Any,
+        at: Any = None,
+        *,
+        full_feature_names: bool = False,
+        request_id: str | None = None,
+    ) -> RemoteOnlineResult:
+        """Look entities up as of an instant; now unless given. A lookup that is logged is logged by the server."""
+        if request_id is not None:
+            refuse("features.get_online_features with request_id=", NO_ROUTE)
+        return self._look({"service": service}, entities, at, full_feature_names=full_feature_names)
+
+    def get_features(
+        self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
+    ) -> RemoteOnlineResult:
+        """Look entities up in features named ``view:feature``, of whatever is materialized."""
+        return self._look({"features": list(features)}, entities, at, full_feature_names=full_feature_names)
+
+    def _look(
+        self, asked: Mapping[str, Any], entities: Any, at: Any, *, full_feature_names: bool
+    ) -> RemoteOnlineResult:
+        body = {**asked, "entities": _plain_entities(entities), "full_feature_names": full_feature_names}
+        if at is not None:
+            body["at"] = format_instant(parse_instant(at))
+        return read_lookup(self._server.table(rows_request(path_of("features", verb="look-up"), data=body)))
+
+
+def _plain_entities(entities: Any) -> Any:
+    """Return rows or columns of keys as JSON has them; what they are not the server says."""
+    if isinstance(entities, Mapping):
+        return {name: list(values) if _is_list(values) else values for name, values in entities.items()}
+    return [dict(each) if isinstance(each, Mapping) else each for each in entities] if _is_list(entities) else entities
+
+
+def _is_list(values: Any) -> bool:
+    return hasattr(values, "__iter__") and not isinstance(values, str | bytes | Mapping)
+
+
+def _plain(definitions: FeatureService | str | Path | DefinitionSet) -> dict[str, Any]:
+    if isinstance(definitions, FeatureService):
+        return DefinitionSet.of([definitions]).to_dict()
+    if isinstance(definitions, DefinitionSet):
+        return definitions.to_dict()
+    if not isinstance(definitions, str | Path):
+        raise UsageError(f"{type(definitions).__name__!r} is no file of definitions.", hint="Give the path of one.")
+    return read_definitions(definitions).to_dict()
+
+
+def _path(address: str, *, verb: str = "") -> str:
+    parsed = parse_address(address)
+    return path_of("feature-services", parsed.name, "versions", parsed.ref, verb=verb)
+
+
+def _read_planned(data: Mapping[str, Any]) -> PlannedService:
+    parsed = parse_address(data["service"])
+    is_same = data["action"] == "none"
+    return PlannedService(
+        name=parsed.name,
+        before=int(parsed.ref) - (0 if is_same else 1),
+        is_same=is_same,
+        changes=tuple(ServiceChange(**each) for each in data["changes"]),
+        broken=tuple(
+            BrokenConsumer(
+                consumer=ServiceConsumer(each["service"], each["kind"], each["name"]), changes=tuple(each["changes"])
+            )
+            for each in data["breaks"]
+        ),
+    )

@@ -1,0 +1,116 @@
+"""The handles of a remote store's runs and lineage: looked at, and recorded where the store is."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, ClassVar
+
+from foldstore.datastore.catalog.records import RunRecord
+from foldstore.datastore.lineage.graph import (
+    Direction,
+    Edge,
+    LineageGraph,
+    Node,
+    NodeKey,
+    NodeKind,
+    check_depth,
+)
+from foldstore.errors import UsageError
+from foldstore.remote.connection import path_of
+from foldstore.remote.local_only import CODE, NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.server import Server
+from foldstore.run import Run, UsedVersion
+
+# The class below has a method of the name `list`.
+Listing = list[Run]
+
+
+class RemoteRuns(RemoteHandle):
+    """The runs of a store on a server."""
+
+    NOUN = "runs"
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("start", "record", "repeat"), CODE),
+        "to_openlineage": NO_ROUTE,
+    }
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def get(self, run_id: str) -> Run:
+        """Return a run by its id, or by the first six digits of it or more."""
+        return _read_run(self._server.get(path_of("runs", run_id)))
+
+    def list(self, name: str | None = None, *, status: str | None = None, limit: int | None = None) -> Listing:
+        """List runs, newest first: at most 1,000."""
+        found = self._server.get(path_of("runs"), name=name, status=status, limit=1_000 if limit is None else limit)
+        return [_read_run(each) for each in found["items"]]
+
+
+class RemoteLineage(RemoteHandle):
+    """Where a version, view or run on a server stands among the others."""
+
+    NOUN = "lineage"
+
+    def __init__(self, server: Server, address: str) -> None:
+        if not isinstance(address, str):
+            raise UsageError(f"{type(address).__name__!r} is not an address.", hint="Write store.lineage('flights@3').")
+        self._server = server
+        self._address = address
+        self._start = self._ask(1)["upstream"]["start"]
+
+    def __repr__(self) -> str:
+        return f"<Lineage of {self._address}: upstream(), downstream()>"
+
+    def _repr_html_(self) -> str:
+        graphs = (self.upstream(), self.downstream())
+        return f"<div>{''.join(graph._repr_html_() for graph in graphs)}<small>{escape(repr(self))}</small></div>"
+
+    def upstream(self, depth: int | None = None, *, history: bool = False) -> LineageGraph:
+        """Return what it came from; see `foldstore.lineage.Lineage.upstream`."""
+        return self._walk("upstream", depth, history=history)
+
+    def downstream(self, depth: int | None = None, *, history: bool = False) -> LineageGraph:
+        """Return what came from it, and who depends on it."""
+        return self._walk("downstream", depth, history=history)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both directions as plain data."""
+        found: dict[str, Any] = self._ask(None)
+        return found
+
+    def _walk(self, direction: str, depth: int | None, *, history: bool) -> LineageGraph:
+        check_depth(depth)
+        if history:
+            refuse("lineage with history=True", NO_ROUTE)
+        return _read_graph(self._ask(depth)[direction])
+
+    def _ask(self, depth: int | None) -> Any:
+        return self._server.get(path_of("lineage"), address=self._address, depth=depth)
+
+
+def _read_run(data: Mapping[str, Any]) -> Run:
+    names = ("id", "name", "status", "author", "message", "params", "code", "environment", "error")
+    record = RunRecord(
+        **{name: data[name] for name in names},
+        repeats_id=data["repeats"],
+        started_at=data["started_at"],
+        ended_at=data["ended_at"],
+    )
+    inputs, outputs = (tuple(UsedVersion(**each) for each in data[role]) for role in ("inputs", "outputs"))
+    return Run(record=record, inputs=inputs, outputs=outputs)
+
+
+def _read_graph(data: Mapping[str, Any]) -> LineageGraph:
+    nodes = tuple(
+        Node(key=_key(each["id"]), **{name: each[name] for name in ("kind", "label", "status", "facts")})
+        for each in data["nodes"]
+    )
+    edges = tuple(Edge(_key(each["source"]), _key(each["target"]), each["relation"]) for each in data["edges"])
+    return LineageGraph(
+        direction=Direction(data["direction"]), start=nodes[0], nodes=nodes, edges=edges, truncated=data["truncated"]
+    )
+
+
+def _key(text: str) -> NodeKey:
+    kind, _, key = text.partition(":")
+    return NodeKey(NodeKind(kind), key)

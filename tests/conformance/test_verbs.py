@@ -1,0 +1,128 @@
+"""Every public name of a local handle is on the remote one, or in its list of what stays local, with the reason."""
+
+import pytest
+
+from foldstore.dataset import Dataset
+from foldstore.errors import UsageError
+from foldstore.features.handle import Features
+from foldstore.lineage import Lineage
+from foldstore.pool import Pool
+from foldstore.pools import Pools
+from foldstore.remote.dataset import RemoteDataset
+from foldstore.remote.features import RemoteFeatures
+from foldstore.remote.handles import list_handles
+from foldstore.remote.pools import RemotePool, RemotePools
+from foldstore.remote.runs import RemoteLineage, RemoteRuns
+from foldstore.remote.saved_views import RemoteSavedViews
+from foldstore.remote.split import RemotePart, RemoteSplit
+from foldstore.remote.store import RemoteStore
+from foldstore.remote.version import RemoteVersion
+from foldstore.remote.view import RemoteView
+from foldstore.run import Runs
+from foldstore.saved_views import SavedViews
+from foldstore.split import Split, SplitPart
+from foldstore.store import Store
+from foldstore.version import Version
+from foldstore.views.view import View
+
+PAIRS = {
+    Store: RemoteStore,
+    Dataset: RemoteDataset,
+    Version: RemoteVersion,
+    View: RemoteView,
+    SavedViews: RemoteSavedViews,
+    Split: RemoteSplit,
+    SplitPart: RemotePart,
+    Pools: RemotePools,
+    Pool: RemotePool,
+    Features: RemoteFeatures,
+    Runs: RemoteRuns,
+    Lineage: RemoteLineage,
+}
+# What a remote handle has beside the local one: for the handles of what belongs to it, and for their documentation.
+OWN = {"LOCAL_ONLY", "NOUN", "server", "split_where", "sent_spec"}
+
+
+def public(kind):
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_every_handle_has_its_pair():
+    assert set(PAIRS.values()) == set(list_handles())
+
+
+@pytest.mark.parametrize(("local", "remote"), PAIRS.items(), ids=lambda kind: kind.__name__)
+def test_every_name_is_there_or_said_to_be_missing(local, remote):
+    # Attributes that are set in __init__ are no names of the class.
+    missing = public(local) - public(remote)
+    said = set(remote.LOCAL_ONLY)
+    assert missing - said == set(), "a verb is neither there nor said to be missing"
+    assert said - public(local) == set(), "what is said to be missing is no verb"
+    assert (public(remote) - public(local)) - OWN == set()
+    assert all(reason.endswith(".") for reason in remote.LOCAL_ONLY.values())
+
+
+@pytest.mark.parametrize("remote", [each for each in PAIRS.values() if each is not RemoteView])
+def test_what_is_missing_says_so(remote):
+    handle = object.__new__(remote)
+    for name in remote.LOCAL_ONLY:
+        with pytest.raises(UsageError, match="is not there over the network") as caught:
+            getattr(handle, name)
+        assert caught.value.code == "local-only"
+        assert not hasattr(handle, name)
+    with pytest.raises(AttributeError) as other:
+        handle.no_such_thing  # noqa: B018
+    assert not isinstance(other.value, UsageError)
+
+
+def test_a_remote_view_says_so_too(behind):
+    behind.store.create_dataset("a").append({"x": [1]})
+    view = behind.connect().view("a@1")
+    for act in (lambda: view.save_draft("v"), lambda: view.folds("cv")):
+        with pytest.raises(UsageError) as caught:
+            act()
+        assert caught.value.code == "local-only"
+
+
+def test_arguments_that_stay_local_say_so(behind):
+    store = behind.connect()
+    data = store.create_dataset("a", key=["x"])
+    version = data.append({"x": [1, 2]})
+    for act in (
+        lambda: data.append({"x": [3]}, author="somebody else"),
+        lambda: data.append({"x": [3]}, properties={"a": 1}),
+        lambda: store.sql("SELECT 1", threads=4),
+        lambda: version.validate(checks=[object()]),
+        lambda: version.drift(version, adjustment="holm"),
+        lambda: version.drift(store.view("a@1").where("x > 1")),
+        lambda: version.profile().infer_schema(label="x"),
+        lambda: store.view("a@1").shuffle(seed=1).rows.stream(["x"], epoch=1).__next__(),
+    ):
+        with pytest.raises(UsageError) as caught:
+            act()
+        assert caught.value.code == "local-only"
+    assert data.latest == version
+
+
+def test_a_token_of_some_names_and_of_few_rights_is_refused_as_such(behind):
+    for name in ("open", "secret"):
+        behind.store.create_dataset(name).append({"x": [1]})
+    bounded = behind.connect("editor", names=["open"])
+    assert [each.name for each in bounded.datasets()] == ["open"]
+    secret = behind.store.version("secret@1")
+    spec = {"sources": [{"address": "open@1", "version_id": secret.version_id}], "steps": []}
+    for act in (
+        lambda: bounded.dataset("secret"),
+        lambda: bounded.view("secret@1"),
+        lambda: bounded.sql("SELECT * FROM secret").rows(),
+        lambda: bounded.server.read("/v1/views:count", {"spec": spec}),
+        lambda: bounded.server.read("/v1/views:explain", {"spec": spec}),
+        lambda: bounded.server.get("/v1/datasets/secret/versions/1/statistics"),
+    ):
+        with pytest.raises(LookupError):
+            act()
+    viewer = behind.connect("viewer")
+    with pytest.raises(PermissionError):
+        viewer.dataset("open").append({"x": [2]})
+    with pytest.raises(PermissionError):
+        viewer.pools.list_pools()
