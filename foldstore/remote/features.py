@@ -32,9 +32,8 @@ class RemoteFeatures(RemoteHandle):
         **dict.fromkeys(("online", "transform_counts"), CODE),
         **dict.fromkeys(("forget_copies", "close", "lookup_logs"), FILES),
         **dict.fromkeys(("log_lookups", "shadows"), STORE),
-        **dict.fromkeys(
-            ("aliases", "audit", "create_training_set", "diff", "feedback", "reproduce", "skew", "usage"), NO_ROUTE
-        ),
+        **dict.fromkeys(("aliases", "audit", "create_training_set", "diff", "feedback", "reproduce"), NO_ROUTE),
+        **dict.fromkeys(("delete_online", "online_status", "push", "skew", "usage"), NO_ROUTE),
     }
 
     def __init__(self, server: Server) -> None:
