@@ -165,7 +165,7 @@ class TestLookups:
 
         assert raised(look([{"driver": 1}], "nothing@1")) == ("NotFoundError", "not-found")
         assert raised(look([{"car": 1}]))[0] == "SchemaMismatchError"
-        assert raised(look([])) == ("SchemaMismatchError", "schema-mismatch")
+        assert raised(look([])) == ("UsageError", "usage")
         assert raised(look(5))[0] == "UsageError"
         assert raised(look([{"driver": 1}], at="yesterday"))[0] == "UsageError"
         assert raised(lambda: served.get_features(["nope:x"], {"driver": [1]}))[0] == "NotFoundError"
