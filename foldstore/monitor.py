@@ -297,6 +297,8 @@ class Monitors:
         try:
             report = version.report or version.validate(rows="added")
         except NotFoundError:  # there is no schema
+            if version.num_rows == 0:
+                yield _finding("no_data", str(Severity.ERROR), None, f"{version.address} has no rows")
             return
         for anomaly in report.anomalies:
             yield _finding(anomaly.code, str(anomaly.severity), anomaly.column, anomaly.message)

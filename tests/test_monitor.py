@@ -76,6 +76,17 @@ def test_quarantined_versions_fail_with_their_reports_findings(store):
     assert "all_null" in {each["code"] for each in failed.findings}
 
 
+def test_a_version_without_rows_fails_even_where_no_schema_asks_for_any(store):
+    dataset = store.create_dataset("emptied", key=["id"])
+    dataset.append({"id": [1, 2]})
+    dataset.delete("id = 1")  # adds no row, and leaves some
+    dataset.delete("id = 2")
+    store.monitors.set("m", ["emptied"])
+    found = store.monitors.run("m")
+    assert [[each["code"] for each in result.findings] for result in found] == [[], [], ["no_data"]]
+    assert not found[2].passed
+
+
 def test_a_change_of_level_is_noted_by_the_version_that_makes_it_certain(store):
     dataset = store.create_dataset("daily")
     generator = np.random.default_rng(2)
