@@ -12,6 +12,7 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import RowRule
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
 
 SCHEMA = DataSchema(
     columns={
@@ -31,7 +32,7 @@ def codes(report):
 
 
 def judged(rows, **options):
-    return codes(validate(TableSubject(pa.table(rows), "t"), SCHEMA, **options))
+    return codes(validate(TableSubject(pa.table(rows), "t"), SCHEMA, Surroundings(**options)))
 
 
 def test_rules_on_columns_of_another_environment_are_not_asked():
