@@ -20,7 +20,7 @@ SAMPLE = Path(__file__).parent.parent / "sample_data"
 def _no_configuration(monkeypatch, tmp_path):
     """Keep the machine's own settings out of the tests."""
     for name in list(os.environ):
-        if name.startswith("FOLDSTORE_") and name != "FOLDSTORE_REQUIRE_SERVICES":
+        if name.startswith("FOLDSTORE_") and not name.startswith("FOLDSTORE_REQUIRE_"):
             monkeypatch.delenv(name)
 
 

@@ -1,8 +1,9 @@
 """Pages as a browser draws them: light and dark, on a telephone's screen, nothing beside the paper.
 
-Needs Chromium; skipped where there is none.
+Needs Chromium; skipped where there is none, a failure where there must be one.
 """
 
+import os
 import shutil
 import subprocess
 import zlib
@@ -14,6 +15,8 @@ import foldstore
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
+if BROWSER is None and os.environ.get("FOLDSTORE_REQUIRE_BROWSER"):
+    raise FileNotFoundError("Chromium must be there: FOLDSTORE_REQUIRE_BROWSER is set.")
 WIDTH, HEIGHT = 500, 900
 PAPER = {"light": (0xFF, 0xFF, 0xFF), "dark": (0x0D, 0x11, 0x17)}
 
