@@ -6,7 +6,7 @@ LEARNING := .venv/.learning
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup learning demo test check format bench bench-peers bench-judgement-peers bench-feature-peers docs clean
+.PHONY: help setup learning demo test fuzz check format bench bench-peers bench-judgement-peers bench-feature-peers docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ demo: $(READY) ## files in, versions, SQL and judgement out: the main job on rea
 
 test: $(READY) ## every test, on all cores
 	$(BIN)/python -m pytest -n auto -q $(TESTFLAGS)
+
+# Other requests each time; what it finds is printed as a request, and belongs into a test.
+FUZZ_TIMES ?= 40
+fuzz: $(READY) ## hostile requests, for as long as FUZZ_TIMES says
+	FUZZ_TIMES=$(FUZZ_TIMES) HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto -q $(TESTFLAGS) \
+		tests/api/test_contract.py
 
 check: $(READY) ## format, lint, types, layers, sizes
 	$(BIN)/ruff format --check .

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 from foldstore.api.audit import FOLDER, AuditLog
 from foldstore.api.authentication import Authenticator, Gate
-from foldstore.api.dispatch import Dispatcher, describe
+from foldstore.api.description import complete, describe
+from foldstore.api.dispatch import Dispatcher
 from foldstore.api.health import HealthRoutes
 from foldstore.api.lookup import DESCRIBED, LookupRoutes, OnlineFeatures
 from foldstore.api.metrics import CountedFeatures, Metrics
@@ -95,9 +96,7 @@ class _DescribedApp(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Describe every route."""
-        schema = super().openapi()
-        schema["paths"] = {**schema["paths"], **self.described}
-        return schema
+        return complete(super().openapi(), self.described)
 
 
 def audit_of(store: "Store | None") -> AuditLog | None:

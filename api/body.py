@@ -109,8 +109,13 @@ class Members:
 
 
 @contextmanager
-def rows_of(body: Path) -> Iterator[None]:
+def rows_of(body: Path | None) -> Iterator[None]:
     """Say of rows that cannot be read that it is the body; the file that it was written to is nobody's business.
+
+    Parameters
+    ----------
+    body : Path or None
+        The file; None when the rows are members of a JSON body.
 
     Raises
     ------
@@ -120,7 +125,9 @@ def rows_of(body: Path) -> Iterator[None]:
     try:
         yield
     except IngestError as error:
-        said = error.message.replace(repr(str(body)), "The body").replace(repr(body.name), "The body")
+        said = error.message
+        for named in () if body is None else (str(body), body.name):
+            said = said.replace(repr(named), "The body")
         raise MalformedRowsError(said, hint=error.hint) from error
 
 

@@ -1,6 +1,6 @@
 """Brings routes of resources into the app: reads what was sent, works in a thread, and never queues without end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from foldstore.store import Store
 
 _ABOUT_THE_SERVER: Final = ("/v1/tokens", "/v1/rules", "/v1/audit")
-_MEDIA_OF_ROWS: Final = ("application/vnd.apache.arrow.stream", "text/csv", "application/x-ndjson")
 
 
 class Dispatcher:
@@ -107,64 +106,3 @@ def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]
             hint="Ask for a token that no rule meets.",
             code="hidden-by-rule",
         )
-
-
-def describe(table: RouteTable) -> dict[str, Any]:
-    """Describe the routes for OpenAPI."""
-    paths: dict[str, dict[str, Any]] = {}
-    for route in table.routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    return paths
-
-
-def _operation(route: Route) -> dict[str, Any]:
-    inside = [_parameter("path", name, "The name.", required=True) for name in route.places]
-    asked = [
-        _parameter("query", each.name, each.what, kind=each.kind, example=each.example) for each in route.parameters
-    ]
-    found: dict[str, Any] = {
-        "tags": [route.tag],
-        "summary": route.summary,
-        "operationId": f"{route.method.lower()}{_words(route.path)}",
-        "parameters": [*inside, *asked],
-        "responses": {
-            str(route.success): {"description": "Done"},
-            "default": {
-                "description": "What went wrong",
-                "content": {"application/problem+json": {"schema": {"type": "object"}}},
-            },
-        },
-        "x-scope": route.scope,
-    }
-    if route.body is BodyKind.JSON:
-        content = {"application/json": {"schema": {"type": "object"}, "example": route.example}}
-        found["requestBody"] = {"required": True, "content": content}
-    elif route.body is BodyKind.ROWS:
-        binary = {"schema": {"type": "string", "format": "binary"}}
-        found["requestBody"] = {"required": True, "content": dict.fromkeys(_MEDIA_OF_ROWS, binary)}
-    return found
-
-
-def _parameter(
-    place: str, name: str, what: str, *, required: bool = False, kind: str = "string", example: str = ""
-) -> Mapping[str, Any]:
-    plain: dict[str, Any] = {"name": name, "in": place, "required": required, "description": what}
-    plain["schema"] = {"type": kind}
-    if example:
-        plain["example"] = int(example) if kind == "integer" else example
-    return plain
-
-
-def _words(path: str) -> str:
-    """Return a path as one word.
-
-    Examples
-    --------
-    >>> _words("/v1/datasets/{name}:delete")
-    '_datasets_name_delete'
-    """
-    return (
-        "".join(letter if letter.isalnum() else "_" for letter in path.removeprefix("/v1"))
-        .replace("__", "_")
-        .rstrip("_")
-    )

@@ -313,12 +313,18 @@ def _is_finite(value: object) -> bool:
 
 
 def _described(summary: str, example: Mapping[str, Any]) -> dict[str, Any]:
+    body = {"schema": {"type": "object"}, "example": example}
     return {
         "post": {
             "tags": ["features"],
             "summary": summary,
-            "requestBody": {"required": True, "content": {"application/json": {"example": example}}},
-            "responses": {"200": {"description": "What is known of the entities"}},
+            "requestBody": {"required": True, "content": {"application/json": body}},
+            "responses": {
+                "200": {
+                    "description": "What is known of the entities",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                }
+            },
         }
     }
 

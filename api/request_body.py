@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from foldstore.api.problem import BodyTimeoutError, BodyTooLargeError, MalformedBodyError, UnsupportedMediaError
 
 _DEEPEST: Final = 4
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # A connection that is closed over unread bytes is reset, and the client may never see why: so much is read and
 # thrown away first, of what is beyond the limit.
 _DRAINED: Final = 32 << 20
@@ -167,7 +169,7 @@ async def _drain(stream: AsyncIterator[bytes]) -> None:
 
 
 def parse_json(data: bytes, deepest: int = _DEEPEST) -> Any:
-    """Read JSON of one meaning: UTF-8, no NaN, no name twice, no deeper than so many levels.
+    """Read JSON of one meaning: UTF-8, no NaN, no name twice, no half of a character, no deeper than so many levels.
 
     Raises
     ------
@@ -181,6 +183,8 @@ def parse_json(data: bytes, deepest: int = _DEEPEST) -> Any:
     """
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_name_twice)
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()  # halves of pairs are no text: nothing could keep them
     except RecursionError:
         raise _too_deep(deepest) from None
     except ValueError as error:

@@ -47,7 +47,8 @@ def log_to_stderr(level: str) -> None:
     """Have everything that the server says go to stderr, line by line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("foldstore", "uvicorn"):
+    logging.captureWarnings(capture=True)  # they quote what users wrote, and would be lines of their own
+    for name in ("foldstore", "uvicorn", "py.warnings"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level.upper())

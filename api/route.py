@@ -40,6 +40,14 @@ class BodyKind(StrEnum):
     ROWS = "rows"
 
 
+class Gives(StrEnum):
+    """What a good answer is: an object of JSON, JSON's null, or rows in the form that is asked for."""
+
+    OBJECT = "object"
+    NULL = "null"
+    ROWS = "rows"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request, taken apart and checked for form.
@@ -143,6 +151,8 @@ class Route:
         A body that it takes.
     success : int
         The status of a good answer.
+    gives : Gives
+        What a good answer is, unless its status says that there is nothing in it.
     obeys_rules : bool
         Whether it shows nothing that rules hide: it gives rows of versions through the guard, or names alone.
     """
@@ -156,6 +166,7 @@ class Route:
     body: BodyKind = BodyKind.NONE
     example: Any = None
     success: int = 200
+    gives: Gives = Gives.OBJECT
     obeys_rules: bool = False
     deepest: int = field(default=8)
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
 from foldstore.api.query import QueryParameter
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import RefusedError
 from foldstore.names import parse_address
 from foldstore.views.features.definition_set import DefinitionSet
@@ -140,6 +140,7 @@ ROUTES: Final = (
         path=f"{_PATH}:join",
         scope="datasets:read",
         answer=_join,
+        gives=Gives.ROWS,
         summary="Join features to rows as they were known at each row's own time",
         parameters=(
             QueryParameter("event_timestamp", "The column of asking times, where there are several.", "ts"),

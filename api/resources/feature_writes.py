@@ -10,8 +10,8 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
-from foldstore.api.body import Members
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.body import Members, rows_of
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.views.instant import parse_instant
 
@@ -26,7 +26,8 @@ def _push(call: Call) -> Response:
     for name, values in rows.items():
         if not isinstance(values, list):
             raise UsageError(f"The values of {ascii(name)[:80]} are not a list.", hint='Write {"driver": [1, 2]}.')
-    call.store.features.push(body.text("push_source_name", required=True), rows, to=target)
+    with rows_of(None):
+        call.store.features.push(body.text("push_source_name", required=True), rows, to=target)
     return json_answer(None)
 
 
@@ -65,6 +66,7 @@ ROUTES: Final = (
         path="/push",
         scope=_SCOPE,
         answer=_push,
+        gives=Gives.NULL,
         summary="Push rows to a feature view, in Feast's shape: to online, offline or online_and_offline",
         body=BodyKind.JSON,
         example={
@@ -78,6 +80,7 @@ ROUTES: Final = (
         path="/materialize",
         scope=_SCOPE,
         answer=_materialize,
+        gives=Gives.NULL,
         summary="Lay out anew the newest version of each service that has the views, in Feast's shape",
         body=BodyKind.JSON,
         example={"start_ts": "2024-01-01T00:00:00", "end_ts": "2024-02-01T00:00:00", "feature_views": ["stats"]},
@@ -87,6 +90,7 @@ ROUTES: Final = (
         path="/materialize-incremental",
         scope=_SCOPE,
         answer=_materialize_incremental,
+        gives=Gives.NULL,
         summary="Lay down what changed, late rows too, for each service that has the views, in Feast's shape",
         body=BodyKind.JSON,
         example={"end_ts": "2024-02-01T00:00:00", "feature_views": ["stats"]},

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import rows_answer
 from foldstore.api.body import Members
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import UsageError
 from foldstore.names import parse_address
 from foldstore.views.instant import parse_instant
@@ -66,6 +66,7 @@ ROUTES: Final = (
         path="/v1/features:look-up",
         scope="features:read",
         answer=_look_up,
+        gives=Gives.ROWS,
         summary="Look features up as rows: each with its status and event time, exact as Arrow",
         body=BodyKind.JSON,
         example={"service": "arrival@1", "entities": {"carrier": ["UA", "B6"]}, "at": "2013-12-30T12:00:00Z"},

@@ -9,7 +9,7 @@ from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import UsageError
 from foldstore.names import parse_address
 from foldstore.pool import Pool
@@ -152,6 +152,7 @@ ROUTES: Final = (
         path=f"{_PATH}/features",
         scope="pools:evaluate",
         answer=_features,
+        gives=Gives.ROWS,
         summary="Return what a model needs to predict: rows in a secret order under ids that say nothing",
         parameters=(ROWS[2], _DRAW),
     ),
@@ -160,6 +161,7 @@ ROUTES: Final = (
         path=f"{_PATH}:rows-to-label",
         scope="pools:evaluate",
         answer=_rows_to_label,
+        gives=Gives.ROWS,
         summary="Say which rows' labels an answer for predictions would rest on; none is read and nothing charged",
         parameters=(_DRAW,),
         body=BodyKind.ROWS,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from foldstore.api.answers import streamed_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.api.sandbox.process import QueryQuota, SandboxedQuery
 from foldstore.datastore.engine import Engine
 from foldstore.errors import UsageError
@@ -48,6 +48,7 @@ ROUTES: Final = (
         scope="sql:run",
         obeys_rules=True,
         answer=_ask,
+        gives=Gives.ROWS,
         summary="Ask one query that only reads; any address is a table",
         parameters=(QueryParameter("limit", "How many rows at most.", "100", "integer"),),
         body=BodyKind.JSON,

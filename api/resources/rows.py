@@ -9,7 +9,7 @@ from starlette.responses import Response
 from foldstore.api.answers import rows_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION
-from foldstore.api.route import Call, Route
+from foldstore.api.route import Call, Gives, Route
 from foldstore.views.view import View
 
 ROWS: Final = (
@@ -58,6 +58,7 @@ ROUTES: Final = (
         scope="datasets:read",
         obeys_rules=True,
         answer=_of_version,
+        gives=Gives.ROWS,
         summary="Return rows as JSON, JSON lines, CSV or an Arrow stream, by `Accept`",
         parameters=ROWS,
     ),
@@ -66,6 +67,7 @@ ROUTES: Final = (
         path=f"{VERSION}/splits/{{split}}/{{part}}/rows",
         scope="datasets:read",
         answer=_of_part,
+        gives=Gives.ROWS,
         summary="Return the rows of a part of a split",
         parameters=ROWS,
     ),

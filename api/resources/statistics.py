@@ -8,7 +8,7 @@ from foldstore.api.answers import rows_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import UsageError
 
 _KINDS: Final = ("added", "removed", "changed")
@@ -41,6 +41,7 @@ ROUTES: Final = (
         path=f"{VERSION}/statistics",
         scope="datasets:read",
         answer=_statistics,
+        gives=Gives.ROWS,
         summary="Return all statistics of a version as a table: a row for each column",
         parameters=(QueryParameter("rows", "all, or added: those that the version brought.", "all"),),
     ),
@@ -49,6 +50,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}:diff-rows",
         scope="datasets:read",
         answer=_diff_rows,
+        gives=Gives.ROWS,
         summary="Return the rows that two versions do not share, or that changed",
         body=BodyKind.JSON,
         example={"before": "1", "after": "2", "rows": "changed", "limit": 100},

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from foldstore.api.answers import PAGE, json_answer, page_answer
 from foldstore.api.body import Members
 from foldstore.api.resources.rows import ROWS, answer_rows
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 
 
 def _list(call: Call) -> Response:
@@ -82,6 +82,7 @@ ROUTES: Final = (
         scope="datasets:read",
         obeys_rules=True,
         answer=_rows,
+        gives=Gives.ROWS,
         summary="Return the rows of a view",
         parameters=ROWS,
     ),
@@ -91,6 +92,7 @@ ROUTES: Final = (
         scope="datasets:read",
         obeys_rules=True,
         answer=_read,
+        gives=Gives.ROWS,
         summary="Return the rows of a specification that is not saved",
         parameters=ROWS,
         body=BodyKind.JSON,

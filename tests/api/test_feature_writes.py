@@ -61,6 +61,7 @@ def test_services_are_materialized(login, store):
         ("/push", {"push_source_name": "stats", "df": {"driver": [1]}}, 422),
         ("/push", {"push_source_name": "stats", "df": {**ROW, "driver": ["one"]}}, 422),
         ("/push", {"push_source_name": "stats", "df": {**ROW, "driver": 1}}, 422),
+        ("/push", {"push_source_name": "stats", "df": {**ROW, "trips": []}}, 422),
         ("/push", {"push_source_name": "stats", "df": ROW, "to": "everywhere"}, 422),
         ("/push", {"df": ROW}, 422),
         ("/materialize", {"feature_views": ["nope"]}, 404),

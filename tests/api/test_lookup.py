@@ -150,6 +150,8 @@ BODIES = {
     "deep and whole": b"[" * 9 + b"]" * 9,
     "very deep": b"[" * 200_000 + b"]" * 200_000,
     "very deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "half a pair of surrogates": b'{"service": "\\ud800"}',
+    "half a pair in a name": b'{"service": "svc", "\\uDFFF": 1}',
     "a number of many digits": b'{"a": ' + b"1" * 10_000 + b"}",
 }
 
@@ -157,6 +159,10 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_that_is_not_json_is_refused(client, name):
     assert_problem(client.post(OURS, content=BODIES[name]), 400, "malformed-body")
+
+
+def test_a_whole_pair_of_surrogates_is_one_character():
+    assert parse_json(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

@@ -4,6 +4,8 @@ import datetime as dt
 import json
 import logging
 import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
@@ -249,6 +251,15 @@ class TestLog:
         assert text not in line
         assert "pw@" not in line
         assert json.loads(line)["message"].startswith("x\n")
+
+    def test_a_warning_is_one_line_too(self):
+        code = (
+            "import warnings; from foldstore.api.request_log import log_to_stderr; log_to_stderr('info');"
+            'warnings.warn(\'flights@1 is deprecated: x\\n{"level": "forged"}\', stacklevel=1)'
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+        (line,) = said.splitlines()
+        assert json.loads(line)["level"] == "warning"
 
     def test_a_text_without_secrets_stays_as_it_is(self):
         assert redact("GET /v1/datasets http://host:80/x") == "GET /v1/datasets http://host:80/x"
