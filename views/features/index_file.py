@@ -19,8 +19,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from foldstore.errors import CorruptObjectError
+from foldstore.views.features.found_rows import NOWHERE, FoundRows
 from foldstore.views.features.key_encoder import key_column
-from foldstore.views.features.sorted_index import NOWHERE, IndexParts, Integers, Lookback, SortedIndex
+from foldstore.views.features.sorted_index import IndexParts, Integers, Lookback, SortedIndex
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.time_column import Instants
 
@@ -42,7 +43,7 @@ class AsOfIndex(Protocol):
 
     def find_visible(
         self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None = None
-    ) -> tuple[Integers, Integers]:
+    ) -> FoundRows:
         """Find the rows whose values may be given; see `SortedIndex.find_visible`."""
 
 
@@ -105,7 +106,7 @@ class PartitionedIndex:
         at: Instants,
         lookback: Lookback,
         order: Integers | None = None,  # noqa: ARG002  # each part has another order
-    ) -> tuple[Integers, Integers]:
+    ) -> FoundRows:
         """Find the rows whose values may be given, part by part; see `SortedIndex.find_visible`."""
         numbers = _numbers(columns, self._keys, len(self._parts))
         answer = np.full(len(at.values), NOWHERE, dtype=np.int64)
@@ -114,8 +115,9 @@ class PartitionedIndex:
             if len(asked):
                 own = [column.take(pa.array(asked)) for column in columns]
                 instants = Instants(at.values[asked], None if at.nulls is None else at.nulls[asked])
-                answer[asked], _ = part.find_visible(own, instants, lookback)
-        return answer, np.arange(len(answer))
+                found = part.find_visible(own, instants, lookback)
+                answer[asked[found.askers]] = found.rows
+        return FoundRows(answer, np.arange(len(answer)))
 
 
 def write_index(table: pa.Table, columns: IndexedColumns, path: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> None:

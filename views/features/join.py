@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from foldstore.errors import SchemaMismatchError, UsageError, column_not_found
 from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection, FeatureView
+from foldstore.views.features.found_rows import take_rows
 from foldstore.views.features.index_file import AsOfIndex
 from foldstore.views.features.sorted_index import Integers, Lookback, SortedIndex
 from foldstore.views.features.window_index import WindowIndex
@@ -158,65 +157,17 @@ def point_in_time_join(
         )
         keys = _label_columns(labels, item, lookback)
         if isinstance(item.index, WindowIndex):
-            found = item.index.aggregate(keys, asked, item.selection.features)
-            for name, values in zip(group, found, strict=True):
+            taken = item.index.aggregate(keys, asked, item.selection.features)
+            for name, values in zip(group, taken, strict=True):
                 joined = joined.append_column(name, values)
             continue
         asked_by = item.selection.label_keys
-        rows, orders[asked_by] = item.index.find_visible(keys, asked, lookback, orders.get(asked_by))
-        taken = take_rows([item.index.table.column(feature) for feature in item.selection.features], rows)
+        found = item.index.find_visible(keys, asked, lookback, orders.get(asked_by))
+        orders[asked_by] = found.askers
+        taken = take_rows([item.index.table.column(feature) for feature in item.selection.features], found)
         for name, values in zip(group, taken, strict=True):
             joined = joined.append_column(name, values)
     return joined
-
-
-def take_rows(columns: Sequence[pa.ChunkedArray], rows: Integers) -> list[pa.ChunkedArray]:
-    """Take values of columns, null where the row is -1; types stay as they are."""
-    found = rows >= 0
-    if not found.any():
-        return [pa.chunked_array([pa.nulls(len(rows), column.type)]) for column in columns]
-    if found.all():
-        places = pa.array(rows)
-        return [_chunked(column.take(places)) for column in columns]
-    # Arrow takes by indices with nulls at a fifth of the speed: what was not found takes another row's value first.
-    missing = ~found
-    # Bits are cleared at a fifth of the price of writing zeros at chosen places.
-    kept = {width: -found.astype(f"i{width}") for width in {_width(each.type) for each in columns} if width}
-    instead = pa.array(np.where(missing, rows[np.argmax(found)], rows))
-    places = pa.array(rows, mask=missing)
-    bits = pa.py_buffer(np.packbits(found, bitorder="little"))
-    return [
-        _without(column.take(instead), kept[_width(column.type)], found, bits)
-        if _width(column.type)
-        else _chunked(column.take(places))
-        for column in columns
-    ]
-
-
-def _width(kind: pa.DataType) -> int:
-    """Return how many bytes a plain value has; 0 for other types."""
-    plain = pa.types.is_primitive(kind) and kind.bit_width in (8, 16, 32, 64)
-    return int(kind.bit_width) // 8 if plain else 0
-
-
-def _without(
-    values: pa.ChunkedArray, kept: NDArray[Any], found: NDArray[np.bool_], valid: pa.Buffer
-) -> pa.ChunkedArray:
-    """Make values null where nothing was found, with zeros under it: another row's value is in no file."""
-    whole = values.combine_chunks()
-    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    width = kept.dtype.itemsize
-    raw = np.frombuffer(array.buffers()[1], dtype=kept.dtype, offset=array.offset * width, count=len(array))
-    # What Arrow has taken is nobody else's yet.
-    plain = np.bitwise_and(raw, kept, out=raw if raw.flags.writeable else None)
-    if array.null_count:
-        both = array.is_valid().to_numpy(zero_copy_only=False) & found
-        valid = pa.py_buffer(np.packbits(both, bitorder="little"))
-    return pa.chunked_array([pa.Array.from_buffers(array.type, len(array), [valid, pa.py_buffer(plain)])])
-
-
-def _chunked(values: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
-    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
 
 
 def _label_columns(labels: pa.Table, features: FeatureTable, lookback: Lookback) -> list[pa.ChunkedArray]:

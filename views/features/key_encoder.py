@@ -66,14 +66,16 @@ class KeyEncoder:
         self._columns = [_column_codes(array) for array in arrays]
         self._dense: list[Codes | None] = []
         self._final: Codes | None = None
-        codes, width = np.zeros(num_rows, dtype=np.int64), 1
+        codes: Codes | None = None
+        width = 1
         for array, column in zip(arrays, self._columns, strict=True):
-            dense = _distinct(codes) if width * column.width >= _LIMIT else None
+            dense = None if codes is None or width * column.width < _LIMIT else _distinct(codes)
             self._dense.append(dense)
-            if dense is not None:
+            if codes is not None and dense is not None:
                 codes, width = _find(dense, codes), len(dense)
             codes, width = _combine(codes, column.encode(array), column.width), width * column.width
-        self.codes, self.width = codes, max(width, 1)
+        self.codes = np.zeros(num_rows, dtype=np.int64) if codes is None else codes
+        self.width = max(width, 1)
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, pa.Array]]:
         """Return what codes depend on: plain data, and arrays by name."""
@@ -116,9 +118,12 @@ class KeyEncoder:
         arrays = [
             key_column(column, name, kind) for column, (name, kind) in zip(columns, self._types.items(), strict=True)
         ]
-        codes = np.zeros(num_rows, dtype=np.int64)
+        codes: Codes | None = None
         for array, column, dense in zip(arrays, self._columns, self._dense, strict=True):
-            codes = _combine(codes if dense is None else _find(dense, codes), column.encode(array), column.width)
+            before = codes if codes is None or dense is None else _find(dense, codes)
+            codes = _combine(before, column.encode(array), column.width)
+        if codes is None:
+            codes = np.zeros(num_rows, dtype=np.int64)
         return codes if self._final is None else _find(self._final, codes)
 
     def encode_one(self, key: Mapping[str, Any]) -> int:
@@ -205,9 +210,9 @@ class _IntegerCodes:
         if self._distinct is not None:
             codes = _find(self._distinct, values)
         else:
-            inside = (values >= self.low) & (values < self.low + self.width)
-            # The difference of values far outside may wrap around; they are replaced right after.
-            codes = np.where(inside, values - np.asarray(self.low, values.dtype), NO_MATCH).astype(np.int64, copy=False)
+            # What lies below wraps around, to beyond every code.
+            codes = (values - np.asarray(self.low, values.dtype)).view(np.int64)
+            codes |= -(codes.view(np.uint64) >= np.uint64(self.width)).astype(np.int64)  # all bits set are NO_MATCH
         if column.null_count:
             codes[column.is_null().to_numpy(zero_copy_only=False)] = NO_MATCH
         return codes
@@ -262,10 +267,12 @@ def _restored(kind: str, low: int, width: int, values: pa.Array | None) -> _Colu
     return _IntegerCodes(low, width, None if values is None else values.to_numpy())
 
 
-def _combine(codes: Codes, part: Codes, width: int) -> Codes:
-    """Put another column's codes behind; where either has no match, so has the key."""
+def _combine(codes: Codes | None, part: Codes, width: int) -> Codes:
+    """Put another column's codes behind those so far; where either has no match, so has the key."""
+    if codes is None:
+        return part
     combined = codes * width + part
-    combined[(codes < 0) | (part < 0)] = NO_MATCH
+    combined |= -((codes | part) < 0).astype(np.int64)  # all bits set are NO_MATCH
     return combined
 
 

@@ -4,7 +4,7 @@ It is built once a table. The training join and the lookup of one entity read th
 cannot differ. An entity's code and a time are packed into one int64 key, and a search is one `searchsorted`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -13,14 +13,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.errors import column_not_found
+from foldstore.views.features.found_rows import NOWHERE, FoundRows, order_nearly
 from foldstore.views.features.key_encoder import KeyEncoder
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 Integers: TypeAlias = NDArray[np.int64]
 
-NOWHERE: Final = -1
 _KEY_LIMIT: Final = 2**63
 _SHORT: Final = 2**31
+_AT_ONCE: Final = 32_768
 _NEAR: Final = 50  # of so many probes one may step back
 _ARRAYS: Final = ("keys", "order", "created", "earliest", "ranks")
 _UNKNOWN: Final = -(2**63)  # below every instant: the created time of a row that has none
@@ -192,7 +193,7 @@ class SortedIndex:
 
     def find_visible(
         self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None = None
-    ) -> tuple[Integers, Integers]:
+    ) -> FoundRows:
         """Find the rows whose values may be given, -1 for none; `search` says more.
 
         Parameters
@@ -202,42 +203,48 @@ class SortedIndex:
 
         Returns
         -------
-        tuple of ndarray of int64
-            The rows, and the order in which this index was asked.
+        FoundRows
+            In the order in which this index was asked.
         """
         if not self.num_rows:
-            return np.full(len(at.values), NOWHERE, dtype=np.int64), np.arange(len(at.values))
-        if lookback.filter_by_created_timestamp:
-            found = self._locate(columns, at, lookback, order)
-            rows = self._rows_at(found)
-            rows[self._ages(found, lookback)[1]] = NOWHERE
-            order = found.order
-        else:
-            rows, order = self._newest_between(columns, at, lookback, order)
-        answer = np.empty_like(rows)
-        answer[order] = rows
-        return answer, order
+            return FoundRows(np.full(len(at.values), NOWHERE, dtype=np.int64), np.arange(len(at.values)))
+        if not lookback.filter_by_created_timestamp:
+            return self._newest_between(columns, at, lookback, order)
+        found = self._locate(columns, at, lookback, order)
+        rows = self._rows_at(found)
+        rows[self._ages(found, lookback)[1]] = NOWHERE
+        return FoundRows(rows, found.order)
 
     def _newest_between(
         self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None
-    ) -> tuple[Integers, Integers]:
+    ) -> FoundRows:
         """Do what `_locate` and `_ages` do where age alone decides: find the last key, not below the oldest allowed."""
-        codes = self._encoder.encode(columns, len(at.values))
-        instants = at.values if lookback.allow_exact_match else at.values - 1
-        probes, oldest = self._probes(codes, instants, at.nulls)
-        if lookback.ttl_nanoseconds:
-            oldest += self._scale.floor(_not_before(at.values, lookback.ttl_nanoseconds) - 1) + 1
+        probes, oldest = self._probes_between(self._encoder.encode(columns, len(at.values)), at, lookback)
         walk = None if order is None else probes[order]
         if order is None or walk is None or not _is_nearly_sorted(walk):
-            order = np.argsort(probes)
+            order = order_nearly(probes)
             walk = probes[order]
-        places = np.searchsorted(self._keys, walk, side="right")
-        places -= 1
-        missing = self._keys[places] < oldest[order]
-        missing |= places < 0  # a probe of -1 lies before every key
-        rows = places if self._order is None else self._order[places].astype(np.int64, copy=False)
-        rows |= -missing.astype(np.int64)  # all bits set are NOWHERE
-        return rows, order
+        rows = np.empty(len(walk), dtype=np.int64)
+        for here in _in_parts(len(walk)):
+            places = np.searchsorted(self._keys, walk[here], side="right")
+            places -= 1
+            missing = self._keys[places] < oldest[order[here]]
+            missing |= places < 0  # a probe of -1 lies before every key
+            rows[here] = places if self._order is None else self._order[places]
+            rows[here] |= -missing.astype(np.int64)  # all bits set are NOWHERE
+        return FoundRows(rows, order)
+
+    def _probes_between(self, codes: Integers, at: Instants, lookback: Lookback) -> tuple[Integers, Integers]:
+        """Return the key that is looked for, -1 for none, and the first key that is not too old."""
+        probes, oldest = np.empty((2, len(codes)), dtype=np.int64)
+        for here in _in_parts(len(codes)):
+            asked = at.values[here]
+            instants = asked if lookback.allow_exact_match else asked - 1
+            probes[here], first = self._probes(codes[here], instants, None if at.nulls is None else at.nulls[here])
+            if lookback.ttl_nanoseconds:
+                first += self._scale.floor(_not_before(asked, lookback.ttl_nanoseconds) - 1) + 1
+            oldest[here] = first
+        return probes, oldest
 
     def _locate(
         self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback, order: Integers | None
@@ -247,7 +254,7 @@ class SortedIndex:
         probes, first = self._probes(codes, instants, at.nulls)
         # Sorted probes walk through the index once; in any other order each one misses the cache.
         if order is None or not _is_nearly_sorted(probes[order]):
-            order = np.argsort(probes)
+            order = order_nearly(probes)
         probes, first, asked = probes[order], first[order], at.values[order]
         places = np.searchsorted(self._keys, probes, side="right")
         places -= 1
@@ -269,9 +276,7 @@ class SortedIndex:
     def order_of_search(self, codes: Integers, at: Integers) -> Integers:
         """Return an order of keys and instants in which a search walks through the index once."""
         probes, _ = self._probes(codes, at, None)
-        if _is_sorted(probes):
-            return np.arange(len(probes))
-        return np.argsort(probes)
+        return np.arange(len(probes)) if _is_sorted(probes) else order_nearly(probes)
 
     def find_range(self, codes: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
         """Find the places of the rows of entities from an instant on and before another, in ``[start, end)``.
@@ -502,6 +507,11 @@ def _not_before(asked: Integers, ttl_nanoseconds: int) -> Integers:
 
 def _is_sorted(values: Integers) -> bool:
     return bool(np.all(values[1:] >= values[:-1]))
+
+
+def _in_parts(count: int) -> Iterator[slice]:
+    """Cut a count into parts whose arrays, and what is computed of them, stay in the cache."""
+    return (slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE))
 
 
 def _is_nearly_sorted(probes: Integers) -> bool:

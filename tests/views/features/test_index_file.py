@@ -63,11 +63,11 @@ def test_law_a_mapped_index_finds_what_a_built_one_finds(tmp_path_factory, kinds
     ]
     at = to_nanoseconds(pa.array([at for _, at in asked], pa.int64()).cast(pa.timestamp("ns")))
     expected = columns.build(table).search(keys, at, rules).visible_rows()
-    found, order = mapped.find_visible(keys, at, rules)
-    assert found.tolist() == expected.tolist()
-    assert mapped.find_visible(keys, at, rules, order)[0].tolist() == expected.tolist()
+    found = mapped.find_visible(keys, at, rules)
+    assert found.in_order().tolist() == expected.tolist()
+    assert mapped.find_visible(keys, at, rules, found.askers).in_order().tolist() == expected.tolist()
     backwards = np.arange(len(asked))[::-1].copy()
-    assert mapped.find_visible(keys, at, rules, backwards)[0].tolist() == expected.tolist()
+    assert mapped.find_visible(keys, at, rules, backwards).in_order().tolist() == expected.tolist()
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_large_table_is_in_parts_and_equal(made):
     rules = Lookback(ttl_nanoseconds=10**7)
     expected = columns.build(table).search(ids, at, rules).visible_rows()
     assert 0 < (expected >= 0).sum() < 9_000
-    assert mapped.find_visible(ids, at, rules)[0].tolist() == expected.tolist()
+    assert mapped.find_visible(ids, at, rules).in_order().tolist() == expected.tolist()
 
 
 def test_arrays_are_mapped_and_not_copied(made):
