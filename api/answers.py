@@ -166,4 +166,20 @@ def streamed_answer(asked: Headers, write: Callable[[str], Iterator[bytes]]) -> 
     if media == JSON:
         return Response(b"".join(parts), media_type=JSON)
     first = next(parts)  # what is wrong with the request shows before the status is out
-    return StreamingResponse(chain([first], parts), media_type=media)
+    return PiecesResponse(chain([first], parts), media)
+
+
+class PiecesResponse(StreamingResponse):
+    """An answer that is sent piece by piece as it is made.
+
+    Parameters
+    ----------
+    pieces : iterator of bytes
+        The pieces; whoever keeps the answer for later takes them instead.
+    media : str
+        What they are.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], media: str) -> None:
+        super().__init__(pieces, media_type=media)
+        self.pieces = pieces

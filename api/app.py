@@ -15,6 +15,7 @@ from foldstore.api.dispatch import Dispatcher
 from foldstore.api.health import HealthRoutes
 from foldstore.api.lookup import DESCRIBED, LookupRoutes, OnlineFeatures
 from foldstore.api.metrics import CountedFeatures, Metrics
+from foldstore.api.operations import Operations
 from foldstore.api.problem import add_problem_handlers
 from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
@@ -25,6 +26,7 @@ from foldstore.api.rules import RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 from foldstore.api.watch import Watch
+from foldstore.datastore.operation_folder import OperationFolder
 
 if TYPE_CHECKING:
     from foldstore.store import Store
@@ -39,7 +41,7 @@ def create_app(
     is_ready: Callable[[], bool] | None = None,
     queries: QueryPool | None = None,
     audit: AuditLog | None = None,
-) -> FastAPI:
+) -> "FoldstoreApp":
     """Build the app.
 
     Parameters
@@ -60,7 +62,7 @@ def create_app(
         Is told who did what; one in the store's folder unless given.
     """
     # Slashes are not redirected: a redirect would tell apart what exists from what does not.
-    app = _DescribedApp(
+    app = FoldstoreApp(
         title="Foldstore",
         version=version("foldstore"),
         docs_url=None,
@@ -75,7 +77,8 @@ def create_app(
     LookupRoutes(CountedFeatures(features, metrics), chosen).add_to(app)
     if store is not None:
         book = RuleBook(store.registry(RULES), clock=store.clock)
-        Dispatcher(table, store, book, chosen, queries or QueryPool()).add_to(app)
+        app.operations = _operations_of(store)
+        Dispatcher(table, store, book, chosen, queries or QueryPool(), app.operations).add_to(app)
     HealthRoutes(is_ready or _always, metrics).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}
@@ -89,10 +92,16 @@ def create_app(
     return app
 
 
-class _DescribedApp(FastAPI):
-    """FastAPI, with the routes in its description that are not its own."""
+class FoldstoreApp(FastAPI):
+    """FastAPI, with the routes in its description that are not its own, and the work that it has begun."""
 
     described: Mapping[str, Any] = DESCRIBED
+    operations: Operations | None = None
+
+    def end(self) -> None:
+        """Call off what was begun and not done."""
+        if self.operations is not None:
+            self.operations.close()
 
     def openapi(self) -> dict[str, Any]:
         """Describe every route."""
@@ -104,6 +113,12 @@ def audit_of(store: "Store | None") -> AuditLog | None:
     if store is None or not os.access(store.root, os.W_OK):
         return None
     return AuditLog(store.root / FOLDER, store.clock)
+
+
+def _operations_of(store: "Store") -> Operations | None:
+    if not os.access(store.root, os.W_OK):
+        return None
+    return Operations(OperationFolder(store.root, store.clock))
 
 
 def _steps_left(store: "Store") -> dict[str, int]:

@@ -32,6 +32,20 @@ _WRONG: Final = {
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "respond-async has it answered later; wait= lets it have so many seconds first (RFC 7240).",
+    "schema": {"type": "string"},
+    "example": "respond-async, wait=5",
+}
+_LATER: Final = {
+    "description": "It is answered later: `Location` names the operation.",
+    "headers": {"Location": {"schema": {"type": "string"}}},
+    "content": {JSON: {"schema": {"type": "object"}}},
+}
+
 
 def complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Return a document with more paths; each operation says that it needs a token, and how it says what went wrong.
@@ -74,6 +88,9 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {str(route.success): _answer(route)},
         "x-scope": route.scope,
     }
+    if route.is_long:
+        found["parameters"].append(_PREFER)
+        found["responses"]["202"] = _LATER
     if route.body is BodyKind.JSON:
         content = {"application/json": {"schema": {"type": "object"}, "example": route.example}}
         found["requestBody"] = {"required": True, "content": content}

@@ -1,19 +1,24 @@
 """Brings routes of resources into the app: reads what was sent, works in a thread, and never queues without end."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, sleep, to_thread
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from foldstore.api.access import PRINCIPAL_KEY
+from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
 from foldstore.api.request_body import Limits, read_json, spool_rows
 from foldstore.api.resources import open_store
+from foldstore.api.resources.operations import AcceptedResponse, begin_operation
 from foldstore.api.route import BodyKind, Call, Route, RouteTable
 from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from foldstore.store import Store
 
 _ABOUT_THE_SERVER: Final = ("/v1/tokens", "/v1/rules", "/v1/audit")
+_LOOK_SECONDS: Final = 0.02
 
 
 class Dispatcher:
@@ -40,10 +46,21 @@ class Dispatcher:
         How much a request may ask.
     queries : QueryPool
         What runs SQL.
+    operations : Operations, optional
+        Works on what is answered later; without it everything is answered at once.
     """
 
-    def __init__(self, table: RouteTable, store: "Store", book: RuleBook, limits: Limits, queries: QueryPool) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        store: "Store",
+        book: RuleBook,
+        limits: Limits,
+        queries: QueryPool,
+        operations: Operations | None = None,
+    ) -> None:
         self._queries = queries
+        self._operations = operations
         self._table = table
         self._store = store
         self._book = book
@@ -73,10 +90,13 @@ class Dispatcher:
                     headers=request.headers,
                     body=body,
                     queries=self._queries,
+                    operations=self._operations,
+                    access=access_of(token, rules) if route.needs_access else "",
                 )
                 if "name" in call.path:
                     call.check_name(call.path["name"])
-                return await self._work(route, call)
+                wish = read_preference(request.headers) if route.is_long and self._operations is not None else None
+                return await (self._work(route, call) if wish is None else self._begin(route, call, wish))
 
         return endpoint
 
@@ -86,6 +106,18 @@ class Dispatcher:
         if route.body is BodyKind.JSON:
             return await read_json(request, self._limits, deepest=route.deepest)
         return await stack.enter_async_context(spool_rows(request, self._limits))
+
+    async def _begin(self, route: Route, call: Call, wish: Preference) -> Response:
+        """Begin to work on a request that is answered later, and wait for it as long as the client would."""
+        begun = await self._work(replace(route, answer=partial(begin_operation, route)), call)
+        deadline = time.monotonic() + wish.wait
+        while wish.wait and isinstance(begun, AcceptedResponse) and begun.job is not None:
+            if begun.job.finished.is_set():
+                return await self._work(replace(route, answer=begun.replay), call)
+            if time.monotonic() >= deadline:
+                break
+            await sleep(_LOOK_SECONDS)
+        return begun
 
     async def _work(self, route: Route, call: Call) -> Response:
         if self._working is None:

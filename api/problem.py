@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from foldstore.errors import (
     AlreadyExistsError,
+    CancelledError,
     ConflictError,
     FoldstoreError,
     NotFoundError,
@@ -110,6 +111,7 @@ STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     NotAcceptableError: 406,
     BodyTimeoutError: 408,
     AlreadyExistsError: 409,
+    CancelledError: 409,
     ConflictError: 409,
     ValidationFailedError: 409,
     BodyTooLargeError: 413,

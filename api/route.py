@@ -16,12 +16,14 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from foldstore.api.operations import Operations
 from foldstore.api.query import Query, QueryParameter
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.files import hash_file
 from foldstore.errors import RefusedError, UsageError
+from foldstore.types import Progress
 
 if TYPE_CHECKING:
     from foldstore.store import Store
@@ -70,6 +72,12 @@ class Call:
         What was sent: plain data of JSON, the path of a file of rows, or None.
     queries : QueryPool
         What runs SQL.
+    operations : Operations or None
+        What is answered later; None of a store that nobody can write to.
+    access : str
+        Says what the token may read: another text, when that is another.
+    progress : callable or None
+        Is told how far the work is, of what is answered later.
     """
 
     store: "Store"
@@ -80,6 +88,9 @@ class Call:
     headers: Headers
     body: Any
     queries: QueryPool
+    operations: Operations | None = None
+    access: str = ""
+    progress: Progress | None = None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -137,8 +148,8 @@ class Route:
         ``GET``, ``POST``, ``PUT`` or ``DELETE``.
     path : str
         With places in braces: ``/v1/datasets/{name}``.
-    scope : str
-        What a token must be allowed to do.
+    scope : str or None
+        What a token must be allowed to do; None when any will do.
     answer : callable
         Does the work, in a thread, and returns the answer.
     summary : str
@@ -153,13 +164,15 @@ class Route:
         The status of a good answer.
     gives : Gives
         What a good answer is, unless its status says that there is nothing in it.
+    is_long : bool
+        Whether it may be answered later.
     obeys_rules : bool
         Whether it shows nothing that rules hide: it gives rows of versions through the guard, or names alone.
     """
 
     method: str
     path: str
-    scope: str
+    scope: str | None
     answer: Answer
     summary: str
     parameters: Sequence[QueryParameter] = ()
@@ -167,8 +180,14 @@ class Route:
     example: Any = None
     success: int = 200
     gives: Gives = Gives.OBJECT
+    is_long: bool = False
     obeys_rules: bool = False
     deepest: int = field(default=8)
+
+    @property
+    def needs_access(self) -> bool:
+        """Whether it must be known what the token may read: of what is answered later."""
+        return self.is_long or self.path.startswith("/v1/operations")
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -222,7 +241,7 @@ class RouteTable:
         found = [route for route in self.routes if route.pattern.fullmatch(path)]
         return next((route.path for route in found if route.method == method), found[0].path if found else None)
 
-    def find_scopes(self, path: str) -> dict[str, str]:
+    def find_scopes(self, path: str) -> dict[str, str | None]:
         """Return the methods that a path has, and the scope that each needs; empty when there is no such path."""
         found = {route.method: route.scope for route in self.routes if route.pattern.fullmatch(path)}
         if "GET" in found:

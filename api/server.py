@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from starlette.types import ASGIApp
 
-from foldstore.api.app import audit_of, create_app
+from foldstore.api.app import FoldstoreApp, audit_of, create_app
 from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.problem import SqlUnavailableError
 from foldstore.api.request_body import Limits
@@ -76,6 +76,7 @@ def serve(
                 on_start(url_of(listener, secure=chosen.certificate is not None))
             DrainingServer(app, chosen, readiness).run(sockets=[listener])
     finally:
+        app.end()
         queries.close()
         if audit is not None:
             audit.flush()
@@ -120,6 +121,7 @@ class BackgroundServer:
     """
 
     def __init__(self, app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> None:
+        self._app = app
         self._listener = listen(host, port)
         self.url = url_of(self._listener)
         self._server = DrainingServer(app, Running(grace_seconds=5))
@@ -147,6 +149,8 @@ class BackgroundServer:
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(_START_SECONDS)
+        if isinstance(self._app, FoldstoreApp):
+            self._app.end()
         self._listener.close()
 
 

@@ -34,6 +34,7 @@ from foldstore.datastore.storage import Storage, new_id
 from foldstore.errors import ConflictError, FoldstoreError, NotFoundError, SchemaMismatchError, StoreError, UsageError
 from foldstore.names import MAIN_BRANCH
 from foldstore.types import Operation, Progress, Status, format_time
+from foldstore.work import settle
 
 # A writer that loses the flip builds on the new head and tries again this often.
 ATTEMPTS: Final = 20
@@ -258,6 +259,7 @@ class Transaction:
         for _attempt in range(ATTEMPTS):
             decision = self._judge()
             self.storage.on_step("judged")
+            settle()
             try:
                 version = self._flip(decision)
             except ConflictError:

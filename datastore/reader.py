@@ -26,6 +26,7 @@ from foldstore.datastore.selection import pick_rows
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.zones import fold_bounds
 from foldstore.errors import CorruptObjectError, UsageError, column_not_found
+from foldstore.work import note_rows
 
 _POSITION_BITS: Final = 32
 
@@ -124,8 +125,9 @@ class FragmentReader:
         self._storage.deletions.load(fragments)
         for fragment in fragments:
             likely = self._likely(fragment, comparisons) if comparisons else None
-            batches = self._fragment_batches(fragment, schema, opened, likely)
-            yield from self._live_batches(fragment, batches)
+            for batch in self._live_batches(fragment, self._fragment_batches(fragment, schema, opened, likely)):
+                note_rows(batch.num_rows)
+                yield batch
 
     def batches_at(
         self, positions: NDArray[np.int64], columns: Sequence[str] | None = None

@@ -16,6 +16,12 @@ PRECISE_CODES = {
     "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
     "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
     "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),
+    "operation-lost": (errors.StoreError, "The process that worked on an operation ended before it was done."),
+    "operation-unfinished": (errors.NotFoundError, "An operation has no result yet."),
+    "result-forgotten": (
+        errors.NotFoundError,
+        "Cells were sealed or erased since an operation ended, so its result is gone.",
+    ),
     "hidden-by-rule": (
         errors.RefusedError,
         "A rule hides a part of the data from the holder of the token, and this may tell of it.",

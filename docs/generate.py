@@ -205,9 +205,10 @@ def write_rest() -> str:
     for tag, routes in groupby(sorted(list_routes(), key=lambda route: route.tag), key=lambda route: route.tag):
         lines.append(f"## {tag.capitalize()}\n\n| route | scope | |\n| --- | --- | --- |")
         for route in routes:
+            scope = f"`{route.scope}`" if route.scope else "any token"
             asked = ", ".join(f"`{each.name}`" for each in route.parameters)
             lines.append(
-                f"| `{route.method} {route.path}` | `{route.scope}` | {_cell(route.summary).rstrip('.')}."
+                f"| `{route.method} {route.path}` | {scope} | {_cell(route.summary).rstrip('.')}."
                 f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)} |"
             )
         lines.append("")

@@ -20,6 +20,7 @@
     ├── ExportError                a file that cannot be written (exit 3)
     ├── StoreError                 the store cannot be opened or reached (exit 3)
     │   └── StoreFormatError       written by a newer Foldstore
+    ├── CancelledError             the work was called off by whoever may, and changed nothing (exit 3)
     ├── ConflictError              another writer won (exit 3); `retry` says whether trying again helps
     ├── RefusedError               policy says no: role, seal, budget (exit 4); also a PermissionError
     └── ValidationFailedError      raised only by `report.raise_for_failures()` (exit 1)
@@ -175,6 +176,13 @@ class StoreFormatError(StoreError):
     """The store was written by a newer Foldstore."""
 
     code = "store-too-new"
+
+
+class CancelledError(FoldstoreError):
+    """The work was called off before its end, and changed nothing."""
+
+    code = "cancelled"
+    exit_code = 3
 
 
 class ConflictError(FoldstoreError):

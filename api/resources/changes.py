@@ -77,6 +77,7 @@ def _route(verb: str, answer: Any, summary: str, example: Any) -> Route:
         path=f"{_PATH}:{verb}",
         scope="datasets:write",
         answer=answer,
+        is_long=True,
         summary=f"{summary}. {RETRY}",
         body=BodyKind.JSON,
         example=example,
@@ -96,6 +97,7 @@ ROUTES: Final = (
         path=f"{_PATH}:delete-keys",
         scope="datasets:write",
         answer=_delete_keys,
+        is_long=True,
         summary=f"Delete the rows with some keys, as a new version. {RETRY}",
         parameters=(
             QueryParameter("branch", "The branch; the main one unless given.", "main"),

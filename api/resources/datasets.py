@@ -100,6 +100,8 @@ def committed(version: Version) -> Response:
 def commit_words(call: Call, message: str | None) -> dict[str, Any]:
     """Return what every commit takes; one that may be sent again remembers what was sent."""
     words: dict[str, Any] = {"message": message or ""}
+    if call.progress is not None:
+        words["progress"] = call.progress
     if call.idempotency_key is not None:
         words["idempotency_key"] = call.idempotency_key
         words["properties"] = {_REQUEST: call.digest()}
@@ -163,6 +165,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}/versions",
         scope="datasets:write",
         answer=_commit,
+        is_long=True,
         summary=f"Commit rows as a new version. {RETRY}",
         parameters=(
             QueryParameter("operation", f"One of {', '.join(_COMMITS)}.", "append"),
@@ -179,6 +182,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}:diff",
         scope="datasets:read",
         answer=_diff,
+        is_long=True,
         summary="Compare two versions",
         parameters=(
             QueryParameter("before", "A version.", "1"),

@@ -69,7 +69,9 @@ def _plan(call: Call) -> Response:
 def _materialize(call: Call) -> Response:
     like = Members(call.body, "like").text("like")
     training = None if like is None else call.store.training_set(like)
-    return json_answer({"materialized": call.store.features.materialize(_address(call), like=training)})
+    return json_answer(
+        {"materialized": call.store.features.materialize(_address(call), like=training, progress=call.progress)}
+    )
 
 
 def _join(call: Call) -> Response:
@@ -131,6 +133,7 @@ ROUTES: Final = (
         path=f"{_PATH}:materialize",
         scope="datasets:write",
         answer=_materialize,
+        is_long=True,
         summary="Lay a service's features out for lookups, from the newest inputs or those of a training set",
         body=BodyKind.JSON,
         example={"like": "arrival_training"},
@@ -141,6 +144,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_join,
         gives=Gives.ROWS,
+        is_long=True,
         summary="Join features to rows as they were known at each row's own time",
         parameters=(
             QueryParameter("event_timestamp", "The column of asking times, where there are several.", "ts"),

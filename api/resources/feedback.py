@@ -74,6 +74,7 @@ ROUTES: Final = (
         path="/v1/feature-services/{name}/labels",
         scope="datasets:write",
         answer=_labels,
+        is_long=True,
         summary="Join outcomes to the lookups that were logged, and commit them as rows to learn from",
         success=201,
     ),

@@ -96,6 +96,7 @@ ROUTES: Final = (
         path=f"{VERSION}:infer-schema",
         scope="datasets:read",
         answer=_infer,
+        is_long=True,
         summary="Propose a schema from the statistics of a version; nothing is kept",
     ),
     Route(
@@ -103,6 +104,7 @@ ROUTES: Final = (
         path=f"{VERSION}:validate",
         scope="datasets:read",
         answer=_validate,
+        is_long=True,
         summary="Judge a version by the dataset's schema or by another; `passed` says how it went",
         body=BodyKind.JSON,
         example={"environment": "serving"},
@@ -113,6 +115,7 @@ ROUTES: Final = (
         path=f"{VERSION}:drift",
         scope="datasets:read",
         answer=_drift,
+        is_long=True,
         summary="Compare distributions with those of another address, or of the versions before",
         body=BodyKind.JSON,
         example={"reference": "flights@1"},

@@ -49,6 +49,7 @@ ROUTES: Final = (
         obeys_rules=True,
         answer=_ask,
         gives=Gives.ROWS,
+        is_long=True,
         summary="Ask one query that only reads; any address is a table",
         parameters=(QueryParameter("limit", "How many rows at most.", "100", "integer"),),
         body=BodyKind.JSON,

@@ -72,6 +72,7 @@ ROUTES: Final = (
         path=f"{VERSION}:split",
         scope="datasets:write",
         answer=_make,
+        is_long=True,
         summary="Share the rows out to train, validation and test, for good",
         body=BodyKind.JSON,
         example={"name": "by_tail", "train": 0.7, "validation": 0.15, "test": 0.15, "group_by": ["tailnum"], "seed": 7},
@@ -89,6 +90,7 @@ ROUTES: Final = (
         path=f"{VERSION}/splits/{{split}}/report",
         scope="datasets:read",
         answer=_report,
+        is_long=True,
         summary="Compare the parts of a split with each other",
         parameters=(
             QueryParameter("label", "The column to predict.", "late"),

@@ -15,7 +15,9 @@ _KINDS: Final = ("added", "removed", "changed")
 
 
 def _statistics(call: Call) -> Response:
-    table = find_version(call).profile(rows=call.query.choice("rows", ("all", "added"))).to_arrow()
+    table = (
+        find_version(call).profile(rows=call.query.choice("rows", ("all", "added")), progress=call.progress).to_arrow()
+    )
     return rows_answer(call.headers, table.schema, table.to_batches(), limit=table.num_rows)
 
 
@@ -42,6 +44,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_statistics,
         gives=Gives.ROWS,
+        is_long=True,
         summary="Return all statistics of a version as a table: a row for each column",
         parameters=(QueryParameter("rows", "all, or added: those that the version brought.", "all"),),
     ),
@@ -51,6 +54,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_diff_rows,
         gives=Gives.ROWS,
+        is_long=True,
         summary="Return the rows that two versions do not share, or that changed",
         body=BodyKind.JSON,
         example={"before": "1", "after": "2", "rows": "changed", "limit": 100},

@@ -50,8 +50,9 @@ def _profile(call: Call) -> Response:
     rows = call.query.choice("rows", ("all", "added"))
     state = canonical_json(["profile", state_of(version), by, rows])
     if by is None:
-        return tagged_answer(call.headers, version.profile(rows=rows).to_dict(), state=state)
-    parts = version.profile(by=by, rows=rows)
+        found = version.profile(rows=rows, progress=call.progress)
+        return tagged_answer(call.headers, found.to_dict(), state=state)
+    parts = version.profile(by=by, rows=rows, progress=call.progress)
     data: list[dict[str, Any]] = [{"segment": key, "profile": part.to_dict()} for key, part in parts.items()]
     return tagged_answer(call.headers, {"by": by, "segments": data}, state=state)
 
@@ -111,6 +112,7 @@ ROUTES: Final = (
         path=f"{VERSION}/profile",
         scope="datasets:read",
         answer=_profile,
+        is_long=True,
         summary="Return the statistics of a version, of all rows or of segments",
         parameters=(
             QueryParameter("by", "One column or two, joined by a comma: a profile of each value.", "carrier"),
@@ -145,6 +147,7 @@ ROUTES: Final = (
         path=f"{VERSION}:release",
         scope="datasets:write",
         answer=_release,
+        is_long=True,
         summary="Publish what a quarantined version changed, as a new version",
         body=BodyKind.JSON,
         example={"reason": "the new carrier is real"},

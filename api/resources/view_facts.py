@@ -56,6 +56,7 @@ def _route(verb: str, answer: object, summary: str, example: object) -> Route:
         path=f"/v1/views:{verb}",
         scope="datasets:read",
         answer=answer,  # type: ignore[arg-type]
+        is_long=True,
         summary=summary,
         body=BodyKind.JSON,
         example=example,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,11 +18,13 @@ import pyarrow as pa
 
 from foldstore.api.sandbox.frames import DATA, DONE, ERROR, BrokenFramesError, receive_frame, send_request
 from foldstore.errors import ColumnNotFoundError, FoldstoreError, InvalidQueryError, NotFoundError, UsageError
+from foldstore.work import note_rows
 
 _GRACE_SECONDS: Final = 1.0  # the process stops a query by itself first, and says more
 _START_SECONDS: Final = 30.0
 _KINDS: Final = {kind.__name__: kind for kind in (InvalidQueryError, NotFoundError, ColumnNotFoundError, UsageError)}
 _LONGEST: Final = 4_000
+_LOOK_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +178,17 @@ class QueryProcess:
             kind, body = self._hear(left, quota)
             left -= time.monotonic() - began
 
+    def _await(self, seconds: float) -> None:
+        """Wait until the process says something, or for so long; whoever watches may call it off meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            note_rows(0)
+            if select.select([self._channel], [], [], min(left, _LOOK_SECONDS))[0]:
+                return
+
     def _hear(self, seconds: float, quota: QueryQuota) -> tuple[bytes, bytes]:
         self._channel.settimeout(max(seconds, 0.001))
+        self._await(seconds)
         try:
             return receive_frame(self._channel)
         except TimeoutError:

@@ -30,6 +30,7 @@ from foldstore.views.features.feature_view import FeatureView, SqlSource
 from foldstore.views.online.changes import SourceChanges, fits, lay_changes
 from foldstore.views.online.materialize import materialize_view
 from foldstore.views.online.pushed_rows import identify
+from foldstore.work import settle
 
 Progress = Callable[[int, int], None]
 
@@ -92,6 +93,7 @@ class Materializer:
             body["changes"] = changes
         if served is not None and _without_pushes(served.document.body) == body:
             mark = served.document.body.get("pushes")  # nothing is new: earlier pushes count as they did
+        settle()
         self._commit(address, {**body, **({} if mark is None else {"pushes": mark})}, newest)
         if progress is not None:
             progress(len(views), len(views))

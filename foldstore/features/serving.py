@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from foldstore.datastore import index_area
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.operation_folder import forget_results
 from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError, NotFoundError, StoreError
 from foldstore.features.definitions import Definitions
@@ -189,6 +190,7 @@ def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> l
 
     What was pushed to views of the dataset goes too: it may be what is sealed or erased.
     """
+    forget_results(storage.root)
     record = storage.catalog.find_dataset(dataset)
     if record is not None:
         index_area.forget(storage, record.id)
