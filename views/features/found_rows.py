@@ -65,13 +65,46 @@ def order_nearly(numbers: Integers) -> Integers:
     [1, 2, 0]
     """
     bits = len(numbers).bit_length()
-    excess = int(numbers.max(initial=0)).bit_length() + bits - _BITS
-    both = numbers >> max(excess, 0)
+    both = numbers >> _excess(numbers)
     both <<= bits
     both |= np.arange(len(numbers))
     both.sort()
     both &= (1 << bits) - 1
     return both
+
+
+def order_exactly(numbers: Integers) -> tuple[Integers, Integers]:
+    """Return an order that sorts numbers, none below -1, equal ones as they came; and the numbers in it.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in order_exactly(np.array([30, -1, 20, -1]))]
+    [[1, 3, 2, 0], [-1, -1, 20, 30]]
+    """
+    order = order_nearly(numbers)
+    walk = numbers[order]
+    if bool(np.all(walk[1:] >= walk[:-1])):
+        return order, walk
+    # Those whose leading bits are alike stand together, and in the order in which they came.
+    leading = walk >> _excess(numbers)
+    open_ = places_of_ties(leading)
+    among = np.argsort(walk[open_], kind="stable")
+    order[open_], walk[open_] = order[open_][among], walk[open_][among]
+    return order, walk
+
+
+def places_of_ties(numbers: Integers) -> Integers:
+    """Return the places of sorted numbers that occur more than once."""
+    same = numbers[1:] == numbers[:-1]
+    flags = np.zeros(len(numbers), dtype=np.bool_)
+    flags[1:] |= same
+    flags[:-1] |= same
+    return np.flatnonzero(flags)
+
+
+def _excess(numbers: Integers) -> int:
+    """Return how many bits of numbers have no room beside the bits of a place."""
+    return max(int(numbers.max(initial=0)).bit_length() + len(numbers).bit_length() - _BITS, 0)
 
 
 def take_rows(columns: Sequence[pa.ChunkedArray], found: FoundRows) -> list[pa.ChunkedArray]:

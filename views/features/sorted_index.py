@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.errors import column_not_found
-from foldstore.views.features.found_rows import NOWHERE, FoundRows, order_nearly
+from foldstore.views.features.found_rows import NOWHERE, FoundRows, order_exactly, order_nearly, places_of_ties
 from foldstore.views.features.key_encoder import KeyEncoder
 from foldstore.views.time_column import Instants, to_nanoseconds
 
@@ -138,7 +138,8 @@ class SortedIndex:
         usable = self._encoder.codes >= 0
         if events.nulls is not None:
             usable &= ~events.nulls
-        packed = self._encoder.codes * self._scale.width + self._scale.offsets(events.values)
+        packed = self._scale.offsets(events.values)
+        packed += self._encoder.codes * self._scale.width
         known = None
         if created_time is not None:
             known = to_nanoseconds(_column(table, created_time), where=f"Created time {created_time!r}")
@@ -152,16 +153,12 @@ class SortedIndex:
         known = None if created is None else _with_unknown(created)
         keys = packed if rows is None else packed[rows]
         if not _is_sorted(keys):
-            order = np.argsort(keys)
-            keys = keys[order]
+            order, keys = order_exactly(keys)
             rows = order if rows is None else rows[order]
-        tied = _tied(keys)
-        if len(tied) and (rows is not None or known is not None):
-            # argsort is not stable, and need not be: only rows with equal keys are put in order here.
+        if known is not None and len(tied := places_of_ties(keys)):
             rows = np.arange(len(keys)) if rows is None else rows
             among = rows[tied]
-            created_there = np.zeros(len(among), dtype=np.int64) if known is None else known[among]
-            rows[tied] = among[np.lexsort((among, created_there, keys[tied]))]
+            rows[tied] = among[np.lexsort((among, known[among], keys[tied]))]
         self._keys = keys
         self._order = rows
         self._created = known if known is None or rows is None else known[rows]
@@ -439,7 +436,7 @@ class _TimeScale:
     def __init__(self, events: Instants, encoder: KeyEncoder) -> None:
         values = events.values if events.nulls is None else events.values[~events.nulls]
         self._ranks: Integers | None = None
-        self._unit = next(unit for unit in (10**9, 10**6, 10**3, 1) if unit == 1 or not np.any(values % unit))
+        self._unit = next(unit for unit in (10**9, 10**6, 10**3, 1) if _are_whole(values, unit))
         self._start = int(values.min()) // self._unit if len(values) else 0
         self.width = int(values.max()) // self._unit - self._start + 1 if len(values) else 1
         if encoder.width * self.width >= _KEY_LIMIT:
@@ -450,7 +447,10 @@ class _TimeScale:
 
     def offsets(self, values: Integers) -> Integers:
         """Return the number of each event time; what stands under a null is kept in bounds."""
-        return np.clip(self.floor(values), 0, self.width - 1)
+        numbers = np.empty_like(values)
+        for here in _in_parts(len(values)):
+            np.clip(self.floor(values[here]), 0, self.width - 1, out=numbers[here])
+        return numbers
 
     def floor(self, instants: Integers) -> Integers:
         """Return the number of the last event time at or before each instant, below 0 when there is none."""
@@ -492,6 +492,11 @@ class _TimeScale:
         return int(self._ranks[offset]) if self._ranks is not None else (offset + self._start) * self._unit
 
 
+def _are_whole(values: Integers, unit: int) -> bool:
+    """Say whether all values are whole numbers of a unit; the first that is not ends the search."""
+    return unit == 1 or not any(bool(np.any(values[here] % unit)) for here in _in_parts(len(values)))
+
+
 def _nothing(count: int) -> Matches:
     return Matches(
         np.full(count, NOWHERE, dtype=np.int64),
@@ -527,15 +532,6 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _with_unknown(created: Instants) -> Integers:
     return created.values if created.nulls is None else np.where(created.nulls, _UNKNOWN, created.values)
-
-
-def _tied(keys: Integers) -> Integers:
-    """Return the places whose key occurs more than once."""
-    same = keys[1:] == keys[:-1]
-    flags = np.zeros(len(keys), dtype=np.bool_)
-    flags[1:] |= same
-    flags[:-1] |= same
-    return np.flatnonzero(flags)
 
 
 def _earliest_known(entities: Integers, created: Integers) -> Integers:

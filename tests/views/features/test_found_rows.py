@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstore.views.features.found_rows import FoundRows, order_nearly, take_rows
+from foldstore.views.features.found_rows import FoundRows, order_exactly, order_nearly, take_rows
 
 KINDS = [
     pa.int8(), pa.uint16(), pa.int64(), pa.float32(), pa.float64(), pa.timestamp("ns", "UTC"), pa.date32(),
@@ -68,6 +68,14 @@ def test_law_an_order_is_one_of_all_and_near_to_sorted(numbers):
     assert sorted(order.tolist()) == list(range(len(numbers)))
     walk = [numbers[place] >> 8 for place in order.tolist()]
     assert walk == sorted(walk)
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1, 2**62, 2**62 + 1, 2**62 + 2**20, 2**63 - 1]), max_size=60))
+def test_law_an_exact_order_is_the_stable_one(numbers):
+    given_ = np.array(numbers, dtype=np.int64)
+    order, walk = order_exactly(given_)
+    assert order.tolist() == np.argsort(given_, kind="stable").tolist()
+    assert walk.tolist() == sorted(numbers)
 
 
 def test_rows_too_large_to_be_packed_are_sorted_all_the_same():
