@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from importlib.metadata import version
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
 from foldstore.errors import FoldstoreError, StoreError, UsageError
@@ -31,6 +33,7 @@ _FIRST_WAIT: Final = 0.2
 _LONGEST_WAIT: Final = 30.0
 # The request was not begun, or may be begun again: RFC 9110 calls these methods idempotent.
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
+_OPERATIONS: Final = "/v1/operations/"
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
@@ -54,6 +57,8 @@ class Request:
         The Idempotency-Key: with one, a write may be asked again.
     only_reads : bool
         Whether a POST changes nothing.
+    later : bool
+        Whether the server may answer where the answer will be.
     """
 
     method: str
@@ -64,6 +69,7 @@ class Request:
     accept: str = JSON
     key: str | None = None
     only_reads: bool = False
+    later: bool = False
 
     @property
     def may_be_sent_again(self) -> bool:
@@ -80,6 +86,16 @@ def path_of(*parts: object, verb: str = "") -> str:
     ('/v1/datasets/flights/versions/3:drift', '/v1/datasets/a%2F..%2Fb')
     """
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts) + (f":{verb}" if verb else "")
+
+
+class Follower(Protocol):
+    """Follows what a server has begun."""
+
+    def follow(self, place: str) -> None:
+        """Wait until the operation at a path is done."""
+
+
+LATER: Final[ContextVar[Follower | None]] = ContextVar("foldstore_later", default=None)
 
 
 class Connection:
@@ -144,7 +160,33 @@ class Connection:
 
     @contextmanager
     def open(self, request: Request) -> Iterator[HTTPResponse]:
-        """Ask, and give the answer to be read within the block; see `ask` for what is raised."""
+        """Ask, and give the answer to be read within the block; see `ask` for what is raised.
+
+        Where somebody watches, what takes long is begun, followed, and its answer fetched when it is there.
+        """
+        follower = LATER.get()
+        with self._open(request if follower is None else replace(request, later=True)) as answer:
+            place = answer.headers.get("location", "") if answer.status == HTTPStatus.ACCEPTED else None
+            if follower is None or place is None:
+                yield answer
+                return
+            answer.read()
+        if not place.startswith(_OPERATIONS):
+            raise _unexpected("The server says nothing of where its answer will be.")
+        follower.follow(place)
+        with self._open(Request(method="GET", path=f"{place}/result", accept=request.accept)) as answer:
+            yield answer
+
+    def ask_now(self, request: Request) -> Any:
+        """Ask what is answered at once, whoever watches; see `ask`."""
+        mark = LATER.set(None)
+        try:
+            return self.ask(request)
+        finally:
+            LATER.reset(mark)
+
+    @contextmanager
+    def _open(self, request: Request) -> Iterator[HTTPResponse]:
         connection, answer = self._send_patiently(request)
         try:
             try:
@@ -198,6 +240,8 @@ class Connection:
 
     def _written(self, request: Request) -> tuple[dict[str, str], Any]:
         headers = {**self._headers, "accept": request.accept}
+        if request.later:
+            headers["prefer"] = "respond-async"
         if request.key is not None:
             headers["idempotency-key"] = request.key
         if request.rows is not None:

@@ -15,6 +15,7 @@ from foldstore.remote.connection import ARROW, Connection, Request, path_of
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.pools import RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
@@ -233,6 +234,11 @@ class RemoteStore(RemoteHandle):
     def runs(self) -> RemoteRuns:
         """The runs: listed and looked at."""
         return RemoteRuns(self.server)
+
+    @cached_property
+    def operations(self) -> RemoteOperations:
+        """Long work of this token's on the server: begun without waiting, watched, called off."""
+        return RemoteOperations(self.server.connection)
 
     def lineage(self, address: str) -> RemoteLineage:
         """Return what a version, a view or a run came from, and what came from it."""
