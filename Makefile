@@ -37,7 +37,7 @@ test: $(READY) ## every test, on all cores
 FUZZ_TIMES ?= 40
 fuzz: $(READY) ## hostile requests, for as long as FUZZ_TIMES says
 	FUZZ_TIMES=$(FUZZ_TIMES) HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto -q $(TESTFLAGS) \
-		tests/api/test_contract.py
+		tests/api/test_contract.py tests/api/test_hostile_rows.py tests/api/test_hostile_names.py
 
 check: $(READY) ## format, lint, types, layers, sizes
 	$(BIN)/ruff format --check .

@@ -7,7 +7,8 @@ from typing import Any, Literal, overload
 
 import pyarrow as pa
 
-from foldstore.api.problem import MalformedRowsError
+from foldstore.api.problem import BodyTooLargeError, MalformedRowsError
+from foldstore.datastore.ingest.declared_size import declared_sizes
 from foldstore.datastore.ingest.source import open_source
 from foldstore.errors import IngestError, UsageError, did_you_mean
 
@@ -129,6 +130,26 @@ def rows_of(body: Path | None) -> Iterator[None]:
         for named in () if body is None else (str(body), body.name):
             said = said.replace(repr(named), "The body")
         raise MalformedRowsError(said, hint=error.hint) from error
+
+
+def refuse_bombs(body: Path, limit: int) -> None:
+    """Refuse rows that say they grow beyond a limit; nothing is decompressed for it.
+
+    Raises
+    ------
+    BodyTooLargeError
+        When a batch of them does.
+    MalformedRowsError
+        When they are damaged.
+    """
+    with rows_of(body):
+        largest = max(declared_sizes(body), default=0)
+    if largest > limit:
+        raise BodyTooLargeError(
+            f"A batch of the rows takes {largest:,} bytes once it is decompressed, more than {limit:,}.",
+            hint="Write smaller batches, or row groups.",
+            max_rows_memory=limit,
+        )
 
 
 def read_rows(body: Path) -> pa.Table:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foldstore.api.access import PRINCIPAL_KEY
+from foldstore.api.body import refuse_bombs
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
@@ -124,7 +125,12 @@ class Dispatcher:
             self._working = CapacityLimiter(self._limits.max_working)
         if self._working.statistics().tasks_waiting >= self._limits.max_waiting:
             raise BusyError("The server has more to do than it takes.", hint="Try again in a second.")
-        return await to_thread.run_sync(route.answer, call, limiter=self._working)
+        return await to_thread.run_sync(self._answer, route, call, limiter=self._working)
+
+    def _answer(self, route: Route, call: Call) -> Response:
+        if route.body is BodyKind.ROWS:
+            refuse_bombs(call.body, self._limits.max_rows_memory)
+        return route.answer(call)
 
 
 def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:

@@ -46,6 +46,8 @@ class Limits:
         Features in one lookup.
     max_rows_bytes : int
         Of a body of rows.
+    max_rows_memory : int
+        What one batch of rows may take once it is decompressed.
     rows_timeout_seconds : float
         Until a body of rows is there.
     max_working : int
@@ -64,6 +66,7 @@ class Limits:
     max_entities: int = 10_000
     max_features: int = 1_000
     max_rows_bytes: int = 1 << 28
+    max_rows_memory: int = 1 << 30
     rows_timeout_seconds: float = 120.0
     max_working: int = 8
     max_waiting: int = 64

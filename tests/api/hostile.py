@@ -21,7 +21,7 @@ LOOKALIKES = [
     "İ",
     "\U0001f4a9",
 ]
-BROKEN = ["", " ", "\0", "a\0b", "a\r\nX-Evil: 1", "\x1b[31m", "\x7f", "\ud800", "a" * 300, "a" * 5_000, "con", "nul."]
+BROKEN = ["", " ", "\0", "a\0b", "a\r\nX-Evil: 1", "\x1b[31m", "\x7f", "\ud800", "a" * 300, "a" * 5_000]
 QUOTED = [
     "a'b",
     'a"; DROP TABLE x; --',
