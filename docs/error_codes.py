@@ -12,7 +12,10 @@ PRECISE_CODES = {
         errors.RefusedError,
         "A feature view reads a query, a saved view or one version alone: no dataset takes what is pushed to it.",
     ),
-    "push-of-windows": (errors.RefusedError, "Values of windows are computed of events, which no lookup knows yet."),
+    "push-of-windows": (
+        errors.RefusedError,
+        "Windows are computed of events that a version has: events are not pushed, nor entities deleted, online alone.",
+    ),
     "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
     "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
     "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),

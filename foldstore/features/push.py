@@ -18,6 +18,7 @@ from foldstore.errors import (
 )
 from foldstore.features.definitions import Definitions
 from foldstore.features.layouts import Layouts, Served
+from foldstore.features.pushed_windows import PushedWindows
 from foldstore.features.sources import Rows
 from foldstore.names import LATEST, check_name, parse_address
 from foldstore.types import Clock, Status, format_time
@@ -99,12 +100,9 @@ class Pusher:
         name = check_name(view, "feature view")
         table = _read_rows(rows)
         places = self._find_places(name) if to != "offline" else []
-        if any(place.view.aggregations for place in places):
-            raise RefusedError(
-                f"Feature view {name!r} is computed over windows: its rows are events, not values.",
-                hint="Push to='offline' and materialize: only what is new is added up.",
-                code="push-of-windows",
-                view=name,
+        if to == "online":
+            _refuse_windows(
+                places, "Push to='online_and_offline': the dataset keeps the events, lookups see them at once."
             )
         dataset = self._find_dataset(name, places) if to != "online" else None
         known = list(dict.fromkeys(column for place in places for column in place.view.columns()))
@@ -116,7 +114,10 @@ class Pusher:
         checked = [(place, _check(table, place)) for place in places]
         version = None if dataset is None else self._append(dataset, table, name, message)
         for place, ready in checked:
-            self._pushed(place).write(ready.keys, ready.times, ready.table)
+            if place.view.aggregations:
+                PushedWindows(self._rows, place.view, ready.table).write(self._pushed(place))
+            else:
+                self._pushed(place).write(ready.keys, ready.times, ready.table)
         services = tuple(sorted({address for place in places for address in place.services}))
         return Push(view=name, rows=table.num_rows, services=services, version=version)
 
@@ -124,6 +125,7 @@ class Pusher:
         """Answer nothing for entities from an instant on; see `foldstore.features.handle.Features.delete_online`."""
         name = check_name(view, "feature view")
         places = self._find_places(name)
+        _refuse_windows(places, "Delete its events from the dataset, and materialize.")
         event = parse_instant(format_time(self._clock()) if at is None else at)
         for place in places:
             columns = read_entities(entities, place.view.join_keys)
@@ -218,9 +220,20 @@ class Pusher:
         return version.address
 
 
+def _refuse_windows(places: Sequence[_Place], hint: str) -> None:
+    for view in (place.view for place in places):
+        if view.aggregations:
+            raise RefusedError(
+                f"Feature view {view.name!r} is computed over windows: what no version has is in none of them.",
+                hint=hint,
+                code="push-of-windows",
+                view=view.name,
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """Rows that fit a definition."""
+    """Rows that fit a definition: their features, or of a view with windows their keys and event times."""
 
     keys: list[tuple[Any, ...]]
     times: list[tuple[int, int]]
@@ -279,10 +292,14 @@ def _check(table: pa.Table, place: _Place) -> _Ready:
     if view.created_time is not None:
         known = _instants(table.column(view.created_time), view.created_time)
         created = [UNKNOWN_TIME if time is None else time for time in known.to_pylist()]
-    values = {field.name: _fit(table.column(field.name), field.type, field.name) for field in place.schema}
+    if view.aggregations:
+        ready = pa.table({**dict(zip(view.keys, keys, strict=True)), view.event_time: events.view(_INSTANT)})
+    else:
+        values = {field.name: _fit(table.column(field.name), field.type, field.name) for field in place.schema}
+        ready = pa.table(values, schema=place.schema)
     rows = list(zip(*(key.to_pylist() for key in keys), strict=True)) if keys else [()] * table.num_rows
     times = list(zip(events.to_pylist(), created, strict=True))
-    return _Ready(rows, times, pa.table(values, schema=place.schema))
+    return _Ready(rows, times, ready)
 
 
 def _refuse_nulls(column: Any, name: str) -> None:

@@ -25,7 +25,7 @@ def trim_pushes(layouts: Layouts, done: Served) -> int:
 
     A row stays while it is newer than all that one service's version has of the entity, or came after that version
     was read. Of several such that came before it the newest stays: what was pushed in between is history that only
-    the dataset keeps.
+    the dataset keeps. Of windows none stays: a version that was read later has all of their steps.
     """
     store = layouts.pushes
     if store is None:
@@ -60,5 +60,5 @@ def _dead_rows(store: OnlineStore, view: FeatureView, bases: Sequence[_Base]) ->
             event, created, _ = unpack_order(row.order)
             caught_up = all(newest is not None and (event, created) <= newest for newest, _ in latest)
             deletes_nothing = is_delete(row) and row is rows[0] and all(newest is None for newest, _ in latest)
-            if caught_up or deletes_nothing or row is not old[-1]:
+            if caught_up or deletes_nothing or row is not old[-1] or view.aggregations:
                 yield row

@@ -122,9 +122,10 @@ class PushedRows:
                 return None
             if read.write > self.known:
                 return read
-            newest = newest or latest(key)
-            if newest is None or (read.event, read.created) > newest:
-                return read
+            if not self.view.aggregations:  # of windows the version has every step that counts
+                newest = newest or latest(key)
+                if newest is None or (read.event, read.created) > newest:
+                    return read
             next_row = self.store.find(self.view_id, [next_row.entity], next_row.order)[0]
         return None
 
@@ -165,6 +166,8 @@ def identify(view: FeatureView) -> bytes:
     """Return eight bytes that stand for a definition: the same features of the same rows, however long they count."""
     whole = view.to_dict()
     kept = {name: whole[name] for name in ("name", "source", "features")} | {"keys": list(view.keys.items())}
+    if view.aggregations:
+        kept |= {name: whole[name] for name in ("event_time", "created_time", "aggregations")}
     return blake3(canonical_json(kept).encode()).digest(8)
 
 
