@@ -1,6 +1,10 @@
 """The point-in-time join: for each row that asks, what was known about its entity at its own time.
 
-n rows in, n rows out, in order. The semantics are those of `point_in_time_join`; the work is `SortedIndex`'s.
+n rows in, n rows out, in order. A feature row matches when all keys are equal (null equals nothing), its event time is
+at or before the asking row's and at most the view's ttl before it, both bounds inclusive. Of several the greatest event
+time counts, then the greatest created time (null the lowest), then the last in write order. All features of a view come
+from that one row, nulls included; without a match they are null. Of a view with aggregations it is the windows that end
+before each row's time which are computed, whatever `allow_exact_match` says. The work is `SortedIndex`'s.
 """
 
 from collections.abc import Sequence
@@ -16,7 +20,7 @@ from foldstore.views.features.found_rows import take_rows
 from foldstore.views.features.index_file import AsOfIndex
 from foldstore.views.features.sorted_index import Integers, Lookback, SortedIndex
 from foldstore.views.features.window_index import WindowIndex
-from foldstore.views.time_column import to_nanoseconds
+from foldstore.views.time_column import Instants, to_nanoseconds
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 
@@ -61,6 +65,18 @@ def index_view(view: FeatureView, table: pa.Table) -> SortedIndex:
         When the source lacks a column that the view names.
     SchemaMismatchError
         When a key column is not of the entity's type.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> from foldstore.views.features.entity import Entity
+    >>> day = [dt.datetime(2024, 1, number) for number in range(1, 7)]
+    >>> stats = FeatureView(
+    ...     "stats", entity=Entity("driver", keys={"id": "int64"}), source="rides", event_time="ts", features=["x"])
+    >>> index = index_view(stats, pa.table({"id": [1, 1], "ts": [day[0], day[2]], "x": [10, 30]}))
+    >>> labels = pa.table({"id": [1, 1, 2], "event_timestamp": [day[5], day[1], day[5]]})
+    >>> point_in_time_join(labels, [FeatureTable(stats[["x"]], index)])["x"].to_pylist()
+    [30, 10, None]
     """
     check_source_columns(view, table)
     return SortedIndex(
@@ -95,11 +111,7 @@ def point_in_time_join(
 ) -> pa.Table:
     """Join features to rows as they were known at each row's time.
 
-    A feature row matches when all keys are equal (null equals nothing), its event time is at or before the
-    asking row's and at most the view's ttl before it, both bounds inclusive. Of several the greatest event time
-    counts, then the greatest created time (null the lowest), then the last in write order. All features of a view
-    come from that one row, nulls included; without a match they are null. Of a view with aggregations it is the
-    windows that end before each row's time which are computed, whatever `allow_exact_match` says.
+    Which row of an entity counts is said at the top of this module.
 
     Parameters
     ----------
@@ -127,23 +139,9 @@ def point_in_time_join(
         When there is no one column of times, or two columns of the answer would have one name.
     SchemaMismatchError
         When key columns are not of the entity's types, or a view without created times is to be filtered by them.
-
-    Examples
-    --------
-    >>> import datetime as dt
-    >>> from foldstore.views.features.entity import Entity
-    >>> day = [dt.datetime(2024, 1, number) for number in range(1, 7)]
-    >>> stats = FeatureView(
-    ...     "stats", entity=Entity("driver", keys={"id": "int64"}), source="rides", event_time="ts", features=["x"])
-    >>> index = index_view(stats, pa.table({"id": [1, 1], "ts": [day[0], day[2]], "x": [10, 30]}))
-    >>> labels = pa.table({"id": [1, 1, 2], "event_timestamp": [day[5], day[1], day[5]]})
-    >>> point_in_time_join(labels, [FeatureTable(stats[["x"]], index)])["x"].to_pylist()
-    [30, 10, None]
     """
     _check_columns(labels)
-    column = event_timestamp or find_event_timestamp(labels)
-    if column not in labels.column_names:
-        raise column_not_found(column, labels.column_names, where="the rows that ask")
+    column = _column_of_times(labels, event_timestamp)
     names = [item.selection.output_names(full_feature_names=full_feature_names) for item in features]
     check_collisions([name for group in names for name in group], labels.column_names)
     asked = to_nanoseconds(labels.column(column), where=f"{column!r}")
@@ -155,19 +153,34 @@ def point_in_time_join(
             allow_exact_match=allow_exact_match,
             filter_by_created_timestamp=filter_by_created_timestamp,
         )
-        keys = _label_columns(labels, item, lookback)
-        if isinstance(item.index, WindowIndex):
-            taken = item.index.aggregate(keys, asked, item.selection.features)
-            for name, values in zip(group, taken, strict=True):
-                joined = joined.append_column(name, values)
-            continue
-        asked_by = item.selection.label_keys
-        found = item.index.find_visible(keys, asked, lookback, orders.get(asked_by))
-        orders[asked_by] = found.askers
-        taken = take_rows([item.index.table.column(feature) for feature in item.selection.features], found)
-        for name, values in zip(group, taken, strict=True):
+        for name, values in zip(group, _join_one(labels, item, asked, lookback, orders), strict=True):
             joined = joined.append_column(name, values)
     return joined
+
+
+def _join_one(
+    labels: pa.Table,
+    features: FeatureTable,
+    asked: Instants,
+    lookback: Lookback,
+    orders: dict[tuple[str, ...], Integers],
+) -> list[pa.ChunkedArray]:
+    """Return the features of one selection; `orders` says in which order others with the same keys were asked."""
+    keys = _label_columns(labels, features, lookback)
+    index, wanted = features.index, features.selection.features
+    if isinstance(index, WindowIndex):
+        return index.aggregate(keys, asked, wanted)
+    asked_by = features.selection.label_keys
+    found = index.find_visible(keys, asked, lookback, orders.get(asked_by))
+    orders[asked_by] = found.askers
+    return take_rows([index.table.column(feature) for feature in wanted], found)
+
+
+def _column_of_times(labels: pa.Table, given: str | None) -> str:
+    column = given or find_event_timestamp(labels)
+    if column not in labels.column_names:
+        raise column_not_found(column, labels.column_names, where="the rows that ask")
+    return column
 
 
 def _label_columns(labels: pa.Table, features: FeatureTable, lookback: Lookback) -> list[pa.ChunkedArray]:

@@ -9,7 +9,21 @@ So no cell shows a single row, no table of members chooses the rows of a cell, a
 What this does not protect against is differencing: windows that differ by one row give that row away to whoever
 subtracts them (their counts tell when it landed), as do groups that sum up to a larger one, versions that differ
 by few rows, and rows appended by an adversary; a value far from all others shows through its mean. Whoever seals
-with ``outcomes_feed_features=True`` accepts that.
+with ``outcomes_feed_features=True`` accepts that. Where some rows alone are sealed, the others are known, and would
+leave a single sealed one bare: only sealed ones count towards `minimum`.
+
+A query that mentions no sealed column runs as it is, over tables without the sealed columns. One that does is
+a single ``SELECT ... FROM ... JOIN ... WHERE ... GROUP BY`` whose table of outcomes stands in the outermost FROM.
+
+- It selects columns of GROUP BY, ``count(*)``, and avg, sum, count, stddev or variance of one sealed column.
+- Its conditions are linked by AND; each compares a column, or a sum of columns, of the table of outcomes with
+  columns of GROUP BY and constants. One equality may escape GROUP BY, ``f.departs::DATE = asked.day``: it
+  makes a join by time fast.
+- One of the conditions keeps outcomes in the past of their group: ``f.departs + ... <= asked.ts``, or ``<``. On
+  the one side stands the event time of the table of outcomes, alone or with columns and constants added; on the
+  other the column of GROUP BY that is the answer's event time, alone. Added columns may hold negative numbers,
+  such as a delay, and then let a row in before its event time: that is accepted.
+- Nested queries see the tables without their sealed columns.
 """
 
 import json
@@ -47,22 +61,7 @@ def run_outcome_aggregates(
     minimum: int = MINIMUM_ROWS,
     sealed_rows: Callable[[str], pa.Array | pa.ChunkedArray | None] | None = None,
 ) -> pa.Table:
-    """Run a query that aggregates sealed outcomes; no other use of a sealed column gets through.
-
-    A query that mentions no sealed column runs as it is, over tables without the sealed columns. One that does is
-    a single ``SELECT ... FROM ... JOIN ... WHERE ... GROUP BY`` whose table of outcomes stands in the outermost FROM.
-
-    - It selects columns of GROUP BY, ``count(*)``, and avg, sum, count, stddev or variance of one sealed column.
-    - Its conditions are linked by AND; each compares a column, or a sum of columns, of the table of outcomes with
-      columns of GROUP BY and constants. One equality may escape GROUP BY, ``f.departs::DATE = asked.day``: it
-      makes a join by time fast.
-    - One of the conditions keeps outcomes in the past of their group: ``f.departs + ... <= asked.ts``, or ``<``. On
-      the one side stands the event time of the table of outcomes, alone or with columns and constants added; on the
-      other the column of GROUP BY that is the answer's event time, alone. Added columns may hold negative numbers,
-      such as a delay, and then let a row in before its event time: that is accepted.
-    - Nested queries see the tables without their sealed columns.
-
-    Which cells are null, and what this does not protect against, is said at the top of this module.
+    """Run a query that aggregates sealed outcomes, in no other way: what it may do is said at the top of this module.
 
     Parameters
     ----------
@@ -81,8 +80,7 @@ def run_outcome_aggregates(
     minimum : int
         How many rows must be behind a cell; at least 2.
     sealed_rows : callable, optional
-        Says which rows of a table are sealed, as an array of bool, or None for all. Then a cell needs `minimum` sealed
-        rows, or none: the others are known, and would leave a single sealed one bare.
+        Says which rows of a table are sealed, as bool, or None for all: a cell then needs `minimum` of them, or none.
 
     Returns
     -------
@@ -103,17 +101,32 @@ def run_outcome_aggregates(
     hidden = {name: frozenset(_resolved(name, sealed)) for name in tables}
     if not any(hidden.values()):
         return engine.run_query(parsed, tables).to_arrow()
-    bare = {name: _without(table, hidden[name]) for name, table in tables.items()}
     tree = _tree(engine, query)
     if not mentions_sealed(tree, hidden):
-        return engine.run_query(parsed, bare).to_arrow()
+        return engine.run_query(parsed, _without_sealed(tables, hidden)).to_arrow()
     disguise = Disguise.of(secrets.token_hex(8))
     template = _tree(engine, template_text(disguise, minimum, marks_rows=sealed_rows is not None))
     moments = Moments(event_time, lambda name: _resolved(name, outcome_time))
     judged = judge_outcome_query(tree, hidden, moments, disguise, template)
+    return _run_judged(engine, judged, tables, hidden, disguise, sealed_rows)
+
+
+def _run_judged(
+    engine: Engine,
+    judged: OutcomeQuery,
+    tables: Mapping[str, pa.Table],
+    hidden: Mapping[str, frozenset[str]],
+    disguise: Disguise,
+    sealed_rows: Callable[[str], pa.Array | pa.ChunkedArray | None] | None,
+) -> pa.Table:
+    """Run a query that was found to aggregate only, over the one table of outcomes and the others without theirs."""
     marks = None if sealed_rows is None else _resolved(judged.table, sealed_rows)
     outcomes = _disguised(tables[judged.table], judged, disguise, marks)
-    return _run(engine, _text(engine, judged.tree), _Inputs(bare, outcomes, disguise))
+    return _run(engine, _text(engine, judged.tree), _Inputs(_without_sealed(tables, hidden), outcomes, disguise))
+
+
+def _without_sealed(tables: Mapping[str, pa.Table], hidden: Mapping[str, frozenset[str]]) -> dict[str, pa.Table]:
+    return {name: _without(table, hidden[name]) for name, table in tables.items()}
 
 
 def _check_minimum(minimum: int) -> None:
