@@ -123,10 +123,12 @@ class DrainingServer(uvicorn.Server):
         if self._readiness is not None:
             self._readiness.ends = True
         if first and sig == signal.SIGTERM and self._running.drain_seconds and self._loop is not None:
-            stop: Callable[[], None] = lambda: super(DrainingServer, self).handle_exit(sig, None)  # noqa: E731
+            stop: Callable[[], None] = lambda: self.handle_exit(sig, None)  # noqa: E731
             self._loop.call_soon_threadsafe(self._loop.call_later, self._running.drain_seconds, stop)
             return
         super().handle_exit(sig, frame)
+        if sig == signal.SIGTERM:
+            self._captured_signals.clear()  # else the process would die of it, having finished everything
 
 
 def _config(app: ASGIApp, running: Running) -> uvicorn.Config:

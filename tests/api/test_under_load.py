@@ -1,0 +1,166 @@
+"""Several processes under load: a budget is spent once, what was begun is finished, and nothing is half done."""
+
+import json
+import signal
+import socket
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import foldstore
+from foldstore.api.tokens import TokenVault
+from tests.api.test_running import PATIENCE, ask, ready, served, wait_until
+
+ROWS = 400
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A store with a pool that may be asked once more, and tokens."""
+    folder = tmp_path / "store"
+    with foldstore.connect(folder, author="owner") as store:
+        truth = [n % 3 == 0 for n in range(ROWS)]
+        tasks = store.create_dataset("tasks", key=["id"])
+        version = tasks.append({"id": list(range(ROWS)), "x": list(range(ROWS)), "y": truth})
+        split = version.split("half", train=0.5, test=0.5, seed=1)
+        store.create_dataset("people", key=["id"]).append({"id": [-1]})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the pool is small
+            plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.9, steps=1)
+            store.pools.seal("late", split.test, label="y", plan=plan)
+        vault = TokenVault(store.registry("token"))
+        tokens = {role: vault.create(role, author="t")[0] for role in ("evaluator", "viewer", "editor")}
+    return folder, tokens
+
+
+def stream(data):
+    sink = pa.BufferOutputStream()
+    table = pa.table(data)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def post(port, path, token, body):
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("POST", path, body, {"authorization": f"Bearer {token}", "content-type": ARROW})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def workers(process):
+    return set(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+
+
+def test_the_last_unit_of_a_budget_is_spent_by_one_of_many(place):
+    folder, tokens = place
+    with served(folder, "--workers", "2") as (process, port, _lines):
+        wait_until(lambda: ready(port) and len(workers(process)) == 2)
+        found = ask(port, "GET", "/v1/test-pools/late/features", tokens["evaluator"])
+        ids = [row["id"] for row in json.loads(found[1])["rows"]]
+        # Different predictions each: the same ones again would be answered for nothing.
+        bodies = [stream({"id": ids, "prediction": [n == place for n in range(len(ids))]}) for place in range(12)]
+        start = threading.Barrier(len(bodies))
+
+        def evaluate(body):
+            start.wait()
+            return post(port, "/v1/test-pools/late:evaluate?model=m", tokens["evaluator"], body)
+
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            answers = list(pool.map(evaluate, bodies))
+        charged = [answer for status, answer in answers if status == 200]
+        assert len(charged) == 1
+        assert charged[0]["charged"] is True
+        refused = {(status, answer["code"]) for status, answer in answers if status != 200}
+        assert refused <= {(403, "pool-spent"), (409, "conflict")}
+        status = json.loads(ask(port, "GET", "/v1/test-pools/late", tokens["evaluator"])[1])
+        assert (status["steps_used"], status["steps_left"]) == (1, 0)
+
+
+def begin_commit(port, token, number):
+    """Send a commit but for its end; return when its route waits for that."""
+    body = stream({"id": [number]})
+    one = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    head = (
+        f"POST /v1/datasets/people/versions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+        f"content-type: {ARROW}\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    one.sendall(head.encode())
+    assert one.recv(100).startswith(b"HTTP/1.1 100")
+    one.sendall(body[:10])
+    return one, body[10:]
+
+
+def all_of(one):
+    with one:
+        answer = b""
+        while part := one.recv(65536):
+            answer += part
+    return answer
+
+
+@contextmanager
+def load(port, token):
+    """Ask for rows from three threads; give how many answers came, and those that were odd."""
+    ends, done, odd = threading.Event(), [], []
+
+    def work():
+        while not ends.is_set():
+            try:
+                status, body = ask(port, "GET", "/v1/datasets/people/versions/1/rows", token)
+            except (OSError, HTTPException):
+                continue  # a connection that no process took any more
+            (done if status == 200 and json.loads(body)["rows"] == [{"id": -1}] else odd).append((status, body))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: len(done) > 3)
+        yield done, odd
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sigterm_under_load_finishes_what_was_begun(place, count):
+    folder, tokens = place
+    with served(folder, "--workers", str(count), "--grace", "60") as (process, port, _lines):
+        wait_until(lambda: ready(port))
+        begun = [begin_commit(port, tokens["editor"], number) for number in range(12)]
+        with load(port, tokens["viewer"]) as (_done, odd):
+            process.send_signal(signal.SIGTERM)
+            for one, rest in begun:
+                one.sendall(rest)
+            answers = [all_of(one) for one, _ in begun]
+            assert process.wait(PATIENCE) == 0
+        assert [answer for answer in answers if not answer.startswith(b"HTTP/1.1 201")] == []
+        assert odd == []
+    with foldstore.connect(folder, author="owner") as store:
+        assert sorted(store.dataset("people").latest.to_arrow()["id"].to_pylist()) == list(range(-1, 12))
+
+
+def test_sighup_under_load_starts_every_process_anew(place):
+    folder, tokens = place
+    with served(folder, "--workers", "2") as (process, port, _lines):
+        wait_until(lambda: ready(port) and len(workers(process)) == 2)
+        old = workers(process)
+        with load(port, tokens["viewer"]) as (done, odd):
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(workers(process)) == 2 and not workers(process) & old)
+            before = len(done)
+            wait_until(lambda: len(done) > before + 5)
+        assert odd == []
+        assert process.poll() is None
