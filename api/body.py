@@ -1,6 +1,6 @@
 """What bodies hold: the members of a JSON object, known ones alone and each of its type; or rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -92,11 +92,18 @@ class Members:
             raise UsageError(f"The member {name!r} is not an object.", hint=f'Write {{"{name}": {{}}}}.')
         return value
 
-    def flag(self, name: str) -> bool:
-        """Return a member that is true or false; false unless given."""
-        value = self._body.get(name, False)
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return a member that is true or false."""
+        value = self._body.get(name, default)
         if not isinstance(value, bool):
             raise UsageError(f"The member {name!r} is not true or false.", hint=f'Write {{"{name}": true}}.')
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> Any:
+        """Return a member that is one of several texts; the first unless given."""
+        value = self._body.get(name, choices[0])
+        if value not in choices:
+            raise UsageError(f"{name}={ascii(value)[:40]} is no choice.", hint=f"Write one of {', '.join(choices)}.")
         return value
 
     def number(self, name: str, *, most: float) -> float | None:

@@ -13,6 +13,7 @@ from foldstore.features.plan import ApplyPlan, BrokenConsumer, PlannedService
 from foldstore.features.service_consumers import ServiceConsumer
 from foldstore.names import parse_address
 from foldstore.remote.connection import path_of
+from foldstore.remote.feature_work import RemoteFeatureWork, service_path
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
 from foldstore.remote.lookups import RemoteOnlineResult, read_lookup
 from foldstore.remote.server import Server, rows_request, spooled
@@ -24,16 +25,15 @@ from foldstore.views.instant import format_instant, parse_instant
 _SERVICES = path_of("feature-services")
 
 
-class RemoteFeatures(RemoteHandle):
+class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
     """The feature services of a store on a server; its verbs are those of `foldstore.features.handle.Features`."""
 
     NOUN = "features"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("online", "transform_counts"), CODE),
         **dict.fromkeys(("forget_copies", "close", "lookup_logs"), FILES),
-        **dict.fromkeys(("log_lookups", "shadows"), STORE),
-        **dict.fromkeys(("aliases", "audit", "create_training_set", "diff", "feedback", "reproduce"), NO_ROUTE),
-        **dict.fromkeys(("delete_online", "online_status", "push", "skew", "usage"), NO_ROUTE),
+        "log_lookups": STORE,
+        "feedback": NO_ROUTE,
     }
 
     def __init__(self, server: Server) -> None:
@@ -66,7 +66,7 @@ class RemoteFeatures(RemoteHandle):
 
     def service(self, address: str) -> FeatureService:
         """Return a service as it was applied."""
-        return FeatureService.from_dict(self._server.get(_path(address))["definition"])
+        return FeatureService.from_dict(self._server.get(service_path(address))["definition"])
 
     def materialize(self, service: str, *, like: Any = None) -> str:
         """Let the server lay a service's features out for lookups; return the service's address.
@@ -79,7 +79,7 @@ class RemoteFeatures(RemoteHandle):
             The address of a training set, whose versions are read.
         """
         body = {} if like is None else {"like": str(getattr(like, "address", like))}
-        return str(self._server.change(_path(service, verb="materialize"), body)["materialized"])
+        return str(self._server.change(service_path(service, verb="materialize"), body)["materialized"])
 
     def get_historical_features(  # noqa: PLR0913  # one name for each thing that may be asked
         self,
@@ -107,7 +107,7 @@ class RemoteFeatures(RemoteHandle):
         }
         source = open_source(self._rows_of(labels))
         with spooled(source.schema, source.batches) as file:
-            return self._server.table(rows_request(_path(service, verb="join"), file=file, **asked))
+            return self._server.table(rows_request(service_path(service, verb="join"), file=file, **asked))
 
     def _rows_of(self, labels: Any) -> Any:
         if not isinstance(labels, str):
@@ -163,11 +163,6 @@ def _plain(definitions: FeatureService | str | Path | DefinitionSet) -> dict[str
     if not isinstance(definitions, str | Path):
         raise UsageError(f"{type(definitions).__name__!r} is no file of definitions.", hint="Give the path of one.")
     return read_definitions(definitions).to_dict()
-
-
-def _path(address: str, *, verb: str = "") -> str:
-    parsed = parse_address(address)
-    return path_of("feature-services", parsed.name, "versions", parsed.ref, verb=verb)
 
 
 def _read_planned(data: Mapping[str, Any]) -> PlannedService:

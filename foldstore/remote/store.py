@@ -27,6 +27,7 @@ from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView, check_remote
 from foldstore.review import Review
 from foldstore.store_views import DeprecatedInputWarning
+from foldstore.training_set import Inputs, TrainingSet
 from foldstore.types import Status
 from foldstore.views.arguments import is_choice
 from foldstore.views.combination import MAX_LEVELS, Pinned, make_blend, make_union, select_common
@@ -77,7 +78,7 @@ class RemoteStore(RemoteHandle):
 
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table", "training_set"), FILES),
+        **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
         **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage", "monitors"), STORE),
         **dict.fromkeys(("run", "transforms", "interrupt"), CODE),
         **dict.fromkeys(("consumers", "remove_empty_dataset"), NO_ROUTE),
@@ -239,6 +240,14 @@ class RemoteStore(RemoteHandle):
     def operations(self) -> RemoteOperations:
         """Long work of this token's on the server: begun without waiting, watched, called off."""
         return RemoteOperations(self.server.connection)
+
+    def training_set(self, address: str) -> TrainingSet:
+        """Return the training set at an address."""
+        parsed = parse_address(address)
+        found = self.server.get(path_of("training-sets", parsed.name, "versions", parsed.ref))
+        version: Any = self.version(found["address"])
+        split: Any = self.split(found["split"])
+        return TrainingSet(version, split, Inputs.from_dict(found["inputs"]))
 
     def lineage(self, address: str) -> RemoteLineage:
         """Return what a version, a view or a run came from, and what came from it."""

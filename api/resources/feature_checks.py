@@ -1,0 +1,85 @@
+"""What is judged of features: versions of a service compared, lookups against training, training sets made again."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import json_answer
+from foldstore.api.body import Members
+from foldstore.api.query import QueryParameter
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.names import parse_address
+
+_PATH: Final = "/v1/feature-services/{name}/versions/{ref}"
+_ADJUSTMENTS: Final = ("bh", "by", "holm")
+
+
+def _address(call: Call) -> str:
+    return f"{call.path['name']}@{call.path['ref']}"
+
+
+def _asked(call: Call) -> str:
+    """Return whose lookups are meant: all versions' for ``latest``, as in the SDK."""
+    return call.path["name"] if call.path["ref"] == "latest" else _address(call)
+
+
+def _diff(call: Call) -> Response:
+    before = f"{call.path['name']}@{call.query.required('before')}"
+    changes = call.store.features.diff(before, _address(call))
+    return json_answer({"items": [change.to_dict() for change in changes]})
+
+
+def _audit(call: Call) -> Response:
+    call.refuse_bounded("What was looked up")
+    body = Members(call.body, "since", "until")
+    found = call.store.features.audit(_asked(call), since=body.text("since"), until=body.text("until"))
+    return json_answer(found.to_dict())
+
+
+def _skew(call: Call) -> Response:
+    call.refuse_bounded("What was looked up")
+    body = Members(call.body, "training", "since", "until", "adjustment")
+    training = body.text("training", required=True)
+    parsed = parse_address(training)
+    learnt = call.store.version(training) if parsed.split is None else call.store.view(training)
+    found = call.store.features.skew(
+        _asked(call),
+        learnt,
+        since=body.text("since"),
+        until=body.text("until"),
+        adjustment=body.choice("adjustment", _ADJUSTMENTS),
+    )
+    return json_answer(found.to_dict())
+
+
+_SPAN: Final = {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path=f"{_PATH}:diff",
+        scope="features:read",
+        answer=_diff,
+        summary="Say what is another in this version of a service than in one before, and what breaks by it",
+        parameters=(QueryParameter("before", "The other version.", "1"),),
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:audit",
+        scope="datasets:read",
+        answer=_audit,
+        is_long=True,
+        summary="Compute logged lookups again by the training join: what was served must be equal to the bit",
+        body=BodyKind.JSON,
+        example=_SPAN,
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:skew",
+        scope="datasets:read",
+        answer=_skew,
+        is_long=True,
+        summary="Compare what a model learnt from with what was served, feature by feature",
+        body=BodyKind.JSON,
+        example={"training": "arrival_training@1", **_SPAN},
+    ),
+)
