@@ -174,7 +174,7 @@ def _count(subject: Subject, segment: Segment, keep: _Keep | None) -> Counter[tu
 
 
 def _mask(batch: pa.RecordBatch, by: Sequence[str], values: tuple[Any, ...], keep: _Keep | None) -> pa.Array:
-    mask = pa.array([True] * batch.num_rows) if keep is None else keep(batch)
+    mask = pa.array([True] * batch.num_rows, pa.bool_()) if keep is None else keep(batch)
     for name, value in zip(by, values, strict=True):
         column = _cells(batch, name)
         same = pc.is_null(column) if value is None else pc.equal(column, pa.scalar(value, column.type))

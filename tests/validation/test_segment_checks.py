@@ -20,7 +20,8 @@ COLUMNS = {"origin": ColumnSchema(type="string"), "delay": ColumnSchema(type="in
 
 
 def judge(*segments, rows=ROWS, columns=COLUMNS):
-    return validate(TableSubject(pa.table(rows), "t"), DataSchema(columns=columns, segments=segments)).anomalies
+    held = rows if isinstance(rows, pa.Table) else pa.table(rows)
+    return validate(TableSubject(held, "t"), DataSchema(columns=columns, segments=segments)).anomalies
 
 
 def test_nulls_that_hide_in_the_whole_are_found_in_a_slice():
@@ -36,6 +37,14 @@ def test_a_condition_is_a_slice_and_narrows_others():
     (found,) = judge(Segment(name="not JFK", where="origin <> 'JFK'"))
     assert found.message.startswith("where origin <> 'JFK': null in 47.4 %")
     assert judge(Segment(name="JFK", by=("origin",), where="origin = 'JFK'")) == ()
+
+
+def test_batches_without_rows_have_no_slice():
+    table = pa.table(ROWS)
+    pieces = pa.concat_tables([table.slice(0, 0), table, table.slice(0, 0)])
+    assert pieces["delay"].num_chunks == 3
+    (found,) = judge(Segment(name="hubs", by=("origin",)), rows=pieces)
+    assert (found.code, found.count) == ("null_fraction_high", 45)
 
 
 @pytest.mark.parametrize("segment", [Segment(name="s", where="nothing = 1"), Segment(name="s", where="delay +")])
