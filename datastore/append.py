@@ -11,8 +11,8 @@ import pyarrow as pa
 from foldstore.datastore.arrow_schema import conform_batch, encode_schema, plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.column_plan import ColumnPlan, plan_columns
-from foldstore.datastore.commit import Transaction, load_head
-from foldstore.datastore.draft import Draft
+from foldstore.datastore.commit import Transaction
+from foldstore.datastore.draft import Draft, Head
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.exact_cast import cast_exactly, same_values
 from foldstore.datastore.fragment_writer import write_fragments
@@ -20,7 +20,6 @@ from foldstore.datastore.ingest.batch_source import BatchSource
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.row_order import check_order, sort_batches
 from foldstore.datastore.spool import may_not_fit, spool
-from foldstore.datastore.storage import Storage
 from foldstore.errors import ConflictError, SchemaMismatchError
 from foldstore.types import Operation
 
@@ -150,11 +149,10 @@ def fitted_batches(
     return plan, batches
 
 
-def complete_table(storage: Storage, dataset: DatasetRecord, source: BatchSource) -> pa.Table:
-    """Return the rows of a source as an append would write them, to be judged before anything is committed."""
-    draft = load_head(storage, dataset).draft
-    plan, source = _plan(storage.engine, dataset, draft, source, judged=True, aside=None)
-    return pa.Table.from_batches(_complete(storage.engine, plan, source), plan.written).cast(plain_schema(plan.written))
+def complete_table(engine: Engine, dataset: DatasetRecord, head: Head, source: BatchSource) -> pa.Table:
+    """Return the rows of a source as an append to a head would write them, to be judged before that."""
+    plan, source = _plan(engine, dataset, head.draft, source, judged=True, aside=None)
+    return pa.Table.from_batches(_complete(engine, plan, source), plan.written).cast(plain_schema(plan.written))
 
 
 def _plan(

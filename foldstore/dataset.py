@@ -218,17 +218,19 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             What `append` takes.
         """
         chosen = schema or choose_schema(self._storage.catalog, self.name, required=not checks)
-        source = open_source(data, self._known_columns(), **read_options)
+        head = load_head(self._storage, self._record, self._branch)
+        known = None if head.schema is None else plain_schema(head.schema)
+        source = open_source(data, known, **read_options)
         name = str(source.description.get("file", "the data"))
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)
         try:
-            table = complete_table(self._storage, self._record, source)
+            table = complete_table(self._storage.engine, self._record, head, source)
         except IngestError as error:
             if error.code != "invalid-utf8":
                 raise
             return unreadable(chosen, name, str(error.facts["column"]), error.message, created_at=now)
-        head = self._head()
         subject = TableSubject(table, name, sound=True)  # its source was looked at
+        before, is_asked = head.version, chosen.rows_vs_previous is not None
         report = validate(
             subject,
             chosen,
@@ -237,10 +239,10 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
                 environment=self.gate.environment
                 if environment is None and schema is None and chosen is not NO_SCHEMA
                 else environment,
-                previous_rows=None if head is None else count_added(self._storage, head, own=True),
+                previous_rows=count_added(self._storage, before, own=True) if before and is_asked else None,
                 others=others,
                 transforms=TransformRegistry(self._storage).load,
-                history=history_for(self._storage, head, self.name, subject),
+                history=history_for(self._storage, before, self.name, subject),
                 engine=self._storage.engine,
             ),
         )

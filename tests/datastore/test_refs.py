@@ -6,6 +6,8 @@ import pytest
 
 import foldstore
 from foldstore.errors import AlreadyExistsError, InvalidNameError, NotFoundError, RefusedError, UsageError
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.schema import DataSchema
 
 
 @pytest.fixture
@@ -118,3 +120,12 @@ def test_two_branches_count_versions_together(people):
     numbers = [people.append({"id": [10], "age": [1]}).number, work.append({"id": [11], "age": [1]}).number]
     assert numbers == [3, 4]
     assert people.latest.record.parent_id == work.latest.record.parent_id
+
+
+def test_new_rows_are_judged_by_the_columns_of_the_branch(people):
+    work = people.create_branch("work")
+    work.overwrite({"id": [1], "age": [1.5]})
+    schema = DataSchema(columns={"id": ColumnSchema(type="int64"), "age": ColumnSchema(type="double")}, keys=("id",))
+    rows = {"id": [3], "age": [2]}
+    assert work.validate(rows, schema=schema).anomalies == ()
+    assert [each.column for each in people.validate(rows, schema=schema).anomalies] == ["age"]
