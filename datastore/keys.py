@@ -90,9 +90,11 @@ class _KeyBatch:
 
 
 def _comparable(column: pa.Array) -> pa.Array:
-    """Return a column in which equal keys look equal: values of dictionaries, one zero."""
+    """Return a column in which equal keys look equal: values of dictionaries, one zero; views as what has kernels."""
     if pa.types.is_dictionary(column.type):
         return _comparable(column.dictionary_decode())
+    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+        return column.cast(pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary())
     return pc.add(column, pa.scalar(0, column.type)) if pa.types.is_floating(column.type) else column  # -0.0 + 0 is 0.0
 
 

@@ -33,7 +33,7 @@ from foldstore.validation.suspect_values import has_mark, has_usual_extreme
 _NUMBERS: Final = (Kind.INTEGER, Kind.UNSIGNED, Kind.BOOLEAN, Kind.TEMPORAL, Kind.FLOAT)
 _ONLY_KEY: Final = Uniqueness(key=True)
 # Of so many texts the different ones are looked at; where more than half of the first ones differ, all are.
-_FIRST: Final = 16_384
+_FIRST: Final = 4_096
 _PIECE: Final = 131_072
 
 
@@ -56,8 +56,15 @@ def clear_columns(subject: Subject, columns: Mapping[str, ColumnSchema], now: da
     def is_clear(name: str) -> bool:
         return _is_clear(name, columns[name], subject.column(name), now)
 
+    if not any(_is_long(subject.column(name)) for name in asked):
+        return frozenset(name for name in asked if is_clear(name))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         return frozenset(name for name, clear in zip(asked, pool.map(is_clear, asked), strict=True) if clear)
+
+
+def _is_long(values: pa.ChunkedArray) -> bool:
+    """Whether columns are looked at sooner by several threads; over short pieces these wait for each other."""
+    return len(values) >= 2 * _PIECE and len(values) >= values.num_chunks * _PIECE // 2
 
 
 def _is_plain(column: ColumnSchema) -> bool:
@@ -122,7 +129,7 @@ def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iter
     yield from check_nulls(name, schema, seen)
     if isinstance(schema.domain, NumericDomain):
         yield from check_range(name, schema.domain, seen)
-    yield from check_statistics(name, replace(schema, unique=None), seen)
+    yield from check_statistics(name, schema if schema.unique is None else replace(schema, unique=None), seen)
 
 
 def _fits_vocabulary(schema: ColumnSchema, values: pa.Array | pa.ChunkedArray) -> bool:

@@ -88,6 +88,8 @@ def _is_ascii(column: pa.Array) -> bool:
 def _check_nulls(column: pa.Array) -> None:
     """Check what stands in the places of nulls, at every depth."""
     t, kind = pa.types, column.type
+    if t.is_primitive(kind):
+        return
     if isinstance(kind, pa.BaseExtensionType):
         _check_nulls(column.storage)
     elif t.is_string_view(kind) or t.is_binary_view(kind):

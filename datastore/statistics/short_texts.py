@@ -1,6 +1,7 @@
 """Quick looks at many short texts, such as codes: by their bytes where they lie, without a look at each as a text."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -8,8 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-# So many bytes make a whole number.
+# Whole numbers that are made of bytes.
+_KINDS: Final = tuple(map(np.dtype, ("<u1", "<u2", "<u4", "<u8")))
 _WIDEST: Final = 8
+# Of so many rows the different ones are told first; where those are few, the others are held against each.
+_FIRST: Final = 4_096
+_FEW: Final = 16
 
 
 def distinct_texts(texts: pa.ChunkedArray) -> pa.Array:
@@ -29,9 +34,9 @@ def distinct_texts(texts: pa.ChunkedArray) -> pa.Array:
 
 
 def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
-    """Whether one of some texts is there; only those that are no longer than one that has no # are compared.
+    """Whether one of some texts is there; only those that are as long as one of them are compared.
 
-    Where one with a # may be, the bytes are searched for that: it is rare.
+    Where all that are as long have a # the bytes are searched for one, for it is rare.
 
     Examples
     --------
@@ -41,13 +46,17 @@ def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
     places = _places(texts)
     if places is not None:
         offsets, data = places
-        longest = max((len(each.encode()) for each in wanted if "#" not in each), default=0)
-        rare = any("#" in each for each in wanted) and b"#" in data[int(offsets[0]) : int(offsets[-1])].tobytes()
-        if not rare:
-            may_be = np.diff(offsets) <= longest
+        lengths = np.diff(offsets)
+        may_be = _as_long_as(lengths, wanted)
+        if texts.null_count and may_be.any():
+            may_be &= _is_there(texts)
+        if not may_be.any():
+            return False
+        if b"#" not in data[int(offsets[0]) : int(offsets[-1])].tobytes():
+            may_be &= _as_long_as(lengths, [each for each in wanted if "#" not in each])
             if not may_be.any():
                 return False
-            texts = texts.filter(pa.array(may_be))
+        texts = texts.filter(pa.array(may_be))
     texts = _plain(texts)
     return bool(pc.any(pc.is_in(texts, value_set=pa.array(wanted, texts.type))).as_py())
 
@@ -55,6 +64,27 @@ def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
 def longest_text(texts: pa.ChunkedArray) -> int:
     """Return a bound of the length of the texts in characters: the bytes of the longest."""
     return int(pc.max(pc.binary_length(texts)).as_py() or 0)
+
+
+def _as_long_as(lengths: NDArray[Any], wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """Say which lengths in bytes some of the texts have."""
+    known = {len(each.encode()) for each in wanted}
+    greatest = int(lengths.max())
+    found = np.zeros(len(lengths), np.bool_)
+    for begin in (each for each in known if each <= greatest and each - 1 not in known):
+        end = next(each for each in count(begin) if each + 1 not in known)
+        found |= (lengths <= end) & (lengths >= begin) if begin else lengths <= end
+    return found
+
+
+def _is_there(texts: pa.Array) -> NDArray[np.bool_]:
+    """Say which texts are not null."""
+    bits = texts.buffers()[0]
+    if bits is None:
+        return np.ones(len(texts), np.bool_)
+    begin, end = texts.offset, texts.offset + len(texts)
+    whole = np.frombuffer(bits, np.uint8)[begin // 8 : -(-end // 8)]
+    return np.unpackbits(whole, bitorder="little")[begin % 8 :][: len(texts)].view(np.bool_)
 
 
 def _plain(texts: Any) -> Any:
@@ -75,27 +105,53 @@ def _places(texts: pa.Array) -> tuple[NDArray[Any], NDArray[np.uint8]] | None:
 
 def _of_one_width(texts: pa.ChunkedArray) -> pa.Array | None:
     """Return the different texts where all have one width of few bytes, and nulls none; else None."""
-    chunks = [each for each in texts.chunks if len(each) > each.null_count]
-    cells = [_cells(each) for each in chunks]
-    widths = {0 if each is None else each.shape[1] for each in cells}
-    if len(widths) != 1 or 0 in widths:
+    numbers = np.empty(0, np.uint8)
+    width = at = 0
+    for chunk in texts.chunks:
+        if len(chunk) == chunk.null_count:
+            continue
+        cells = _cells(chunk)
+        if cells is None or width not in (0, cells.shape[1]):
+            return None
+        if not width:
+            width = cells.shape[1]
+            numbers = np.empty(len(texts) - texts.null_count, next(each for each in _KINDS if width <= each.itemsize))
+        _read_numbers(cells, numbers[at : at + len(cells)])
+        at += len(cells)
+    if not width:
         return None
-    (width,) = widths
-    numbers = [pc.unique(pa.array(_as_numbers(each))) for each in cells if each is not None]
-    found = np.asarray(pc.unique(pa.chunked_array(numbers)))
+    found = np.asarray(_distinct(numbers))
     body = found.view(np.uint8).reshape(len(found), found.itemsize)[:, :width].tobytes()
     starts = np.arange(0, len(body) + 1, width, dtype=np.int64)
     return pa.Array.from_buffers(pa.large_string(), len(found), [None, pa.py_buffer(starts), pa.py_buffer(body)])
 
 
-def _as_numbers(cells: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return each row of bytes as a little-endian number: read where it begins, with what follows it masked."""
-    count, width = cells.shape
-    kind = np.dtype("<u4") if width <= np.dtype("<u4").itemsize else np.dtype("<u8")
-    padded = np.empty(count * width + kind.itemsize, np.uint8)
-    padded[: count * width] = cells.ravel()
-    read: NDArray[Any] = np.ndarray((count,), kind, buffer=padded, strides=(width,))
-    return read & kind.type((1 << 8 * width) - 1)
+def _distinct(numbers: NDArray[Any]) -> pa.Array:
+    """Return the different numbers; where the first ones are few, the others are mostly those."""
+    first = pc.unique(pa.array(numbers[:_FIRST]))
+    if len(first) > _FEW or len(numbers) <= _FIRST:
+        return first if len(numbers) <= _FIRST else pc.unique(pa.array(numbers))
+    is_new, differs = np.ones(len(numbers), np.bool_), np.empty(len(numbers), np.bool_)
+    for each in np.asarray(first):
+        np.not_equal(numbers, each, out=differs)
+        is_new &= differs
+    return pa.concat_arrays([first, pc.unique(pa.array(numbers[is_new]))]) if is_new.any() else first
+
+
+def _read_numbers(cells: NDArray[np.uint8], into: NDArray[Any]) -> None:
+    """Read each row of bytes as a little-endian number, where it begins, with what follows it masked."""
+    rows, width = cells.shape
+    size = into.itemsize
+    if width == size:
+        into[:] = cells.reshape(-1).view(into.dtype)
+        return
+    mask = into.dtype.type((1 << 8 * width) - 1)
+    begun = max(0, rows - size // width)  # behind the last ones there may be no bytes
+    tail = np.zeros((rows - begun) * width + size, np.uint8)
+    tail[: (rows - begun) * width] = cells[begun:].reshape(-1)
+    for data, part in ((cells, into[:begun]), (tail, into[begun:])):
+        read: NDArray[Any] = np.ndarray((len(part),), into.dtype, buffer=data, strides=(width,))
+        np.bitwise_and(read, mask, out=part)
 
 
 def _cells(texts: pa.Array) -> NDArray[np.uint8] | None:
@@ -109,9 +165,7 @@ def _cells(texts: pa.Array) -> NDArray[np.uint8] | None:
     if rest or not 0 < width <= _WIDEST:
         return None
     if texts.null_count:
-        lengths = np.diff(offsets)
-        is_there = np.asarray(texts.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-        if not np.array_equal(lengths, np.where(is_there, width, 0)):
+        if not np.array_equal(np.diff(offsets), _is_there(texts).astype(offsets.dtype) * width):
             return None
     elif not np.array_equal(offsets, np.arange(begin, end + 1, width, dtype=offsets.dtype)):
         return None
