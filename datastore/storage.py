@@ -45,7 +45,7 @@ class Storage:
     seal_key : bytes or None
         What sealed files are enciphered with; it is kept nowhere in the store.
     online_url : str or None
-        The server that keeps pushed rows of features; a file in the folder unless there is one.
+        The server that keeps pushed rows of features and copies of versions' rows; files in the folder unless set.
     on_step : callable
         Told the name of each step of a commit when it is done; tests end the process there.
     merged_profiles : PrefixCache of Profile

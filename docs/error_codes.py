@@ -18,7 +18,15 @@ PRECISE_CODES = {
     ),
     "pushes-full": (errors.StoreError, "The pushed rows have more bytes than the embedded online store holds."),
     "pushes-unreadable": (errors.UnreadableError, "The file of pushed rows cannot be opened or written to."),
-    "online-store-unreachable": (errors.StoreError, "The Redis server that keeps pushed rows does not answer."),
+    "online-store-unreachable": (errors.StoreError, "The Redis server of the online store does not answer."),
+    "online-store-forgets": (
+        errors.RefusedError,
+        "The Redis server may drop any key when its memory is full: set its `maxmemory-policy` to `noeviction`.",
+    ),
+    "online-rows-missing": (
+        errors.StoreError,
+        "What is materialized is neither in the store's folder nor in the online store: it was lost, or never copied.",
+    ),
     "operation-lost": (errors.StoreError, "The process that worked on an operation ended before it was done."),
     "operation-unfinished": (errors.NotFoundError, "An operation has no result yet."),
     "result-forgotten": (

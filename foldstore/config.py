@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     read_only : bool
         Whether stores are opened to be read only.
     online_store : SecretStr or None
-        A Redis URL for pushed rows of features that several machines share; a file in the store's folder unless set.
+        A Redis URL for features that several machines look up: pushed rows, and those of versions, for hosts without
+        the folder. Unless set, pushed rows are in a file in the store's folder.
     seal_key_file : pathlib.Path or None
         A file with the key that sealed labels are enciphered with.
     token : SecretStr or None

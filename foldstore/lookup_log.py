@@ -101,6 +101,8 @@ class LookupLogs:
 
     def note(self, service: str, result: OnlineResult, request_id: str | None = None) -> None:
         """Note a lookup, when its service is logged and the lot falls on it; by its request's id, where it has one."""
+        if self._storage.catalog.read_only:
+            return
         setting = self._setting(service)
         if setting is None or random.random() >= setting[1]:  # noqa: S311  # a sample, no secret
             return

@@ -1,8 +1,9 @@
 """Where the values of services lie: files of versions, changes over them, and what was pushed since."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from foldstore.datastore.catalog.records import Document
@@ -16,10 +17,13 @@ from foldstore.views.online.layered import LayeredReader
 from foldstore.views.online.pushed_rows import PushedRows
 from foldstore.views.online.reader import OnlineReader
 from foldstore.views.online.store import OnlineStore
+from foldstore.views.online.stored_reader import StoredReader, copy_file, file_id, find_stored_file
 
 MATERIALIZED_KIND: Final = "online"
 PART_KIND: Final = "online_part"
 FOLDER: Final = "online"
+_LEFT_AFTER: Final = 3600  # seconds
+Base = LayeredReader | StoredReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,11 @@ class Layouts:
             self._pushes = open_online_store(self._storage)
         return self._pushes
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the store is opened to be read only."""
+        return self._storage.catalog.read_only
+
     def close(self) -> None:
         """Let go of the pushed rows."""
         if self._pushes is not None:
@@ -99,14 +108,58 @@ class Layouts:
                 if served is not None:
                     yield served
 
-    def open(self, served: Served, view: str) -> LayeredReader:
+    def list_needed(self) -> set[str]:
+        """Return the files that somebody may open: of what is served, of what was before it, of what is finished."""
+        needed: set[str] = set()
+        for address in self.materialized.list_names():
+            newest = self.materialized.find(address)
+            before = None if newest is None else self.materialized.find(address, newest.version - 1)
+            needed |= {name for each in (newest, before) if each is not None for name in files_of_body(each.body)}
+        for part in self.parts.list_names():
+            noted = self.parts.find(part)
+            needed |= set() if noted is None else set(noted.body["files"])
+        return needed
+
+    def open(self, served: Served, view: str) -> Base:
         """Open a view of a service."""
-        reader = self.open_files(served.files_of(view), verify=True)
+        base = self.open_base(served.files_of(view), verify=True)
         store = self.pushes
         if store is None:
-            return reader
-        definition = served.views[view]
-        return LayeredReader(reader.files, PushedRows(store, definition, reader.files[0].schema, served.known(store)))
+            return base
+        return base.over(PushedRows(store, served.views[view], base.schema, served.known(store)))
+
+    def open_base(self, names: list[str], *, verify: bool = False) -> Base:
+        """Open what lies below pushed rows: files, or their rows in the online store where the folder lacks them."""
+        store = self.pushes
+        if store is None or store.base is None or all((self.folder / name).exists() for name in names):
+            return self.open_files(names, verify=verify)
+        base = store.base
+        return StoredReader(store, tuple(find_stored_file(base, Path(name).stem) for name in names))
+
+    def copy_to_store(self, names: Iterable[str]) -> int:
+        """Copy the rows of files into the online store, where it keeps them; return how many files were not there."""
+        store = self.pushes
+        if store is None or store.base is None:
+            return 0
+        base = store.base
+        return sum(copy_file(OnlineReader(self.folder / name, verify=False), base) for name in names)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, and their rows in the online store."""
+        base = None if self.pushes is None else self.pushes.base
+        for name in names:
+            if base is not None:
+                base.remove(file_id(Path(name).stem))
+            self._storage.objects.files.remove(self.folder / name)
+
+    def remove_leftovers(self, needed: Iterable[str]) -> None:
+        """Remove what killed runs left in the online store; what was written to lately may be another's who runs."""
+        base = None if self.pushes is None else self.pushes.base
+        if base is not None:
+            kept = {file_id(Path(name).stem) for name in needed}
+            for file, idle in base.files().items():
+                if file not in kept and idle > _LEFT_AFTER:
+                    base.remove(file)
 
     def open_files(self, names: list[str], *, verify: bool = False) -> LayeredReader:
         """Open files that lie over one another; their bytes are read whole only to be verified."""

@@ -3,7 +3,8 @@
 Each view's files are noted when they are finished, and the whole is committed in one document: which files answer,
 which versions they are of, and the newest push that was known then. Whoever is killed in between leaves nothing that
 a lookup sees, and a second run takes up the views that were finished. The steps, each told to ``storage.on_step``:
-``view-laid-out`` (a view's files are finished and noted), ``materialized`` (the document is there), ``trimmed``.
+``view-laid-out`` (a view's files are finished and noted), ``copied`` (so are their rows in an
+online store that keeps them), ``materialized`` (the document is there), ``trimmed``.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ import pyarrow as pa
 from foldstore.datastore.catalog.records import Document
 from foldstore.datastore.diff import VersionDiff, diff_versions
 from foldstore.datastore.storage import Storage
-from foldstore.errors import ConflictError, FoldstoreError
+from foldstore.errors import ConflictError, FoldstoreError, refuse_writing
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import given_pins
@@ -71,6 +72,8 @@ class Materializer:
         self, service: str, like: TrainingSet | None, *, full: bool = False, progress: Progress | None = None
     ) -> Served:
         """Lay a service out; return what is served from now on."""
+        if self._layouts.read_only:
+            raise refuse_writing()
         name, definition, version = self._definitions.get(service)
         address = f"{name}@{version}"
         newest = self._layouts.materialized.find(address)
@@ -88,6 +91,8 @@ class Materializer:
             if over:
                 changes[view.name] = over
             self._storage.on_step("view-laid-out")
+        self._layouts.copy_to_store(files_of_body({"files": files, "changes": changes}))
+        self._storage.on_step("copied")
         body = {"files": files, "inputs": list(pins.inputs), "pins": {**pins.used, **pins.views}}
         if changes:
             body["changes"] = changes
@@ -201,14 +206,10 @@ class Materializer:
     def _remove_replaced(self, address: str) -> None:
         """Remove the files that no service has needed since the laying out before the last one."""
         versions = self._layouts.materialized.list_versions(address)
-        needed = {name for each in self._layouts.list_served() for name in files_of_body(each.document.body)}
-        needed |= {name for document in versions[-2:] for name in files_of_body(document.body)}
-        for part in self._layouts.parts.list_names():
-            noted = self._layouts.parts.find(part)
-            needed |= set() if noted is None else set(noted.body["files"])
+        needed = self._layouts.list_needed()
         for document in versions[-4:-2]:
-            for name in files_of_body(document.body) - needed:
-                self._storage.objects.files.remove(self._layouts.folder / name)
+            self._layouts.remove(files_of_body(document.body) - needed)
+        self._layouts.remove_leftovers(needed)
 
 
 def _without_pushes(body: Mapping[str, Any]) -> dict[str, Any]:

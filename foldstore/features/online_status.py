@@ -53,7 +53,7 @@ def list_served_views(layouts: Layouts, service: str | None = None) -> list[Serv
 
 
 def _describe(layouts: Layouts, served: Served, name: str) -> ServedView:
-    reader = layouts.open_files(served.files_of(name))
+    reader = layouts.open_base(served.files_of(name))
     store = layouts.pushes
     return ServedView(
         service=served.address,
@@ -62,7 +62,7 @@ def _describe(layouts: Layouts, served: Served, name: str) -> ServedView:
         materialized_at=served.document.created_at,
         watermark=reader.sources,
         rows=reader.num_rows,
-        bytes=sum(file.num_bytes for file in reader.files),
-        changes=len(reader.files) - 1,
+        bytes=reader.num_bytes,
+        changes=reader.num_changes,
         pushed=0 if store is None else store.count(identify(served.views[name])),
     )

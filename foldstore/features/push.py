@@ -143,7 +143,7 @@ class Pusher:
 
     def _store(self) -> OnlineStore:
         store = self._layouts.pushes
-        if store is None:
+        if store is None or self._layouts.read_only:
             raise refuse_writing()
         return store
 
@@ -170,7 +170,7 @@ class Pusher:
         return list(places.values())
 
     def _schema_of(self, served: Served, name: str) -> pa.Schema:
-        return self._layouts.open_files(served.files_of(name)[:1]).files[0].schema
+        return self._layouts.open_base(served.files_of(name)[:1]).schema
 
     def _find_dataset(self, name: str, places: Sequence[_Place]) -> str:
         """Return the dataset that a view reads; what is pushed becomes a version of it."""

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from foldstore.features.layouts import Layouts, Served
+from foldstore.features.layouts import Base, Layouts, Served
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.key_hash import KeyHasher
-from foldstore.views.online.layered import LayeredReader
 from foldstore.views.online.pushed_rows import identify, is_delete, read_key_of
 from foldstore.views.online.store import OnlineStore, StoredRow, unpack_order
 
@@ -16,7 +15,7 @@ from foldstore.views.online.store import OnlineStore, StoredRow, unpack_order
 class _Base:
     """The files that lie under pushed rows for one service, and the newest push that they knew of."""
 
-    reader: LayeredReader
+    reader: Base
     known: int
 
 
@@ -46,7 +45,7 @@ def _bases(layouts: Layouts, everybody: Sequence[Served], view_id: bytes, store:
     for served in everybody:
         for name, view in served.views.items():
             if identify(view) == view_id:
-                yield _Base(layouts.open_files(served.files_of(name)), served.known(store))
+                yield _Base(layouts.open_base(served.files_of(name)), served.known(store))
 
 
 def _dead_rows(store: OnlineStore, view: FeatureView, bases: Sequence[_Base]) -> Iterator[StoredRow]:

@@ -1,7 +1,8 @@
 """Features looked up: what is materialized is loaded when it is asked for, and let go of when it is forgotten."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from foldstore.datastore import index_area
@@ -19,11 +20,17 @@ from foldstore.views.online.catalog import OnlineCatalog
 from foldstore.views.online.pushed_rows import OutdatedError, identify
 from foldstore.views.online.result import OnlineResult, OnlineRow
 from foldstore.views.online.service import Instant, OnlineHandle
+from foldstore.views.online.stored_reader import file_id
 from foldstore.views.online.transformed import TransformedHandle
 from foldstore.views.transforms.transform import Tally
 
 _TRIES: Final = 5
 Answer = TypeVar("Answer")
+
+
+def changes_too_fast() -> StoreError:
+    """Build the error for what is replaced whenever it was opened."""
+    return StoreError("What is materialized changes faster than it can be read.", hint="Ask again.")
 
 
 class FreshHandle:
@@ -32,22 +39,26 @@ class FreshHandle:
     Parameters
     ----------
     open_handle : callable
-        Opens it.
+        Opens it, of what is materialized now; told True when even that does not answer, and all must be opened anew.
     """
 
     __slots__ = ("_get", "_open")
 
-    def __init__(self, open_handle: Callable[[], OnlineHandle | TransformedHandle]) -> None:
+    def __init__(self, open_handle: Callable[[bool], OnlineHandle | TransformedHandle]) -> None:
         self._open = open_handle
-        self._get = open_handle().get
+        self._get = open_handle(False).get  # noqa: FBT003
 
     def get(self, entity: Mapping[str, Any], at: Instant = None) -> OnlineRow:
         """Look one entity up; see `OnlineHandle.get`."""
         try:
             return self._get(entity, at)
         except OutdatedError:
-            self._get = self._open().get
-            return self._get(entity, at)
+            pass
+        for again in (False, True):
+            with suppress(OutdatedError):
+                self._get = self._open(again).get
+                return self._get(entity, at)
+        raise changes_too_fast()
 
 
 class OnlineServing:
@@ -108,7 +119,13 @@ class OnlineServing:
 
     def open_handle(self, service: str) -> FreshHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
-        return FreshHandle(lambda: self._served.find(self._ready_now(service)).prepare())
+
+        def open_one(again: bool) -> OnlineHandle | TransformedHandle:  # noqa: FBT001
+            if again:
+                self._drop_loaded()
+            return self._served.find(self._ready_now(service)).prepare()
+
+        return FreshHandle(open_one)
 
     def transform_counts(self, service: str) -> list[Tally]:
         """Return what a service's transform counted of what this process served."""
@@ -122,12 +139,14 @@ class OnlineServing:
 
     def _current(self, ask: Callable[[], Answer]) -> Answer:
         """Ask again when what is loaded was replaced meanwhile."""
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             try:
                 return ask()
             except OutdatedError:
                 self._seen = None, {}
-        raise StoreError("What is materialized changes faster than it can be read.", hint="Ask again.")
+                if number:  # nothing newer is materialized: what is loaded is gone from where it was
+                    self._drop_loaded()
+        raise changes_too_fast()
 
     def _drop_loaded(self) -> None:
         self._served, self._loaded = OnlineCatalog(), {}
@@ -194,39 +213,44 @@ def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> l
     record = storage.catalog.find_dataset(dataset)
     if record is not None:
         index_area.forget(storage, record.id)
-    materialized = Registry(storage.catalog, MATERIALIZED_KIND)
+    materialized, parts = Registry(storage.catalog, MATERIALIZED_KIND), Registry(storage.catalog, PART_KIND)
     now = format_time(storage.clock())
-    forgotten = []
-    for address in materialized.list_names():
-        made = [document for document in materialized.list_versions(address) if _reads(document.body, dataset)]
-        _remove(storage, made)
-        if made:
-            materialized.put(address, {"files": {}, "inputs": []}, author=author, message=why, created_at=now)
-            forgotten.append(address)
-    _forget_parts(storage, dataset, author, why)
-    _forget_pushes(storage, forgotten)
-    return forgotten
+    made = _list_made(materialized, dataset)
+    noted = _list_made(parts, dataset)
+    _remove(storage, {file for each in made.values() for document in each for file in files_of_body(document.body)})
+    _remove(storage, {file for each in noted.values() for document in each for file in document.body["files"]})
+    for address in made:
+        materialized.put(address, {"files": {}, "inputs": []}, author=author, message=why, created_at=now)
+    for name in noted:  # the files of views that were finished and are of no service yet are gone, too
+        parts.put(name, {"files": [], "inputs": []}, author=author, message=why, created_at=now)
+    _forget_pushes(storage, list(made))
+    return list(made)
+
+
+def _list_made(registry: Registry, dataset: str) -> dict[str, list[Any]]:
+    """List the documents of what was made of a dataset, by their names."""
+    made = {
+        name: [document for document in registry.list_versions(name) if _reads(document.body, dataset)]
+        for name in registry.list_names()
+    }
+    return {name: documents for name, documents in made.items() if documents}
 
 
 def _reads(body: Mapping[str, Any], dataset: str) -> bool:
     return dataset in {parse_address(name).name for name in body["inputs"]}
 
 
-def _remove(storage: Storage, made: Sequence[Any]) -> None:
-    for file in {file for document in made for file in files_of_body(document.body)}:
-        storage.objects.files.remove(storage.root / FOLDER / file)
-
-
-def _forget_parts(storage: Storage, dataset: str, author: str, why: str) -> None:
-    """Remove the files of views that were finished and are of no service yet, too."""
-    parts = Registry(storage.catalog, PART_KIND)
-    now = format_time(storage.clock())
-    for name in parts.list_names():
-        made = [document for document in parts.list_versions(name) if _reads(document.body, dataset)]
-        for file in {file for document in made for file in document.body["files"]}:
-            storage.objects.files.remove(storage.root / FOLDER / file)
-        if made:
-            parts.put(name, {"files": [], "inputs": []}, author=author, message=why, created_at=now)
+def _remove(storage: Storage, names: Collection[str]) -> None:
+    """Remove files, and their rows in the online store."""
+    store = open_online_store(storage) if names else None
+    try:
+        for name in names:
+            if store is not None and store.base is not None:
+                store.base.remove(file_id(Path(name).stem))
+            storage.objects.files.remove(storage.root / FOLDER / name)
+    finally:
+        if store is not None:
+            store.close()
 
 
 def _forget_pushes(storage: Storage, addresses: Sequence[str]) -> None:

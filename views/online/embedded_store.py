@@ -16,14 +16,13 @@ from typing import Any, Final
 import lmdb
 
 from foldstore.errors import StoreError, UnreadableError, refuse_writing
-from foldstore.views.online.store import ORDER_BYTES, NewRow, StoredRow
+from foldstore.views.online.store import ENTITY_BYTES, ORDER_BYTES, NewRow, StoredRow
 
 FOLDER: Final = "pushes"
 _ID: Final = b"\x00id"
 _DOCUMENT: Final = b"\x01"
 _ROW: Final = b"\x02"
 _TRIMMED: Final = b"\x03"
-_ENTITY_BYTES: Final = 16
 _VIEW_BYTES: Final = 8
 _AT_MOST: Final = 64 * 2**30  # of address space; the file is as large as what is in it
 _READERS: Final = 1024
@@ -83,6 +82,11 @@ class EmbeddedStore:
         # What was seen of views, and after which write: replaced, never changed by another write's.
         self._states: tuple[int, dict[bytes, tuple[bool, int]]] = (_NONE_KNOWN, {})
         self.id = self._identity()
+
+    @property
+    def base(self) -> None:
+        """Nothing: what a version holds is in files beside it."""
+        return
 
     def mark(self) -> int:
         """Return the number of the newest write."""
@@ -278,12 +282,12 @@ def _last_below(cursor: Any, prefix: bytes, below: bytes) -> StoredRow | None:
     key = bytes(cursor.key())
     if not key.startswith(prefix):
         return None
-    return StoredRow(key[-ORDER_BYTES - _ENTITY_BYTES : -ORDER_BYTES], key[-ORDER_BYTES:], bytes(cursor.value()))
+    return StoredRow(key[-ORDER_BYTES - ENTITY_BYTES : -ORDER_BYTES], key[-ORDER_BYTES:], bytes(cursor.value()))
 
 
 def _row(cursor: Any) -> StoredRow:
     key = bytes(cursor.key())
-    return StoredRow(key[-ORDER_BYTES - _ENTITY_BYTES : -ORDER_BYTES], key[-ORDER_BYTES:], bytes(cursor.value()))
+    return StoredRow(key[-ORDER_BYTES - ENTITY_BYTES : -ORDER_BYTES], key[-ORDER_BYTES:], bytes(cursor.value()))
 
 
 def _not_usable(folder: Path, error: Exception) -> UnreadableError:

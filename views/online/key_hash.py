@@ -79,6 +79,13 @@ class KeyHasher:
         )
         return None if None in checked else checked
 
+    def check_columns(self, columns: Sequence[Sequence[Any]], count: int | None = None) -> list[tuple[Any, ...] | None]:
+        """Return keys row by row as `check` does; `count` says how many there are of an entity without keys."""
+        uneven = len({len(column) for column in columns}) > 1
+        if uneven or len(columns) != len(self._types) or (not columns and count is None):
+            raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
+        return [self.check(key) for key in (zip(*columns, strict=True) if columns else [()] * (count or 0))]
+
 
 def check_key_value(value: Any, name: str, kind: str) -> Any:
     """Return a key's value in the entity's type; a date may be ISO 8601 text.

@@ -61,6 +61,25 @@ class LayeredReader:
         return sum(file.num_rows for file in self.files)
 
     @property
+    def schema(self) -> pa.Schema:
+        """The features and their types."""
+        return self.files[0].schema
+
+    @property
+    def num_bytes(self) -> int:
+        """How large the files are."""
+        return sum(file.num_bytes for file in self.files)
+
+    @property
+    def num_changes(self) -> int:
+        """How many files lie over the first one."""
+        return len(self.files) - 1
+
+    def over(self, pushed: PushedRows) -> "LayeredReader":
+        """Return the same files below what was pushed."""
+        return LayeredReader(self.files, pushed)
+
+    @property
     def cells(self) -> Mapping[str, Cells]:
         """Each feature's values in the first file."""
         return self.files[0].cells

@@ -17,8 +17,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.datastore.canonical import canonical_json
-from foldstore.errors import StoreFormatError, UnreadableError
+from foldstore.errors import StoreFormatError, UnreadableError, UsageError
 from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.instant import format_instant
 
 FORMAT: Final = 2
 _FORMATS: Final = (1, FORMAT)
@@ -69,6 +70,18 @@ class OnlineHeader:
     def first_key(self) -> int:
         """Which column is the first of the keys, or of the features where there are no keys."""
         return _TIMES_ONLY + (self.created_place is not None) + self.changes
+
+    def check_reach(self, at: int) -> None:
+        """Refuse an instant that the file does not reach back to."""
+        since = self.since
+        if since is not None and at < since:
+            raise UsageError(
+                f"Feature view {self.view.name!r} is materialized from {format_instant(since)} on, "
+                f"not for {format_instant(at)}.",
+                hint="Ask about a later instant, or materialize more of its history.",
+                code="before-history",
+                view=self.view.name,
+            )
 
     def encode(self) -> bytes:
         """Return the header as canonical JSON."""

@@ -52,9 +52,15 @@ class PushedBatch:
     table: pa.Table
     cells: Mapping[str, Cells]
 
+    @classmethod
+    def of(cls, table: pa.Table) -> "PushedBatch":
+        """Make one of a table."""
+        whole = table.combine_chunks()
+        return cls(whole, {name: read_cells(_whole(whole.column(name))) for name in whole.column_names})
+
     def column(self, feature: str) -> pa.Array:
         """Return a feature's values."""
-        return self.table.column(feature).combine_chunks()
+        return _whole(self.table.column(feature))
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,11 @@ class PushedRows:
         OutdatedError
             When a newer version has caught up with rows, and they were dropped.
         """
-        may, trimmed = self.store.state(self.view_id)
+        return self.check(self.store.state(self.view_id))
+
+    def check(self, state: tuple[bool, int]) -> bool:
+        """Say what `may_have_any` does of a state that the store gave."""
+        may, trimmed = state
         if trimmed > self.known:
             raise OutdatedError
         return may
@@ -109,11 +119,12 @@ class PushedRows:
         found = self.store.find(self.view_id, [digest(each) for each in encoded], below)
         self.may_have_any()  # again: rows may have been dropped meanwhile
         return [
-            None if row is None else self._first_that_counts(row, key, text, latest)
+            None if row is None else self.first_that_counts(row, key, text, latest)
             for row, key, text in zip(found, keys, encoded, strict=True)
         ]
 
-    def _first_that_counts(self, row: StoredRow, key: Key, text: bytes, latest: Latest) -> PushedRow | None:
+    def first_that_counts(self, row: StoredRow, key: Key, text: bytes, latest: Latest) -> PushedRow | None:
+        """Return of an entity's rows the first that counts, from one of them on downwards."""
         next_row: StoredRow | None = row
         newest: tuple[int, int] | None = None
         while next_row is not None:
@@ -131,9 +142,11 @@ class PushedRows:
 
     def batch(self, rows: Sequence[PushedRow]) -> PushedBatch:
         """Return rows with values as a layer, in their order."""
-        table = pa.concat_tables([self._table(row) for row in rows]).combine_chunks()
-        cells = {name: read_cells(_whole(table.column(name))) for name in table.column_names}
-        return PushedBatch(table, cells)
+        return PushedBatch.of(self.table(rows))
+
+    def table(self, rows: Sequence[PushedRow]) -> pa.Table:
+        """Return rows with values as a table, in their order."""
+        return pa.concat_tables([self._table(row) for row in rows])
 
     def _table(self, row: PushedRow) -> pa.Table:
         codec = self._codecs.get(row.schema)

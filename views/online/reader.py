@@ -12,9 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.datastore.canonical import HASH_PREFIX
-from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError, UsageError
+from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.instant import format_instant
 from foldstore.views.online.cells import Cells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import (
@@ -86,6 +85,17 @@ class FoundMany:
     layers: tuple[Layer, ...] = ()
     layer_of: list[int] | None = None
     pushed: frozenset[int] = frozenset()
+
+
+class RowSlice(NamedTuple):
+    """Some rows of a file: keys, event and created times, which are gone, which their entity's only, the features."""
+
+    keys: list[tuple[Any, ...]]
+    events: list[int]
+    created: list[int]
+    gone: list[bool]
+    alone: list[bool]
+    features: pa.Table
 
 
 class ViewReader(Protocol):
@@ -239,6 +249,35 @@ class OnlineReader:
         first = self.header.first_key + len(self._keys)
         return pa.schema(list(self._batch.schema)[first:])
 
+    @property
+    def whole_schema(self) -> pa.Schema:
+        """The file's own columns, with its header."""
+        return self._batch.schema
+
+    def read_rows(self, start: int, count: int) -> RowSlice:
+        """Return some of the rows, in the order of the file."""
+        part, first = self._batch.slice(start, count), self.header.first_key
+        size, keys = part.num_rows, len(self._keys)
+        columns = [part.column(first + number).to_pylist() for number in range(keys)]
+        features = pa.Table.from_batches([part]).select(range(first + keys, part.num_columns))
+        created, gone = self.header.created_place, self.header.gone_place
+        return RowSlice(
+            list(zip(*columns, strict=True)) if keys else [()] * size,
+            part.column(TIME_PLACE).to_pylist(),
+            [UNKNOWN_TIME] * size if created is None else part.column(created).to_pylist(),
+            [False] * size if gone is None else part.column(gone).to_pylist(),
+            self._which_alone(start, size),
+            features,
+        )
+
+    def _which_alone(self, start: int, size: int) -> list[bool]:
+        hashes = np.asarray(self._hashes)
+        changes = np.ones(size + 1, dtype=np.bool_)  # whether a row's entity is another one than that of the row before
+        first, last = max(start, 1), min(start + size, len(hashes) - 1)
+        changes[first - start : last - start + 1] = hashes[first : last + 1] != hashes[first - 1 : last]
+        alone: list[bool] = (changes[:-1] & changes[1:]).tolist()
+        return alone
+
     def to_table(self) -> pa.Table:
         """Return the rows as a source would have them, times as nanoseconds in UTC; created times only if there are."""
         view, instant = self.view, pa.timestamp("ns", "UTC")
@@ -293,9 +332,7 @@ class OnlineReader:
 
     def check_keys(self, keys: Sequence[Sequence[Any]], count: int | None = None) -> list[tuple[Any, ...] | None]:
         """Return keys row by row in the entity's types, None for one with a null."""
-        if len({len(column) for column in keys}) > 1 or len(keys) != len(self._keys) or (not keys and count is None):
-            raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
-        return [self.hasher.check(key) for key in (zip(*keys, strict=True) if keys else [()] * (count or 0))]
+        return self.hasher.check_columns(keys, count)
 
     def search_checked(self, checked: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
         """Do what `search` does for keys that `check_keys` gave."""
@@ -367,15 +404,7 @@ class OnlineReader:
 
     def check_reach(self, at: int) -> None:
         """Refuse an instant that the file does not reach back to."""
-        since = self.header.since
-        if since is not None and at < since:
-            raise UsageError(
-                f"Feature view {self.view.name!r} is materialized from {format_instant(since)} on, "
-                f"not for {format_instant(at)}.",
-                hint="Ask about a later instant, or materialize more of its history.",
-                code="before-history",
-                view=self.view.name,
-            )
+        self.header.check_reach(at)
 
     def prepare(self, columns: Sequence[str]) -> Callable[[Mapping[str, Any], int], Found]:
         """Return a lookup by the named entries of a mapping, in the order of the entity's keys."""

@@ -9,10 +9,10 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from foldstore.errors import StoreError, UsageError
+from foldstore.views.online.redis_base import TRIMMED, RedisBase, entities_of, rows_of
+from foldstore.views.online.redis_connection import RedisConnection
 from foldstore.views.online.store import ORDER_BYTES, NewRow, StoredRow
 
-_SECONDS: Final = 5
 _AT_ONCE: Final = 1_000
 
 
@@ -35,33 +35,21 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, prefix: str) -> None:
-        try:
-            import redis
-        except ImportError as error:
-            raise UsageError(
-                "Pushed rows are kept in Redis, whose client is not installed.",
-                hint="pip install 'foldstore[redis]'",
-            ) from error
-        self._error = redis.RedisError
-        self._prefix = prefix.encode()
-        try:
-            # Of commands that are sent once; a write that is sent twice is two writes with one meaning.
-            self._server: Any = redis.Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
-        except ValueError as error:
-            raise UsageError("online_store is no URL of Redis.", hint="Write redis://host:6379/0.") from error
+        self._server = RedisConnection(url, prefix=prefix)
+        self.base = RedisBase(self._server)
         self.id = self._identity()
 
     def mark(self) -> int:
         """Return the number of the newest write."""
-        return int(self._ask("GET", self._name(b"mark")) or 0)
+        return int(self._server.ask("GET", self._server.name(b"mark")) or 0)
 
     def write(self, view: bytes, rows: Sequence[NewRow], documents: Mapping[bytes, bytes] | None = None) -> int:
         """Add rows, all or none; return the number of the write."""
-        number = int(self._ask("INCR", self._name(b"mark")))
+        number = int(self._server.ask("INCR", self._server.name(b"mark")))
         last = number.to_bytes(8, "big")
-        pipe = self._server.pipeline(transaction=True)
+        pipe = self._server.pipeline()
         for name, text in (documents or {}).items():
-            pipe.hsetnx(self._name(b"documents"), name, text)
+            pipe.hsetnx(self._server.name(b"documents"), name, text)
         members: dict[bytes, dict[bytes, int]] = {}
         newest = {(row.entity, row.times): row for row in rows}  # of equal orders the last one counts
         for row in newest.values():
@@ -70,34 +58,34 @@ class RedisStore:
             pipe.zadd(self._rows_of(view, entity), held)
         if members:
             pipe.sadd(self._entities_of(view), *members)
-        self._run(pipe)
+        self._server.run(pipe)
         return number
 
     def document(self, name: bytes) -> bytes | None:
         """Return a document that came with rows."""
-        found = self._ask("HGET", self._name(b"documents"), name)
+        found = self._server.ask("HGET", self._server.name(b"documents"), name)
         return None if found is None else bytes(found)
 
     def state(self, view: bytes) -> tuple[bool, int]:
         """Say whether a view has rows, and the `known` of its newest `trim`."""
-        pipe = self._server.pipeline(transaction=True)
+        pipe = self._server.pipeline()
         pipe.exists(self._entities_of(view))
-        pipe.hget(self._name(b"trimmed"), view)
-        there, known = self._run(pipe)
+        pipe.hget(self._server.name(TRIMMED), view)
+        there, known = self._server.run(pipe)
         return bool(there), int(known or 0)
 
     def find(self, view: bytes, entities: Sequence[bytes], below: bytes) -> list[StoredRow | None]:
         """Return of each entity the row with the greatest order that is less than `below`."""
-        pipe = self._server.pipeline(transaction=True)
+        pipe = self._server.pipeline()
         for entity in entities:
             pipe.zrevrangebylex(self._rows_of(view, entity), b"(" + below, b"-", start=0, num=1)
-        found = self._run(pipe) if entities else []
+        found = self._server.run(pipe) if entities else []
         return [_row(entity, taken[0]) if taken else None for entity, taken in zip(entities, found, strict=True)]
 
     def rows(self, view: bytes) -> Iterator[StoredRow]:
         """Yield the rows of a view: by entity, and of each in order."""
-        for entity in sorted(self._ask("SMEMBERS", self._entities_of(view))):
-            for member in self._ask("ZRANGE", self._rows_of(view, entity), 0, -1):
+        for entity in sorted(self._server.ask("SMEMBERS", self._entities_of(view))):
+            for member in self._server.ask("ZRANGE", self._rows_of(view, entity), 0, -1):
                 yield _row(entity, member)
 
     def count(self, view: bytes) -> int:
@@ -108,23 +96,23 @@ class RedisStore:
         """Remove rows by entity and order, and keep `known`, both at once; return how many rows there were."""
         number = max(known, self.state(view)[1])
         gone = list(rows)
-        pipe = self._server.pipeline(transaction=True)
-        pipe.hset(self._name(b"trimmed"), view, number)
+        pipe = self._server.pipeline()
+        pipe.hset(self._server.name(TRIMMED), view, number)
         for entity, order in gone:
             pipe.zremrangebylex(self._rows_of(view, entity), b"[" + order, b"(" + _next(order))
-        removed = sum(int(count) for count in self._run(pipe)[1:])
+        removed = sum(int(count) for count in self._server.run(pipe)[1:])
         self._forget_empty(view, sorted({entity for entity, _ in gone}))
         return removed
 
     def clear(self, view: bytes) -> int:
         """Remove all rows of a view; return how many there were."""
-        entities = sorted(self._ask("SMEMBERS", self._entities_of(view)))
-        pipe = self._server.pipeline(transaction=True)
+        entities = sorted(self._server.ask("SMEMBERS", self._entities_of(view)))
+        pipe = self._server.pipeline()
         for entity in entities:
             pipe.zcard(self._rows_of(view, entity))
             pipe.delete(self._rows_of(view, entity))
         pipe.delete(self._entities_of(view))
-        return sum(int(count) for count in self._run(pipe)[: 2 * len(entities) : 2])
+        return sum(int(count) for count in self._server.run(pipe)[: 2 * len(entities) : 2])
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -141,36 +129,19 @@ class RedisStore:
 
         for start in range(0, len(entities), _AT_ONCE):
             part = entities[start : start + _AT_ONCE]
-            try:
-                self._server.transaction(forget, *(self._rows_of(view, entity) for entity in part))
-            except self._error as error:
-                raise _not_answering(error) from error
+            names = [self._rows_of(view, entity) for entity in part]
+            while not self._server.change(forget, *names):
+                pass
 
     def _identity(self) -> str:
-        self._ask("SETNX", self._name(b"id"), secrets.token_hex(16))
-        return bytes(self._ask("GET", self._name(b"id"))).decode()
-
-    def _name(self, part: bytes) -> bytes:
-        return self._prefix + b":" + part
+        self._server.ask("SETNX", self._server.name(b"id"), secrets.token_hex(16))
+        return bytes(self._server.ask("GET", self._server.name(b"id"))).decode()
 
     def _entities_of(self, view: bytes) -> bytes:
-        return self._name(b"entities:" + view.hex().encode())
+        return self._server.name(entities_of(view))
 
     def _rows_of(self, view: bytes, entity: bytes) -> bytes:
-        return self._name(b"rows:" + view.hex().encode() + b":" + entity.hex().encode())
-
-    def _ask(self, *command: Any) -> Any:
-        try:
-            return self._server.execute_command(*command)
-        except self._error as error:
-            raise _not_answering(error) from error
-
-    def _run(self, pipe: Any) -> list[Any]:
-        try:
-            answers: list[Any] = pipe.execute()
-        except self._error as error:
-            raise _not_answering(error) from error
-        return answers
+        return self._server.name(rows_of(view, entity))
 
 
 def _row(entity: bytes, member: bytes) -> StoredRow:
@@ -180,11 +151,3 @@ def _row(entity: bytes, member: bytes) -> StoredRow:
 def _next(order: bytes) -> bytes:
     """Return the least bytes that are greater than all that begin with an order."""
     return (int.from_bytes(order, "big") + 1).to_bytes(ORDER_BYTES + 1, "big")[1:]
-
-
-def _not_answering(error: Exception) -> StoreError:
-    return StoreError(
-        f"The Redis server of the pushed rows does not answer: {type(error).__name__}.",
-        hint="Look at the server; a push may or may not have happened, and can be sent again.",
-        code="online-store-unreachable",
-    )

@@ -7,7 +7,7 @@ changed, only added and removed.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 UNKNOWN_TIME: Final = -(2**63)  # below every instant: the created time of a row that has none
@@ -16,6 +16,7 @@ _ORDER: Final = struct.Struct(">QQQ")
 _BIAS: Final = 2**63
 ORDER_BYTES: Final = 24
 TIMES_BYTES: Final = 16
+ENTITY_BYTES: Final = 16
 _ABOVE_ALL: Final = b"\xff" * 17
 _LAST: Final = struct.Struct(">Q")
 
@@ -46,6 +47,58 @@ class NewRow(NamedTuple):
     value: bytes
 
 
+class BaseRow(NamedTuple):
+    """A row of a file; `alone` when the file has no other of its entity."""
+
+    entity: bytes
+    times: bytes
+    value: bytes
+    alone: bool
+
+
+class FoundOver(NamedTuple):
+    """The rows that files and pushes have of some entities, all of one moment.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether all files are there whole; the rows mean nothing unless they are.
+    state : tuple of bool and int
+        Whether the view may have pushed rows, and the `known` of its newest trim.
+    rows : list of lists
+        Of each file, each entity's row or None; their orders are times alone.
+    pushed : list
+        Each entity's pushed row or None.
+    """
+
+    complete: bool
+    state: tuple[bool, int]
+    rows: list[list[StoredRow | None]]
+    pushed: list[StoredRow | None]
+
+
+class BaseStore(Protocol):
+    """The rows of versions, for hosts that do not see the store's folder: immutable files, there whole or not at all.
+
+    Files are named by eight bytes of their own.
+    """
+
+    def put(self, file: bytes, about: bytes, parts: int, read_part: Callable[[int], Sequence[BaseRow]]) -> bool:
+        """Keep a file's rows, unless they are there; what was begun is taken up. Say whether any was written."""
+
+    def about(self, file: bytes) -> bytes | None:
+        """Return what was said of a file; None when not all of it is there."""
+
+    def find_over(self, files: Sequence[bytes], view: bytes, entities: Sequence[bytes], below: bytes) -> FoundOver:
+        """Return of each entity the newest row before `below` in each file and of what was pushed, of one moment."""
+
+    def files(self) -> Mapping[bytes, int]:
+        """Return the files that are there, in part or whole, and how many seconds ago each was written to."""
+
+    def remove(self, file: bytes) -> None:
+        """Remove a file's rows."""
+
+
 class OnlineStore(Protocol):
     """Rows of views, shared by processes. The tests hold every implementation to `tests/views/online/conformance.py`.
 
@@ -55,6 +108,10 @@ class OnlineStore(Protocol):
     @property
     def id(self) -> str:
         """What this store is called, for ever; one that was made anew is another one."""
+
+    @property
+    def base(self) -> BaseStore | None:
+        """The rows of versions, where this store has them; None where files alone do."""
 
     def mark(self) -> int:
         """Return the number of the newest write; rows of later writes have greater ones."""
@@ -99,6 +156,12 @@ def unpack_order(order: bytes) -> tuple[int, int, int]:
     """Return the event time, the created time and the number of the write of an order."""
     event, created, write = _ORDER.unpack(order)
     return event - _BIAS, created - _BIAS, write
+
+
+def unpack_times(times: bytes) -> tuple[int, int]:
+    """Return the event and the created time that `pack_times` was given."""
+    event, created = _TIMES.unpack(times)
+    return event - _BIAS, created - _BIAS
 
 
 def above(at: int) -> bytes:
