@@ -76,7 +76,7 @@ class Transforms:
         table = self._rows(address).to_arrow()
         needed = {name for each in transform.operations for name in each.reads_to_fit}
         known = [name for name in table.column_names if name in needed]  # others are made on the way, or missing
-        fitted = transform.fit(table.select(known), fitted_on=address)
+        fitted = transform.fit(table.select(known), fitted_on=address, beside=table.column_names)
         return self.registry.put(fitted, author=self._author, message=message)
 
     def list(self) -> list[str]:

@@ -200,3 +200,10 @@ def test_nanoseconds_pass(store):
     found = store.features.get_online_features(service, [{}])
     assert found.to_arrow()["seen"].cast(pa.int64()).to_pylist() == [1_700_000_000_000_000_001]
     assert store.features.online(service).get({}).values["seen"] == np.datetime64(1_700_000_000_000_000_001, "ns")
+
+
+def test_a_column_that_is_not_there_is_named_beside_those_that_are(made):
+    store, _, _ = made
+    with pytest.raises(SchemaMismatchError, match="works on a column 'distanze'") as refused:
+        store.transforms.fit(foldstore.Transform("x", [foldstore.ZScore("distanze")]), on="asks@1#s.train")
+    assert refused.value.hint == "Did you mean 'distance'? Available: asked, distance, driver, id, late."

@@ -53,9 +53,7 @@ class Definitions:
             The newest version of each that was looked at, 0 for none.
         """
         for service in services.values():
-            for selection in service.selections:
-                self._check_source(selection.view)
-            self._check_transform(service)
+            self.check(service)
         made = self._services.put_many(
             {name: service.to_dict() for name, service in services.items()},
             after,
@@ -64,6 +62,18 @@ class Definitions:
             created_at=format_time(self._storage.clock()),
         )
         return [f"{document.name}@{document.version}" for document in made]
+
+    def check(self, service: FeatureService) -> None:
+        """Refuse a service that cannot be applied: over what is not there now, or with a transform that does not fit.
+
+        Raises
+        ------
+        FoldstoreError
+            Which says what is missing, or does not fit.
+        """
+        for selection in service.selections:
+            self._check_source(selection.view)
+        self._check_transform(service)
 
     def list_versions(self, name: str) -> dict[int, FeatureService]:
         """Return the versions of a service by number; none when there is no such service."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError
 from foldstore.features.definitions import Definitions
@@ -149,7 +150,7 @@ class Planner:
         self._types = types
 
     def plan(self, definitions: DefinitionSet) -> ApplyPlan:
-        """Say what applying these would do."""
+        """Say what applying these would do; refuse what applying them would refuse, breaking aside."""
         planned = tuple(self._plan(service) for service in definitions.services.values())
         return ApplyPlan(planned, definitions.unused_views)
 
@@ -162,6 +163,8 @@ class Planner:
         before = max(versions, default=0)
         if before and versions[before].to_dict() == service.to_dict():
             return PlannedService(name=service.name, before=before, is_same=True)
+        with unrecorded():  # to look at a definition is not to read its rows
+            self._definitions.check(service)
         if not before:
             return PlannedService(name=service.name, before=0, is_same=False)
         return PlannedService(

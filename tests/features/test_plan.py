@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 import foldstore
-from foldstore.errors import ConflictError, InvalidDefinitionError, NotFoundError, RefusedError
+from foldstore.errors import ColumnNotFoundError, ConflictError, InvalidDefinitionError, NotFoundError, RefusedError
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.service_diff import compare_services
 
@@ -233,3 +233,19 @@ class TestCommand:
         assert isinstance(failed.exception, InvalidDefinitionError)
         assert "line 7" in str(failed.exception)
         assert "Did you mean 'stats'?" in str(failed.exception)
+
+
+@pytest.mark.parametrize(
+    ("view", "error", "said"),
+    [
+        (stats(features=["trips", "tipz"]), ColumnNotFoundError, "no column 'tipz' in 'rides'"),
+        (stats(source="riders"), NotFoundError, "riders"),
+        (stats(source=foldstore.sql("SELECT * FROM riders")), NotFoundError, "riders"),
+    ],
+)
+def test_what_an_apply_would_refuse_a_plan_refuses(store, rides, view, error, said):
+    for act in (store.features.plan, store.features.apply):
+        with pytest.raises(error, match=said):
+            act(model(view))
+    with pytest.raises(NotFoundError, match="nothing@1"):
+        store.features.plan(model(transform="nothing@1"))

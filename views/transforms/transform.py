@@ -1,7 +1,7 @@
 """Transforms: the operations in their order, and what they have learnt from a train split."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,7 +83,9 @@ class Transform:
                 raise UsageError(f"{ascii(each)[:80]} is no operation.", hint="Write Impute('delay') and the like.")
         object.__setattr__(self, "operations", tuple(self.operations))
 
-    def fit(self, rows: pa.Table, *, fitted_on: str = "rows in memory") -> "FittedTransform":
+    def fit(
+        self, rows: pa.Table, *, fitted_on: str = "rows in memory", beside: Iterable[str] = ()
+    ) -> "FittedTransform":
         """Learn from rows; they should be a train split's.
 
         Parameters
@@ -91,6 +93,8 @@ class Transform:
         rows : pyarrow.Table
         fitted_on : str
             Where the rows are from, such as ``training@1#split.train``.
+        beside : iterable of str
+            Columns that were left out of the rows as no operation reads them; an error names them too.
 
         Raises
         ------
@@ -106,7 +110,7 @@ class Transform:
         states, counted = [], []
         made: set[str] = set()
         for operation in self.operations:
-            self._check_columns(operation, columns)
+            self._check_columns(operation, columns, beside)
             sources |= {name: original[name].type for name in operation.inputs if name not in made}
             columns |= {name: original[name] for name in operation.reads_to_fit if name in original.keys() - columns}
             self._check_kept(sources)
@@ -130,12 +134,12 @@ class Transform:
                     column=name,
                 )
 
-    def _check_columns(self, operation: Operation, columns: Mapping[str, pa.Array]) -> None:
+    def _check_columns(self, operation: Operation, columns: Mapping[str, pa.Array], beside: Iterable[str]) -> None:
         for name in operation.inputs:
             if name not in columns:
                 raise SchemaMismatchError(
                     f"Transform {self.name!r} works on a column {name!r} that the rows lack.",
-                    hint=did_you_mean(name, list(columns)),
+                    hint=did_you_mean(name, [*columns, *beside]),
                     code="transform-schema-mismatch",
                     column=name,
                 )
