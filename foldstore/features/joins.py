@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
 from foldstore.datastore.ingest.source import open_source
-from foldstore.errors import UsageError
+from foldstore.datastore.lineage.recording import unrecorded
+from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.sources import Pins, Rows, check_published, read_source
-from foldstore.names import parse_address
+from foldstore.names import LATEST, check_name, parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
 from foldstore.version import Version
@@ -100,8 +102,20 @@ class HistoricalJoins:
         message: str = "",
     ) -> TrainingSet:
         """Join and commit; see `foldstore.features.handle.Features.create_training_set`."""
+        self._refuse_taken(name)
         made = self.join_split(labels, features, options)
         return self._rows.create(name, made.base, made.parts, made.inputs, message)
+
+    def _refuse_taken(self, name: str) -> None:
+        """Refuse a name before anything is joined; whoever takes it meanwhile is found when the rows are committed."""
+        check_name(name)
+        with unrecorded(), suppress(NotFoundError):
+            taken = self._rows.version(f"{name}@{LATEST}")
+            raise AlreadyExistsError(
+                f"There is already a dataset {name!r}, {taken.address}.",
+                hint=f"Choose another name; store.training_set({name!r}) opens it when it is a training set.",
+                name=name,
+            )
 
     def join_split(
         self, labels: str, features: str, options: JoinOptions, given: Mapping[str, str] | None = None

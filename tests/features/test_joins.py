@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foldstore
-from foldstore.errors import ColumnNotFoundError, FoldstoreError, NotFoundError, SchemaMismatchError, UsageError
+from foldstore.errors import (
+    AlreadyExistsError,
+    ColumnNotFoundError,
+    FoldstoreError,
+    InvalidNameError,
+    NotFoundError,
+    SchemaMismatchError,
+    UsageError,
+)
 from foldstore.views.features.join import FeatureTable, index_view, point_in_time_join
 from foldstore.views.instant import LIMIT, format_duration, parse_instant
 
@@ -215,6 +223,20 @@ def test_a_service_without_created_times_cannot_filter_by_them(store, service):
     store.features.apply(foldstore.FeatureService("bare", [view]))
     with pytest.raises(SchemaMismatchError, match="no created time to filter by"):
         store.features.get_historical_features(ROWS, "bare", filter_by_created_timestamp=True)
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_joined(store, service, monkeypatch):
+    keyed = store.create_dataset("asks", key=["driver", "event_timestamp"], event_time="event_timestamp")
+    asks = keyed.append(pa.table(ROWS))
+    asks.split("s", train=0.5, test=0.5, seed=1)
+    first = store.features.create_training_set("first", labels="asks@1#s", features=service)
+    monkeypatch.setattr("foldstore.features.joins.point_in_time_join", lambda *_, **__: pytest.fail("it was joined"))
+    with pytest.raises(AlreadyExistsError, match="already a dataset 'first', first@1") as refused:
+        store.features.create_training_set("first", labels="asks@1#s", features=service)
+    assert "store.training_set('first')" in refused.value.hint
+    with pytest.raises(InvalidNameError, match="'T' is not a valid"):
+        store.features.create_training_set("T", labels="asks@1#s", features=service)
+    assert store.training_set("first").address == first.address
 
 
 def loop(row, feature_rows, keys, ttl, *, created, exact):
