@@ -75,14 +75,14 @@ def create_app(
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
     metrics = Metrics(None if store is None else partial(_steps_left, store))
     LookupRoutes(CountedFeatures(features, metrics), chosen).add_to(app)
+    audit = audit or audit_of(store)
     if store is not None:
         book = RuleBook(store.registry(RULES), clock=store.clock)
         app.operations = _operations_of(store)
-        Dispatcher(table, store, book, chosen, queries or QueryPool(), app.operations).add_to(app)
+        Dispatcher(table, store, book, chosen, queries or QueryPool(), app.operations, audit).add_to(app)
     HealthRoutes(is_ready or _always, metrics).add_to(app)
     add_problem_handlers(app)
     app.described = {**DESCRIBED, **describe(table)}
-    audit = audit or audit_of(store)
     rate = chosen.requests_per_second
     requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
     watch = Watch(audit=audit, metrics=metrics, requests=requests, book=book)

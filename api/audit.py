@@ -3,18 +3,25 @@
 A line is one write at the end of a file, so lines of several processes never mix and a process that is killed loses
 none that were written. Before a change is answered its line is on the disk; lines of reads get there when the system
 writes them. Lookups are many: they are counted, by token and route, and written down every few seconds.
+
+Where no line can be written (a full disk, a folder that was taken away), nothing is changed and nothing is read;
+lookups go on, and are written down when that is possible again.
 """
 
+import errno
 import heapq
 import json
+import logging
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from foldstore.api.problem import AuditUnavailableError
 from foldstore.api.request_record import LOOKUPS, RequestRecord
 from foldstore.errors import UsageError
 from foldstore.types import Clock, format_time, parse_time
@@ -22,6 +29,7 @@ from foldstore.types import Clock, format_time, parse_time
 FOLDER: Final = "audit"
 _MODE: Final = 0o600
 _EVERY_SECONDS: Final = 5.0
+_LOG: Final = logging.getLogger(__name__)
 
 
 class AuditLog:
@@ -41,9 +49,26 @@ class AuditLog:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str, int]] = Counter()
         self._since = clock()
+        self._torn = False  # whether the last line broke off: the next begins after a line end
+
+    def check(self) -> None:
+        """Look whether a line could be written now, before something is changed.
+
+        Raises
+        ------
+        AuditUnavailableError
+            When it could not.
+        """
+        self._write([], durable=False)
 
     def note(self, record: RequestRecord) -> None:
-        """Write a request down, or count it."""
+        """Write a request down, or count it.
+
+        Raises
+        ------
+        AuditUnavailableError
+            When it cannot be written down.
+        """
         if record.token is None and record.status == 200:
             return  # a probe
         now = self._clock()
@@ -54,12 +79,18 @@ class AuditLog:
                 self._counts[name, label, record.route, record.status] += 1
                 due = (now - self._since).total_seconds() >= _EVERY_SECONDS
             if due:
-                self.flush()
+                self._flush_or_wait()
             return
         self._write([{"at": format_time(now), **record.to_dict()}], durable=record.changes)
 
     def flush(self) -> None:
-        """Write the lookups down that were counted."""
+        """Write the lookups down that were counted.
+
+        Raises
+        ------
+        AuditUnavailableError
+            When they cannot be: they stay counted.
+        """
         now = self._clock()
         with self._lock:
             counts, self._counts = self._counts, Counter()
@@ -77,20 +108,46 @@ class AuditLog:
             }
             for (token, label, route, status), times in counts.items()
         ]
-        if lines:
-            self._write(lines, durable=False)
+        try:
+            if lines:
+                self._write(lines, durable=False)
+        except AuditUnavailableError:
+            with self._lock:
+                self._counts.update(counts)
+                self._since = since
+            raise
+
+    def _flush_or_wait(self) -> None:
+        try:
+            self.flush()
+        except AuditUnavailableError as error:
+            _LOG.error("lookups cannot be written down yet: %s", error.__cause__)
 
     def _write(self, lines: list[dict[str, Any]], *, durable: bool) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        path = self._folder / f"{lines[0]['at'][:10]}.{os.getpid()}.jsonl"
+        day = lines[0]["at"][:10] if lines else format_time(self._clock())[:10]
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), _MODE)
         try:
-            os.write(file, text.encode())
-            if durable:
-                os.fsync(file)
-        finally:
-            os.close(file)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            start = "\n" if self._torn and lines else ""
+            _append(self._folder / f"{day}.{os.getpid()}.jsonl", f"{start}{text}".encode(), durable=durable)
+            self._torn = self._torn and not lines
+        except OSError as error:
+            self._torn = True
+            raise AuditUnavailableError(
+                "The audit cannot be written.",
+                hint="Tell who runs the server; look before you ask again whether it was done.",
+            ) from error
+
+
+def _append(path: Path, data: bytes, *, durable: bool) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), _MODE)
+    try:
+        if os.write(file, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if durable:
+            os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def read_audit(
@@ -137,8 +194,10 @@ def read_audit(
 def _lines_of(file: Path) -> Iterator[dict[str, Any]]:
     with file.open(encoding="utf-8") as lines:
         for line in lines:
-            if line.endswith("\n"):  # else the process was killed while it wrote, or is writing now
-                yield json.loads(line)
+            # Else the process was killed while it wrote, or is writing now; or the disk was full.
+            if line.endswith("}\n"):
+                with suppress(ValueError):
+                    yield json.loads(line)
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
-from foldstore.api.problem import REQUEST_ID, UnauthenticatedError, problem_of
+from foldstore.api.problem import REQUEST_ID, AuditUnavailableError, UnauthenticatedError, problem_of
 from foldstore.api.request_record import LOOKUPS
 from foldstore.api.route import RouteTable
 from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
@@ -126,18 +126,18 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, began, request_id = 0, time.perf_counter(), new_id()
+        status, began, request_id, unwritten = 0, time.perf_counter(), new_id(), False
         scope[ID_KEY] = request_id
         REQUEST_ID.set(request_id)
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                if not unwritten:
+                    await self._watch.begin(record_of(scope, message["status"], began, self._route_of))
+                status = message["status"]  # from now on it is out
                 own = (b"x-request-id", request_id.encode())
-                message = {**message, "headers": [*message["headers"], *_HEADERS, own]}
-                await self._watch.begin(record_of(scope, status, began, self._route_of))
-                await send(message)
+                await send({**message, "headers": [*message["headers"], *_HEADERS, own]})
             elif not message.get("more_body"):
                 await send(message)
             else:
@@ -152,7 +152,11 @@ class Gate:
             answer = problem_of(error)
             if status:
                 raise  # the status is out: only breaking the connection off can say that the answer is not whole
-            await answer(scope, receive, sent)
+            try:
+                await answer(scope, receive, sent)
+            except AuditUnavailableError as failure:
+                unwritten = True
+                await problem_of(failure)(scope, receive, sent)
         finally:
             self._watch.end(record_of(scope, status, began, self._route_of))
 

@@ -13,16 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foldstore.api.access import PRINCIPAL_KEY
+from foldstore.api.audit import AuditLog
 from foldstore.api.body import refuse_bombs
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
 from foldstore.api.request_body import Limits, read_json, spool_rows
+from foldstore.api.request_record import changes
 from foldstore.api.resources import open_store
 from foldstore.api.resources.operations import AcceptedResponse, begin_operation
 from foldstore.api.route import BodyKind, Call, Route, RouteTable
 from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
+from foldstore.api.tokens import Token
 from foldstore.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ class Dispatcher:
         What runs SQL.
     operations : Operations, optional
         Works on what is answered later; without it everything is answered at once.
+    audit : AuditLog, optional
+        Where it is written down what changed: while that cannot be, nothing is changed.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class Dispatcher:
         limits: Limits,
         queries: QueryPool,
         operations: Operations | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
+        self._audit = audit
         self._queries = queries
         self._operations = operations
         self._table = table
@@ -79,7 +86,9 @@ class Dispatcher:
             query = Query(request.query_params.multi_items(), route.parameters)
             async with AsyncExitStack() as stack:
                 token = request.scope[PRINCIPAL_KEY]
-                rules = await to_thread.run_sync(self._book.of, token)
+                if "name" in request.path_params:
+                    token.check_name(request.path_params["name"])
+                rules = await to_thread.run_sync(self._look, route, token)
                 _refuse_narrowed(route, request.path_params.get("name"), rules)
                 body = await self._read(route, request, stack)
                 call = Call(
@@ -94,12 +103,16 @@ class Dispatcher:
                     operations=self._operations,
                     access=access_of(token, rules) if route.needs_access else "",
                 )
-                if "name" in call.path:
-                    call.check_name(call.path["name"])
                 wish = read_preference(request.headers) if route.is_long and self._operations is not None else None
                 return await (self._work(route, call) if wish is None else self._begin(route, call, wish))
 
         return endpoint
+
+    def _look(self, route: Route, token: Token) -> Sequence[AccessRule]:
+        """Return what is hidden from a token; refuse to change what could not be written down."""
+        if self._audit is not None and changes(route.method, route.path):
+            self._audit.check()
+        return self._book.of(token)
 
     async def _read(self, route: Route, request: Request, stack: AsyncExitStack) -> Any:
         if route.body is BodyKind.NONE:

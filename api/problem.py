@@ -95,6 +95,12 @@ class NotReadyError(StoreError):
     code = "not-ready"
 
 
+class AuditUnavailableError(StoreError):
+    """What was to be done cannot be written down, so it is not done."""
+
+    code = "audit-unavailable"
+
+
 class SqlUnavailableError(StoreError):
     """Queries cannot be locked in on this machine, so none is run."""
 

@@ -43,9 +43,7 @@ class RequestRecord:
     @property
     def changes(self) -> bool:
         """Whether it was about to change something."""
-        return self.method in ("PUT", "DELETE", "PATCH") or (
-            self.method == "POST" and self.token is not None and self.route not in READING
-        )
+        return changes(self.method, self.route) and (self.method != "POST" or self.token is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data, without anything secret."""
@@ -65,3 +63,14 @@ class RequestRecord:
 
 # POST, because they have a body; they leave nothing behind.
 READING: Final = LOOKUPS | {"/v1/sql", "/v1/views:read", "/v1/views:count", "/v1/feature-services:plan"}
+
+
+def changes(method: str, route: str) -> bool:
+    """Whether a method on a route may change something.
+
+    Examples
+    --------
+    >>> changes("POST", "/v1/datasets"), changes("POST", "/v1/sql"), changes("GET", "/v1/datasets")
+    (True, False, False)
+    """
+    return method in ("PUT", "DELETE", "PATCH") or (method == "POST" and route not in READING)

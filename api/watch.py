@@ -13,7 +13,7 @@ from foldstore.api.audit import AuditLog
 from foldstore.api.metrics import Metrics
 from foldstore.api.problem import RateLimitedError
 from foldstore.api.rate import RateLimit, whole_seconds
-from foldstore.api.request_log import log_request
+from foldstore.api.request_log import log_request, redact
 from foldstore.api.request_record import RequestRecord
 from foldstore.api.rules import RuleBook
 from foldstore.api.tokens import Token
@@ -117,7 +117,7 @@ def record_of(scope: Any, status: int, began: float, find_route: Callable[[str, 
         id=scope[ID_KEY],
         method=scope["method"] if len(scope["method"]) < 10 else "other",
         route=find_route(scope["method"], scope["path"]),
-        named={} if not named else {name: str(value)[:100] for name, value in named.items()},
+        named={} if not named else {name: redact(str(value))[:100] for name, value in named.items()},
         status=status,
         seconds=time.perf_counter() - began,
         token=token,

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 import foldstore
 from foldstore.api.app import create_app
 from foldstore.api.audit import FOLDER, AuditLog, read_audit
+from foldstore.api.problem import AuditUnavailableError
 from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
 from foldstore.api.request_log import JsonLines, redact
@@ -101,6 +103,38 @@ class TestAudit:
         process.join()
         assert process.exitcode == -9
         assert [line["named"] for line in read_audit(tmp_path)] == [{"name": str(n)} for n in range(20)]
+
+    def test_what_cannot_be_written_down_is_not_done(self, app, vault, store, clock):
+        editor, _ = login(app, vault, "editor")
+        serving, token = login(app, vault, "serving")
+        folder = store.root / FOLDER
+        folder.write_text("no folder")
+        rows = {"content": b"id\n9\n", "headers": {"content-type": "text/csv"}}
+        assert_problem(editor.post("/v1/datasets/people/versions", **rows), 503, "audit-unavailable")
+        assert_problem(editor.put("/v1/datasets/people/refs/x", json={"version": "1"}), 503, "audit-unavailable")
+        assert_problem(editor.get("/v1/datasets/people"), 503, "audit-unavailable")
+        assert_problem(serving.get("/v1/datasets/people"), 503, "audit-unavailable")
+        assert store.dataset("people").latest.number == 1
+        assert [ref["name"] for ref in store.dataset("people").refs()] == ["main"]
+        clock.now += dt.timedelta(seconds=6)
+        assert serving.post("/v1/features:get", json=ASK).status_code == 200
+        assert serving.get("/healthz").status_code == 200
+        folder.unlink()
+        assert editor.post("/v1/datasets/people/versions", **rows).status_code == 201
+        clock.now += dt.timedelta(seconds=6)
+        assert serving.post("/v1/features:get", json=ASK).status_code == 200
+        (line,) = read_audit(folder, token=token.id)
+        assert line["times"] == 2
+
+    def test_a_line_that_broke_off_on_a_full_disk_costs_itself_alone(self, tmp_path, monkeypatch):
+        log, write = AuditLog(tmp_path, utc_now), os.write
+        log.note(_record("first"))
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
+        with pytest.raises(AuditUnavailableError):
+            log.note(_record("second"))
+        monkeypatch.setattr(os, "write", write)
+        log.note(_record("third"))
+        assert [line["named"]["name"] for line in read_audit(tmp_path)] == ["first", "third"]
 
     def test_half_a_line_is_none(self, tmp_path):
         _note(tmp_path, 3)
