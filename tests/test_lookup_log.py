@@ -17,11 +17,16 @@ def store(folder):
         store.create_dataset("rides").append(
             {"driver": list(range(200)), "ts": [DAY[0]] * 200, "trips": [n % 50 for n in range(200)]}
         )
-        driver = foldstore.Entity("driver", keys={"driver": "int64"})
-        stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
-        store.features.apply(foldstore.FeatureService("model", [stats]))
+        store.features.apply(foldstore.FeatureService("model", [_stats()]))
         store.features.materialize("model")
         yield store
+
+
+def _stats(*features, ttl=None):
+    driver = foldstore.Entity("driver", keys={"driver": "int64"})
+    return foldstore.FeatureView(
+        "stats", entity=driver, source="rides", event_time="ts", features=list(features or ["trips"]), ttl=ttl
+    )
 
 
 def ask(store, drivers, **how):
@@ -168,3 +173,24 @@ class TestSealing:
         store.features.get_online_features("plain", [{"driver": 1}], at=DAY[1])
         store.features.lookup_logs.flush()
         assert seal().hidden == ("other",)
+
+
+def test_requests_with_an_id_are_chosen_by_it_and_a_shadow_of_the_share_is_asked_the_same(store):
+    store.features.apply(foldstore.FeatureService("model", [_stats(ttl="90d")]), allow_breaking=True)
+    store.features.materialize("model@2")
+    store.features.log_lookups("model", share=0.3)
+    store.features.shadows.start("model@1", "model@2", share=0.3, seed=1)
+    for number in range(60):
+        ask(store, [number], request_id=f"request-{number}")
+    store.features.close()
+    kept = store.version("model.served").to_arrow().column("request_id").to_pylist()
+    assert sorted(kept) == sorted(f"request-{n}" for n in range(60) if lookup_log.lot_of(f"request-{n}") < 0.3)
+    assert 5 < len(kept) < 40
+    assert store.features.shadows.report("model@1").tally.requests == len(kept)
+
+
+def test_a_smaller_share_is_part_of_a_larger_one():
+    lots = [lookup_log.lot_of(f"request-{number}") for number in range(20_000)]
+    assert abs(sum(lot < 0.1 for lot in lots) - 2_000) < 200
+    assert all(0 <= lot < 1 for lot in lots)
+    assert lookup_log.lot_of("\ud800") == lookup_log.lot_of("\ud800")

@@ -94,7 +94,7 @@ class ServedFeatures:
         if request_id is not None:
             check_text(request_id, "The request id", MAX_REQUEST_ID, line=True)
         self.lookup_logs.note(name, found, request_id)
-        self._shadow_runner.consider(found, full_feature_names=full_feature_names)
+        self._shadow_runner.consider(found, full_feature_names=full_feature_names, request_id=request_id)
 
     def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
         """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.
@@ -108,7 +108,8 @@ class ServedFeatures:
         service : str
             The name of a feature service; all its versions.
         share : float
-            Which share is kept; 0 for none.
+            Which share is kept; 0 for none. Of requests with an id the same ones in every process, and those that a
+            shadow of this share is asked; of others any.
         dataset : str, optional
             Where; ``<service>.served`` unless given.
 

@@ -17,6 +17,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError
 from foldstore.features.shadow_report import Shadow
 from foldstore.features.shadow_tally import ShadowTally, compare_answers
+from foldstore.lookup_log import lot_of
 from foldstore.types import format_time
 from foldstore.views.online.result import OnlineResult
 
@@ -56,11 +57,11 @@ class ShadowRunner:
         self._counted_since = 0.0
         self._thread: threading.Thread | None = None
 
-    def consider(self, found: OnlineResult, *, full_feature_names: bool) -> None:
+    def consider(self, found: OnlineResult, *, full_feature_names: bool, request_id: str | None = None) -> None:
         """Hand an answer on to be compared, when its version has a shadow and the lot falls on the request."""
         try:
             shadow = self._setting(found.service or "")
-            if shadow is not None and is_chosen(found.entities, shadow.share, shadow.seed):
+            if shadow is not None and is_chosen(found.entities, shadow.share, shadow.seed, request_id):
                 self._put(shadow, found, full_feature_names)
         except Exception:  # noqa: BLE001, S110  # the answer is settled: no fault of a shadow's may take it back
             pass
@@ -175,8 +176,10 @@ def stream_of(live: str) -> str:
     return f"shadow/{live}"
 
 
-def is_chosen(entities: Mapping[str, list[Any]], share: float, seed: int) -> bool:
-    """Say whether the lot falls on a request: by its entities and the seed alone, whoever asks, whenever.
+def is_chosen(entities: Mapping[str, list[Any]], share: float, seed: int, request_id: str | None = None) -> bool:
+    """Say whether the lot falls on a request, whoever asks, whenever.
+
+    It is that of the request's id, by which logs choose too; of a request without one by its entities and the seed.
 
     Examples
     --------
@@ -185,6 +188,8 @@ def is_chosen(entities: Mapping[str, list[Any]], share: float, seed: int) -> boo
     """
     if share >= 1:
         return True
+    if request_id is not None:
+        return lot_of(request_id) < share
     text = f"{seed}:{sorted(entities.items())!r}".encode(errors="backslashreplace")
     lot = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
     return lot < share * 2**64

@@ -77,7 +77,8 @@ class Shadows:
         share : float
             Which share of the requests.
         seed : int, optional
-            Which ones; drawn and recorded unless given.
+            Which ones, of those without an id; drawn and recorded unless given. Of requests with an id those are
+            chosen that a log of this share keeps.
 
         Raises
         ------

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import key_column
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import HEADER_KEY, OnlineHeader
+from foldstore.views.online.staged_files import remove_abandoned, stage
 from foldstore.views.online.store import UNKNOWN_TIME
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.time_column import to_nanoseconds
@@ -279,17 +279,13 @@ def _one_chunk(column: pa.ChunkedArray, name: str) -> pa.Array:
 
 def _write(batch: pa.RecordBatch, folder: Path, files: Files, num_entities: int) -> OnlineFile:
     files.make_folder(folder)
-    staged = folder / f"staged-{uuid4().hex}"
-    sink = files.create(staged)
-    try:
+    remove_abandoned(folder)
+    with stage(folder, files) as (staged, sink):
         with pa.ipc.new_file(sink, batch.schema, options=_UNCOMPRESSED) as writer:
             writer.write_batch(batch)
         address = sink.finish()
         path = folder / f"{address}.arrow"
         files.link(staged, path)
-    finally:
-        sink.close()
-        staged.unlink(missing_ok=True)
     files.sync_folders([folder])
     return OnlineFile(
         path=path, address=address, num_bytes=sink.num_bytes, num_rows=batch.num_rows, num_entities=num_entities
