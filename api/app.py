@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foldstore.api.audit import FOLDER, AuditLog
 from foldstore.api.authentication import Authenticator, Gate
@@ -74,7 +75,8 @@ def create_app(
     book: RuleBook | None = None
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
     metrics = Metrics(None if store is None else partial(_steps_left, store))
-    LookupRoutes(CountedFeatures(features, metrics), chosen).add_to(app)
+    lookups = LookupRoutes(CountedFeatures(features, metrics), chosen)
+    lookups.add_to(app)
     audit = audit or audit_of(store)
     if store is not None:
         book = RuleBook(store.registry(RULES), clock=store.clock)
@@ -86,17 +88,41 @@ def create_app(
     rate = chosen.requests_per_second
     requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
     watch = Watch(audit=audit, metrics=metrics, requests=requests, book=book)
-    app.add_middleware(
-        Gate, authenticator=Authenticator(tokens), table=table, watch=watch, write_seconds=chosen.write_seconds
-    )
+    watched: dict[str, Any] = {
+        "authenticator": Authenticator(tokens),
+        "table": table,
+        "watch": watch,
+        "write_seconds": chosen.write_seconds,
+    }
+    app.add_middleware(Gate, **watched)
+    app.posts = {path: Gate(endpoint, **watched) for path, endpoint in lookups.by_path.items()}
     return app
 
 
 class FoldstoreApp(FastAPI):
-    """FastAPI, with the routes in its description that are not its own, and the work that it has begun."""
+    """FastAPI, with the routes in its description that are not its own, a way past it, and the work that it has begun.
+
+    Attributes
+    ----------
+    described : mapping
+        The routes that are not its own, for OpenAPI.
+    operations : Operations or None
+        What was begun.
+    posts : mapping of str to ASGI application
+        What answers a POST to a path, behind a gate of its own: what a framework does for a request takes longer than
+        a lookup.
+    """
 
     described: Mapping[str, Any] = DESCRIBED
     operations: Operations | None = None
+    posts: Mapping[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.posts:
+            await self.posts[scope["path"]](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def end(self) -> None:
         """Call off what was begun and not done."""

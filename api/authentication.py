@@ -1,6 +1,7 @@
 """The gate before every route: no token, no answer; and no error leaves but as a problem document."""
 
 import asyncio
+import hashlib
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
 from foldstore.api.problem import REQUEST_ID, AuditUnavailableError, UnauthenticatedError, problem_of
-from foldstore.api.request_record import LOOKUPS
+from foldstore.api.request_record import LOOKUPS, RequestRecord
 from foldstore.api.route import RouteTable
-from foldstore.api.tokens import Token, TokenVault, check_token, parse_token, unauthenticated
+from foldstore.api.tokens import Token, TokenVault, check_token, hash_secret, parse_token, unauthenticated
 from foldstore.api.watch import ID_KEY, Watch, new_id, record_of
 from foldstore.errors import NotFoundError, RefusedError
 
@@ -42,11 +43,14 @@ class Authenticator:
         Where tokens are known.
     """
 
-    __slots__ = ("_known", "_vault")
+    __slots__ = ("_known", "_proven", "_vault")
 
     def __init__(self, vault: TokenVault) -> None:
         self._vault = vault
         self._known: dict[str, _Known] = {}
+        # Of headers that were right once: whose token they name, and the hash that its secret has. Whether the token
+        # still counts is asked every time.
+        self._proven: dict[bytes, tuple[str, str]] = {}
 
     async def authenticate(self, headers: list[tuple[bytes, bytes]], address: str, watch: Watch) -> Token:
         """Return the token of a request.
@@ -70,7 +74,8 @@ class Authenticator:
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
             raise unauthenticated()
-        token_id, secret = parse_token(given[0][len(_SCHEME) :].decode("latin-1"))
+        proof = hashlib.sha256(given[0]).digest()  # of what came: what is remembered of it gives no secret away
+        token_id, secret_hash = self._proven.get(proof) or _read_token(given[0])
         watch.check_failures(address, token_id)
         now = self._vault.clock()
         known = self._known.get(token_id)
@@ -80,12 +85,21 @@ class Authenticator:
                 self._known = {}
             self._known[token_id] = known
         try:
-            token = check_token(known.token, secret, now)
+            token = check_token(known.token, secret_hash, now)
         except UnauthenticatedError:
             watch.note_failure(address, token_id)
             raise
+        if proof not in self._proven:
+            if len(self._proven) >= _CACHED:
+                self._proven = {}
+            self._proven[proof] = token_id, secret_hash
         watch.check_rate(token)
         return token
+
+
+def _read_token(header: bytes) -> tuple[str, str]:
+    token_id, secret = parse_token(header[len(_SCHEME) :].decode("latin-1"))
+    return token_id, hash_secret(secret)
 
 
 class Gate:
@@ -126,16 +140,18 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, began, request_id, unwritten = 0, time.perf_counter(), new_id(), False
+        began, request_id, unwritten = time.perf_counter(), new_id(), False
+        record: RequestRecord | None = None  # from the moment on when the status is out
         scope[ID_KEY] = request_id
         REQUEST_ID.set(request_id)
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal record
             if message["type"] == "http.response.start":
+                told = record_of(scope, message["status"], began, self._route_of)
                 if not unwritten:
-                    await self._watch.begin(record_of(scope, message["status"], began, self._route_of))
-                status = message["status"]  # from now on it is out
+                    await self._watch.begin(told)
+                record = told  # from now on it is out
                 own = (b"x-request-id", request_id.encode())
                 await send({**message, "headers": [*message["headers"], *_HEADERS, own]})
             elif not message.get("more_body"):
@@ -150,7 +166,7 @@ class Gate:
             return
         except Exception as error:
             answer = problem_of(error)
-            if status:
+            if record is not None:
                 raise  # the status is out: only breaking the connection off can say that the answer is not whole
             try:
                 await answer(scope, receive, sent)
@@ -158,7 +174,9 @@ class Gate:
                 unwritten = True
                 await problem_of(failure)(scope, receive, sent)
         finally:
-            self._watch.end(record_of(scope, status, began, self._route_of))
+            ended = record or record_of(scope, 0, began, self._route_of)
+            ended.seconds = time.perf_counter() - began
+            self._watch.end(ended)
 
     async def _send_in_time(self, send: Send, message: Message) -> None:
         try:

@@ -1,26 +1,23 @@
 """The lookup routes: `POST /v1/features:get`, and `POST /get-online-features` in Feast's shape."""
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from anyio import to_thread
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY
-from foldstore.api.json_values import json_columns
-from foldstore.api.request_body import Limits, read_json
+from foldstore.api.lookup_text import write_answer, write_feast_answer
+from foldstore.api.request_body import Limits, read_json_sent
 from foldstore.api.tokens import Token
 from foldstore.datastore.free_text import check_text
 from foldstore.errors import RefusedError, UsageError, did_you_mean
 from foldstore.lookup_log import MAX_REQUEST_ID
-from foldstore.views.instant import format_instant, parse_instant
-from foldstore.views.online.result import OnlineColumn, OnlineResult
-from foldstore.views.online.status import FeatureStatus
+from foldstore.views.instant import parse_instant
+from foldstore.views.online.result import OnlineResult
 
 _OURS: Final = ("service", "features", "entities", "at", "full_feature_names", "int64", "request_id")
 _FEASTS: Final = (
@@ -33,7 +30,7 @@ _FEASTS: Final = (
     "include_feature_view_version_metadata",
     "request_id",
 )
-_EPOCH: Final = "1970-01-01T00:00:00Z"
+_CONTENT_TYPE: Final = (b"content-type", b"application/json")
 _MANY: Final = 500  # entities; from here on a lookup leaves the event loop
 
 
@@ -69,6 +66,9 @@ class _Asked:
     request_id: str | None
 
 
+Write: TypeAlias = Callable[[OnlineResult], bytes]
+
+
 class LookupRoutes:
     """Answers lookups.
 
@@ -78,41 +78,51 @@ class LookupRoutes:
         What can be looked up.
     limits : Limits
         How much a request may ask.
+
+    Attributes
+    ----------
+    by_path : mapping of str to ASGI application
+        What answers a POST to each path.
     """
 
-    __slots__ = ("_features", "_limits")
+    __slots__ = ("_features", "_limits", "by_path")
 
     def __init__(self, features: OnlineFeatures, limits: Limits) -> None:
         self._features = features
         self._limits = limits
+        self.by_path: Mapping[str, ASGIApp] = {
+            "/v1/features:get": _Endpoint(limits, self._get),
+            "/get-online-features": _Endpoint(limits, self._get_as_feast),
+        }
 
     def add_to(self, app: FastAPI) -> None:
         """Give the app these routes.
 
-        They are Starlette's, not FastAPI's: they read their bodies themselves, and dependencies cost more than a
-        lookup does. `DESCRIBED` says in OpenAPI what they take.
+        They are bare ASGI: routing, requests as objects and dependencies cost more than a lookup does.
+        The app goes past the routing too. `DESCRIBED` says in OpenAPI what they take.
         """
-        app.add_route("/v1/features:get", self.get, methods=["POST"])
-        app.add_route("/get-online-features", self.get_as_feast, methods=["POST"])
+        for path, endpoint in self.by_path.items():
+            app.router.routes.append(Route(path, endpoint, methods=["POST"]))
 
-    async def get(self, request: Request) -> Response:
+    async def _get(self, scope: Scope, said: Any) -> bytes:
         """Answer in our shape: features by name."""
-        body = _members(await read_json(request, self._limits), _OURS)
+        body = _members(said, _OURS)
         wide = _choice(body, "int64", ("number", "string")) == "string"
-        asked = self._read(request, body, "service")
-        result = await self._look(asked)
-        return _json(write_answer(result, wide_as_text=wide, request_id=asked.request_id))
+        asked = self._read(scope, body, "service")
+        return await self._answer(
+            asked, lambda found: write_answer(found, wide_as_text=wide, request_id=asked.request_id)
+        )
 
-    async def get_as_feast(self, request: Request) -> Response:
+    async def _get_as_feast(self, scope: Scope, said: Any) -> bytes:
         """Answer in Feast's shape: a list of columns, the keys first."""
-        body = _members(await read_json(request, self._limits), _FEASTS)
+        body = _members(said, _FEASTS)
         epoch = _flag(body, "epoch_for_missing")
-        asked = self._read(request, body, "feature_service")
-        result = await self._look(asked)
-        missing = _EPOCH if epoch else None
-        return _json(write_feast_answer(result, missing_time=missing, request_id=asked.request_id))
+        asked = self._read(scope, body, "feature_service")
+        return await self._answer(
+            asked, lambda found: write_feast_answer(found, epoch_for_missing=epoch, request_id=asked.request_id)
+        )
 
-    def _read(self, request: Request, body: Mapping[str, Any], service_member: str) -> _Asked:
+    def _read(self, scope: Scope, body: Mapping[str, Any], service_member: str) -> _Asked:
         service, features = body.get(service_member), body.get("features")
         if (service is None) == (features is None):
             raise UsageError(
@@ -121,7 +131,7 @@ class LookupRoutes:
             )
         if service is not None and not isinstance(service, str):
             raise UsageError(f"{service_member!r} is not text.", hint='Write "arrival@1".')
-        _check_token(request, service)
+        _check_token(scope, service)
         return _Asked(
             service=service,
             features=[] if features is None else self._checked_features(features),
@@ -153,12 +163,12 @@ class LookupRoutes:
             )
         return entities
 
-    async def _look(self, asked: _Asked) -> OnlineResult:
+    async def _answer(self, asked: _Asked, write: Write) -> bytes:
         if _count(asked.entities) >= _MANY:
-            return await to_thread.run_sync(self._look_now, asked)
-        return self._look_now(asked)
+            return await to_thread.run_sync(lambda: write(self._look(asked)))
+        return write(self._look(asked))
 
-    def _look_now(self, asked: _Asked) -> OnlineResult:
+    def _look(self, asked: _Asked) -> OnlineResult:
         if asked.service is None:
             return self._features.get_features(
                 asked.features, asked.entities, asked.at, full_feature_names=asked.full_names
@@ -169,78 +179,18 @@ class LookupRoutes:
         )
 
 
-def write_answer(result: OnlineResult, *, wide_as_text: bool = False, request_id: str | None = None) -> dict[str, Any]:
-    """Return an answer in our shape, as plain data."""
-    times, columns = _Times(None), list(result.columns())
-    return {
-        **({} if request_id is None else {"request_id": request_id}),
-        "service": result.service,
-        "at": format_instant(result.at),
-        "entities": {name: _plain(values) for name, values in result.entities.items()},
-        "features": {
-            column.name: {
-                "values": values,
-                "statuses": column.statuses,
-                "event_timestamps": times.write(column),
-                "sources": column.sources,
-            }
-            for column, values in zip(columns, json_columns(columns, wide_as_text=wide_as_text), strict=True)
-        },
-    }
+class _Endpoint:
+    """Answers a POST with JSON by JSON."""
 
+    def __init__(self, limits: Limits, answer: Callable[[Scope, Any], Awaitable[bytes]]) -> None:
+        self._limits = limits
+        self._answer = answer
 
-def write_feast_answer(
-    result: OnlineResult, *, missing_time: str | None = None, request_id: str | None = None
-) -> dict[str, Any]:
-    """Return an answer in Feast's shape, as plain data; where it has 1970 for no time, `missing_time` stands."""
-    times = _Times(missing_time)
-    columns = list(result.columns())
-    # What a transform made of a value that the request brought stands under its name alone.
-    entities = {name: values for name, values in result.entities.items() if name not in result.names}
-    keys = [
-        {
-            "values": _plain(values),
-            "statuses": [FeatureStatus.NULL_VALUE if value is None else FeatureStatus.PRESENT for value in values],
-            "event_timestamps": [missing_time] * len(values),
-        }
-        for values in entities.values()
-    ]
-    features = [
-        {
-            "values": values,
-            "statuses": column.statuses,
-            "event_timestamps": times.write(column),
-        }
-        for column, values in zip(columns, json_columns(columns), strict=True)
-    ]
-    metadata = {
-        **({} if request_id is None else {"request_id": request_id}),
-        "feature_names": [*entities, *result.names],
-        "service": result.service,
-        "as_of": format_instant(result.at),
-        "versions": {column.name: column.sources for column in columns},
-    }
-    return {"metadata": metadata, "results": keys + features}
-
-
-class _Times:
-    """Writes event times, each list once: the features of a view share theirs."""
-
-    def __init__(self, missing: str | None) -> None:
-        self._missing = missing
-        self._source: list[int | None] | None = None
-        self._texts: list[str | None] = []
-
-    def write(self, column: OnlineColumn) -> list[str | None]:
-        if column.event_times is not self._source:
-            self._source = column.event_times
-            self._texts = [self._missing if time is None else format_instant(time) for time in column.event_times]
-        return self._texts
-
-
-def _json(body: dict[str, Any]) -> Response:
-    text = json.dumps(body, separators=(",", ":"), allow_nan=False)
-    return Response(text, media_type="application/json")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = await self._answer(scope, await read_json_sent(scope, receive, self._limits))
+        headers = [(b"content-length", b"%d" % len(text)), _CONTENT_TYPE]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
 
 
 def _members(body: Any, known: Sequence[str]) -> dict[str, Any]:
@@ -270,9 +220,9 @@ def _request_id(body: Mapping[str, Any], service: str | None) -> str | None:
     return check_text(given, "'request_id'", MAX_REQUEST_ID, line=True)
 
 
-def _check_token(request: Request, service: str | None) -> None:
+def _check_token(scope: Scope, service: str | None) -> None:
     """Refuse a token of some names what it is not for."""
-    token = request.scope.get(PRINCIPAL_KEY)
+    token = scope.get(PRINCIPAL_KEY)
     if not isinstance(token, Token) or not token.is_bounded:
         return
     if service is None:
@@ -301,15 +251,6 @@ def _count(entities: Any) -> int:
     if isinstance(entities, list):
         return len(entities)
     return max((len(values) for values in entities.values() if isinstance(values, list)), default=0)
-
-
-def _plain(values: Sequence[Any]) -> list[Any]:
-    """Return what a request brought, for JSON; it came from it, but for callers in the same process."""
-    return [value if isinstance(value, str | int | None) or _is_finite(value) else str(value) for value in values]
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def _described(summary: str, example: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.request_record import RequestRecord
 from foldstore.views.online.result import OnlineResult
+from foldstore.views.online.status import FeatureStatus
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Where the processes of one server write what they counted; prometheus_client reads the name when it is imported.
@@ -54,6 +55,9 @@ class Metrics:
             registry=self._registry, multiprocess_mode="mostrecent",
         )  # fmt: skip
         self._budgets = budgets
+        # A look into a dict takes less than to ask for labels.
+        self._counts: dict[tuple[str, FeatureStatus], Counter] = {}
+        self._ages: dict[str, Gauge] = {}
         self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     def note(self, record: RequestRecord) -> None:
@@ -76,10 +80,22 @@ class Metrics:
         for group in result.groups:
             found = group.found
             for status in set(found.statuses):
-                self._values.labels(service, str(status)).inc(found.statuses.count(status))
+                self._count_of(service, status).inc(found.statuses.count(status))
             newest = max((at for at in (newest, *found.event_times) if at is not None), default=None)
         if newest is not None and abs(time.time() - result.at / 1e9) < _NOW_SECONDS:
-            self._age.labels(service).set(time.time() - newest / 1e9)
+            self._age_of(service).set(time.time() - newest / 1e9)
+
+    def _count_of(self, service: str, status: FeatureStatus) -> Counter:
+        known = self._counts.get((service, status))
+        if known is None:
+            known = self._counts[service, status] = self._values.labels(service, str(status))
+        return known
+
+    def _age_of(self, service: str) -> Gauge:
+        known = self._ages.get(service)
+        if known is None:
+            known = self._ages[service] = self._age.labels(service)
+        return known
 
     def write(self) -> bytes:
         """Return everything in Prometheus's text form."""

@@ -9,7 +9,7 @@ from foldstore.api.tokens import Token
 LOOKUPS: Final = frozenset({"/v1/features:get", "/get-online-features"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RequestRecord:
     """One request and how it was answered.
 
@@ -24,7 +24,7 @@ class RequestRecord:
     status : int
         Of the answer.
     seconds : float
-        Until the answer was sent.
+        Until the answer began, and when it has ended until then.
     token : Token or None
         Whose request it was; None when no token counted.
     address : str

@@ -15,7 +15,7 @@ from foldstore.api.app import FoldstoreApp, audit_of, create_app
 from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.problem import SqlUnavailableError
 from foldstore.api.request_body import Limits
-from foldstore.api.running import DrainingServer, Readiness, Running
+from foldstore.api.running import DrainingServer, Readiness, Running, keep_what_is_there
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 from foldstore.errors import RefusedError, StoreError
@@ -74,6 +74,7 @@ def serve(
         with _listener(host, port, chosen) as listener:
             if on_start is not None:
                 on_start(url_of(listener, secure=chosen.certificate is not None))
+            keep_what_is_there()
             DrainingServer(app, chosen, readiness).run(sockets=[listener])
     finally:
         app.end()

@@ -170,7 +170,7 @@ class TokenVault:
             label=label[:200],
             created_at=now,
             expires_at=expires_at,
-            secret_hash=_hash(secret),
+            secret_hash=hash_secret(secret),
         )
         self._keep(token, author, f"token for {role}", now)
         return _with_checksum(f"{_PREFIX}_{token_id}_{secret}"), token
@@ -254,8 +254,8 @@ def parse_token(text: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def check_token(token: Token | None, secret: str, now: datetime) -> Token:
-    """Return the token when the secret is its own and it counts; an unknown one takes the same work.
+def check_token(token: Token | None, secret_hash: str, now: datetime) -> Token:
+    """Return the token when the secret with a hash is its own and it counts; an unknown one takes the same work.
 
     Raises
     ------
@@ -263,7 +263,7 @@ def check_token(token: Token | None, secret: str, now: datetime) -> Token:
         When it does not count.
     """
     expected = _NOBODYS_HASH if token is None else token.secret_hash
-    right = hmac.compare_digest(_hash(secret), expected)
+    right = hmac.compare_digest(secret_hash, expected)
     if not right or token is None or token.revoked_at is not None:
         raise unauthenticated()
     if token.expires_at is not None and token.expires_at <= now:
@@ -347,7 +347,8 @@ def _decode(body: Any) -> Token:
     )
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return what is kept of a token's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -363,4 +364,4 @@ def _base62(number: int, length: int) -> str:
     return digits.rjust(length, _BASE62[0])
 
 
-_NOBODYS_HASH: Final = _hash("nobody's secret")
+_NOBODYS_HASH: Final = hash_secret("nobody's secret")

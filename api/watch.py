@@ -1,10 +1,10 @@
 """What goes along with every request: its id, how often it may come, and who is told of it."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from uuid import uuid4
 
 from anyio import to_thread
 
@@ -21,6 +21,7 @@ from foldstore.errors import RefusedError
 
 ID_KEY: Final = "foldstore.request_id"
 _FAILURES: Final = 20
+_VARIANTS: Final = {digit: "89ab"[number % 4] for number, digit in enumerate("0123456789abcdef")}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +71,9 @@ class Watch:
         if self.book is None:
             return
         # From memory as a rule: a thread for each lookup would cost more than the lookup.
-        rules = self.book.of(token) if self.book.is_fresh else await to_thread.run_sync(self.book.of, token)
+        rules = self.book.remembered(token)
+        if rules is None:
+            rules = await to_thread.run_sync(self.book.of, token)
         if rules:
             raise RefusedError(
                 "A rule hides a part of the data from you, and features may be made of it.",
@@ -103,7 +106,7 @@ class Watch:
                 self.audit.note(record)
 
     def end(self, record: RequestRecord) -> None:
-        """Count and log a request."""
+        """Count and log a request that was answered."""
         if self.metrics is not None:
             self.metrics.note(record)
         log_request(record)
@@ -126,8 +129,9 @@ def record_of(scope: Any, status: int, began: float, find_route: Callable[[str, 
 
 
 def new_id() -> str:
-    """Return the id of a request; it is ours, whatever the client calls it."""
-    return str(uuid4())
+    """Return the id of a request, a random UUID; it is ours, whatever the client calls it."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _too_often(message: str, seconds: float) -> RateLimitedError:

@@ -114,11 +114,13 @@ def format_instant(nanoseconds: int) -> str:
     '2013-10-01T00:00:00Z'
     """
     seconds, rest = divmod(nanoseconds, UNITS["s"])
-    text = (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    text = (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
+    if not rest:
+        return f"{text}Z"
     digits = f"{rest:09d}"
     while digits.endswith("000"):
         digits = digits[:-3]
-    return f"{text}.{digits}Z" if digits else f"{text}Z"
+    return f"{text}.{digits}Z"
 
 
 def _read_instant(value: Any) -> int:

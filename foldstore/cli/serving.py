@@ -1,5 +1,6 @@
 """The verbs that serve: features, materialize, serve, token."""
 
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -85,7 +86,7 @@ def get(
     Example: foldstore features get arrival@1 carrier=UA origin=EWR --at 2013-12-30T12:00:00Z
     """
     import foldstore
-    from foldstore.api.lookup import write_answer
+    from foldstore.api.lookup_text import write_answer
 
     pairs: dict[str, Any] = dict(item.partition("=")[::2] for item in entity)
     with foldstore.connect(store, create=False) as opened:
@@ -96,7 +97,7 @@ def get(
                     pairs[column] = _read_key(pairs[column], selection.view.keys[key])
         if definition.transform is not None:
             pairs |= _read_brought(pairs, opened.transforms.get(definition.transform).kinds)
-        print_json(write_answer(opened.features.get_online_features(service, [pairs], at)))
+        print_json(json.loads(write_answer(opened.features.get_online_features(service, [pairs], at))))
 
 
 @features_app.command()

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from foldstore.api.access import PUBLIC_PATHS, ROLES, SCOPE_BY_PATH, SCOPES
 from foldstore.api.app import create_app
 from foldstore.api.problem import STATUS_BY_ERROR, status_of
-from foldstore.api.tokens import _with_checksum, check_token, parse_token
+from foldstore.api.tokens import _with_checksum, check_token, hash_secret, parse_token
 from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError, NotFoundError, StoreError, UsageError
 from tests.api.conftest import AT, assert_problem, client_of
 
@@ -224,7 +224,7 @@ def test_an_unknown_token_takes_the_same_work(token, clock, monkeypatch):
     monkeypatch.setattr(hmac, "compare_digest", compare)
     for known in (token[1], None):
         with pytest.raises(FoldstoreError, match="valid token"):
-            check_token(known, "x" * 43, clock())
+            check_token(known, hash_secret("x" * 43), clock())
     assert seen == [(64, 64)] * 2
 
 

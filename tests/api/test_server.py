@@ -172,3 +172,24 @@ def test_the_app_is_made_anew_each_time(features, vault):
 def test_answers_do_not_wait_for_the_clients_acknowledgement():
     with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
+
+
+def test_a_head_that_does_not_end_is_given_up(server):
+    with connect(server.url) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        for _ in range(10_000):
+            connection.sendall(b"x: " + b"y" * 1_000 + b"\r\n")
+        pytest.fail("ten megabytes of headers were taken")
+
+
+def test_a_long_head_that_ends_is_answered(server):
+    assert ask(server.url, "GET", "/healthz", headers={"x": "y" * 30_000}).status_code == 200
+
+
+def test_many_requests_on_one_connection_each_have_a_head_of_their_own(server):
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    for _ in range(10):
+        connection.request("GET", "/healthz", headers={"x": "y" * 30_000})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read() != b"") == (200, True)
+    connection.close()

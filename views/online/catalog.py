@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, parse_address
@@ -13,6 +14,8 @@ from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.service import Instant, OnlineService, unknown_service
 from foldstore.views.online.transformed import TransformedService
 from foldstore.views.transforms.transform import FittedTransform
+
+_PREPARED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class OnlineCatalog:
     def __init__(self) -> None:
         self._readers: Mapping[str, ViewReader] = {}
         self._services: Mapping[tuple[str, int], _Served] = {}
-        self._prepared: dict[tuple[str, int, bool], OnlineService | TransformedService] = {}
+        # By what was asked for, which is found at once the next time.
+        self._prepared: dict[tuple[str, bool], OnlineService | TransformedService] = {}
 
     @property
     def services(self) -> list[str]:
@@ -90,12 +94,13 @@ class OnlineCatalog:
         NotFoundError
             When it is not served.
         """
-        name, version = self._resolve(service)
         known = self._prepared
-        found = known.get((name, version, full_feature_names))
+        found = known.get((service, full_feature_names))
         if found is None:
+            name, version = self._resolve(service)
             found = self._services[name, version].open(f"{name}@{version}", full_feature_names=full_feature_names)
-            known[name, version, full_feature_names] = found
+            if len(known) < _PREPARED:  # there are many ways to write a number
+                known[service, full_feature_names] = found
         return found
 
     def get_online_features(

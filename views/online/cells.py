@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _FEW: Final = 24  # below this, reading one by one is faster than numpy
 _FORMATS: Final = {
@@ -42,6 +43,8 @@ class Cells:
         The same values as numpy sees them, for types that allow it.
     valid : ndarray or None
         The validity bits, a byte for eight rows; None when nothing is null.
+    is_float32 : bool
+        Whether the values are floats of 32 bits, which numpy sees.
     """
 
     type: pa.DataType
@@ -49,6 +52,7 @@ class Cells:
     nullable: bool
     numbers: Any = None
     valid: Any = None
+    is_float32: bool = False
 
     def many(self, rows: Sequence[int]) -> list[Any]:
         """Return the values of rows; None for null and for row -1."""
@@ -64,6 +68,30 @@ class Cells:
         for place in np.flatnonzero(absent).tolist():
             values[place] = None
         return values
+
+    def take(
+        self, rows: NDArray[np.int64], known: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the numbers of rows, and which of them there are; None when all, `known` itself when no other is null.
+
+        Parameters
+        ----------
+        rows : ndarray
+            Rows, -1 for none.
+        known : ndarray or None
+            Which rows are no -1; None when all are.
+        """
+        if known is not None:
+            if not len(self.numbers):
+                return np.zeros(len(rows), self.numbers.dtype), known
+            rows = np.maximum(rows, 0)
+        if self.valid is None:
+            return self.numbers[rows], known
+        there = (self.valid[rows >> 3] >> (rows & 7) & 1).astype(np.bool_)
+        if known is not None:
+            there &= known
+            return self.numbers[rows], known if np.array_equal(there, known) else there
+        return self.numbers[rows], None if there.all() else there
 
 
 def read_cells(array: pa.Array) -> Cells:
@@ -82,10 +110,11 @@ def read_cells(array: pa.Array) -> Cells:
         one = _texts(array, "q" if pa.types.is_large_string(kind) else "i")
     else:
         return Cells(kind, _converted(array), bool(array.null_count))
+    narrow = pa.types.is_float32(kind)
     if valid is None:
-        return Cells(kind, one, nullable=False, numbers=numbers)
+        return Cells(kind, one, nullable=False, numbers=numbers, is_float32=narrow)
     bits = np.frombuffer(valid, dtype=np.uint8) if numbers is not None else None
-    return Cells(kind, _unless_null(one, valid), nullable=True, numbers=numbers, valid=bits)
+    return Cells(kind, _unless_null(one, valid), nullable=True, numbers=numbers, valid=bits, is_float32=narrow)
 
 
 def _fixed(array: pa.Array, code: str) -> tuple[Callable[[int], Any], Any]:

@@ -48,6 +48,14 @@ class KeyHasher:
         """Return the hash of a key that `check` has let pass."""
         return xxhash.xxh3_64_intdigest(self.encode(values) + self._suffix)
 
+    def hash_many(self, keys: Sequence[Sequence[Any] | None]) -> list[int]:
+        """Return the hashes of keys that `check_columns` has let pass; 0 for None."""
+        digest, suffix = xxhash.xxh3_64_intdigest, self._suffix
+        if len(self._types) == 1:
+            encode = self._encode[0]
+            return [0 if key is None else digest(encode(key[0]) + suffix) for key in keys]
+        return [0 if key is None else self.hash_one(key) for key in keys]
+
     def encode(self, values: Sequence[Any]) -> bytes:
         """Return the bytes that stand for a key that `check` has let pass: equal keys have equal bytes."""
         if len(values) == 1:
@@ -84,7 +92,35 @@ class KeyHasher:
         uneven = len({len(column) for column in columns}) > 1
         if uneven or len(columns) != len(self._types) or (not columns and count is None):
             raise SchemaMismatchError("The keys are not columns of one length.", hint="Give a value for every row.")
-        return [self.check(key) for key in (zip(*columns, strict=True) if columns else [()] * (count or 0))]
+        return self._check_many(columns) if columns else [()] * (count or 0)
+
+    def _check_many(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...] | None]:
+        if all(_are_of(column, kind) for column, kind in zip(columns, self._types.values(), strict=True)):
+            return list(zip(*columns, strict=True))
+        return [self.check(key) for key in zip(*columns, strict=True)]
+
+
+def _are_of(column: Sequence[Any], kind: str) -> bool:
+    """Say whether all values are of a type as they stand; False, too, when that takes a closer look."""
+    types = set(map(type, column))
+    if kind == "string":
+        return types == {str} and _has_utf8("".join(column))
+    if kind in _CHECKS or types != {int}:
+        return False
+    low, high = _range_of(kind)
+    return bool(low <= min(column) and max(column) < high)
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _range_of(kind: str) -> tuple[int, int]:
+    return (0, 2**64) if kind == "uint64" else (-(2**63), 2**63)
 
 
 def check_key_value(value: Any, name: str, kind: str) -> Any:
@@ -140,7 +176,7 @@ def _check_integer(value: Any, kind: str) -> int:
     if isinstance(value, bool):
         raise TypeError
     number = operator.index(value)
-    low, high = (0, 2**64) if kind == "uint64" else (-(2**63), 2**63)
+    low, high = _range_of(kind)
     if not low <= number < high:
         raise ValueError
     return number

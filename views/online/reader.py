@@ -344,8 +344,7 @@ class OnlineReader:
         return self._search(checked, at)
 
     def _search(self, keys: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
-        hash_one = self.hasher.hash_one
-        wanted = np.array([0 if key is None else hash_one(key) for key in keys], dtype=np.uint64)
+        wanted = np.array(self.hasher.hash_many(keys), dtype=np.uint64)
         hashes = np.asarray(self._hashes)
         first = np.searchsorted(hashes, wanted)
         safe = np.minimum(first, len(hashes) - 1)
@@ -366,8 +365,10 @@ class OnlineReader:
         hashes, events = np.asarray(self._hashes), np.asarray(self._events)
         low, high = first.copy(), first + 1
         more = known & (high < len(hashes)) & (hashes[np.minimum(high, len(hashes) - 1)] == wanted)
-        if more.any():
-            high[more] = np.searchsorted(hashes, wanted[more], side="right")
+        if not more.any():  # one row of each
+            places = np.where(events[first] <= at, first, first - 1)
+            return places, events[np.maximum(places, 0)]
+        high[more] = np.searchsorted(hashes, wanted[more], side="right")
         while bool((low < high).any()):
             middle = (low + high) >> 1
             reached = (low < high) & (events[np.minimum(middle, len(events) - 1)] <= at)

@@ -54,12 +54,13 @@ class FoundGroup:
     found: FoundMany
 
     @property
-    def _layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[Layer, ...]:
+        """Where the rows are."""
         return self.found.layers or (self.reader,)
 
     def columns(self) -> Iterator[OnlineColumn]:
         """Read the values."""
-        found, layers = self.found, self._layers
+        found, layers = self.found, self.layers
         for feature, name in zip(self.features, self.names, strict=True):
             values = self._values(feature)
             nullable = any(layer.cells[feature].nullable for layer in layers)
@@ -67,13 +68,13 @@ class FoundGroup:
                 name=name,
                 type=layers[0].cells[feature].type,
                 values=values,
-                statuses=_statuses(values, found.statuses) if nullable else found.statuses,
+                statuses=with_nulls(values, found.statuses) if nullable else found.statuses,
                 event_times=found.event_times,
                 sources=self.reader.sources,
             )
 
     def _values(self, feature: str) -> list[Any]:
-        found, layers = self.found, self._layers
+        found, layers = self.found, self.layers
         if found.layer_of is None:
             return layers[0].cells[feature].many(found.rows)
         values: list[Any] = [None] * len(found.rows)
@@ -87,10 +88,10 @@ class FoundGroup:
     def arrow_column(self, feature: str) -> pa.Array:
         """Take a feature's values as the point-in-time join takes them."""
         if self.found.layer_of is None:
-            return _take(self._layers[0].column(feature), np.array(self.found.rows, dtype=np.int64))
+            return _take(self.layers[0].column(feature), np.array(self.found.rows, dtype=np.int64))
         rows, held = np.array(self.found.rows, dtype=np.int64), np.array(self.found.layer_of)
         parts, places = [], []
-        for number, layer in enumerate(self._layers):
+        for number, layer in enumerate(self.layers):
             mine = np.flatnonzero(held == number)
             parts.append(_take(layer.column(feature), rows[mine]))
             places.append(mine)
@@ -142,6 +143,11 @@ class OnlineResult:
         """The features, in the order of the service or the request."""
         return [name for group in self.groups for name in group.names]
 
+    @property
+    def plain_groups(self) -> tuple[FoundGroup, ...]:
+        """The groups, when their values are what is answered; none when something was made of them."""
+        return self.groups
+
     def columns(self) -> Iterator[OnlineColumn]:
         """Read feature by feature."""
         for group in self.groups:
@@ -184,7 +190,8 @@ class OnlineResult:
         return pa.table(table)
 
 
-def _statuses(values: list[Any], found: list[FeatureStatus]) -> list[FeatureStatus]:
+def with_nulls(values: list[Any], found: list[FeatureStatus]) -> list[FeatureStatus]:
+    """Return statuses in which a row's null value is told apart."""
     return [
         _NULL if value is None and status is _PRESENT else status for value, status in zip(values, found, strict=True)
     ]

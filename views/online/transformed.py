@@ -10,7 +10,7 @@ import pyarrow as pa
 from foldstore.errors import SchemaMismatchError, UsageError
 from foldstore.views.instant import parse_instant
 from foldstore.views.online.entities import Entities, count_entities, read_entities
-from foldstore.views.online.result import OnlineColumn, OnlineResult, OnlineRow
+from foldstore.views.online.result import FoundGroup, OnlineColumn, OnlineResult, OnlineRow
 from foldstore.views.online.service import Instant, OnlineHandle, OnlineService
 from foldstore.views.online.status import STATUS_CODES, FeatureStatus
 from foldstore.views.transforms.numbers import plain_values
@@ -41,6 +41,11 @@ class TransformedResult(OnlineResult):
     def names(self) -> list[str]:
         """The columns that came out, in order."""
         return [column.name for column in self.outputs]
+
+    @property
+    def plain_groups(self) -> tuple[FoundGroup, ...]:
+        """None: the values of the groups went through the transform."""
+        return ()
 
     def columns(self) -> Iterator[OnlineColumn]:
         """Read column by column."""
