@@ -3,21 +3,23 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
+from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from foldstore.api.json_values import to_plain
 from foldstore.api.problem import NotAcceptableError
 from foldstore.api.query import Query, QueryParameter
-from foldstore.api.row_forms import JSON, MEDIA, write_rows
+from foldstore.api.row_forms import JSON, MEDIA, Piece, write_rows
 from foldstore.errors import UsageError
 
 _MOST_ON_A_PAGE: Final = 1_000
+_AT_ONCE: Final = 1 << 22  # bytes that a thread makes before they are sent
 
 PAGE: Final = (
     QueryParameter("limit", f"How many at most, up to {_MOST_ON_A_PAGE:,}.", "100", "integer"),
@@ -151,7 +153,7 @@ def rows_answer(asked: Headers, schema: pa.Schema, batches: Iterable[pa.RecordBa
     return streamed_answer(asked, lambda media: write_rows(media, schema, batches, limit=limit))
 
 
-def streamed_answer(asked: Headers, write: Callable[[str], Iterator[bytes]]) -> Response:
+def streamed_answer(asked: Headers, write: Callable[[str], Iterator[Piece]]) -> Response:
     """Answer with pieces of bytes in the form that is asked for; what is wrong with the request shows in the status.
 
     Parameters
@@ -174,12 +176,29 @@ class PiecesResponse(StreamingResponse):
 
     Parameters
     ----------
-    pieces : iterator of bytes
+    pieces : iterator of bytes or memoryview
         The pieces; whoever keeps the answer for later takes them instead.
     media : str
         What they are.
     """
 
-    def __init__(self, pieces: Iterator[bytes], media: str) -> None:
-        super().__init__(pieces, media_type=media)
+    def __init__(self, pieces: Iterator[Piece], media: str) -> None:
+        super().__init__(_in_a_thread(pieces), media_type=media)
         self.pieces = pieces
+
+
+async def _in_a_thread(pieces: Iterator[Piece]) -> AsyncIterator[Piece]:
+    """Yield pieces that a thread makes, several at a time: to change threads takes as long as to make a small one."""
+    while some := await to_thread.run_sync(_take_some, pieces):
+        for piece in some:
+            yield piece
+
+
+def _take_some(pieces: Iterator[Piece]) -> list[Piece]:
+    some, size = list[Piece](), 0
+    for piece in pieces:
+        some.append(piece)
+        size += len(piece)
+        if size >= _AT_ONCE:
+            break
+    return some

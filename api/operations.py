@@ -391,7 +391,7 @@ def _words(record: OperationRecord) -> str:
     return f"{record.state}: {record.done:,} of {record.total:,} {record.unit}"
 
 
-def _pieces_of(answer: Response) -> Iterator[bytes]:
+def _pieces_of(answer: Response) -> Iterator[bytes | memoryview]:
     if isinstance(answer, PiecesResponse):
         yield from answer.pieces
     else:

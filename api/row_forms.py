@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
@@ -22,14 +22,16 @@ _FORMS: Final[Mapping[str, Form]] = {
     ARROW: ArrowForm(stream=True, compression=None),
     CSV: CsvForm(),
 }
+Piece: TypeAlias = bytes | memoryview
 _CHUNK_ROWS: Final = 65_536
+_LARGE: Final = 1 << 16
 _MOST_JSON_ROWS: Final = 100_000
 _JSON_ROWS: Final = 1_000
 
 
 def write_rows(
     media: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, limit: int | None
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """Yield rows in a form, in pieces; one JSON document is one piece.
 
     Parameters
@@ -73,27 +75,27 @@ def _first_rows(batches: Iterable[pa.RecordBatch], limit: int) -> Iterator[pa.Re
         yield batch
 
 
-def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Piece]:
     sink = _Sink()
     writer = form.open(sink, schema)
     for batch in batches:
         for start in range(0, batch.num_rows, _CHUNK_ROWS):
             writer.write(batch.slice(start, _CHUNK_ROWS))
-            yield sink.taken()
+            yield from sink.taken()
     writer.finish()
-    yield sink.taken()
+    yield from sink.taken()
 
 
 class _Sink:
-    """A file whose bytes are taken away as they come."""
+    """A file whose bytes are taken away as they come; large buffers are passed on as they are, mapped ones too."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[Piece] = []
         self._size = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        part = bytes(data)
+        part = memoryview(data) if len(data) >= _LARGE else bytes(data)
         self._parts.append(part)
         self._size += len(part)
         return len(part)
@@ -107,7 +109,17 @@ class _Sink:
     def close(self) -> None:
         self.closed = True
 
-    def taken(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
+    def taken(self) -> Iterator[Piece]:
+        """Give what came: large parts one by one, small ones together."""
+        small: list[Piece] = []
+        for part in self._parts:
+            if isinstance(part, memoryview):
+                if small:
+                    yield b"".join(small)
+                    small = []
+                yield part
+            else:
+                small.append(part)
+        self._parts = []
+        if small:
+            yield b"".join(small)

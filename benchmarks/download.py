@@ -19,6 +19,7 @@ import pyarrow as pa
 from benchmarks.measure import Row, interleave
 
 ROWS = 500_000
+PIECE = 1 << 19  # bytes: a column of 65,536 doubles, as ours sends them
 COLUMNS = 20
 PATH = "/v1/datasets/wide/versions/1/rows"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -104,7 +105,8 @@ def _constant(table):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_batch(batch)
-        pieces.append(sink.getvalue().to_pybytes())
+        data = sink.getvalue().to_pybytes()
+        pieces += [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
 
     async def app(_scope, receive, send):
         while (await receive()).get("more_body"):

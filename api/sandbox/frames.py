@@ -18,7 +18,7 @@ class BrokenFramesError(Exception):
     """The other side ended, or speaks nonsense."""
 
 
-def send_frame(channel: socket.socket, kind: bytes, body: bytes = b"") -> None:
+def send_frame(channel: socket.socket, kind: bytes, body: bytes | memoryview = b"") -> None:
     """Send a frame; a long body of data goes in pieces."""
     for start in range(0, max(len(body), 1), _PIECE if kind == DATA else _LONGEST):
         piece = body[start : start + _PIECE] if kind == DATA else body

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from foldstore.api.row_forms import write_rows
+from foldstore.api.row_forms import Piece, write_rows
 from foldstore.api.sandbox.escapes import find_escapes
 from foldstore.api.sandbox.frames import DATA, DONE, ERROR, READY, BrokenFramesError, receive_request, send_frame
 from foldstore.api.sandbox.lockdown import lock_down
@@ -45,7 +45,7 @@ def serve_one(channel: socket.socket) -> None:
         send_frame(channel, DONE)
 
 
-def _answer(channel: socket.socket, request: dict[str, Any], file: int) -> Iterator[bytes]:
+def _answer(channel: socket.socket, request: dict[str, Any], file: int) -> Iterator[Piece]:
     memory, seconds = request["memory"], request["seconds"]
     tables = _open_tables(file, request["tables"])
     engine = Engine(memory_limit=f"{memory // _MEGABYTE}MB", threads=1)
