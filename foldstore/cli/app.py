@@ -54,7 +54,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Every command takes --store DIR, or FOLDSTORE_STORE in the environment; begin with: foldstore demo",
+    epilog="Every command takes --store FOLDER or a server's URL, or FOLDSTORE_STORE; begin with: foldstore demo",
 )
 
 

@@ -1,14 +1,14 @@
 """The verb that says who did what over HTTP."""
 
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_rows
+from foldstore.cli.place import folder_of
 
-_HERE = Path()
+_HERE = "."
 _COLUMNS = ("at", "method", "route", "named", "status", "times", "token", "role", "label", "address", "request")
 
 
@@ -33,7 +33,7 @@ def audit(
     import foldstore
     from foldstore.api.audit import FOLDER, read_audit
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "audit"), create=False) as opened:
         found = list(islice(read_audit(opened.root / FOLDER, since=since, until=until, token=token, name=name), limit))
     rows = [
         [", ".join(v.values()) if isinstance(v := line.get(column), dict) else v for column in _COLUMNS]

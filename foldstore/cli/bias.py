@@ -1,7 +1,6 @@
 """The verb that measures how a label is shared out: bias."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from foldstore.errors import UsageError
 if TYPE_CHECKING:
     from foldstore.validation.bias.report import BiasReport, Excess
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

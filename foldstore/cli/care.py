@@ -17,12 +17,13 @@ from foldstore.cli.output import (
     say,
     show_bytes,
 )
+from foldstore.cli.place import folder_of
 
 if TYPE_CHECKING:
     from foldstore.datastore.rebuild import Rebuild
     from foldstore.datastore.verify.verification import Verification
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:
@@ -94,12 +95,13 @@ def doctor(
     from foldstore.config import load_settings
     from foldstore.datastore.doctor import examine
 
+    folder = folder_of(store, "doctor")
     settings = load_settings()
     url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
     if rebuild:
-        _rebuild(store, url, settings.author or "doctor", output, accept_sealed=accept_sealed)
+        _rebuild(folder, url, settings.author or "doctor", output, accept_sealed=accept_sealed)
         return
-    found = examine(store, url)
+    found = examine(folder, url)
     if output is ReportFormat.JSON:
         print_json(found.to_dict())
     else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from foldstore.dataset import Dataset
     from foldstore.version import Version
 
-_HERE = Path()
+_HERE = "."
 
 DatasetArgument = Annotated[str, typer.Argument(help="The dataset's name.")]
 MessageOption = Annotated[str, typer.Option("--message", "-m", help="Kept with the version.")]
@@ -177,9 +177,7 @@ def _plain(text: str) -> Any:
     return value if isinstance(value, int | float | bool | str) else text
 
 
-def _commit(
-    store: Path, name: str, branch: str | None, label: str, change: "Callable[[Dataset, Any], Version]"
-) -> None:
+def _commit(store: str, name: str, branch: str | None, label: str, change: "Callable[[Dataset, Any], Version]") -> None:
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from foldstore.store import Store
     from foldstore.version import Version
 
-_HERE = Path()
+_HERE = "."
 _HEADS = ("#", "sure", "code", "op", "column", "reason")
 
 clean_app = typer.Typer(
@@ -159,7 +159,7 @@ def deny(
         raise typer.Exit(1)
 
 
-def _opened(store: Path) -> "Store":
+def _opened(store: str) -> "Store":
     import foldstore
 
     return foldstore.connect(store, create=False)

@@ -20,6 +20,7 @@ from foldstore.cli.output import (
     show_bytes,
     statistics_row,
 )
+from foldstore.cli.place import folder_of
 from foldstore.cli.reading import fitting, read_options, say_broken, show_reading
 from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from foldstore.dataset import Dataset
     from foldstore.store import Store
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:
@@ -38,14 +39,14 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = _HERE) -> None:
+def init(folder: Annotated[str, typer.Argument(help="A new or empty folder.")] = _HERE) -> None:
     """Make an empty store.
 
     Example: foldstore init my_store
     """
     import foldstore
 
-    with foldstore.connect(folder) as store:
+    with foldstore.connect(folder_of(folder, "init")) as store:
         say(f"The store is in {store.root}. Next: foldstore ingest NAME FILE --create --store {folder}")
 
 

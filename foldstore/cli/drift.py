@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from foldstore.validation.drift.comparison import DriftResult
     from foldstore.validation.drift.concept import ConceptDrift
 
-_HERE = Path()
+_HERE = "."
 _WINDOWS = ("previous", "rolling(", "seasonal(")
 
 

@@ -11,7 +11,7 @@ from foldstore.errors import UsageError
 if TYPE_CHECKING:
     from foldstore.dataset import Dataset
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from foldstore.cli.output import StoreOption, progress, say, show_bytes
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

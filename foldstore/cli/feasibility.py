@@ -8,7 +8,7 @@ import typer
 
 from foldstore.cli.output import ReportFormat, ReportFormatOption, StoreOption, print_json
 
-_HERE = Path()
+_HERE = "."
 _EXITS = {"realistic": 0, "infeasible": 1, "inconclusive": 3}
 
 

@@ -18,7 +18,7 @@ from foldstore.cli.output import (
 )
 from foldstore.errors import UsageError
 
-_HERE = Path()
+_HERE = "."
 _FAILED = 1
 
 features_app = typer.Typer(no_args_is_help=True, help="Feature services: one definition for training and serving.")

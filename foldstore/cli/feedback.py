@@ -7,7 +7,7 @@ import typer
 
 from foldstore.cli.output import StoreOption, say
 
-_HERE = Path()
+_HERE = "."
 
 ServiceArgument = Annotated[str, typer.Argument(help="The service: arrival@3 of predictions, arrival of outcomes.")]
 FileArgument = Annotated[Path, typer.Argument(help="Rows with a column request_id: Parquet, CSV, JSON lines, Arrow.")]

@@ -1,7 +1,6 @@
 """The verbs that compare and join lines of work: diff, merge."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +21,7 @@ from foldstore.names import parse_address
 if TYPE_CHECKING:
     from foldstore.datastore.diff import VersionDiff
 
-_HERE = Path()
+_HERE = "."
 
 VersionArgument = Annotated[str, typer.Argument(help="A version: flights@3, flights@cleaning.")]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from foldstore.validation.report import Report
     from foldstore.validation.reporting.history import ProfileHistory
 
-_HERE = Path()
+_HERE = "."
 
 
 class JudgementForm(StrEnum):
@@ -130,7 +130,7 @@ def report(
     put(_write_history(found, form), to, repr(found))
 
 
-def _judge(address: str, store: Path, data: Path | None, environment: str | None, *, added: bool) -> "Report":
+def _judge(address: str, store: str, data: Path | None, environment: str | None, *, added: bool) -> "Report":
     import foldstore
 
     with foldstore.connect(store, create=False) as opened:

@@ -1,7 +1,6 @@
 """The verbs on where things come from: lineage, runs, describe."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from foldstore.errors import UsageError
 if TYPE_CHECKING:
     from foldstore.run import Run
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

@@ -1,7 +1,6 @@
 """The verbs on monitors: set, list, run, history."""
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, say
 from foldstore.errors import UsageError
 
-_HERE = Path()
+_HERE = "."
 _SHORTEST = 1.0
 
 monitor_app = typer.Typer(no_args_is_help=True, help="Look at new versions as they come, and tell somebody.")

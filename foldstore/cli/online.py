@@ -12,7 +12,7 @@ from foldstore.errors import UsageError
 if TYPE_CHECKING:
     from foldstore.features.push import Target
 
-_HERE = Path()
+_HERE = "."
 
 
 @features_app.command("materialize")

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +26,15 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 240
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", "-s", envvar="FOLDSTORE_STORE", help="The store's folder.", show_default="here")
+    str,
+    typer.Option(
+        "--store",
+        "-s",
+        metavar="FOLDER|URL",
+        envvar="FOLDSTORE_STORE",
+        help="The store's folder, or a server's https://; its token is in FOLDSTORE_TOKEN or FOLDSTORE_TOKEN_FILE.",
+        show_default="here",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ from foldstore.cli.pool_files import check_target, read_table, write_parquet
 from foldstore.cli.pools import pool_app
 from foldstore.errors import RefusedError, UsageError
 
-_HERE = Path()
+_HERE = "."
 
 PoolArgument = Annotated[str, typer.Argument(help="The pool.")]
 DrawOption = Annotated[int | None, typer.Option("--draw", help="The number of a draw: its rows alone.")]

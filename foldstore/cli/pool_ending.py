@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from foldstore.pool import Pool
     from foldstore.validation.pools.retirement import RetirementReport
 
-_HERE = Path()
+_HERE = "."
 
 ConfidenceOption = Annotated[float, typer.Option(help="How sure all intervals of the report together are to hold.")]
 RowsOption = Annotated[

@@ -14,7 +14,7 @@ from foldstore.errors import UsageError
 if TYPE_CHECKING:
     from foldstore.validation.pools.plan import PoolPlan
 
-_HERE = Path()
+_HERE = "."
 
 Condition = Annotated[str, typer.Option("--condition", "-c", help=r"E.g. 'n - o > 0 +/- 0.01 /\ d < 0.12 +/- 0.01'.")]
 Reliability = Annotated[float, typer.Option(help="How sure every answer together is to be right.")]

@@ -1,7 +1,6 @@
 """The verb that says what is in rows: profile."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from foldstore.version import Version
     from foldstore.views.view import View
 
-_HERE = Path()
+_HERE = "."
 _FACTS = ("column", "type", "nulls", "distinct", "min", "max", "mean", "std", "skewness", "most frequent")
 _SHOWN = 20
 

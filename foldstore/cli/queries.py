@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from foldstore.store import Store
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

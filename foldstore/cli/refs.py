@@ -1,6 +1,5 @@
 """The verbs on refs: branch, alias, tag, refs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_rows, say
 from foldstore.errors import UsageError
 
-_HERE = Path()
+_HERE = "."
 
 DatasetArgument = Annotated[str, typer.Argument(help="The dataset's name.")]
 VersionArgument = Annotated[str, typer.Argument(help="A version: a number, or a branch, an alias, a tag.")]

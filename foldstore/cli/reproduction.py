@@ -1,13 +1,12 @@
 """The verb that makes a training set again: features reproduce."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foldstore.cli.output import ReportFormat, ReportFormatOption, StoreOption, print_json
 
-_HERE = Path()
+_HERE = "."
 _DIFFERENT = 1
 
 

@@ -1,6 +1,5 @@
 """The verbs on what publishing needs: gate, and review for versions that wait for a person."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from foldstore.cli.output import Format, FormatOption, StoreOption, print_mappin
 if TYPE_CHECKING:
     from foldstore.review import Review
 
-_HERE = Path()
+_HERE = "."
 
 gate_app = typer.Typer(no_args_is_help=True, help="What a dataset's versions need to be published.")
 review_app = typer.Typer(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
 
-_HERE = Path()
+_HERE = "."
 _MAX_TEXT = 64 << 20
 
 schema_app = typer.Typer(

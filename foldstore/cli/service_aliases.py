@@ -1,13 +1,12 @@
 """The verbs on aliases of feature services: set, ls, history, remove."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_rows, say
 
-_HERE = Path()
+_HERE = "."
 
 alias_app = typer.Typer(no_args_is_help=True, help="Aliases of services: arrival@live moves traffic.")
 

@@ -23,6 +23,7 @@ from foldstore.cli.output import (
     print_rows,
     say,
 )
+from foldstore.cli.place import folder_of
 from foldstore.cli.service_aliases import alias_app
 from foldstore.cli.shadows import shadow_app
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from foldstore.api.tokens import TokenVault
     from foldstore.store import Store
 
-_HERE = Path()
+_HERE = "."
 
 token_app = typer.Typer(no_args_is_help=True, help="Tokens: who may ask the server.")
 
@@ -180,11 +181,12 @@ def serve(
     running = Running(
         certificate=tls_cert, key=tls_key, drain_seconds=drain, grace_seconds=grace, descriptor=descriptor
     ).check()
+    folder_of(store, "serve")
     log_to_stderr(log_level)
     if workers > 1:
         _serve_by_many(store, host, port, workers, running, sys.argv[1:])
         return
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "serve"), create=False) as opened:
         run_server(
             opened.features,
             _vault(opened),
@@ -197,7 +199,7 @@ def serve(
         )
 
 
-def _serve_by_many(store: Path, host: str, port: int, count: int, running: "Running", given: list[str]) -> None:
+def _serve_by_many(store: str, host: str, port: int, count: int, running: "Running", given: list[str]) -> None:
     import foldstore
     from foldstore.api.server import listen, refuse_without_token, url_of
     from foldstore.api.workers import Workers
@@ -228,7 +230,7 @@ def create(
 
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "token"), create=False) as opened:
         expires = None if days is None else timedelta(days=days)
         text, token = _vault(opened).create(
             role, author=opened.author, label=label, expires_in=expires, names=name or ("*",)
@@ -242,7 +244,7 @@ def list_tokens(store: StoreOption = _HERE, output: FormatOption = Format.TABLE)
     """List tokens; their texts are not kept."""
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "token"), create=False) as opened:
         kept = [token.to_dict() for token in _vault(opened).list()]
     columns = list(dict.fromkeys(name for token in kept for name in token)) or ["id"]
     print_rows(columns, [[token.get(name) for name in columns] for token in kept], output)
@@ -262,7 +264,7 @@ def rotate(
 
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "token"), create=False) as opened:
         text, made = _vault(opened).rotate(token, author=opened.author, overlap=timedelta(hours=hours))
         typer.echo(text)
         say(f"Token {made.id} takes the place of {token}, which counts for {hours:g} hours more.")
@@ -273,7 +275,7 @@ def revoke(token: Annotated[str, typer.Argument(help="The token's id.")], store:
     """Revoke a token: the server refuses it from now on."""
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "token"), create=False) as opened:
         print_mapping(_vault(opened).revoke(token, author=opened.author).to_dict(), Format.TABLE)
 
 
@@ -302,7 +304,7 @@ def set_rule(
     import foldstore
     from foldstore.api.rules import AccessRule
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "rule"), create=False) as opened:
         rule = AccessRule(
             name=name,
             datasets=tuple(dataset),
@@ -320,7 +322,7 @@ def list_rules(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) 
     """List what is hidden from whom."""
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "rule"), create=False) as opened:
         kept = [rule.to_dict() for rule in _rules(opened).list()]
     columns = ["name", "datasets", "roles", "tokens", "hide", "where"]
     rows = [[", ".join(v) if isinstance(v := rule[column], tuple) else v for column in columns] for rule in kept]
@@ -332,7 +334,7 @@ def remove_rule(name: Annotated[str, typer.Argument(help="The rule's name.")], s
     """Have a rule hold no longer."""
     import foldstore
 
-    with foldstore.connect(store, create=False) as opened:
+    with foldstore.connect(folder_of(store, "rule"), create=False) as opened:
         _rules(opened).remove(name, author=opened.author)
         say(f"Rule {name} holds no longer.")
 

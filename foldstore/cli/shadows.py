@@ -1,6 +1,5 @@
 """The verbs on shadows: start, report, stop, ls."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +18,7 @@ from foldstore.cli.output import (
 if TYPE_CHECKING:
     from foldstore.features.shadow_report import ShadowReport
 
-_HERE = Path()
+_HERE = "."
 _FAILED = 1
 
 shadow_app = typer.Typer(no_args_is_help=True, help="Shadows: ask the next version too, before traffic is moved.")

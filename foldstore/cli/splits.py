@@ -4,7 +4,6 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from foldstore.split_report import SplitReport
     from foldstore.store import Store
 
-_HERE = Path()
+_HERE = "."
 
 Name = Annotated[str | None, typer.Argument(help="The new name; without one, what there is is reported.")]
 Where = Annotated[str | None, typer.Option(help="Share out only the rows that meet this SQL condition.")]

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Self
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from foldstore.version import Version
 
-_HERE = Path()
+_HERE = "."
 _INTERRUPTED_EXIT = 130
 
 

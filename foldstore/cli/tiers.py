@@ -1,6 +1,5 @@
 """The verbs on the cold tier: freeze, thaw."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ from foldstore.cli.output import StoreOption, printable, progress, say, show_byt
 if TYPE_CHECKING:
     from foldstore.datastore.freezing import Tiering
 
-_HERE = Path()
+_HERE = "."
 Target = Annotated[str, typer.Argument(help="A version (flights@3), or a dataset: all its old versions.")]
 
 

@@ -11,7 +11,7 @@ from foldstore.cli.report_forms import ToOption, choose_form, put
 from foldstore.errors import UsageError
 from foldstore.types import Severity
 
-_HERE = Path()
+_HERE = "."
 _MOST_BYTES = 10_000_000
 
 transforms_app = typer.Typer(

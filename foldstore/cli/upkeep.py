@@ -1,6 +1,5 @@
 """The verbs that keep a store in order: gc, usage, retain, pin, unpin, deprecate."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from foldstore.datastore.collection import GcReport
     from foldstore.store import Store
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

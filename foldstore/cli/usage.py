@@ -1,13 +1,12 @@
 """The verb that says who consumes which feature: features usage."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_rows
 
-_HERE = Path()
+_HERE = "."
 
 
 def register(app: typer.Typer) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from foldstore.store import Store
     from foldstore.views.view import View
 
-_HERE = Path()
+_HERE = "."
 _MOST_SPEC_BYTES = 4_000_000
 
 view_app = typer.Typer(

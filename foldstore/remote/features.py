@@ -68,7 +68,7 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         """Return a service as it was applied."""
         return FeatureService.from_dict(self._server.get(service_path(address))["definition"])
 
-    def materialize(self, service: str, *, like: Any = None) -> str:
+    def materialize(self, service: str, *, like: Any = None, full: bool = False, progress: Any = None) -> str:  # noqa: ARG002
         """Let the server lay a service's features out for lookups; return the service's address.
 
         Parameters
@@ -77,7 +77,13 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
             The address of a feature service.
         like : str, optional
             The address of a training set, whose versions are read.
+        full : bool
+            There is no route for it.
+        progress : callable, optional
+            Is told nothing: the server works on.
         """
+        if full:
+            refuse("To lay out anew what is laid out", NO_ROUTE)
         body = {} if like is None else {"like": str(getattr(like, "address", like))}
         return str(self._server.change(service_path(service, verb="materialize"), body)["materialized"])
 

@@ -98,7 +98,11 @@ class OnlineCatalog:
         found = known.get((service, full_feature_names))
         if found is None:
             name, version = self._resolve(service)
-            found = self._services[name, version].open(f"{name}@{version}", full_feature_names=full_feature_names)
+            address = f"{name}@{version}"
+            found = known.get((address, full_feature_names))
+            if found is None:
+                found = self._services[name, version].open(address, full_feature_names=full_feature_names)
+                known[address, full_feature_names] = found
             if len(known) < _PREPARED:  # there are many ways to write a number
                 known[service, full_feature_names] = found
         return found
