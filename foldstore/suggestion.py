@@ -130,6 +130,7 @@ class SplitSuggestion(Proposal):
             "verb": self.verb,
             "arguments": dict(self.arguments),
             "code": self.code(),
+            "reason": self.reason,
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
             "alternatives": [each.to_dict() for each in self.alternatives],

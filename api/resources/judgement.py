@@ -1,6 +1,6 @@
 """Schemas, validation, drift, and the queue of versions that wait for a person."""
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -54,10 +54,56 @@ def _validate(call: Call) -> Response:
 
 def _drift(call: Call) -> Response:
     body = Members(call.body, "reference", "rows")
+    reference = _reference(call, body)
+    return json_answer(find_version(call).drift(reference, rows=body.text("rows") or "all").to_dict())
+
+
+def _reference(call: Call, body: Members) -> Any:
     text = body.text("reference", required=True)
-    version = find_version(call)
-    reference = text if text == "previous" or "(" in text else call.store.view(text)
-    return json_answer(version.drift(reference, rows=body.text("rows") or "all").to_dict())
+    return text if text == "previous" or "(" in text else call.store.view(text)
+
+
+def _concept(call: Call) -> Response:
+    body = Members(call.body, "reference", "label", "features", "rows")
+    found = find_version(call).concept_drift(
+        _reference(call, body),
+        body.text("label", required=True),
+        body.texts("features"),
+        rows=body.text("rows") or "all",
+    )
+    return json_answer(found.to_dict())
+
+
+def _two_sample(call: Call) -> Response:
+    body = Members(call.body, "reference", "columns", "rows", "sample")
+    sample = body.number("sample", most=1 << 16)
+    found = find_version(call).two_sample_test(
+        _reference(call, body),
+        body.texts("columns"),
+        rows=body.text("rows") or "all",
+        **({} if sample is None else {"sample": int(sample)}),
+    )
+    return json_answer(found.to_dict())
+
+
+def _trends(call: Call) -> Response:
+    query = call.query
+    found = find_version(call).trends(
+        query.required("every"),
+        query.names("columns"),
+        time=query.text("time"),
+        season=query.number("season", default=1, most=10_000, least=1),
+        rows=query.choice("rows", ("all", "added")),
+    )
+    return json_answer(found.to_dict())
+
+
+def _trends_of_versions(call: Call) -> Response:
+    query = call.query
+    last = None if query.text("last") is None else query.number("last", default=1, most=10_000, least=1)
+    season = query.number("season", default=1, most=10_000, least=1)
+    found = call.store.dataset(call.path["name"]).trends(query.names("columns"), last=last, season=season)
+    return json_answer(found.to_dict())
 
 
 def _reviews(call: Call) -> Response:
@@ -66,6 +112,10 @@ def _reviews(call: Call) -> Response:
     return json_answer({"items": [review.to_dict() for review in found]})
 
 
+_TREND: Final = (
+    QueryParameter("columns", "Which columns, joined by commas; all unless given.", "arr_delay"),
+    QueryParameter("season", "Compare each with that so many before.", "7", "integer"),
+)
 ROUTES: Final = (
     Route(
         method="GET",
@@ -119,6 +169,49 @@ ROUTES: Final = (
         summary="Compare distributions with those of another address, or of the versions before",
         body=BodyKind.JSON,
         example={"reference": "flights@1"},
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:concept-drift",
+        scope="datasets:read",
+        answer=_concept,
+        is_long=True,
+        summary="Say for each feature whether the label depends on it as it did in other rows",
+        body=BodyKind.JSON,
+        example={"reference": "flights@1", "label": "late"},
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:two-sample-test",
+        scope="datasets:read",
+        answer=_two_sample,
+        is_long=True,
+        summary="Test whether a classifier can tell the rows from other rows",
+        body=BodyKind.JSON,
+        example={"reference": "flights@1"},
+    ),
+    Route(
+        method="GET",
+        path=f"{VERSION}/trends",
+        scope="datasets:read",
+        answer=_trends,
+        is_long=True,
+        summary="Say how columns went over spans of time, and where their level changed",
+        parameters=(
+            QueryParameter("every", "The length of a span.", "1d"),
+            *_TREND,
+            QueryParameter("time", "The column of times; the event time unless given.", "departs"),
+            QueryParameter("rows", "all, or added: those that the version brought.", "all"),
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/trends",
+        scope="datasets:read",
+        answer=_trends_of_versions,
+        is_long=True,
+        summary="Say how columns went over the published versions, and where their level changed",
+        parameters=(*_TREND, QueryParameter("last", "Only so many versions, the newest.", "100", "integer")),
     ),
     Route(
         method="GET",

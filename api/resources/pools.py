@@ -20,7 +20,8 @@ _ROTATED: Final = ("baseline", "accept_drift", "expires", "confidence")
 _DRAW: Final = QueryParameter("draw", "The number of a draw: its rows alone.", "1")
 
 
-def _describe(pool: Pool) -> dict[str, Any]:
+def describe_pool(pool: Pool) -> dict[str, Any]:
+    """Return what is known of a pool as plain data; never an accuracy."""
     record = pool.record
     return {
         **pool.status().to_dict(),
@@ -33,7 +34,7 @@ def _describe(pool: Pool) -> dict[str, Any]:
 
 def _list(call: Call) -> Response:
     found = [each for each in call.store.pools.list_pools() if _may_see(call, each)]
-    return page_answer(call.query, [each.name for each in found], lambda place: _describe(found[place]))
+    return page_answer(call.query, [each.name for each in found], lambda place: describe_pool(found[place]))
 
 
 def _may_see(call: Call, pool: Pool) -> bool:
@@ -47,7 +48,7 @@ def _find(call: Call) -> Pool:
 
 
 def _get(call: Call) -> Response:
-    return json_answer(_describe(_find(call)))
+    return json_answer(describe_pool(_find(call)))
 
 
 def _features(call: Call) -> Response:
@@ -97,7 +98,7 @@ def _rotate(call: Call) -> Response:
         )
     part = call.store.split(str(replace(address, part=None))).part(address.part)
     given = {each: value for each, value in body.given().items() if each in _ROTATED}
-    return json_answer(_describe(pool.rotate(name, part, **given)), 201, {"location": f"/v1/test-pools/{name}"})
+    return json_answer(describe_pool(pool.rotate(name, part, **given)), 201, {"location": f"/v1/test-pools/{name}"})
 
 
 def _retire(call: Call) -> Response:

@@ -66,7 +66,20 @@ def _report(call: Call) -> Response:
     return json_answer(report.to_dict())
 
 
+def _suggest(call: Call) -> Response:
+    return json_answer(find_version(call).suggest_split(call.query.text("label")).to_dict())
+
+
 ROUTES: Final = (
+    Route(
+        method="GET",
+        path=f"{VERSION}:suggest-split",
+        scope="datasets:read",
+        answer=_suggest,
+        is_long=True,
+        summary="Look at the data and suggest how to split it; nothing is made",
+        parameters=(QueryParameter("label", "The column to predict.", "late"),),
+    ),
     Route(
         method="POST",
         path=f"{VERSION}:split",

@@ -18,9 +18,14 @@ _DEEPEST: Final = 24
 
 def _view(call: Call, member: str = "spec", *others: str) -> View:
     view = call.store.view(Members(call.body, member, *others).mapping(member, required=True))
-    for pinned in view.sources():  # what reads no row asks no guard
-        call.check_name(parse_address(pinned.source.address).name)
+    check_sources(call, view)
     return view
+
+
+def check_sources(call: Call, view: View) -> None:
+    """Refuse a view of what the token is not for: what reads no row asks no guard."""
+    for pinned in view.sources():
+        call.check_name(parse_address(pinned.source.address).name)
 
 
 def _count(call: Call) -> Response:

@@ -6,14 +6,15 @@ from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer
 from foldstore.api.body import Members
+from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS, answer_rows
 from foldstore.api.route import BodyKind, Call, Gives, Route
 
 
 def _list(call: Call) -> Response:
-    names = sorted(name for name in call.store.views() if call.token.may_name(name))
-    saved = call.store.saved_views
-    return page_answer(call.query, names, lambda place: saved.get(names[place]).to_dict())
+    listed = call.store.saved_views.list(archived=call.query.flag("archived"))
+    found = [each for each in listed if call.token.may_name(each.name)]
+    return page_answer(call.query, [each.name for each in found], lambda place: found[place].to_dict())
 
 
 def _get(call: Call) -> Response:
@@ -49,7 +50,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_list,
         summary="List saved views",
-        parameters=PAGE,
+        parameters=(*PAGE, QueryParameter("archived", "true lists those in the archive, too.", "false")),
     ),
     Route(
         method="GET",

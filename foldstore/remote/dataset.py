@@ -1,6 +1,7 @@
 """The handle of a remote dataset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
@@ -16,10 +17,12 @@ from foldstore.remote.connection import path_of
 from foldstore.remote.difference import RemoteDiff
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
-from foldstore.remote.results import read_review
+from foldstore.remote.results import joined_names, read_review, read_trends
 from foldstore.remote.server import Server
 from foldstore.remote.version import RemoteVersion
 from foldstore.review import Review
+from foldstore.validation.drift.trends import Trends
+from foldstore.validation.gate_policy import GatePolicy
 from foldstore.validation.schema import DataSchema
 
 
@@ -31,7 +34,7 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
         **dict.fromkeys(("stream", "transaction"), CODE),
         "validate": f"{FILES} Send the rows to a branch, and validate the version.",
         **dict.fromkeys(("compact", "erase", "erasures", "retention", "set_retention", "usage"), STORE),
-        **dict.fromkeys(("gate", "set_gate", "trends", "report_history", "as_of", "descriptions", "matches"), NO_ROUTE),
+        **dict.fromkeys(("report_history", "descriptions", "matches"), NO_ROUTE),
     }
 
     def __init__(self, server: Server, data: Mapping[str, Any], branch: str = MAIN_BRANCH) -> None:
@@ -76,6 +79,12 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
         on_branch = address.ref == LATEST and self._branch != MAIN_BRANCH
         path = path_of("datasets", self.name, "versions", self._branch if on_branch else address.ref)
         return self._to_version(self._server.get(path))
+
+    def as_of(self, moment: str | datetime) -> RemoteVersion:
+        """Return the version that was the newest published one at an instant; see `foldstore.Dataset.as_of`."""
+        branch = None if self._branch == MAIN_BRANCH else self._branch
+        asked = moment.isoformat() if isinstance(moment, datetime) else moment
+        return self._to_version(self._server.get(self._path(verb="as-of"), moment=asked, branch=branch))
 
     def versions(self) -> list[RemoteVersion]:
         """List all versions, oldest first, the quarantined ones included."""
@@ -155,6 +164,25 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
             )
         asked = {"schema": schema.to_dict(), "message": message}
         return DataSchema.from_dict(self._server.change(self._path("schema"), asked, method="PUT")["schema"])
+
+    @property
+    def gate(self) -> GatePolicy:
+        """What publishing needs beside a schema that the rows fit."""
+        return GatePolicy.from_dict(self._server.get(self._path("gate")))
+
+    def set_gate(self, policy: GatePolicy, *, message: str = "", author: str | None = None) -> GatePolicy:
+        """Set what publishing needs from now on; see `foldstore.Dataset.set_gate`."""
+        if author is not None:
+            refuse("author=", "The token says who does something.")
+        if not isinstance(policy, GatePolicy):
+            raise UsageError(f"{type(policy).__name__!r} is not a policy.", hint="Give a foldstore.GatePolicy.")
+        asked = {"policy": policy.to_dict(), "message": message}
+        return GatePolicy.from_dict(self._server.change(self._path("gate"), asked, method="PUT"))
+
+    def trends(self, columns: Sequence[str] | None = None, *, last: int | None = None, season: int = 1) -> Trends:
+        """Return how columns went over the published versions; see `foldstore.Dataset.trends`."""
+        asked = {"columns": joined_names(columns), "last": last, "season": season}
+        return read_trends(self._server.get(self._path("trends"), **asked))
 
     def reviews(self, *, every: bool = False) -> list[Review]:
         """List the quarantined versions that wait for a person, the oldest first."""

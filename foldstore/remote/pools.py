@@ -1,7 +1,7 @@
-"""The handles of a remote store's test pools: asked over the network, opened and sealed where the store is."""
+"""The handles of a remote store's test pools: sealed by a steward, asked, retired; labels stay where the store is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from foldstore.errors import UsageError
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import RemoteHandle
+from foldstore.remote.local_only import CODE, RemoteHandle, refuse
 from foldstore.remote.server import Server, rows_request, spooled
 from foldstore.remote.split import RemotePart
 from foldstore.types import format_time
@@ -19,12 +19,15 @@ from foldstore.validation.pools.metrics import Metric
 from foldstore.validation.pools.plan import PoolPlan
 from foldstore.validation.pools.pool_status import PoolState, PoolStatus
 from foldstore.validation.pools.predictions import PREDICTION, read_column, read_table
+from foldstore.validation.pools.reserve import ReserveStatus
 from foldstore.validation.pools.retirement import ModelReport, RetirementReport
 from foldstore.validation.pools.submission import Verdict
 
 _POOLS = path_of("test-pools")
 _LABELS = "Labels are sealed and read where the store is."
 _STATUS = ("name", "num_rows", "steps_used", "steps_left", "passes_left", "pending", "baseline", "draws", "expires_at")
+_RESERVES = path_of("reserves")
+_QUESTIONS = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
 _POOL_ROW = "pool_row"
 
 
@@ -46,10 +49,6 @@ class RemotePools(RemoteHandle):
     """The test pools of a store on a server."""
 
     NOUN = "pools"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        "seal": _LABELS,
-        **dict.fromkeys(("reserve", "get_reserve", "list_reserves"), _LABELS),
-    }
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -64,6 +63,84 @@ class RemotePools(RemoteHandle):
     def get(self, name: str) -> "RemotePool":
         """Return a pool by name."""
         return RemotePool(self._server, self._server.get(path_of("test-pools", name)))
+
+    def seal(
+        self,
+        name: str,
+        part: RemotePart,
+        *,
+        label: str,
+        plan: PoolPlan,
+        hide: Sequence[str] = (),
+        baseline: Any = None,
+        outcomes_feed_features: bool = False,
+        expires: datetime | str | None = None,
+    ) -> "RemotePool":
+        """Let the server seal the rows of a part as a test pool; see `foldstore.pools.Pools.seal`. A steward may."""
+        body: dict[str, Any] = {
+            "name": name,
+            "part": _address_of(part),
+            "label": label,
+            "plan": _questions_of(plan),
+            "hide": list(hide),
+        }
+        if outcomes_feed_features:
+            body["outcomes_feed_features"] = outcomes_feed_features
+        return RemotePool(self._server, self._server.change(_POOLS, {**body, **_options(baseline, expires)}))
+
+    def reserve(
+        self,
+        name: str,
+        dataset: str,
+        *,
+        label: str,
+        plan: PoolPlan,
+        share: float,
+        hide: Sequence[str] = (),
+        group_by: Sequence[str] = (),
+    ) -> "RemoteReserve":
+        """Put a share of the rows that come from now on aside for the next pool; see `Pools.reserve`."""
+        body = {"name": name, "dataset": dataset, "label": label, "plan": _questions_of(plan), "share": share}
+        self._server.change(_RESERVES, {**body, "hide": list(hide), "group_by": list(group_by)})
+        return RemoteReserve(self._server, name)
+
+    def get_reserve(self, name: str) -> "RemoteReserve":
+        """Return a reserve by name."""
+        self._server.get(path_of("reserves", name))
+        return RemoteReserve(self._server, name)
+
+    def list_reserves(self) -> list["RemoteReserve"]:
+        """List the reserves by name."""
+        return [RemoteReserve(self._server, each["name"]) for each in self._server.get(_RESERVES)["items"]]
+
+
+class RemoteReserve:
+    """Rows on a server that are put aside for the next pool; they fill as versions are committed.
+
+    Parameters
+    ----------
+    server : Server
+        Where it is.
+    name : str
+        Its name.
+    """
+
+    def __init__(self, server: Server, name: str) -> None:
+        self._server = server
+        self.name = name
+
+    def __repr__(self) -> str:
+        status = self.status()
+        return f"<Reserve {self.name!r}: {status.rows:,} of {status.needed:,} rows>"
+
+    def status(self) -> ReserveStatus:
+        """Return how many rows it has, how many the plan needs, and whether a pool was made of it."""
+        found = self._server.get(path_of("reserves", self.name))
+        return ReserveStatus(**{each.name: found[each.name] for each in fields(ReserveStatus)})
+
+    def features(self) -> pa.Table:
+        """Return the visible columns of its rows: what a baseline for the next pool needs to predict."""
+        return self._server.table(rows_request(f"{path_of('reserves', self.name)}/features"))
 
 
 class RemotePool(RemoteHandle):
@@ -159,16 +236,10 @@ class RemotePool(RemoteHandle):
         confidence: float = 0.95,
     ) -> "RemotePool":
         """Seal fresh rows as the next pool, and retire this one; see `foldstore.pool.Pool.rotate`."""
-        if not isinstance(part, RemotePart):
-            raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Give split.test.")
-        body: dict[str, Any] = {"name": name, "part": part.address, "confidence": confidence}
+        body: dict[str, Any] = {"name": name, "part": _address_of(part), "confidence": confidence}
         if accept_drift:
             body["accept_drift"] = accept_drift
-        if baseline is not None:
-            table = read_table(baseline, "predictions")
-            body["baseline"] = read_column(baseline).to_pylist() if table is None else table.to_pydict()
-        if expires is not None:
-            body["expires"] = format_time(expires) if isinstance(expires, datetime) else expires
+        body |= _options(baseline, expires)
         return RemotePool(self._server, self._server.change(self._path(verb="rotate"), body))
 
     def _with_rows(self, predictions: Any, draw: int | None) -> pa.Table:
@@ -199,3 +270,29 @@ def _read_report(data: Mapping[str, Any]) -> RetirementReport:
     )
     read = {"models": models, "promotions": tuple(data["promotions"]), "state": PoolState(data["state"])}
     return RetirementReport(**{**data, **read})
+
+
+def _address_of(part: RemotePart) -> str:
+    if not isinstance(part, RemotePart):
+        raise UsageError(f"{type(part).__name__!r} is not a part of a split.", hint="Give split.test.")
+    return part.address
+
+
+def _options(baseline: Any, expires: datetime | str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if baseline is not None:
+        table = read_table(baseline, "predictions")
+        body["baseline"] = read_column(baseline).to_pylist() if table is None else table.to_pydict()
+    if expires is not None:
+        body["expires"] = format_time(expires) if isinstance(expires, datetime) else expires
+    return body
+
+
+def _questions_of(plan: PoolPlan) -> dict[str, Any]:
+    """Return what a plan was made of: the server works out anew what follows from it."""
+    if not isinstance(plan, PoolPlan):
+        raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
+    said = plan.to_dict()
+    if said["scores"]:
+        refuse("A plan with scores of one's own", CODE)
+    return {name: said[name] for name in _QUESTIONS if said[name] is not None}

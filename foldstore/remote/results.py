@@ -1,13 +1,17 @@
 """From plain data to the results that the store itself gives: reports, comparisons, reviews."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+from foldstore.errors import UsageError
 from foldstore.review import Review, ReviewState
 from foldstore.split_report import SplitReport
-from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.classifier import TwoSampleTest
+from foldstore.validation.drift.comparison import DriftResult, DriftVerdict
+from foldstore.validation.drift.concept import BinChange, ConceptDrift, FeatureConcept
+from foldstore.validation.drift.trends import Trend, TrendChange, Trends
 from foldstore.validation.power import PartPower
 from foldstore.validation.report import Report
 from foldstore.views.splits.findings import Stratum
@@ -17,6 +21,8 @@ from foldstore.views.splits.report import ColumnSummary
 _NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 # Members of a comparison that are texts, whatever they say.
 _TEXTS: Final = frozenset({"column", "cell", "method", "metric", "verdict", "null_verdict"})
+
+_TREND_TEXTS: Final = frozenset({"at", "alarm", "time"})
 
 
 def read_numbers(data: Any) -> Any:
@@ -77,3 +83,64 @@ def read_split_report(data: Mapping[str, Any]) -> SplitReport:
 
 def _read_power(data: Mapping[str, Any]) -> PartPower:
     return PartPower(**{**data, "differences": {float(each): found for each, found in data["differences"].items()}})
+
+
+def read_trends(data: Mapping[str, Any]) -> Trends:
+    """Read how columns went."""
+    return Trends(data["subject"], tuple(_read_trend(each) for each in read_trend_numbers(data["trends"])))
+
+
+def read_trend_numbers(trends: Any) -> Any:
+    """Return plain data of trends with the numbers that JSON has none for; names stay texts."""
+    return [
+        {
+            **each,
+            "values": read_numbers(each["values"]),
+            "changes": [
+                {name: value if name in _TREND_TEXTS else read_numbers(value) for name, value in change.items()}
+                for change in each["changes"]
+            ],
+        }
+        for each in trends
+    ]
+
+
+def _read_trend(data: Mapping[str, Any]) -> Trend:
+    plain = {name: data[name] for name in ("column", "statistic")}
+    changes = tuple(TrendChange(**each) for each in data["changes"])
+    return Trend(**plain, labels=tuple(data["labels"]), values=tuple(data["values"]), changes=changes)
+
+
+def joined_names(names: Sequence[str] | None) -> str | None:
+    """Return names of columns as a route takes them.
+
+    Raises
+    ------
+    UsageError
+        When one of them has a comma, and would be taken for two.
+    """
+    if names is None:
+        return None
+    if isinstance(names, str) or any("," in str(name) for name in names):
+        raise UsageError(f"{names!r} are no names that a URL can list.", hint="Give a list; none may have a comma.")
+    return ",".join(map(str, names))
+
+
+def read_concept(data: Mapping[str, Any]) -> ConceptDrift:
+    """Read how a label depends on features, compared with other rows."""
+    return ConceptDrift(data["label"], {name: _read_feature(each) for name, each in data["features"].items()})
+
+
+def _read_feature(data: Mapping[str, Any]) -> FeatureConcept:
+    texts = {name: data[name] for name in ("feature", "method")}
+    worst = tuple(
+        BinChange(**{name: value if name in ("cell", "label") else read_numbers(value) for name, value in each.items()})
+        for each in data["worst"]
+    )
+    numbers = {name: read_numbers(value) for name, value in data.items() if name not in texts}
+    return FeatureConcept(**{**numbers, **texts, "worst": worst, "verdict": DriftVerdict(data["verdict"])})
+
+
+def read_two_sample_test(data: Mapping[str, Any]) -> TwoSampleTest:
+    """Read whether a classifier could tell rows apart."""
+    return TwoSampleTest(**{**read_numbers(data), "verdict": DriftVerdict(data["verdict"])})

@@ -266,9 +266,9 @@ class RemoteStore(RemoteHandle):
         """Publish a view's specification; `View.save` calls this."""
         return self.saved_views.put(name, spec, message=message)
 
-    def save_draft(self, name: str, spec: Mapping[str, Any], *, message: str = "") -> None:  # noqa: ARG002
-        """Refuse: drafts are edited where the store is."""
-        refuse("view.save_draft", NO_ROUTE)
+    def save_draft(self, name: str, spec: Mapping[str, Any], *, message: str = "") -> None:
+        """Keep a view's specification as a draft; `View.save_draft` calls this."""
+        self.saved_views.put_draft(name, spec, message=message)
 
     def split_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:  # noqa: ARG002
         """Refuse: a view splits the version that it reads, which it knows by more than its id."""

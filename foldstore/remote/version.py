@@ -21,11 +21,11 @@ from foldstore.remote.records import DatasetFacts, VersionFacts
 from foldstore.remote.results import read_drift, read_report, read_review
 from foldstore.remote.server import Server, rows_request
 from foldstore.remote.split import RemotePart, RemoteSplit, find_split, make_split
-from foldstore.remote.view import RemoteView, check_remote
+from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of
+from foldstore.remote.view import RemoteView
 from foldstore.review import Review
 from foldstore.types import Progress, Status, parse_time
 from foldstore.validation.drift.comparison import DriftResult
-from foldstore.validation.drift.windows import CHOICES
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.views.source import Source
@@ -35,7 +35,7 @@ from foldstore.views.view import View
 _MORE = frozenset({"columns", "deprecation"})
 
 
-class RemoteVersion(RemoteHandle, Forms):
+class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, Forms):
     """An immutable state of a dataset on a server; its verbs are those of `foldstore.Version`."""
 
     NOUN = "version"
@@ -44,8 +44,7 @@ class RemoteVersion(RemoteHandle, Forms):
         **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins", "consumers"), STORE),
         **dict.fromkeys(("cleaning_plan", "cleaning_priority", "suggest_cleaning", "deny"), CODE),
         **dict.fromkeys(("find_dependencies", "label_issues"), CODE),
-        **dict.fromkeys(("concept_drift", "two_sample_test", "trends", "suggest_split"), NO_ROUTE),
-        **dict.fromkeys(("take", "row_ids", "folds", "postpone", "undeprecate"), NO_ROUTE),
+        **dict.fromkeys(("folds",), NO_ROUTE),
     }
 
     def __init__(self, server: Server, dataset: DatasetFacts, data: Mapping[str, Any]) -> None:
@@ -221,7 +220,7 @@ class RemoteVersion(RemoteHandle, Forms):
         """
         if policy is not None or adjustment != "bh":
             refuse("version.drift with policy= or adjustment=", NO_ROUTE)
-        asked = {"reference": _address_of(reference), "rows": rows}
+        asked = {"reference": address_of(reference), "rows": rows}
         return read_drift(self._server.read(self._path(verb="drift"), asked))
 
     def split(self, name: str, **how: Any) -> RemoteSplit:
@@ -268,6 +267,17 @@ class RemoteVersion(RemoteHandle, Forms):
         self._refuse_author(author)
         self._data = self._server.change(self._path(verb="reject"), {"reason": reason})
 
+    def postpone(self, until: str | datetime, reason: str = "", *, author: str | None = None) -> str:
+        """Take the version out of the queue until a time; return that instant."""
+        self._refuse_author(author)
+        asked = {"until": until.isoformat() if isinstance(until, datetime) else until, "reason": reason}
+        return str(self._server.change(self._path(verb="postpone"), asked)["until"])
+
+    def undeprecate(self, reason: str = "", *, author: str | None = None) -> None:
+        """Publish a deprecated version again."""
+        self._refuse_author(author)
+        self._data = self._server.change(self._path(verb="undeprecate"), {"reason": reason})
+
     @property
     def review(self) -> Review | None:
         """What failed and what was decided about it; None when the version passed its gate."""
@@ -285,18 +295,3 @@ class RemoteVersion(RemoteHandle, Forms):
     def _refuse_author(self, author: str | None) -> None:
         if author is not None:
             refuse("author=", "The token says who does something.")
-
-
-def _address_of(reference: object) -> str:
-    if isinstance(reference, str):
-        if reference != "previous" and "(" not in reference:  # the route would take it for an address
-            raise UsageError(f"{ascii(reference)[:60]} is no reference.", hint=CHOICES)
-        return reference
-    if isinstance(reference, RemoteVersion | RemotePart):
-        return reference.address
-    if isinstance(reference, View):
-        view = check_remote(reference)
-        if view.steps or view.opened_as is None:
-            refuse("A comparison with a view that is not saved", NO_ROUTE)
-        return view.opened_as
-    raise UsageError(f"{type(reference).__name__!r} is no rows to compare with.", hint=CHOICES)

@@ -30,7 +30,7 @@ class RemoteView(View):
     __slots__ = ()
 
     NOUN: ClassVar[str] = "view"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"folds": NO_ROUTE, "save_draft": NO_ROUTE}
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"folds": NO_ROUTE}
 
     @property
     def _server(self) -> Server:
@@ -70,10 +70,6 @@ class RemoteView(View):
     def folds(self, name: str, k: int | None = None, **how: Any) -> Any:  # noqa: ARG002
         """Refuse: folds are made where the store is."""
         refuse("view.folds", NO_ROUTE)
-
-    def save_draft(self, name: str, *, message: str = "") -> None:  # noqa: ARG002
-        """Refuse: drafts are edited where the store is."""
-        refuse("view.save_draft", NO_ROUTE)
 
     def _head(self) -> tuple[pa.Table, str]:
         return pa.Table.from_batches(self.select_batches(rows=MAX_ROWS), self.arrow_schema), ""
