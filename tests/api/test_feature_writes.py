@@ -53,6 +53,28 @@ def test_services_are_materialized(login, store):
     assert [each.changes for each in store.features.online_status()] == [0]
 
 
+def test_feast_s_remote_client_is_understood(login, store):
+    """What `feast` 0.67 sends: `RemoteOnlineStore.online_write_batch` and `FeatureStore.materialize`."""
+    editor = login("editor")
+    times = {"event_timestamp": ["2024-01-09T00:00:00"], "created": [None]}
+    rows = {"driver": [1], "trips": [18], "city": ["Bern"], **times}
+    body = {"feature_view_name": "stats", "df": rows, "allow_registry_cache": False}
+    answer = editor.post("/write-to-online-store", json=body)
+    assert (answer.status_code, answer.json()) == (200, None)
+    assert (trips(store, 1)[0], trips(store, 1, 7)[0]) == (18, 15)
+    span = {"start_ts": "2024-01-01T00:00:00+00:00", "end_ts": "2024-02-01T00:00:00+00:00", "full_feature_names": False}
+    body = {**span, "feature_views": ["stats"], "disable_event_timestamp": False}
+    assert editor.post("/materialize", json=body).status_code == 200
+    body = {"end_ts": span["end_ts"], "feature_views": ["stats"], "full_feature_names": False}
+    assert editor.post("/materialize-incremental", json=body).status_code == 200
+
+
+def test_rows_with_the_view_s_own_names_are_written_too(login, store):
+    body = {"feature_view_name": "stats", "df": ROW}
+    assert login("editor").post("/write-to-online-store", json=body).status_code == 200
+    assert trips(store, 1)[0] == 19
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -67,7 +89,15 @@ def test_services_are_materialized(login, store):
         ("/materialize", {"feature_views": ["nope"]}, 404),
         ("/materialize", {"feature_views": "stats"}, 422),
         ("/materialize", {"end_ts": "soon"}, 422),
+        ("/materialize", {"start_ts": "2024-02-01T00:00:00", "end_ts": "2024-01-01T00:00:00"}, 422),
+        ("/materialize", {"disable_event_timestamp": True}, 422),
+        ("/materialize", {"version": "v2"}, 422),
         ("/materialize-incremental", {"start_ts": "2024-01-01"}, 422),
+        ("/write-to-online-store", {"feature_view_name": "nope", "df": ROW}, 404),
+        ("/write-to-online-store", {"df": ROW}, 422),
+        ("/write-to-online-store", {"feature_view_name": "stats", "df": {"driver": [1]}}, 422),
+        ("/write-to-online-store", {"feature_view_name": "stats", "df": {**ROW, "tips": [1]}}, 404),
+        ("/write-to-online-store", {"feature_view_name": "stats", "df": {**ROW, "event_timestamp": 1}}, 422),
     ],
 )
 def test_what_does_not_fit_is_refused(login, store, path, body, status):
@@ -77,7 +107,7 @@ def test_what_does_not_fit_is_refused(login, store, path, body, status):
     assert trips(store, 1)[0] == 15
 
 
-@pytest.mark.parametrize("path", ["/push", "/materialize", "/materialize-incremental"])
+@pytest.mark.parametrize("path", ["/push", "/write-to-online-store", "/materialize", "/materialize-incremental"])
 def test_who_may_not_write_is_refused(login, path):
     body = {"push_source_name": "stats", "df": ROW} if path == "/push" else {}
     for role in ("viewer", "serving"):
