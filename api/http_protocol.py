@@ -1,14 +1,16 @@
-"""HTTP as uvicorn speaks it by httptools, with a bound on how long the head of a request may be: that has none."""
+"""HTTP as uvicorn speaks it by httptools, with bounds on how long the head of a request may be, and may take."""
 
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from foldstore.api.head_clock import HeadClock
+
 MOST_HEAD: Final = 1 << 16  # bytes; as much as uvicorn's other parser takes
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """Gives a connection up whose request's head does not end."""
+class BoundedHttp(HeadClock, HttpToolsProtocol):
+    """Gives a connection up whose request's head does not end, or is too slow."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)

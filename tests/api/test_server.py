@@ -10,6 +10,7 @@ import pytest
 
 from foldstore.api import request_body
 from foldstore.api.app import create_app
+from foldstore.api.head_clock import HeadClock
 from foldstore.api.server import BackgroundServer, is_loopback, listen, serve, url_of
 from foldstore.errors import RefusedError, StoreError
 from tests.api.conftest import AT, assert_problem
@@ -38,7 +39,7 @@ def ask(url, method, path, body=None, headers=None):
 
 def connect(url):
     host, port = url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def head_of(token, length, more=""):
@@ -193,3 +194,51 @@ def test_many_requests_on_one_connection_each_have_a_head_of_their_own(server):
         answer = connection.getresponse()
         assert (answer.status, answer.read() != b"") == (200, True)
     connection.close()
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HEAD + b"x-endless: " + b"a" * 1000], ids=len)
+def test_a_head_that_does_not_arrive_is_given_up(app, monkeypatch, sent):
+    monkeypatch.setattr(HeadClock, "head_seconds", 2.0)
+    with BackgroundServer(app) as running:
+        slow = [connect(running.url) for _ in range(30)]
+        for one in slow:
+            one.sendall(sent)
+        # Others are served meanwhile.
+        with connect(running.url) as other:
+            other.sendall(HEAD + b"connection: close\r\n\r\n")
+            assert b"200 OK" in all_bytes(other)
+        for one in slow:
+            with one:
+                assert (b"408 Request Timeout" in all_bytes(one)) == bool(sent)
+
+
+def test_the_second_head_of_a_connection_has_a_clock_too(app, monkeypatch):
+    monkeypatch.setattr(HeadClock, "head_seconds", 2.0)
+    with BackgroundServer(app) as running, connect(running.url) as one:
+        one.sendall(HEAD + b"\r\n")
+        assert one.recv(65536).startswith(b"HTTP/1.1 200")
+        one.sendall(HEAD)
+        assert b"408 Request Timeout" in all_bytes(one)
+
+
+def test_a_body_may_take_longer_than_a_head(app, monkeypatch, token):
+    monkeypatch.setattr(HeadClock, "head_seconds", 2.0)
+    with BackgroundServer(app) as running:
+        body = b'{"service": "svc@1", "entities": {"driver_id": [1]}, "at": "2024-01-10T12:00:00Z"}'
+        head = head_of(token, len(body), "connection: close\r\nexpect: 100-continue\r\n")
+        with connect(running.url) as begun, connect(running.url) as slow:
+            begun.sendall(head)
+            assert begun.recv(100).startswith(b"HTTP/1.1 100")
+            assert all_bytes(slow) == b""  # so the clock of a head has run out meanwhile
+            begun.sendall(body)
+            assert b"200 OK" in all_bytes(begun)
+
+
+def all_bytes(connection):
+    found = b""
+    while part := connection.recv(65536):
+        found += part
+    return found
