@@ -1,6 +1,7 @@
 """Verbs that are not waited for: the same results and errors, watched and called off."""
 
 import threading
+import time
 
 import pytest
 
@@ -58,6 +59,10 @@ def test_it_is_called_off(remote):
         with pytest.raises(TimeoutError):
             operation.wait(0)
         assert not operation.is_done
+        until = time.monotonic() + PATIENCE
+        while operation.status()["state"] != "running":  # known here, too: else it is called off when it is
+            assert time.monotonic() < until
+            time.sleep(0.01)
         operation.cancel()
     with pytest.raises(CancelledError):
         operation.wait(PATIENCE)
