@@ -14,7 +14,7 @@ from foldstore.datastore.engine import lend_engine
 from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
-from foldstore.validation.clearance import clear_columns
+from foldstore.validation.clearance import judge_unprofiled
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
@@ -125,9 +125,11 @@ def validate(subject: Subject, schema: DataSchema, around: Surroundings = NOTHIN
 
 def _check_values(subject: Subject, fitting: Mapping[str, ColumnSchema], now: datetime | None) -> Iterator[Finding]:
     """Yield what is wrong with each column by itself; only of those that may have something the profile is made."""
-    clear = clear_columns(subject, fitting, now)
+    found = judge_unprofiled(subject, fitting, now)
     for name, column in fitting.items():
-        if name not in clear:
+        if name in found:
+            yield from found[name]
+        else:
             yield from check_column(name, column, subject.profile().columns[name], subject, now)
 
 

@@ -1,7 +1,8 @@
-"""What shows, for less than a profile, that nothing is wrong with a column of rows that were never seen.
+"""What is wrong with a column of rows that were never seen, where that can be said for less than a profile.
 
-A column is cleared when its nulls, its extremes and its different texts rule out every finding of `check_column`. Of
-the others the profile is made, and they are judged by it: what is found does not depend on what was cleared.
+A column is cleared when its nulls, its extremes and its different texts rule out every finding of `check_column`. Texts
+with which nothing is wrong but that some fail what each is asked are looked up like that. Of the other columns the
+profile is made, and they are judged by it: what is found does not depend on what was profiled.
 """
 
 import os
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,29 +38,37 @@ _FIRST: Final = 4_096
 _PIECE: Final = 131_072
 
 
-def clear_columns(subject: Subject, columns: Mapping[str, ColumnSchema], now: datetime | None = None) -> frozenset[str]:
-    """Return columns with which nothing is wrong, by themselves; the others may have something.
+# What is wrong with a column; None where only its profile says that.
+_Found: TypeAlias = tuple[Finding, ...] | None
 
-    Of rows that are profiled elsewhere, and kept, nothing is cleared: there the profile is at hand.
+
+def judge_unprofiled(
+    subject: Subject, columns: Mapping[str, ColumnSchema], now: datetime | None = None
+) -> dict[str, tuple[Finding, ...]]:
+    """Return what is wrong with columns by themselves, mostly nothing; those that need a profile are left out.
+
+    Of rows that are profiled elsewhere, and kept, all are left out: there the profile is at hand.
 
     Examples
     --------
     >>> rows = TableSubject(pa.table({"x": [3, 4], "y": [3, -4]}), "t")
     >>> at_least_0 = ColumnSchema(type="int64", domain=NumericDomain(min=0))
-    >>> sorted(clear_columns(rows, {"x": at_least_0, "y": at_least_0}))
-    ['x']
+    >>> judge_unprofiled(rows, {"x": at_least_0, "y": at_least_0})
+    {'x': ()}
     """
     if not isinstance(subject, TableSubject):
-        return frozenset()
+        return {}
     asked = [name for name, column in columns.items() if name in subject.arrow_schema.names and _is_plain(column)]
 
-    def is_clear(name: str) -> bool:
-        return _is_clear(name, columns[name], subject.column(name), now)
+    def judge(name: str) -> _Found:
+        return _judge(name, columns[name], subject.column(name), now)
 
-    if not any(_is_long(subject.column(name)) for name in asked):
-        return frozenset(name for name in asked if is_clear(name))
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return frozenset(name for name, clear in zip(asked, pool.map(is_clear, asked), strict=True) if clear)
+    if any(_is_long(subject.column(name)) for name in asked):
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            found = list(pool.map(judge, asked))
+    else:
+        found = list(map(judge, asked))
+    return {name: each for name, each in zip(asked, found, strict=True) if each is not None}
 
 
 def _is_long(values: pa.ChunkedArray) -> bool:
@@ -75,12 +84,14 @@ def _is_plain(column: ColumnSchema) -> bool:
     return not (is_counted or has_decimals or any(each is not None for each in others))
 
 
-def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> bool:
+def _judge(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> _Found:
     kind = kind_of(value_type(values.type))
     if kind is Kind.TEXT:
-        return _is_clear_text(name, schema, values, now)
-    if kind not in _NUMBERS:
-        return False
+        return _judge_texts(name, schema, values, now)
+    return () if kind in _NUMBERS and _is_clear(name, schema, values, kind, now) else None
+
+
+def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, kind: Kind, now: datetime | None) -> bool:
     seen = _extremes(values, kind)
     if (seen.low is None or seen.low == seen.high) and may_be_constant(schema, seen):
         return False
@@ -92,23 +103,22 @@ def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: dat
     )
 
 
-def _is_clear_text(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> bool:
+def _judge_texts(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> _Found:
     seen = _counted(values)
     plain = pa.chunked_array(_pieces(values), value_type(values.type))
     if pa.types.is_string_view(plain.type):  # which lacks the kernels
         plain = plain.cast(pa.large_string())
     first = pc.unique(plain.slice(0, _FIRST)).drop_null()
-    if len(first) < 2 and may_be_constant(schema, seen):
-        return False
-    if any(_on_statistics(name, schema, seen)):
-        return False
+    if (len(first) < 2 and may_be_constant(schema, seen)) or any(_on_statistics(name, schema, seen)):
+        return None
     if _reads_texts(schema.domain) and len(first) <= min(len(plain), _FIRST) // 2:  # each is looked at once
         plain = pa.chunked_array([distinct_texts(plain)])
     asked = [] if _is_short(schema.domain, plain) else list(check_rows(name, schema, seen, now))
-    return all(
-        not has_mark(piece) and _fits_vocabulary(schema, piece) and all(_none_fails(each, piece) for each in asked)
-        for piece in _pieces(plain)
-    )
+    if any(each.question is None for each in asked):
+        return None
+    if not all(not has_mark(piece) and _fits_vocabulary(schema, piece) for piece in _pieces(plain)):
+        return None
+    return tuple(each for each in asked if not _none_fails(each, plain))
 
 
 def _reads_texts(domain: Domain | None) -> bool:

@@ -19,7 +19,7 @@ from foldstore.datastore.statistics.short_texts import distinct_texts, has_text,
 from foldstore.errors import FoldstoreError
 from foldstore.validation import clearance
 from foldstore.validation.check import validate
-from foldstore.validation.clearance import clear_columns
+from foldstore.validation.clearance import judge_unprofiled
 from foldstore.validation.column_bounds import Bounds, Uniqueness
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain, TextDomain, TimeDomain, TokenDomain
 from foldstore.validation.column_schema import ColumnSchema, Stage
@@ -219,8 +219,28 @@ def test_only_what_may_be_wrong_is_profiled_and_the_id_of_the_profile_asks_for_t
     assert report.to_dict()["profile_id"] == report.profile_id
 
 
+DIFFERENT = [f"user-{each}" for each in range(10_000)]
+ASKED = {
+    "pattern_mismatch": TextDomain(pattern="user-[0-8]+"),
+    "length_high": TextDomain(max_length=8),
+    "length_low": TextDomain(min_length=7),
+    "semantic_class_changed": TextDomain(semantic="email"),
+    "bool_unexpected": TokenDomain(true_tokens=("user-1",), false_tokens=("user-2",)),
+}
+
+
+@pytest.mark.parametrize("code", ASKED)
+def test_rows_that_fail_what_each_is_asked_are_shown_without_a_profile(profiled, code):
+    schema = DataSchema(columns={"s": ColumnSchema(type="string", domain=ASKED[code])})
+    (found,) = validate(TableSubject(pa.table({"s": DIFFERENT}), "t"), schema).anomalies
+    assert (found.code, profiled) == (code, [])
+    assert len(found.example_rows) == 10
+    (again,) = validate(by_profile(pa.table({"s": DIFFERENT})), schema).anomalies
+    assert again.to_dict() == found.to_dict()
+
+
 def test_what_is_clear_is_nothing_that_a_schema_does_not_name():
-    assert clear_columns(TableSubject(pa.table({"x": [1]}), "t"), {"y": ColumnSchema(type="int64")}) == frozenset()
+    assert judge_unprofiled(TableSubject(pa.table({"x": [1]}), "t"), {"y": ColumnSchema(type="int64")}) == {}
 
 
 WORDS = st.lists(st.one_of(st.none(), st.text(max_size=9), st.sampled_from(TEXTS)), max_size=30)
@@ -275,9 +295,9 @@ def test_many_rows_are_cleared_as_few_are():
         "id": ColumnSchema(type="string", nullable=False, domain=TextDomain(pattern="N[0-9]+")),
         "delay": ColumnSchema(type="double", nullable=False, domain=NumericDomain(min=-10, max=10)),
     }
-    assert clear_columns(TableSubject(table, "t"), columns) == columns.keys()
+    assert judge_unprofiled(TableSubject(table, "t"), columns) == dict.fromkeys(columns, ())
     broken = table.set_column(0, "code", pc.if_else(pa.array(np.arange(300_000) == 299_999), "EWX", table["code"]))
-    assert clear_columns(TableSubject(broken, "t"), columns) == {"id", "delay"}
+    assert judge_unprofiled(TableSubject(broken, "t"), columns) == dict.fromkeys(("id", "delay"), ())
 
 
 def test_a_vocabulary_that_many_texts_miss_is_counted_in_pieces(monkeypatch):
