@@ -33,6 +33,24 @@ def distinct_texts(texts: pa.ChunkedArray) -> pa.Array:
     return pc.unique(_plain(texts)).drop_null()
 
 
+def encode_texts(texts: pa.Array) -> pa.DictionaryArray:
+    """Return texts as places in a dictionary; quicker than Arrow where they have one small width.
+
+    Examples
+    --------
+    >>> encode_texts(pa.array(["JFK", "EWR", "JFK"])).indices.to_pylist()
+    [0, 1, 0]
+    """
+    cells = None if texts.null_count else _cells(texts)
+    if cells is None:
+        return texts.dictionary_encode()
+    width = cells.shape[1]
+    numbers = np.empty(len(cells), next(each for each in _KINDS if width <= each.itemsize))
+    _read_numbers(cells, numbers)
+    encoded = pa.array(numbers).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices, _as_texts(np.asarray(encoded.dictionary), width))
+
+
 def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
     """Whether one of some texts is there; only those that are as long as one of them are compared.
 
@@ -120,10 +138,14 @@ def _of_one_width(texts: pa.ChunkedArray) -> pa.Array | None:
         at += len(cells)
     if not width:
         return None
-    found = np.asarray(_distinct(numbers))
-    body = found.view(np.uint8).reshape(len(found), found.itemsize)[:, :width].tobytes()
+    return _as_texts(np.asarray(_distinct(numbers)), width)
+
+
+def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
+    """Return the texts that numbers were read from."""
+    body = numbers.view(np.uint8).reshape(len(numbers), numbers.itemsize)[:, :width].tobytes()
     starts = np.arange(0, len(body) + 1, width, dtype=np.int64)
-    return pa.Array.from_buffers(pa.large_string(), len(found), [None, pa.py_buffer(starts), pa.py_buffer(body)])
+    return pa.Array.from_buffers(pa.large_string(), len(numbers), [None, pa.py_buffer(starts), pa.py_buffer(body)])
 
 
 def _distinct(numbers: NDArray[Any]) -> pa.Array:

@@ -15,7 +15,7 @@ from foldstore.datastore.engine import Engine
 from foldstore.datastore.statistics import profile as profiles
 from foldstore.datastore.statistics import short_texts
 from foldstore.datastore.statistics.profile import profile_table
-from foldstore.datastore.statistics.short_texts import distinct_texts, has_text, longest_text
+from foldstore.datastore.statistics.short_texts import distinct_texts, encode_texts, has_text, longest_text
 from foldstore.errors import FoldstoreError
 from foldstore.validation import clearance
 from foldstore.validation.check import validate
@@ -264,6 +264,10 @@ def test_short_texts_are_what_python_says(sizes, texts, kind, skip, wanted):
     assert sorted(distinct.to_pylist()) == sorted(set(seen))
     assert distinct.type == pa.large_string()
     distinct.validate(full=True)
+    encoded = encode_texts(held)
+    encoded.validate(full=True)
+    assert encoded.to_pylist() == texts[skip:]
+    assert len(encoded.dictionary) == len(set(seen))
     assert has_text(held, wanted) == bool(set(wanted) & set(seen))
     if kind != pa.string_view():
         assert longest_text(cut) == max((len(each.encode()) for each in seen), default=0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.pinned import NumericGrid
 from foldstore.datastore.statistics.reading import Kind, kind_of, read_numbers, value_type
+from foldstore.datastore.statistics.short_texts import encode_texts
 from foldstore.errors import UsageError
 from foldstore.views.values import display_values
 
@@ -145,7 +146,7 @@ class ValueCells:
         """
         column = _storage(column)
         if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
+            column = encode_texts(column)
         places = _indices(column)
         counts = np.bincount(places + 1, minlength=len(column.dictionary) + 1)[1:]
         used = np.flatnonzero(counts)  # a dictionary may hold values that no row has
