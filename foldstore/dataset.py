@@ -217,6 +217,10 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         **read_options : object
             What `append` takes.
         """
+        if schema is not None and not isinstance(schema, DataSchema):
+            raise UsageError(
+                f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
+            )
         chosen = schema or choose_schema(self._storage.catalog, self.name, required=not checks)
         head = load_head(self._storage, self._record, self._branch)
         known = None if head.schema is None else plain_schema(head.schema)

@@ -260,7 +260,17 @@ class VersionCleaning:
             A column of classes.
         features : sequence of str, optional
             All columns but the key and the label unless given.
+
+        Raises
+        ------
+        UsageError
+            When the plan is none.
         """
+        if not isinstance(plan, CleaningPlan):
+            raise UsageError(
+                f"{type(plan).__name__!r} is not a cleaning plan.",
+                hint="suggest_cleaning() and cleaning_plan() make one.",
+            )
         rows = self._labelled(label, features)
         dirty = np.ones(len(rows.ids))
         for action in plan.actions:

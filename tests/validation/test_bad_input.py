@@ -11,7 +11,7 @@ import pytest
 import foldstore
 from foldstore.datastore.statistics.pinned import GridCounts
 from foldstore.datastore.statistics.profile import profile_table
-from foldstore.errors import UsageError
+from foldstore.errors import FoldstoreError, UsageError
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.comparison import DriftVerdict
@@ -153,6 +153,63 @@ def test_bad_input_can_be_looked_at_by_every_tool_of_a_version(tmp_path, name):
                 version.trends("30d", time="t")
             except UsageError as error:
                 assert "t holds instants outside" in str(error) or "not a time" in str(error)  # noqa: PT017
+
+
+ACTIONS = [
+    {"op": "impute", "column": "x", "params": {"method": "mean", "nan": True}},
+    {"op": "impute", "column": "n", "params": {"method": "median"}},
+    {"op": "impute", "column": "s", "params": {"method": "mode"}},
+    {"op": "clip", "column": "x", "params": {"low": -1, "high": 1}},
+    {"op": "winsorize", "column": "n", "params": {"quantiles": [0.05, 0.95]}},
+    {"op": "set_null", "column": "x", "params": {"nan": True}},
+    {"op": "normalise", "column": "s", "params": {"form": "NFKC", "trim": True, "spaces": True, "case": "lower"}},
+    {"op": "fix_mojibake", "column": "s"},
+    {"op": "replace", "column": "s", "params": {"mapping": [["v1", "v2"]]}},
+    {"op": "cast", "column": "s", "params": {"type": "double", "on_error": "null"}},
+    {"op": "repair_dependency", "column": "s", "params": {"determinants": ["n"]}},
+    {"op": "drop_rows", "where": "n > 3"},
+    {"op": "quarantine_rows", "where": "x > 0"},
+    {"op": "deduplicate"},
+]
+VERBS = {
+    "label issues": lambda good, bad: bad.label_issues("y").repair(),
+    "priority": lambda good, bad: bad.cleaning_priority(bad.suggest_cleaning(), "y"),
+    "deny": lambda good, bad: bad.deny("t1.n = t2.n and t1.s <> t2.s"),
+    "concepts": lambda good, bad: (bad.concept_drift(good, "y"), good.concept_drift(bad, "y")),
+    "two samples": lambda good, bad: (bad.two_sample_test(good, sample=128), good.two_sample_test(bad, sample=128)),
+    "against a label": lambda good, bad: bad.profile().against("y"),
+    "bias": lambda good, bad: foldstore.measure_bias(bad, label="y", sensitive="s"),
+}
+
+
+# What is found once rows are cast as an append would cast them: to wider numbers, and nothing to any type.
+FITTED = {"narrow numbers": (None, None), "nothing": ("x", "all_null")}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_bad_input_gives_every_verb_a_result_or_a_clear_error(tmp_path, name):
+    """A verb that raises anything but an error of ours, which says what is wrong and what to do, fails here."""
+    with foldstore.connect(tmp_path / "store") as store:
+        good, bad = store.create_dataset("good"), store.create_dataset("bad").append(TABLES[name])
+        first = good.append(GOOD)
+        good.set_schema(first.profile().infer_schema())
+        found = {(each.code, each.column) for each in good.validate(TABLES[name]).anomalies}
+        column, code = FITTED.get(name, EXPECTED[name])
+        assert (code, column) in found or (code is None and not found)
+        refused = {}
+        for verb, ask in VERBS.items():
+            try:
+                ask(first, bad)
+            except FoldstoreError as error:
+                refused[verb] = error
+        for action in ACTIONS:
+            try:
+                preview = bad.cleaning_plan([action]).preview()
+                assert str(preview)
+            except FoldstoreError as error:
+                refused[f"{action['op']} {action.get('column')}"] = error
+        assert all(each.message and each.hint for each in refused.values())
+        assert len(refused) < len(VERBS) + len(ACTIONS) or name == "other case"  # which lacks the columns
 
 
 def invalid_text():
