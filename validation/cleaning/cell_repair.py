@@ -57,10 +57,14 @@ def differing(old: pa.Array, new: pa.Array) -> Mask:
     --------
     >>> differing(pa.array([1.0, None, float("nan")]), pa.array([1.0, 2.0, float("nan")])).tolist()
     [False, True, False]
+    >>> differing(pa.nulls(2), pa.nulls(2)).tolist()
+    [False, False]
     """
     gone, come = _nulls(old), _nulls(new)
     if pa.types.is_nested(old.type):  # which has no kernel
         equal = np.array([a == b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], np.bool_)
+    elif pa.types.is_null(old.type):  # nor has a column without a type
+        equal = gone & come
     else:
         equal = pc.fill_null(pc.equal(old, new), pa.scalar(False)).to_numpy(zero_copy_only=False)  # noqa: FBT003
     if pa.types.is_floating(old.type):
