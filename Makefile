@@ -84,8 +84,8 @@ bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready .venv-tfdv/.r
 	.venv-tfdv/bin/uv pip install --quiet --python .venv-tfdv/bin/python --only-binary pyarrow --only-binary tensorflow --group tfdv
 	touch $@
 
-bench-feature-peers: $(READY) .venv-feast/.ready ## the point-in-time join beside Feast, which has an environment of its own
-	$(BIN)/python -m benchmarks feature_peers
+bench-feature-peers: $(READY) .venv-feast/.ready ## joins and lookups beside Feast, which has an environment of its own; its client asks our server
+	$(BIN)/python -m benchmarks feature_peers feature_server_peers
 
 .venv-feast/.ready: pyproject.toml
 	test -x .venv-feast/bin/python || $(PYTHON) -m venv .venv-feast

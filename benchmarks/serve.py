@@ -209,8 +209,8 @@ def _over_http(folder):
     yield Row("A4 p99 of one lookup, one connection", tails["lookup"], tails["constant"], "bare ASGI", limit=2)
 
 
-def _request(token, body):
-    head = f"POST /v1/features:get HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
+def _request(token, body, path="/v1/features:get"):
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -239,6 +239,8 @@ class _Connection:
     def receive(self):
         """Take what is there; say whether the answer is whole."""
         data = self._socket.recv(1 << 18)
+        if not data:
+            raise OSError("the server hung up")
         if self._size is None:
             while b"\r\n\r\n" not in data:
                 data += self._socket.recv(1 << 18)
@@ -254,9 +256,9 @@ class _Connection:
         self._socket.close()
 
 
-def _rate(port, token, body, requests):
+def _rate(port, token, body, requests, path="/v1/features:get"):
     """Ask by one thread that waits for whichever connection answers: it takes less than either server does."""
-    connections = [_Connection(port, _request(token, body)) for _ in range(CONNECTIONS)]
+    connections = [_Connection(port, _request(token, body, path)) for _ in range(CONNECTIONS)]
     for connection in connections:
         connection.ask()
     waiting = select.epoll()

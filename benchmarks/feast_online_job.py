@@ -1,0 +1,63 @@
+"""Feast's feature server, and Feast's client of a remote online store, in Feast's own environment.
+
+`feast_online_job.py serve FOLDER PORT` writes rows to a SQLite online store and serves them as `feast serve` does;
+`feast_online_job.py ask FOLDER URL` asks a server for entities by Feast's own client, unchanged, and prints what came.
+The client's token is in FOLDSTORE_TOKEN.
+"""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.feature_server import start_server
+from feast.types import Float32
+
+FEATURES = [f"f{number}" for number in range(16)]
+NAMES = [f"stats:{name}" for name in FEATURES]
+
+
+def open_store(folder, online, **more):
+    registry = {"path": str(folder / "registry.db"), "registry_type": "file"}
+    config = RepoConfig(
+        project="peers", provider="local", registry=registry, offline_store={"type": "duckdb"},
+        online_store=online, entity_key_serialization_version=3, **more,
+    )  # fmt: skip
+    store = FeatureStore(config=config)
+    user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING)
+    view = FeatureView(
+        name="stats", entities=[user], ttl=timedelta(days=36_500),
+        schema=[Field(name=name, dtype=Float32) for name in FEATURES],
+        source=FileSource(path=str(folder / "rows.parquet"), timestamp_field="ts"),
+    )  # fmt: skip
+    return store, [user, view]
+
+
+def serve(folder, port):
+    store, definitions = open_store(folder, {"type": "sqlite", "path": str(folder / "online.db")})
+    store.apply(definitions)
+    store.write_to_online_store("stats", pd.read_parquet(folder / "rows.parquet"))
+    start_server(
+        store, host="127.0.0.1", port=port, no_access_log=True, workers=1, worker_connections=1000,
+        max_requests=0, max_requests_jitter=0, keep_alive_timeout=30, registry_ttl_sec=60,
+        tls_key_path="", tls_cert_path="", metrics=False,
+    )  # fmt: skip
+
+
+def ask(folder, url):
+    auth = {"type": "oidc", "token_env_var": "FOLDSTORE_TOKEN"}
+    store, definitions = open_store(folder, {"type": "remote", "path": url}, auth=auth)
+    local, _ = open_store(folder, {"type": "sqlite", "path": str(folder / "client.db")})
+    local.apply(definitions)  # the client's registry is its own: the server is asked for values alone
+    rows = [{"user": name} for name in ("user77", "user3", "nobody")]
+    found = store.get_online_features(features=NAMES, entity_rows=rows).to_dict()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        ask(Path(sys.argv[2]), sys.argv[3])

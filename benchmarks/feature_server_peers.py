@@ -1,0 +1,134 @@
+"""Lookups over HTTP beside Feast's feature server (rows A1 and A2), and by its own client: `make bench-feature-peers`.
+
+Both servers are processes of their own with one worker, have the same thousand entities of 16 float32, and are asked by
+the same loop. Ours is what `foldstore serve` runs: with a token, an audit and metrics. Feast's has a SQLite online
+store, its default, and neither. Feast's client of a remote online store then asks ours, unchanged, with a token.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.measure import Row
+from benchmarks.serve import FEATURES, REQUESTS, _rate
+
+_ROOT = Path(__file__).parent.parent
+_FEAST = str(_ROOT / ".venv-feast" / "bin" / "python")
+_JOB = "benchmarks/feast_online_job.py"
+_SECONDS = 120
+_ENTITIES = 1_000
+
+
+def rows():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table = _table()
+        pq.write_table(table, folder / "rows.parquet")
+        token = _lay_out(folder / "store", table)
+        with _ours(folder / "store") as url, _feasts(folder) as peer:
+            _ask_by_feasts_client(folder, url, token, table)
+            yield from _compare(url, token, peer)
+
+
+def _table():
+    chance = np.random.default_rng(7)
+    columns = {name: chance.normal(size=_ENTITIES).astype(np.float32) for name in FEATURES}
+    times = pa.array(np.full(_ENTITIES, 1_700_000_000_000_000), pa.timestamp("us", "UTC"))
+    return pa.table({"user": [f"user{number}" for number in range(_ENTITIES)], "ts": times, **columns})
+
+
+def _lay_out(folder, table):
+    import foldstore
+    from foldstore.api.tokens import TokenVault
+
+    with foldstore.connect(folder) as store:
+        store.create_dataset("events", key=["user", "ts"]).append(table)
+        user = foldstore.Entity("user", keys={"user": "string"})
+        view = foldstore.FeatureView("stats", entity=user, source="events", event_time="ts", features=FEATURES)
+        store.features.apply(foldstore.FeatureService("svc", [view]))
+        store.features.materialize("svc")
+        return TokenVault(store.registry("token")).create("serving", author="benchmark")[0]
+
+
+@contextmanager
+def _ours(folder):
+    command = [sys.executable, "-m", "foldstore", "serve", "--store", str(folder), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield next(line for line in process.stderr if "Serving at" in line).split()[-1]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def _feasts(folder):
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [_FEAST, _JOB, "serve", str(folder), str(port)], cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(url, process):
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            with urlopen(url, timeout=5):  # noqa: S310  # ours, on this machine
+                return
+        except (URLError, OSError):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _ask_by_feasts_client(folder, url, token, table):
+    done = subprocess.run(
+        [_FEAST, _JOB, "ask", str(folder), url],
+        capture_output=True, text=True, check=False, cwd=_ROOT, env={**os.environ, "FOLDSTORE_TOKEN": token},
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(done.stderr[-2_000:])
+    found = json.loads(done.stdout.splitlines()[-1])
+    for name in FEATURES:
+        column = table.column(name)
+        wanted = [column[77].as_py(), column[3].as_py(), None]
+        if [None if value is None else float(np.float32(value)) for value in found[name]] != wanted:
+            raise AssertionError(f"{name}: Feast's client got {found[name]}, not {wanted}")
+    print("    Feast's client of a remote online store gets our values")
+
+
+def _compare(url, token, peer):
+    port = int(url.rpartition(":")[2])
+    names = [f"stats:{name}" for name in FEATURES]
+    hundred = [f"user{number}" for number in range(100)]
+    for label, users, asked in (("A1 one lookup", ["user77"], REQUESTS), ("A2 100 x 16", hundred, REQUESTS // 10)):
+        ours = json.dumps({"service": "svc@1", "entities": {"user": users}, "at": "2023-11-14T22:15:00Z"}).encode()
+        theirs = json.dumps({"features": names, "entities": {"user": users}}).encode()
+        best, other = 0.0, 0.0
+        for _ in range(3):
+            best = max(best, _rate(port, token, ours, asked))
+            other = max(other, _rate(peer, "none", theirs, max(32, asked // 60), path="/get-online-features"))
+        print(f"    {best:.0f}/s, feast serve {other:.1f}/s: {best / other:.0f} x")
+        limit = 1 / 25 if len(users) == 1 else 1 / 50
+        yield Row(f"{label}, 16 connections", 1e6 / best, 1e6 / other, "feast serve", unit="us", limit=limit)
