@@ -254,8 +254,9 @@ def collect(home, twin):
     fixed, folder, out = Fixed(), home / "store", home / "out"
     out.mkdir()
     with pytest.MonkeyPatch.context() as patched:
-        for module in ("datastore.storage", "datastore.catalog.snapshot", "api.problem", "api.watch"):
+        for module in ("datastore.storage", "datastore.catalog.snapshot", "api.problem"):
             patched.setattr(f"foldstore.{module}.uuid4", fixed.uuid4)
+        patched.setattr("foldstore.api.authentication.new_id", lambda: str(fixed.uuid4()))
         patched.setattr(secrets, "token_hex", fixed.token_hex)
         patched.setattr(secrets, "randbits", fixed.randbits)
         patched.setattr(sys, "stdin", io.StringIO())
