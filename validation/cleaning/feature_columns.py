@@ -14,6 +14,8 @@ from foldstore.validation.cleaning.working import Read
 
 MOST_ROWS: Final = 5_000_000
 MOST_CLASSES: Final = 1_000
+_FEW_CLASSES: Final = 50
+_LEAST_ROWS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,7 +46,8 @@ def read_labelled(read: Read, schema: pa.Schema, label: str, features: Sequence[
     ColumnNotFoundError
         When a column is not there.
     UsageError
-        When there are too many rows or classes.
+        When there are too many rows or classes, or many classes of hardly a row each: who is learnt from and who is
+        asked would have none in common.
     """
     names = [label, *features]
     for name in names:
@@ -60,8 +63,15 @@ def read_labelled(read: Read, schema: pa.Schema, label: str, features: Sequence[
             hint="Name a column of classes.",
             code="too-many-values",
         )
-    columns = {name: feature_array(table.column(name)) for name in features}
     known = coded.codes >= 0  # NaN is no label
+    labelled = int(known.sum())
+    if len(coded.values) > _FEW_CLASSES and labelled < _LEAST_ROWS * len(coded.values):
+        raise UsageError(
+            f"{label!r} has {len(coded.values):,} values in {labelled:,} rows: most would be classes of one row.",
+            hint="Name a column of classes.",
+            code="too-many-values",
+        )
+    columns = {name: feature_array(table.column(name)) for name in features}
     order = sorted(range(len(coded.values)), key=lambda place: str(coded.values[place].as_py()))
     ranks = np.argsort(np.array(order, np.int64))
     return LabelledRows(

@@ -127,3 +127,18 @@ def test_handles_find_label_issues_with_the_folds_of_the_store(store):
     order = version.cleaning_priority(plan, "y")
     assert set(order.rows.tolist()) == {each.row for each in found.issues}
     assert order.covered(len(order)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(60, True), (119, True), (120, False)])
+def test_a_label_of_hardly_a_row_for_each_class_is_refused(store, rows, refused):
+    """Sixty classes: no model that has not seen a class tells whether a row is of it."""
+    data = store.create_dataset("data", key=["id"])
+    version = data.append(
+        {"id": range(rows), "x": [float(n % 7) for n in range(rows)], "y": [f"c{n % 60}" for n in range(rows)]}
+    )
+    if not refused:
+        assert version.label_issues("y").rows == rows
+        return
+    with pytest.raises(UsageError, match=f"60 values in {rows} rows") as caught:
+        version.label_issues("y")
+    assert caught.value.code == "too-many-values"
