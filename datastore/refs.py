@@ -121,7 +121,13 @@ def find_ref(storage: Storage, dataset: DatasetRecord, name: str, kind: str | No
 
 
 def list_moves(storage: Storage, dataset: DatasetRecord, name: str) -> list[RefMove]:
-    """List the moves of a ref, oldest first; those of one that was removed, too."""
+    """List the moves of a ref, oldest first; those of one that was removed, too.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no ref of that name and never was.
+    """
     moves = []
     for entry in storage.journal.list_entries(f"refs/{dataset.id}"):
         body = json.loads(entry.body)
@@ -130,6 +136,8 @@ def list_moves(storage: Storage, dataset: DatasetRecord, name: str) -> list[RefM
             moves.append(
                 RefMove(ref=name, kind=kind, version=body["number"], author=entry.actor, created_at=entry.created_at)
             )
+    if not moves:
+        find_ref(storage, dataset, name)
     return moves
 
 

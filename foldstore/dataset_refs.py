@@ -102,7 +102,13 @@ class DatasetRefs:
         return found
 
     def history(self, name: str) -> list[RefMove]:
-        """List the moves of a branch or an alias, oldest first: to which version, by whom, when."""
+        """List the moves of a branch or an alias, oldest first: to which version, by whom, when.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of that name and never was.
+        """
         return refs.list_moves(self._storage, self._record, name)
 
     def _version_record(self, version: Version | int | str | None) -> VersionRecord:

@@ -62,6 +62,8 @@ def test_an_alias_keeps_the_history_of_its_moves(people):
         (None, "alias", "tester"),
     ]
     assert [m.version for m in people.history("main")] == [1, 2]
+    with pytest.raises(NotFoundError, match="no branch, alias or tag 'chmpion'"):
+        people.history("chmpion")
     with pytest.raises(NotFoundError, match="Available: latest, main"):
         people.version("champion")
 
