@@ -22,23 +22,18 @@ AT = "2024-01-25T00:00:00Z"
 
 
 @pytest.fixture(autouse=True)
-def redis(monkeypatch):
-    """Name the server, and leave nothing of the test's stores on it."""
+def redis(monkeypatch, tmp_path):
+    """Name the server, and leave nothing of the test's own stores on it: other tests run meanwhile."""
     import_redis = pytest.importorskip("redis")
     with empty_server() as (url, _):
         monkeypatch.setenv("FOLDSTORE_ONLINE_STORE", url)
         server = import_redis.Redis.from_url(url)
-        before = _stores(server)
         yield server
-        for store in _stores(server) - before:
+        for store in {read_identity(file.parent) for file in tmp_path.glob(f"*/{IDENTITY_FILE}")}:
             names = list(server.scan_iter(f"foldstore:{store}:*"))
             if names:
                 server.delete(*names)
         server.close()
-
-
-def _stores(server):
-    return {name.decode().split(":")[1] for name in server.scan_iter("foldstore:*:id")}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
