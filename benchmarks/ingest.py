@@ -79,7 +79,7 @@ class _Watch(threading.Thread):
 
 
 def _child(way, path, target):
-    import foldstore.store  # noqa: F401  # the start of a process is not what is measured
+    import foldstore.connecting  # noqa: F401  # the start of a process is not what is measured
 
     watch = _Watch()
     watch.start()

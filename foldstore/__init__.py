@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from foldstore.errors import FoldstoreError, SplitWarning
 
 if TYPE_CHECKING:
+    from foldstore.connecting import connect
     from foldstore.dataset import Dataset
     from foldstore.datastore.statistics.segments import OTHER
     from foldstore.feasibility_study import feasibility
     from foldstore.features.definition_file import read_definitions
     from foldstore.leakage import LeakageWarning
-    from foldstore.store import Store, connect
+    from foldstore.store import Store
     from foldstore.store_views import DeprecatedInputWarning
     from foldstore.validation.bias.measure import measure_bias
     from foldstore.validation.bias.report import BiasReport
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "connect": "foldstore.store",
+    "connect": "foldstore.connecting",
     "Store": "foldstore.store",
     "Dataset": "foldstore.dataset",
     "Version": "foldstore.version",

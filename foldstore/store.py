@@ -1,18 +1,16 @@
-"""The handle of a store, and `connect`, which opens one."""
+"""The handle of a store; `foldstore.connect` opens one."""
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 
 from foldstore import split_address
 from foldstore.catalog_tables import CatalogTable, is_catalog_table, open_catalog_table
-from foldstore.config import Settings, load_settings
 from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset, check_declared
 from foldstore.datastore.arrow_schema import check_columns
@@ -20,14 +18,10 @@ from foldstore.datastore.backup import Backup, BackupOptions, back_up
 from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
-from foldstore.datastore.engine import Engine
-from foldstore.datastore.erasing import recover_erasures
 from foldstore.datastore.key_policy import check_key_policy
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.query_limits import QueryLimits
-from foldstore.datastore.seal_cipher import read_key_file
-from foldstore.datastore.sealing import recover_seals
-from foldstore.datastore.storage import Storage, new_id, open_storage
+from foldstore.datastore.storage import Storage, new_id
 from foldstore.datastore.verify.run import VerifyOptions, verify_storage
 from foldstore.datastore.verify.verification import Verification
 from foldstore.description import check_search
@@ -40,14 +34,12 @@ from foldstore.monitor import Monitors
 from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
-from foldstore.remote.opening import is_url, open_server, refuse_server_words
-from foldstore.remote.server_address import ServerOptions
 from foldstore.run import OpenRun, Readers, Runs
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
 from foldstore.transforms import Transforms
-from foldstore.types import Clock, Progress, format_time, utc_now
+from foldstore.types import Clock, Progress, format_time
 from foldstore.upkeep import StoreUpkeep
 from foldstore.version import Version
 from foldstore.views.sql import SqlResult, run_sql
@@ -55,124 +47,6 @@ from foldstore.views.view import View
 
 if TYPE_CHECKING:
     from foldstore.datastore.guard import ReadGuard
-
-
-def connect(
-    uri: str | Path,
-    *,
-    create: bool = True,
-    author: str | None = None,
-    catalog_url: str | None = None,
-    clock: Clock = utc_now,
-    read_only: bool | None = None,
-    role: Literal["steward"] | None = None,
-    seal_key: str | Path | None = None,
-    **server: Unpack[ServerOptions],
-) -> "Store":
-    """Open a store; an empty one is made where there is none.
-
-    Parameters
-    ----------
-    uri : str or pathlib.Path
-        The store's folder; or a server's URL: the same verbs (`foldstore.remote.store.RemoteStore`).
-    create : bool
-        Whether a missing store is made.
-    author : str, optional
-        Who commits; ``FOLDSTORE_AUTHOR``, the configuration file or the user of the operating system else.
-    catalog_url : str, optional
-        A PostgreSQL URL, for a catalog that several machines share.
-    clock : callable
-        What time it is; for tests.
-    read_only : bool, optional
-        Refuse every change and write nothing, so that a folder can be read which nobody may write to;
-        ``FOLDSTORE_READ_ONLY`` or the configuration file else.
-    role : {'steward'}, optional
-        Open it as who may retire test pools and read their labels then; the store's journal notes who did, and when.
-    seal_key : str or pathlib.Path, optional
-        A file with the key that the labels of test pools are enciphered with; ``FOLDSTORE_SEAL_KEY_FILE`` or the
-        configuration file else. Without one they lie plain in a folder of the owner's.
-    **server
-        Of a server alone: ``token=`` and others; see `foldstore.remote.server_address.ServerOptions`.
-
-    Raises
-    ------
-    StoreError
-        When there is no store to open, or the folder cannot hold one.
-
-    Examples
-    --------
-    >>> import foldstore
-    >>> with foldstore.connect(folder) as store:
-    ...     store.datasets()
-    []
-    """
-    if not isinstance(uri, str | Path) or "\0" in str(uri) or not str(uri):
-        raise UsageError(f"{uri!r} does not name a folder.", hint="Write foldstore.connect('my_store').")
-    if is_url(uri):
-        said = {
-            "author": author,
-            "catalog_url": catalog_url,
-            "read_only": read_only,
-            "role": role,
-            "seal_key": seal_key,
-        }
-        return cast("Store", open_server(str(uri), said, server))  # other handles, the same verbs
-    refuse_server_words(server)
-    if "://" in str(uri):
-        raise UsageError(
-            f"{str(uri)[:80]!r} is not a folder.",
-            hint="Stores live in folders; catalog_url= names a PostgreSQL catalog.",
-        )
-    if role not in (None, "steward"):
-        raise UsageError(
-            f"There is no role {role!a} to open a store in.", hint="Write role='steward', or leave it out."
-        )
-    settings = load_settings(author=author, catalog_url=catalog_url, read_only=read_only, seal_key_file=seal_key)
-    key = None if settings.seal_key_file is None else read_key_file(settings.seal_key_file)
-    engine = Engine(memory_limit=settings.sql_memory_limit, threads=settings.sql_threads)
-    url = settings.catalog_url.get_secret_value() if settings.catalog_url else None
-    try:
-        storage = open_storage(
-            Path(uri),
-            catalog_url=url,
-            create=create,
-            engine=engine,
-            clock=clock,
-            read_only=settings.read_only,
-            seal_key=key,
-        )
-    except BaseException:
-        engine.close()
-        raise
-    if not settings.read_only:
-        recover_seals(storage)
-        recover_erasures(storage)
-    if role is not None:
-        _note_role(storage, role, _author(settings))
-    if settings.online_store is not None:
-        storage = replace(storage, online_url=settings.online_store.get_secret_value())
-    return Store(storage, _author(settings), role=role)
-
-
-def _note_role(storage: Storage, role: str, author: str) -> None:
-    """Leave a trace of an opening with rights that others do not have."""
-    try:
-        with storage.catalog.write() as connection:
-            body = {"opened": role, "read_only": storage.catalog.read_only}
-            now = format_time(storage.clock())
-            storage.journal.append(connection, "roles", body, actor=author, created_at=now)
-    except BaseException:
-        storage.close()
-        raise
-
-
-def _author(settings: Settings) -> str:
-    if settings.author:
-        return settings.author
-    try:
-        return getpass.getuser()
-    except OSError:  # a container's user without a name
-        return "unknown"
 
 
 class Store(StoreTiers, StoreUpkeep, StoreViews):

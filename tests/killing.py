@@ -65,7 +65,7 @@ def _stop(waiting):
 
 def wait_for_jobs():
     """Fork a child for each job on the standard input, and say how it ended."""
-    import foldstore.store
+    import foldstore.connecting
     import foldstore.validation.pools.submission  # noqa: F401  # what acts need, once
 
     for line in sys.stdin:
