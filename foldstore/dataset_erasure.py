@@ -189,16 +189,7 @@ class DatasetErasure:
         )
         reached = erase_rows(self._storage, self._record, chosen, options)
         services += [] if dry_run else self._forget_copies(actor)
-        return Erasure(
-            dataset=self._record.name,
-            rows=reached.rows,
-            versions=tuple(f"{self._record.name}@{version.number}" for version in reached.versions),
-            files=reached.files,
-            services=tuple(dict.fromkeys(services)),
-            unknown_keys=reached.unknown_keys,
-            not_reached=(*_list_not_reached(self._storage, self._record, reached), *_BEYOND),
-            dry_run=dry_run,
-        )
+        return self._tell(reached, services, dry_run=dry_run)
 
     def erasures(self) -> list[Tombstone]:
         """List what was erased from the dataset, oldest first."""
@@ -218,6 +209,19 @@ class DatasetErasure:
                 )
             )
         return found
+
+    def _tell(self, reached: Reached, services: list[str], *, dry_run: bool) -> Erasure:
+        """Say what was reached, and what was not."""
+        return Erasure(
+            dataset=self._record.name,
+            rows=reached.rows,
+            versions=tuple(f"{self._record.name}@{version.number}" for version in reached.versions),
+            files=reached.files,
+            services=tuple(dict.fromkeys(services)),
+            unknown_keys=reached.unknown_keys,
+            not_reached=(*_list_not_reached(self._storage, self._record, reached), *_BEYOND),
+            dry_run=dry_run,
+        )
 
     def _key_table(self, keys: Any) -> pa.Table:
         known = self._known_columns()

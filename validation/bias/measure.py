@@ -92,23 +92,34 @@ def measure_bias(
     (0.0, 0.5, True)
     """
     options = BiasOptions.of(how)
-    conditions = _check_columns(label, sensitive, conditional_on)
-    rows = open_rows(data, [sensitive, label, *conditions], asker="measure_bias")
+    columns = [sensitive, label, *_check_columns(label, sensitive, conditional_on)]
+    rows = open_rows(data, columns, asker="measure_bias")
     kinds = {field.name: check_countable(field.name, field.type) for field in rows.arrow_schema}
-    options = _settle_bins(rows, kinds, options, [sensitive, label, *conditions])
+    options = _settle_bins(rows, kinds, options, columns)
     reading = _read_label(rows.arrow_schema.field(label), kinds[label], positive, options)
     chosen = _read_chosen(rows.arrow_schema.field(sensitive), kinds[sensitive], disadvantaged, options)
     groups = _group_cells(sensitive, kinds[sensitive], chosen, options)
-    counts = count_rows(_arrays(rows), groups, reading, _strata(conditions, kinds, options))
+    counts = count_rows(_arrays(rows), groups, reading, _strata(columns[2:], kinds, options))
     _check_counts(counts, rows.subject, label, sensitive)
     _check_positive(reading, counts, kinds[label], positive, options)
-    facets = _facets(counts, groups, chosen, sensitive)
+    return _judge(counts, _facets(counts, groups, chosen, sensitive), reading, options, rows.subject, columns)
+
+
+def _judge(
+    counts: BiasCounts,
+    facets: dict[str, list[int]],
+    reading: LabelReading,
+    options: BiasOptions,
+    subject: str,
+    columns: Sequence[str],
+) -> BiasReport:
+    sensitive, label, *conditions = columns
     return BiasReport(
-        subject=rows.subject,
+        subject=subject,
         label=label,
         positive=str(reading.positive),
         sensitive=sensitive,
-        conditional_on=conditions,
+        conditional_on=tuple(conditions),
         facets=judge_facets(counts, facets, options, within=", ".join(conditions)),
         association=associate(counts.by_label),
         label_values=counts.labels,

@@ -88,6 +88,37 @@ class PoolRequest:
     predecessor: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A pool that is about to be: what was asked for, and what the version has of it."""
+
+    dataset: DatasetRecord
+    version: VersionRecord
+    request: PoolRequest
+    reader: FragmentReader
+    masks: dict[int, Mask]
+    hidden: set[str]
+    subject: Subject
+    baseline: pa.Array | None
+
+    def describe(self, pool_id: str) -> dict[str, Any]:
+        """Return the pool's document."""
+        request = self.request
+        return {
+            "id": pool_id,
+            "dataset_id": self.dataset.id,
+            "version_id": self.version.id,
+            "label": request.label,
+            "hidden": sorted(self.hidden),
+            "rows": len(self.subject.labels),
+            "plan": request.plan.to_dict(),
+            "has_baseline": self.baseline is not None,
+            "outcomes_feed_features": request.outcomes_feed_features,
+            "expires_at": request.expires_at,
+            "predecessor": request.predecessor,
+        }
+
+
 def seal_pool(
     storage: Storage,
     dataset: DatasetRecord,
@@ -125,7 +156,33 @@ def seal_pool(
     """
     name = check_name(request.name, "pool")
     refuse_taken(storage, name)
-    version = version or _newest(storage, dataset)
+    draft = _draft_pool(storage, dataset, rows, request, version or _newest(storage, dataset))
+    _warn_about_order(dataset, draft.reader, draft.masks, draft.subject.labels)
+    body = draft.describe(new_id())
+    companion = draft.subject.shuffled(draft.baseline)
+
+    def prepare(survey: Survey) -> None:
+        _look_again(storage, name, draft, survey)
+        if examine is not None:
+            examine(draft.hidden, survey.masks)
+        register(storage, name, body, actor, commitment=commit_companion(storage, body["id"], companion))
+
+    options = SealOptions(
+        actor=actor,
+        companions={POOL: companion},
+        accept_shared=request.accept_shared,
+        redact=lambda report: redact_report(report, draft.hidden),
+        redact_schema=lambda schema: redact_schema(schema, draft.hidden, request.label),
+        prepare=prepare,
+    )
+    seal_cells(storage, dataset, draft.masks, sorted(draft.hidden), body["id"], options=options)
+    return get_pool(storage, name)
+
+
+def _draft_pool(
+    storage: Storage, dataset: DatasetRecord, rows: Rows, request: PoolRequest, version: VersionRecord
+) -> _Draft:
+    """Read what is to be sealed, and refuse what no pool can be made of."""
     reader = open_version(storage, dataset, version)
     masks = read_masks(rows, {fragment.id: fragment.num_rows for fragment in reader.fragments})
     hidden = hidden_columns(storage, dataset, reader, request.label, request.hide)
@@ -133,45 +190,27 @@ def seal_pool(
     _check_condition(request.plan, reader, masks, hidden, subject.labels)
     baseline = align_baseline(request.plan, request.baseline, subject.labels.type, subject.keys, len(subject.labels))
     refuse_overlap(storage, dataset, subject.digests)
-    _warn_about_order(dataset, reader, masks, subject.labels)
-    body: dict[str, Any] = {
-        "id": new_id(),
-        "dataset_id": dataset.id,
-        "version_id": version.id,
-        "label": request.label,
-        "hidden": sorted(hidden),
-        "rows": len(subject.labels),
-        "plan": request.plan.to_dict(),
-        "has_baseline": baseline is not None,
-        "outcomes_feed_features": request.outcomes_feed_features,
-        "expires_at": request.expires_at,
-        "predecessor": request.predecessor,
-    }
-
-    def prepare(survey: Survey) -> None:
-        """Look again, now that nobody else can seal, and register: of two pools over the same rows one comes first."""
-        refuse_taken(storage, name)
-        # Without a key, the copies that the survey found tell that another pool has these rows.
-        copies = None if dataset.key else hash_column(pa.array(row_ids(survey.masks)))
-        digests = subject.digests if copies is None else replace(subject.digests, identity=copies)
-        refuse_overlap(storage, dataset, digests)
-        if hidden_columns(storage, dataset, reader, request.label, request.hide) != hidden:
-            raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
-        if examine is not None:
-            examine(hidden, survey.masks)
-        register(storage, name, body, actor, commitment=commit_companion(storage, body["id"], companion))
-
-    companion = subject.shuffled(baseline)
-    options = SealOptions(
-        actor=actor,
-        companions={POOL: companion},
-        accept_shared=request.accept_shared,
-        redact=lambda report: redact_report(report, hidden),
-        redact_schema=lambda schema: redact_schema(schema, hidden, request.label),
-        prepare=prepare,
+    return _Draft(
+        dataset=dataset,
+        version=version,
+        request=request,
+        reader=reader,
+        masks=masks,
+        hidden=hidden,
+        subject=subject,
+        baseline=baseline,
     )
-    seal_cells(storage, dataset, masks, sorted(hidden), body["id"], options=options)
-    return get_pool(storage, name)
+
+
+def _look_again(storage: Storage, name: str, draft: _Draft, survey: Survey) -> None:
+    """Look again, now that nobody else can seal: of two pools over the same rows one comes first."""
+    refuse_taken(storage, name)
+    dataset, digests, request = draft.dataset, draft.subject.digests, draft.request
+    if not dataset.key:  # the copies that the survey found tell that another pool has these rows
+        digests = replace(digests, identity=hash_column(pa.array(row_ids(survey.masks))))
+    refuse_overlap(storage, dataset, digests)
+    if hidden_columns(storage, dataset, draft.reader, request.label, request.hide) != draft.hidden:
+        raise ConflictError(f"{dataset.name!r} got other derived columns.", retry=True, hint="Try again.")
 
 
 def refuse_taken(storage: Storage, name: str) -> None:
