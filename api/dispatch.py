@@ -22,11 +22,10 @@ from foldstore.api.request_body import Limits, read_json, spool_rows
 from foldstore.api.request_record import changes
 from foldstore.api.resources import open_store
 from foldstore.api.resources.operations import AcceptedResponse, begin_operation
-from foldstore.api.route import BodyKind, Call, Route, RouteTable
+from foldstore.api.route import BodyKind, Call, Route, RouteTable, hidden_by_rule
 from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
-from foldstore.errors import RefusedError
 
 if TYPE_CHECKING:
     from foldstore.store import Store
@@ -102,6 +101,7 @@ class Dispatcher:
                     queries=self._queries,
                     operations=self._operations,
                     access=access_of(token, rules) if route.needs_access else "",
+                    rules=rules,
                 )
                 wish = read_preference(request.headers) if route.is_long and self._operations is not None else None
                 return await (self._work(route, call) if wish is None else self._begin(route, call, wish))
@@ -152,8 +152,4 @@ def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]
         return
     by_dataset = name is not None and route.path.startswith("/v1/datasets/")
     if any(rule.is_about(str(name)) or not by_dataset for rule in rules):
-        raise RefusedError(
-            "A rule hides a part of this data from you: rows, SQL and views may be read, and nothing else.",
-            hint="Ask for a token that no rule meets.",
-            code="hidden-by-rule",
-        )
+        raise hidden_by_rule()

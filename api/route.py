@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from foldstore.api.operations import Operations
 from foldstore.api.query import Query, QueryParameter
+from foldstore.api.rules import AccessRule
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
@@ -78,6 +79,8 @@ class Call:
         Says what the token may read: another text, when that is another.
     progress : callable or None
         Is told how far the work is, of what is answered later.
+    rules : sequence of AccessRule
+        What is hidden from the token.
     """
 
     store: "Store"
@@ -91,6 +94,7 @@ class Call:
     operations: Operations | None = None
     access: str = ""
     progress: Progress | None = None
+    rules: Sequence[AccessRule] = ()
 
     @property
     def idempotency_key(self) -> str | None:
@@ -133,6 +137,29 @@ class Call:
             When the token's names leave it out.
         """
         self.token.check_name(name)
+
+    def check_whole(self, name: str) -> None:
+        """Refuse to touch a dataset of which the token may not see all.
+
+        Raises
+        ------
+        NotFoundError
+            When the token's names leave it out.
+        RefusedError
+            With code ``hidden-by-rule``.
+        """
+        self.check_name(name)
+        if any(rule.is_about(name) for rule in self.rules):
+            raise hidden_by_rule()
+
+
+def hidden_by_rule() -> RefusedError:
+    """Return the error for whom a rule meets, of what might tell of hidden cells, or touch them."""
+    return RefusedError(
+        "A rule hides a part of this data from you: rows, SQL and views may be read, and nothing else.",
+        hint="Ask for a token that no rule meets.",
+        code="hidden-by-rule",
+    )
 
 
 Answer: TypeAlias = Callable[[Call], Response]

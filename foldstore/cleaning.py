@@ -1,14 +1,14 @@
 """The handle of a cleaning plan: chosen, previewed, committed as a version that says what was done, undone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.chosen_actions import ChosenActions
 from foldstore.datastore.append import Append, Fit
 from foldstore.datastore.arrow_schema import expressions_of
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
@@ -63,7 +63,7 @@ class CleaningSubject:
         return RowSource(self.rows, sealed_places(self.storage, self.dataset), progress)
 
 
-class CleaningPlan:
+class CleaningPlan(ChosenActions):
     """Actions for one version, in order: nothing is done before `commit`.
 
     Examples
@@ -81,7 +81,7 @@ class CleaningPlan:
     >>> cleaned = plan.commit(message="spring cleaning")
     >>> cleaned.to_arrow(["id", "city", "age"]).sort_by("id").to_pydict()
     {'id': [1, 2, 3], 'city': ['Ulm', 'Ulm', 'Zürich'], 'age': [34, None, 7]}
-    >>> undo_cleaning(cleaned.cleaning_plan().subject).to_arrow() == version.to_arrow()
+    >>> cleaned.undo_cleaning().to_arrow() == version.to_arrow()
     True
     """
 
@@ -89,69 +89,10 @@ class CleaningPlan:
         self._subject = subject
         self._document = document
 
-    def __repr__(self) -> str:
-        split = f", learnt from #{self.split}.train" if self.split else ""
-        return f"<CleaningPlan of {self._document.version}: {len(self)} actions{split}>"
-
-    def __str__(self) -> str:
-        lines = [f"{place}. [{each.confidence:.2f}] {each}" for place, each in enumerate(self.actions, 1)]
-        return "\n".join([repr(self), *lines])
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{place}</td><td>{each.confidence:.2f}</td><td>{escape(each.code)}</td><td>{escape(str(each))}</td></tr>"
-            for place, each in enumerate(self.actions, 1)
-        )
-        return f"<table><caption>{escape(repr(self))}</caption>{rows}</table>"
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-    def __iter__(self) -> Iterator[CleaningAction]:
-        return iter(self.actions)
-
     @property
     def subject(self) -> CleaningSubject:
         """What the plan is for."""
         return self._subject
-
-    @property
-    def actions(self) -> tuple[CleaningAction, ...]:
-        """The actions, in order."""
-        return self._document.actions
-
-    @property
-    def split(self) -> str | None:
-        """The split whose train part rules are learnt from."""
-        return self._document.split
-
-    @property
-    def document(self) -> PlanDocument:
-        """The plan as plain data."""
-        return self._document
-
-    def only(self, *places: int) -> "CleaningPlan":
-        """Return a plan of some actions, by their place in the list, from 1."""
-        wrong = [place for place in places if not 1 <= place <= len(self)]
-        if wrong:
-            raise UsageError(f"There is no action {wrong[0]}.", hint=f"They run from 1 to {len(self)}.")
-        return self._with(each for place, each in enumerate(self.actions, 1) if place in places)
-
-    def without(self, *places: int) -> "CleaningPlan":
-        """Return a plan without some actions, by their place in the list, from 1."""
-        return self.only(*(place for place in range(1, len(self) + 1) if place not in places))
-
-    def at_least(self, confidence: float) -> "CleaningPlan":
-        """Return a plan of the actions that are at least so sure."""
-        return self._with(each for each in self.actions if each.confidence >= confidence)
-
-    def then(self, *actions: CleaningAction | dict[str, Any]) -> "CleaningPlan":
-        """Return a plan with more actions behind the others."""
-        return self._with([*self.actions, *map(read_action, actions)])
-
-    def to_json(self) -> str:
-        """Return the document ``cleaning/v1`` as text."""
-        return self._document.to_json()
 
     def preview(self, *, progress: Progress | None = None) -> CleaningPreview:
         """Say what a commit would do; nothing is written.
@@ -237,8 +178,8 @@ class CleaningPlan:
     def _schema(self) -> pa.Schema:
         return self._subject.rows.arrow_schema
 
-    def _with(self, actions: Any) -> "CleaningPlan":
-        return CleaningPlan(self._subject, replace(self._document, actions=tuple(actions)))
+    def _with(self, actions: Iterable[CleaningAction]) -> Self:
+        return type(self)(self._subject, replace(self._document, actions=tuple(actions)))
 
     def _train(self) -> RowIds | None:
         return None if self.split is None else np.sort(self._subject.train_ids(self.split))
@@ -296,11 +237,6 @@ class CleaningPlan:
             subject.storage,
             commit_steps(subject.storage, target, [step], options=kept, gate=SchemaGate(subject.storage)),
         )
-
-
-def read_action(given: CleaningAction | dict[str, Any]) -> CleaningAction:
-    """Return an action, given as one or as plain data."""
-    return given if isinstance(given, CleaningAction) else CleaningAction.from_dict(given)
 
 
 def undo_cleaning(subject: CleaningSubject, *, message: str = "") -> "Version":

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.cleaning import CleaningPlan, CleaningSubject, read_action
+from foldstore.chosen_actions import read_document
+from foldstore.cleaning import CleaningPlan, CleaningSubject, undo_cleaning
 from foldstore.datastore.arrow_schema import expressions_of
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.reader import FragmentReader
@@ -79,15 +80,34 @@ class VersionCleaning:
         >>> plan.commit().to_arrow(["age"]).column("age").to_pylist()
         [34, 7, 7, 7]
         """
-        if isinstance(actions, str):
-            actions = PlanDocument.from_json(actions)
-        if isinstance(actions, PlanDocument):
-            split = actions.split if split is None else split
-            actions = actions.actions
-        if isinstance(actions, dict):
-            raise UsageError("A plan is a list of actions.", hint="Write [{'op': ...}].", code="invalid-plan")
-        document = PlanDocument(version=self.address, actions=tuple(map(read_action, actions)), split=split)
+        document = read_document(self.address, actions, split)
         return CleaningPlan(self._cleaning_subject(), document)
+
+    def undo_cleaning(self, *, message: str = "") -> "Version":
+        """Commit what was there before the cleaning that made this version: the same fragments, so the same bytes.
+
+        Parameters
+        ----------
+        message : str
+            Kept with the version.
+
+        Raises
+        ------
+        UsageError
+            With code ``no-cleaning``, when no cleaning made the version.
+        ConflictError
+            When the branch has moved on since: what came later would be undone unseen.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> people = foldstore.connect(folder).create_dataset("people", key=["id"])
+        >>> version = people.append({"id": [1, 2], "age": [34, 900]})
+        >>> cleaned = version.cleaning_plan([{"op": "set_null", "column": "age", "where": "age > 120"}]).commit()
+        >>> cleaned.undo_cleaning().to_arrow() == version.to_arrow()
+        True
+        """
+        return undo_cleaning(self._cleaning_subject(), message=message)
 
     def suggest_cleaning(
         self,

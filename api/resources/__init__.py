@@ -8,6 +8,7 @@ from foldstore.api.read_rules import TokenGuard
 from foldstore.api.resources import (
     audit,
     changes,
+    cleaning,
     datasets,
     feature_checks,
     feature_services,
@@ -54,6 +55,7 @@ _RESOURCES = (
     rows,
     gates,
     judgement,
+    cleaning,
     single_rows,
     splits,
     views,

@@ -120,11 +120,8 @@ def undo(
 
     Example: foldstore clean undo shops
     """
-    from foldstore.cleaning import undo_cleaning
-
     with _opened(store) as opened:
-        cleaned = opened.version(address)
-        _say_version(undo_cleaning(cleaned.cleaning_plan().subject, message=message), made=True)
+        _say_version(opened.version(address).undo_cleaning(message=message), made=True)
 
 
 @clean_app.command()

@@ -21,6 +21,7 @@ from foldstore.remote.records import DatasetFacts, VersionFacts
 from foldstore.remote.results import read_drift, read_report, read_review
 from foldstore.remote.server import Server, rows_request
 from foldstore.remote.split import RemotePart, RemoteSplit, find_split, make_split
+from foldstore.remote.version_cleaning import RemoteCleaningOfVersion
 from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of
 from foldstore.remote.view import RemoteView
 from foldstore.review import Review
@@ -35,15 +36,13 @@ from foldstore.views.view import View
 _MORE = frozenset({"columns", "deprecation"})
 
 
-class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, Forms):
+class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, Forms):
     """An immutable state of a dataset on a server; its verbs are those of `foldstore.Version`."""
 
     NOUN = "version"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows", "adopt_split"), FILES),
         **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins", "consumers"), STORE),
-        **dict.fromkeys(("cleaning_plan", "cleaning_priority", "suggest_cleaning", "deny"), CODE),
-        **dict.fromkeys(("find_dependencies", "label_issues"), CODE),
         **dict.fromkeys(("folds",), NO_ROUTE),
     }
 
@@ -286,6 +285,14 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, Forms):
 
     def _path(self, *parts: str, verb: str = "") -> str:
         return path_of("datasets", self._dataset.name, "versions", self.number, *parts, verb=verb)
+
+    def place(self, verb: str) -> str:
+        """Return the path of a verb of the version."""
+        return self._path(verb=verb)
+
+    def sibling(self, data: Mapping[str, Any]) -> "RemoteVersion":
+        """Return the handle of another version of the dataset, of what a server says of it."""
+        return RemoteVersion(self._server, self._dataset, data)
 
     @property
     def server(self) -> Server:

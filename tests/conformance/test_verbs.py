@@ -40,7 +40,7 @@ PAIRS = {
     Lineage: RemoteLineage,
 }
 # What a remote handle has beside the local one: for the handles of what belongs to it, and for their documentation.
-OWN = {"LOCAL_ONLY", "NOUN", "server", "split_where", "sent_spec", "operations"}
+OWN = {"LOCAL_ONLY", "NOUN", "server", "split_where", "sent_spec", "operations", "place", "sibling"}
 
 
 def public(kind):
