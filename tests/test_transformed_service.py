@@ -131,7 +131,8 @@ def test_lookups_are_counted_and_logged_with_what_they_brought(made):
 @pytest.mark.parametrize(
     ("entity", "message"),
     [
-        ({"driver": 1}, "distance"),
+        ({"driver": 1}, "The value of 'distance' is missing"),
+        ({"distance": 1.0}, "The key 'driver' is missing"),
         ({"driver": 1, "distance": "far"}, "is no double"),
         ({"driver": 1, "distance": True}, "is no double"),
     ],

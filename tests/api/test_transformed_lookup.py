@@ -61,4 +61,8 @@ def test_feasts_shape_has_each_name_once(client, service):
 def test_what_is_missing_is_said(client, service):
     answer = client.post("/v1/features:get", json={"service": service, "entities": [{"driver": 1}]})
     assert answer.status_code == 422
-    assert "distance" in answer.json()["detail"]
+    assert answer.json()["detail"] == "The value of 'distance' is missing."
+    assert "every request brings 'distance'" in answer.json()["hint"]
+    more = {"driver": 1, "distance": 2.0, "tips": 1}
+    answer = client.post("/v1/features:get", json={"service": service, "entities": [more]})
+    assert answer.json()["detail"] == "'tips' is neither a key of these features nor a value that they need."

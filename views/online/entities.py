@@ -8,15 +8,24 @@ from foldstore.errors import SchemaMismatchError, UsageError, did_you_mean
 Entities: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 
 
-def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the keys as columns of one length.
+def read_entities(entities: Entities, keys: Sequence[str], brought: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """Return the keys, and what a request brings beside them, as columns of one length.
+
+    Parameters
+    ----------
+    entities : list of dict, or dict of list
+        Rows or columns.
+    keys : sequence of str
+        The keys that the features need.
+    brought : sequence of str
+        What else a request has to give: columns that a transform reads and no feature view has.
 
     Raises
     ------
     UsageError
         When there are none, or they are not rows or columns.
     SchemaMismatchError
-        When a key is missing, there is another, or columns differ in length.
+        When a key or another value is missing, there is a column too many, or columns differ in length.
 
     Examples
     --------
@@ -31,19 +40,36 @@ def read_entities(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any
             raise UsageError("There are no entities.", hint="Give at least one.")
     else:
         raise UsageError("The entities are neither rows nor columns.", hint='Write [{"carrier": "UA"}].')
+    _check_names(columns, keys, brought)
+    needed = (*keys, *brought)
+    if needed and not columns[needed[0]]:
+        raise UsageError("There are no entities.", hint="Give at least one.")
+    return {name: columns[name] for name in needed}
+
+
+def _check_names(columns: Mapping[str, Any], keys: Sequence[str], brought: Sequence[str]) -> None:
     for key in keys:
         if key not in columns:
             raise SchemaMismatchError(
                 f"The key {key!r} is missing.", hint=f"The keys are {', '.join(keys)}.", column=key, keys=list(keys)
             )
+    for name in brought:
+        if name not in columns:
+            raise value_missing(name)
+    needed = (*keys, *brought)
+    what = "neither a key of these features nor a value that they need" if brought else "not a key of these features"
     for name in columns:
-        if name not in keys:
-            raise SchemaMismatchError(
-                f"{ascii(name)[:80]} is not a key of these features.", hint=did_you_mean(str(name)[:80], keys)
-            )
-    if keys and not columns[keys[0]]:
-        raise UsageError("There are no entities.", hint="Give at least one.")
-    return {key: columns[key] for key in keys}
+        if name not in needed:
+            raise SchemaMismatchError(f"{ascii(name)[:80]} is {what}.", hint=did_you_mean(str(name)[:80], needed))
+
+
+def value_missing(name: str) -> SchemaMismatchError:
+    """Return the error for what a request has to bring and did not."""
+    return SchemaMismatchError(
+        f"The value of {name!r} is missing.",
+        hint=f"It is no key, and in no feature view: every request brings {name!r}, or null for it.",
+        column=name,
+    )
 
 
 def count_entities(entities: Entities, columns: Mapping[str, Sequence[Any]]) -> int:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from foldstore.errors import SchemaMismatchError, UsageError
 from foldstore.views.instant import parse_instant
-from foldstore.views.online.entities import Entities, count_entities, read_entities
+from foldstore.views.online.entities import Entities, count_entities, read_entities, value_missing
 from foldstore.views.online.result import FoundGroup, OnlineColumn, OnlineResult, OnlineRow
 from foldstore.views.online.service import Instant, OnlineHandle, OnlineService
 from foldstore.views.online.status import STATUS_CODES, FeatureStatus
@@ -98,7 +98,7 @@ class TransformedService:
         at : str, datetime or int, optional
             The instant; now unless given.
         """
-        columns = read_entities(entities, self.join_keys)
+        columns = read_entities(entities, self._service.join_keys, self._request)
         keys = {name: columns[name] for name in self._service.join_keys}
         found = self._service.get(keys or [{}] * count_entities(entities, columns), at)
         features = found.to_arrow()
@@ -230,7 +230,7 @@ def _request_column(name: str, values: Sequence[Any], kind: pa.DataType) -> pa.A
 def _row_reader(name: str, kind: pa.DataType) -> Callable[[Mapping[str, Any]], Any]:
     def read(entity: Mapping[str, Any]) -> Any:
         if name not in entity:
-            raise SchemaMismatchError(f"The value of {name!r} is missing.", hint="A request brings it.", column=name)
+            raise value_missing(name)
         return _fitting(name, entity[name], kind)
 
     return read
