@@ -15,6 +15,7 @@ from foldstore.cli.app import run
 from foldstore.errors import InvalidNameError, NotFoundError, RefusedError, UsageError
 from tests.api.conftest import assert_problem, client_of
 
+pytestmark = pytest.mark.usefixtures("each_catalog")
 DAY = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 8)]
 ASK = [{"driver": 1}]
 
@@ -174,6 +175,7 @@ def test_the_commands(store, folder, capsys):
     assert run(["features", "alias", "remove", "model@live", *where]) == 2
 
 
+@pytest.mark.parametrize("each_catalog", ["sqlite"], indirect=True)  # a server's is of one store
 @settings(max_examples=15)
 @given(moves=st.lists(st.sampled_from([1, 2, None]), min_size=1, max_size=8))
 def test_an_alias_is_where_its_last_move_put_it(tmp_path_factory, moves):

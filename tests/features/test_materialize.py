@@ -8,6 +8,7 @@ from foldstore.views.online import materialize as writing
 from tests.features.online import DAY, columns, ride, rides_view, serve_rides, trips
 from tests.killing import assert_killed, run
 
+pytestmark = pytest.mark.usefixtures("each_catalog")
 ROWS = [ride(driver, day, 100 * driver + day) for driver in range(20) for day in range(5)]
 
 
@@ -164,10 +165,10 @@ def _two_views(folder):
 
 
 @pytest.mark.parametrize(("step", "nth"), [("view-laid-out", 1), ("view-laid-out", 2), ("materialized", 1)])
-def test_a_materialization_that_is_killed_leaves_the_old_answer_or_the_new_one(tmp_path, step, nth):
+def test_a_materialization_that_is_killed_leaves_the_old_answer_or_the_new_one(tmp_path, step, nth, each_catalog):
     folder = tmp_path / "store"
     _two_views(folder)
-    assert_killed(run(ACT, folder, step, nth=nth))
+    assert_killed(run(ACT, folder, step, nth=nth, catalog_url=each_catalog))
     with foldstore.connect(folder) as store:
         found = store.features.get_online_features("model", [{"driver": 3}], at=DAY[20]).to_dict()
         new = step == "materialized"

@@ -19,6 +19,7 @@ from foldstore.features.shadow_runner import is_chosen
 from foldstore.features.shadow_tally import FeatureTally, ShadowTally, _is_same
 from tests.api.conftest import assert_problem, client_of
 
+pytestmark = pytest.mark.usefixtures("each_catalog")
 DAY = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 8)]
 LIVE = "SELECT driver, ts, km, city FROM rides"
 OTHER = """SELECT driver, ts, CASE WHEN driver % 3 = 0 THEN km + 2 ELSE km END AS km, city, 1 AS more

@@ -13,6 +13,7 @@ from foldstore.cli.app import run
 from foldstore.errors import NotFoundError, UsageError
 from tests.api.conftest import assert_problem, client_of
 
+pytestmark = pytest.mark.usefixtures("each_catalog")
 DAY = [dt.datetime(2024, 1, n, tzinfo=dt.UTC) for n in range(1, 29)]
 
 
