@@ -102,15 +102,17 @@ class FeatureIndexes:
         # What a guard lets somebody read is nobody else's.
         if self._storage.guard is not None or sum(sizes) != table.num_rows or table.num_rows < self.rows_to_keep:
             return WindowIndex(view, table, [Tile.of(table, view)])
-        if not may_be_cut(tuple(view.aggregations)):
-            runs, sizes = [source.fragments], [table.num_rows]
         version = self._rows.version(source.version or source.address).record
+        what = _describe(view, table.schema)
+        whole = index_area.path_of_run(self._storage, version.dataset_id, source.fragments, what)
+        if not may_be_cut(view.aggregations) and whole.exists():
+            return WindowIndex(view, table, [self._tile(whole, table, view)])
         tiles, start = [], 0
         for run, size in zip(runs, sizes, strict=True):
-            path = index_area.path_of_run(self._storage, version.dataset_id, run, _describe(view, table.schema))
+            path = index_area.path_of_run(self._storage, version.dataset_id, run, what)
             tiles.append(self._tile(path, table.slice(start, size), view))
             start += size
-        return WindowIndex(view, table, tiles)
+        return WindowIndex(view, table, tiles, whole=lambda: self._tile(whole, table, view))
 
     def _tile(self, path: Path, rows: pa.Table, view: FeatureView) -> Tile:
         """Return the tile that lies there, made when it does not or is broken."""

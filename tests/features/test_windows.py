@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foldstore
@@ -16,7 +16,9 @@ from foldstore.errors import InvalidDefinitionError, SchemaMismatchError, UsageE
 from foldstore.features.definition_file import parse_definitions, write_definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.views.features.definition_set import DefinitionSet
+from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.features.window_tiles import Tile
+from foldstore.views.time_column import to_nanoseconds
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 DRIVER = foldstore.Entity("driver", keys={"driver": "int64"})
@@ -180,6 +182,94 @@ def test_rows_that_were_deleted_are_in_no_window(store, dataset, kept):
     after = joined(store).to_pylist()
     assert all(row["count_12h"] is None for row in after if row["driver"] == 3)
     assert [row for row in after if row["driver"] != 3] == [row for row in before.to_pylist() if row["driver"] != 3]
+
+
+def test_functions_that_are_not_put_together_work_on_new_rows_and_those_of_who_asks(store, dataset, kept):
+    store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
+    few = {"driver": [1, 2, 99, None], "event_timestamp": [hour(99)] * 4}
+    joined(store, asked=few)
+    dataset.append(rides(2, count=30, since=90))
+    found = joined(store, asked=few)
+    assert kept == [300, 30]
+    everybody = joined(store)
+    assert kept == [300, 30, 330]  # most rows are asked about: a tile of all is worth keeping
+    assert joined(store, asked=few) == found
+    assert joined(store) == everybody
+    assert kept == [300, 30, 330]
+    store.create_dataset("at_once").append(dataset.latest.to_arrow())
+    store.features.apply(foldstore.FeatureService("once", [view_of([*CUTTABLE, *WHOLE], source="at_once")]))
+    assert joined(store, "once") == everybody
+    assert joined(store, "once", asked=few) == found
+
+
+events = st.lists(
+    st.tuples(
+        st.integers(0, 30),
+        st.sampled_from([None, 1, 2, 3, 4]),
+        st.none() | st.integers(0, 60),
+        st.none() | st.integers(0, 2),
+        st.none() | st.sampled_from([0.0, -0.0, 0.1, 1e16, float("nan"), float("inf")]) | st.floats(-9, 9),
+        st.sampled_from([None, "Oslo", "Bern", "Rome"]),
+    ),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda event: event[0],
+)
+histories = st.lists(
+    st.tuples(st.just("upsert"), events) | st.tuples(st.just("delete"), st.lists(st.integers(0, 30), max_size=6)),
+    min_size=1,
+    max_size=5,
+)
+
+
+def table_of(given):
+    ids, drivers, moments, made, fares, cities = zip(*given, strict=True)
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.int64()),
+            "driver": pa.array(drivers, pa.int64()),
+            "ts": pa.array([None if n is None else hour(n) for n in moments], pa.timestamp("us", "UTC")),
+            "made": pa.array([None if n is None else hour(n) for n in made], pa.timestamp("us", "UTC")),
+            "fare": pa.array(fares, pa.float64()),
+            "stops": pa.array([n % 3 for n in ids], pa.int64()),
+            "city": pa.array(cities, pa.string()),
+        }
+    )
+
+
+@given(first=events, history=histories, asked=st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
+@settings(max_examples=12, deadline=None)
+def test_after_any_history_windows_are_those_of_the_rows_that_are_left(first, history, asked, tmp_path_factory):
+    """New rows, late ones, corrected and deleted ones; whoever asks, alone or among all."""
+    view = foldstore.FeatureView(
+        "recent", entity=DRIVER, source="rides", event_time="ts", created_time="made", aggregations=[*CUTTABLE, *WHOLE]
+    )
+    some = {"driver": [d for d in asked for _ in range(0, 90, 3)], "event_timestamp": [
+        hour(n) for _ in asked for n in range(0, 90, 3)]}  # fmt: skip
+    every = {"driver": [*range(1, 6)] * 30, "event_timestamp": [hour(n) for n in range(0, 90, 3) for _ in range(5)]}
+    with (
+        foldstore.connect(tmp_path_factory.mktemp("history") / "store") as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(FeatureIndexes, "rows_to_keep", 1)
+        rides = store.create_dataset("rides", key=["id"])
+        rides.append(table_of(first))
+        store.features.apply(foldstore.FeatureService("model", [view]))
+        for step, given in [("", []), *history]:
+            if step == "upsert":
+                rides.upsert(table_of(given))
+            elif step == "delete":
+                rides.delete(f"id IN ({', '.join(map(str, [-1, *given]))})")
+            for labels_ in (some, every):
+                found = joined(store, asked=labels_)
+                table = rides.latest.to_arrow()
+                wanted = WindowIndex(view, table, [Tile.of(table, view)]).aggregate(
+                    [pa.chunked_array([pa.array(labels_["driver"], pa.int64())])],
+                    to_nanoseconds(pa.array(labels_["event_timestamp"], pa.timestamp("us", "UTC"))),
+                    view.features,
+                )
+                for name, column in zip(view.features, wanted, strict=True):
+                    assert list(map(repr, found[name].to_pylist())) == list(map(repr, column.to_pylist())), name
 
 
 def test_a_broken_tile_is_made_again_and_gc_removes_those_of_versions_that_are_gone(store, folder, dataset, kept):

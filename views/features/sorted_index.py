@@ -24,7 +24,7 @@ _SHORT: Final = 2**31
 _AT_ONCE: Final = 32_768
 _NEAR: Final = 50  # of so many probes one may step back
 _ARRAYS: Final = ("keys", "order", "created", "earliest", "ranks")
-_UNKNOWN: Final = -(2**63)  # below every instant: the created time of a row that has none
+UNKNOWN_CREATED: Final = -(2**63)  # below every instant: the created time of a row that has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +295,15 @@ class SortedIndex:
             places[nothing] = 0
         return low, past, lowest
 
+    def find_entities(self, codes: Integers) -> tuple[Integers, Integers]:
+        """Find the first place of each entity's rows, and the one after its last."""
+        known = codes >= 0
+        base = np.where(known, codes, 0) * self._scale.width
+        # The first key of the next entity may lie beyond all integers, the last of this one does not.
+        first = np.searchsorted(self._keys, base, side="left")
+        past = np.searchsorted(self._keys, base + (self._scale.width - 1), side="right")
+        return np.where(known, first, 0), np.where(known, past, 0)
+
     def rows_in_order(self) -> Integers:
         """Return the rows of the table by entity, event time, created time and write order; those that are found."""
         return np.arange(self.num_rows) if self._order is None else self._order
@@ -351,14 +360,14 @@ class SortedIndex:
         open_ = np.flatnonzero(places >= 0)
         while len(open_):
             created = self._created[places[open_]]
-            open_ = open_[(created == _UNKNOWN) | (created > asked[open_])]
+            open_ = open_[(created == UNKNOWN_CREATED) | (created > asked[open_])]
             places[open_] -= 1
         return places
 
     def _known_place(self, place: int, first: int, at: int) -> int:
         if self._created is None:
             return NOWHERE
-        while place >= 0 and self._keys[place] >= first and not _UNKNOWN < self._created[place] <= at:
+        while place >= 0 and self._keys[place] >= first and not UNKNOWN_CREATED < self._created[place] <= at:
             place -= 1
         return place
 
@@ -507,7 +516,7 @@ def _nothing(count: int) -> Matches:
 
 def _not_before(asked: Integers, ttl_nanoseconds: int) -> Integers:
     """Return the oldest instant allowed; where it lies before what int64 holds, every row is young enough."""
-    return np.maximum(asked, _UNKNOWN + 1 + ttl_nanoseconds) - ttl_nanoseconds
+    return np.maximum(asked, UNKNOWN_CREATED + 1 + ttl_nanoseconds) - ttl_nanoseconds
 
 
 def _is_sorted(values: Integers) -> bool:
@@ -531,13 +540,13 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _with_unknown(created: Instants) -> Integers:
-    return created.values if created.nulls is None else np.where(created.nulls, _UNKNOWN, created.values)
+    return created.values if created.nulls is None else np.where(created.nulls, UNKNOWN_CREATED, created.values)
 
 
 def _earliest_known(entities: Integers, created: Integers) -> Integers:
     """Return for each place the smallest created time of its entity's rows up to there."""
     latest = np.iinfo(np.int64).max
-    running = np.where(created == _UNKNOWN, latest, created)
+    running = np.where(created == UNKNOWN_CREATED, latest, created)
     step = 1
     # Doubling: after k rounds each place holds the minimum over the 2**k places that end there, its entity's alone.
     while step < len(running) and bool(np.any(entities[step:] == entities[:-step])):

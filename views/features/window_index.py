@@ -5,23 +5,28 @@ changes, and lays the answers out as a table of plain features: the last row at 
 join gives for it, so that a lookup at any instant is a lookup as of then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.views.features.aggregation import Aggregation
+from foldstore.views.features.asked_entities import AskedEntities
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import KeyEncoder, key_column
 from foldstore.views.features.sorted_index import Integers
 from foldstore.views.features.window import Window, output_type, window_of
 from foldstore.views.features.window_spans import Span, WindowSpans
-from foldstore.views.features.window_tiles import Tile
+from foldstore.views.features.window_tiles import Tile, may_be_cut
 from foldstore.views.instant import LIMIT
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 _NANOSECONDS = pa.timestamp("ns", "UTC")
+_MOST_GATHERED: Final = 0.5  # of a larger share of the rows a tile of all is worth keeping
+_Searched: TypeAlias = tuple[Sequence[Tile], Sequence[Integers]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +35,30 @@ class _Asked:
 
     Attributes
     ----------
+    keys : sequence of ChunkedArray
+        As they were given, in the order in which they were.
+    order : ndarray of int64
+        Which of these stands where in the order of the search.
     codes : list of ndarray of int64
-        The code of each key, tile by tile.
-    places : ndarray of int64
-        Where each stands in the order of the search.
+        The code of each key, tile by tile, -1 where it is not known or who asks says no instant.
     """
 
-    codes: list[Integers]
+    keys: Sequence[pa.ChunkedArray]
+    order: Integers
     at: Integers
-    places: Integers
+    nulls: NDArray[np.bool_] | None
+    codes: list[Integers]
+
+    def find(self, tile: Tile) -> Integers:
+        """Return the code of each key in another tile."""
+        codes = tile.index.encode(self.keys, len(self.order))
+        return (codes if self.nulls is None else np.where(self.nulls, -1, codes))[self.order]
+
+    def places(self) -> pa.Array:
+        """Return where each stands in the order of the search."""
+        places = np.empty(len(self.order), dtype=np.int64)
+        places[self.order] = np.arange(len(places))
+        return pa.array(places)
 
 
 class WindowIndex:
@@ -52,6 +72,9 @@ class WindowIndex:
         The view's source in write order.
     tiles : sequence of Tile
         Made of the table's rows, those of earlier rows first.
+    whole : callable, optional
+        Gives a tile of all rows, for functions that are not put together of several when most of the rows are asked
+        about; else the rows of who asks are gathered.
 
     Examples
     --------
@@ -71,10 +94,13 @@ class WindowIndex:
     [1, 3, 6, 4, None]
     """
 
-    def __init__(self, view: FeatureView, table: pa.Table, tiles: Sequence[Tile]) -> None:
+    def __init__(
+        self, view: FeatureView, table: pa.Table, tiles: Sequence[Tile], whole: Callable[[], Tile] | None = None
+    ) -> None:
         self.view = view
         self.table = table
         self._tiles = tuple(tiles)
+        self._whole = whole
 
     @property
     def num_tiles(self) -> int:
@@ -101,16 +127,20 @@ class WindowIndex:
             When a sum of integers is beyond 64 bits.
         """
         asked = self._order(columns, at)
-        wanted = {each.name: each for each in self.view.aggregations}
-        spans: dict[Window, WindowSpans] = {}
+        named = {each.name: each for each in self.view.aggregations}
+        wanted = [named[name] for name in features]
+        tiles: dict[bool, _Searched] = {True: (self._tiles, asked.codes)}
+        together = [each for each in wanted if not may_be_cut([each])]
+        if together:
+            tiles[False] = self._find_together(asked, together)
+        spans: dict[tuple[Window, bool], WindowSpans] = {}
         answers = []
-        back = pa.array(asked.places)
-        for name in features:
-            aggregation = wanted[name]
-            window = window_of(aggregation)
-            if window not in spans:
-                spans[window] = self._look(asked, window)
-            answers.append(pa.chunked_array([spans[window].compute(aggregation).take(back)]))
+        back = asked.places()
+        for aggregation in wanted:
+            window, apart = window_of(aggregation), may_be_cut([aggregation])
+            if (window, apart) not in spans:
+                spans[window, apart] = _look(*tiles[apart], window, asked.at)
+            answers.append(pa.chunked_array([spans[window, apart].compute(aggregation).take(back)]))
         return answers
 
     def types(self) -> dict[str, pa.DataType]:
@@ -137,16 +167,19 @@ class WindowIndex:
         order = self._tiles[largest].index.order_of_search(codes[largest], at.values)
         if at.nulls is not None:
             codes = [np.where(at.nulls, -1, each) for each in codes]
-        places = np.empty(count, dtype=np.int64)
-        places[order] = np.arange(count)
-        return _Asked([each[order] for each in codes], at.values[order], places)
+        return _Asked(columns, order, at.values[order], at.nulls, [each[order] for each in codes])
 
-    def _look(self, asked: _Asked, window: Window) -> WindowSpans:
-        found = [
-            Span(tile, *tile.ranges(codes, window, asked.at))
-            for tile, codes in zip(self._tiles, asked.codes, strict=True)
-        ]
-        return WindowSpans(window, found)
+    def _find_together(self, asked: _Asked, aggregations: Sequence[Aggregation]) -> _Searched:
+        """Return one tile that has all rows of every entity that asks, and the codes in it."""
+        entities = AskedEntities.of(self._tiles, asked.codes)
+        many = entities.num_rows > _MOST_GATHERED * sum(tile.index.num_rows for tile in self._tiles)
+        if many and len(self._tiles) == 1:
+            return self._tiles, asked.codes
+        if many and self._whole is not None:
+            tile = self._whole()
+            return (tile,), [asked.find(tile)]
+        tile, codes = entities.gather(aggregations)
+        return (tile,), [codes]
 
     def list_changes(self) -> pa.Table:
         """Return each entity and instant at which a row enters or leaves one of its windows, once, in order."""
@@ -168,6 +201,11 @@ class WindowIndex:
             for column, (name, kind) in zip(columns, view.keys.items(), strict=True)
         }
         return pa.table({**keys, view.event_time: pa.array(kept[1]).view(_NANOSECONDS)})
+
+
+def _look(tiles: Sequence[Tile], codes: Sequence[Integers], window: Window, at: Integers) -> WindowSpans:
+    found = [Span(tile, *tile.ranges(each, window, at)) for tile, each in zip(tiles, codes, strict=True)]
+    return WindowSpans(window, found)
 
 
 def find_types(view: FeatureView, schema: pa.Schema) -> dict[str, pa.DataType]:

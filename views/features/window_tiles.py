@@ -4,7 +4,7 @@ A tile is made of some rows, once. A window is the sum of what it holds of each 
 not matter how rows were cut into tiles: new rows are a new tile beside the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -94,13 +94,18 @@ _LAST: Final = 2**63 - 1
 
 def find_needs(view: FeatureView) -> dict[str, frozenset[str]]:
     """Return the columns that a view's windows look at, and what is computed of each."""
+    return find_needs_of(view.aggregations)
+
+
+def find_needs_of(aggregations: Sequence[Aggregation]) -> dict[str, frozenset[str]]:
+    """Return the columns that windows look at, and what is computed of each."""
     needs: dict[str, frozenset[str]] = {}
-    for each in view.aggregations:
+    for each in aggregations:
         if each.column is not None:
             needs[each.column] = needs.get(each.column, frozenset()) | {each.function}
     return needs
 
 
-def may_be_cut(aggregations: tuple[Aggregation, ...]) -> bool:
-    """Say whether windows over several tiles are put together of what each gives; else all rows are one tile."""
+def may_be_cut(aggregations: Sequence[Aggregation]) -> bool:
+    """Say whether windows over several tiles are put together of what each gives; else each entity is in one tile."""
     return all(each.window != "session" and each.function not in ("distinct", "quantile") for each in aggregations)

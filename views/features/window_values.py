@@ -80,6 +80,13 @@ class ColumnTotals:
         """Return which values stand in ranges of rows."""
         return (first, past) if self.before is None else (self.before[first], self.before[past])
 
+    def values_at(self, rows: Integers) -> pa.Array:
+        """Return the value of each row, null where it has none."""
+        if self.before is None:
+            return self.values.take(pa.array(rows))
+        places = self.before[rows]
+        return self.values.take(pa.array(places, mask=self.before[rows + 1] == places))
+
     def to_parts(self, name: str) -> tuple[dict[str, Any], dict[str, pa.Array]]:
         """Return the totals as plain data, and arrays whose names begin with one."""
         arrays = {f"{name}.values": self.values}

@@ -18,7 +18,7 @@ from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.window import output_type, window_of
 from foldstore.views.features.window_index import WindowIndex
-from foldstore.views.features.window_tiles import Tile, may_be_cut
+from foldstore.views.features.window_tiles import Tile
 from foldstore.views.instant import LIMIT
 from foldstore.views.time_column import Instants
 
@@ -217,7 +217,7 @@ def test_windows_are_what_a_loop_over_the_rows_gives(case):
     rows = rows if created else [(key, ts, None, x) for key, ts, _, x in rows]
     view = view_of(aggregation, created=created)
     table = table_of(kind, rows)
-    got = ask(view, table, asked, cuts if may_be_cut(view.aggregations) else ())
+    got = ask(view, table, asked, cuts)
     if kind == "date" and aggregation.function in ("min", "max", "first", "last"):
         got = got.cast(pa.int32())
     for (key, at), value in zip(asked, got.to_pylist(), strict=True):
@@ -232,7 +232,7 @@ def test_the_steps_that_are_served_hold_at_every_instant_what_the_join_gives(cas
     table = table_of(kind, rows)
     asked = [(key, at) for key, at in asked if at is not None]
     asked += [(key, ts + more) for key, ts, _, _ in rows if ts is not None for more in (0, 1) if ts + more < LIMIT]
-    joined = ask(view, table, asked, cuts if may_be_cut(view.aggregations) else ())
+    joined = ask(view, table, asked, cuts)
     steps = WindowIndex(view, table, [Tile.of(table, view)]).to_steps()
     assert steps.schema.field(view.features[0]).type == joined.type
     instants = steps["ts"].cast(pa.int64()).to_pylist()
