@@ -7,7 +7,8 @@ catalog has not committed), ``gc-swept`` (it has), ``gc-expired`` (a dataset's v
 before new ones are condemned, so it takes two runs. A crash anywhere leaves garbage alone, and the next run goes on.
 
 Nothing is found by listing folders: objects and staging folders are removed by what the catalog says. The sealed
-area, files for lookups and caches beside the store are not touched.
+area, files for lookups and caches beside the store are not touched; what killed writers of files for lookups left is
+removed by `foldstore.upkeep.StoreUpkeep.gc`, which asks their locks.
 """
 
 from collections.abc import Iterable
@@ -81,6 +82,8 @@ class GcReport:
         Commits that were silent for longer than their lease, and were given up.
     staging_folders : int
         Folders of transactions that ended.
+    staged_files : int
+        Files for lookups that were being written when their writers were killed; nobody has a lock on them.
     datasets : tuple of DatasetGarbage
         The datasets with versions that expire.
     """
@@ -97,6 +100,7 @@ class GcReport:
     derived: int = 0
     lost_transactions: int = 0
     staging_folders: int = 0
+    staged_files: int = 0
     datasets: tuple[DatasetGarbage, ...] = field(default=())
 
     @property
@@ -107,8 +111,9 @@ class GcReport:
     @property
     def is_clean(self) -> bool:
         """Whether there was nothing to do and nothing waits."""
-        counts = (self.condemned, self.waiting, self.removed, self.lost_transactions, self.staging_folders)
-        return not any(counts) and not self.datasets
+        counts = (self.condemned, self.waiting, self.removed)
+        left = (self.lost_transactions, self.staging_folders, self.staged_files)
+        return not any((*counts, *left)) and not self.datasets
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -122,6 +127,8 @@ class GcReport:
             f"{self.waiting:,} wait ({self.bytes_waiting:,} bytes).",
             f"{self.lost_transactions:,} commits {verb} given up, {self.staging_folders:,} staging folders removed.",
         ]
+        if self.staged_files:
+            lines.append(f"{self.staged_files:,} half-written files for lookups {verb} removed.")
         for dataset in self.datasets:
             lines += [f"{each.address} {'would expire' if self.dry_run else 'expired'}: {each.reason}."
                       for each in dataset.expired]  # fmt: skip

@@ -23,6 +23,8 @@ from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import parse_address_given
 from foldstore.review import Review, list_reviews
 from foldstore.types import Progress, Status, format_time
+from foldstore.views.online.staged_files import FOLDER as ONLINE
+from foldstore.views.online.staged_files import count_abandoned, remove_abandoned
 
 _LONGEST_TEXT = 2_000
 _PIN = "pin"
@@ -286,7 +288,8 @@ class StoreUpkeep:
     ) -> GcReport:
         """Let versions expire by their datasets' retention, and remove the files that nothing needs.
 
-        A file is removed by the run after the one that found it useless, and not before the grace is over.
+        A file is removed by the run after the one that found it useless, and not before the grace is over; half-written
+        files for lookups that nobody has locked, after a minute.
 
         Parameters
         ----------
@@ -307,7 +310,9 @@ class StoreUpkeep:
         >>> [each.address for each in store.gc().expired]
         ['n@1']
         """
-        return collect(self._storage, dry_run=dry_run, grace=grace, actor=self._author, progress=progress)
+        report = collect(self._storage, dry_run=dry_run, grace=grace, actor=self._author, progress=progress)
+        folder = self._storage.root / ONLINE
+        return replace(report, staged_files=count_abandoned(folder) if dry_run else remove_abandoned(folder))
 
     def usage(self) -> StoreUsage:
         """Return how many bytes the store takes, dataset by dataset, and what of it is garbage."""

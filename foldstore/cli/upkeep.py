@@ -66,6 +66,8 @@ def _print_report(report: "GcReport", output: Format) -> None:
             say(f"{each.address} will expire when a later run finds it still so: {each.reason}")
     if report.lost_transactions or report.staging_folders:
         say(f"{report.lost_transactions} silent commits given up, {report.staging_folders} staging folders removed")
+    if report.staged_files:
+        say(f"{report.staged_files} half-written files for lookups {'would be' if report.dry_run else 'were'} removed")
 
 
 def usage(

@@ -16,12 +16,12 @@ from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.layered import LayeredReader
 from foldstore.views.online.pushed_rows import PushedRows
 from foldstore.views.online.reader import OnlineReader
+from foldstore.views.online.staged_files import FOLDER
 from foldstore.views.online.store import OnlineStore
 from foldstore.views.online.stored_reader import StoredReader, copy_file, file_id, find_stored_file
 
 MATERIALIZED_KIND: Final = "online"
 PART_KIND: Final = "online_part"
-FOLDER: Final = "online"
 _LEFT_AFTER: Final = 3600  # seconds
 Base = LayeredReader | StoredReader
 

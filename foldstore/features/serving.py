@@ -11,7 +11,7 @@ from foldstore.datastore.operation_folder import forget_results
 from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError, NotFoundError, StoreError
 from foldstore.features.definitions import Definitions
-from foldstore.features.layouts import FOLDER, MATERIALIZED_KIND, PART_KIND, Layouts, files_of_body
+from foldstore.features.layouts import MATERIALIZED_KIND, PART_KIND, Layouts, files_of_body
 from foldstore.features.online_store import open_online_store
 from foldstore.names import parse_address
 from foldstore.types import format_time
@@ -20,6 +20,7 @@ from foldstore.views.online.catalog import OnlineCatalog
 from foldstore.views.online.pushed_rows import OutdatedError, identify
 from foldstore.views.online.result import OnlineResult, OnlineRow
 from foldstore.views.online.service import Instant, OnlineHandle
+from foldstore.views.online.staged_files import FOLDER
 from foldstore.views.online.stored_reader import file_id
 from foldstore.views.online.transformed import TransformedHandle
 from foldstore.views.transforms.transform import Tally

@@ -1,5 +1,7 @@
 """Materializing again: by what changed, without doing anything twice, and taken up after a kill."""
 
+import os
+
 import pytest
 
 import foldstore
@@ -182,6 +184,37 @@ def test_a_materialization_that_is_killed_leaves_the_old_answer_or_the_new_one(t
         made = {("view-laid-out", 1): 1, ("view-laid-out", 2): 0, ("materialized", 1): 0}
         assert len(set(files(store)) - before) == made[step, nth]  # what was finished is not made again
         assert store.verify().passed
+
+
+HALF = """
+import os, signal
+import pyarrow as pa
+from foldstore.store import Store
+
+def die(sink, *_, **__):
+    sink.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+pa.ipc.new_file = die
+Store(storage, "tester").features.materialize("model", full=True)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_gc(store, each_catalog):
+    before = files(store)
+    store.dataset("rides").append(columns([ride(3, 7, 37)]))
+    assert_killed(run(HALF, store.root, "never", catalog_url=each_catalog))
+    (left,) = set(files(store)) - set(before)
+    assert left.startswith("staged-")
+    assert store.gc().staged_files == 0  # it is new: its writer may not have locked it yet
+    os.utime(store.root / "online" / left, (0, 0))
+    told = store.gc()
+    assert (told.staged_files, told.is_clean) == (1, False)
+    assert "1 half-written files for lookups would be removed" in str(told)
+    assert left in files(store)
+    assert store.gc(dry_run=False).staged_files == 1
+    assert files(store) == before
+    assert trips(store, 3)[0] == 304
 
 
 def test_an_online_file_that_was_cut_short_is_noticed_and_made_anew(store):

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from foldstore.datastore.files import Files, HashingFile
 
+FOLDER: Final = "online"  # of a store: where its online files are
 _PREFIX: Final = "staged-"
 _NEW: Final = 60  # seconds in which a writer that has made its file takes the lock
 
@@ -31,16 +32,22 @@ def stage(folder: Path, files: Files) -> Iterator[tuple[Path, HashingFile]]:
 
 def remove_abandoned(folder: Path) -> int:
     """Remove what killed writers left, and nothing that is written to; return how many files it were."""
-    return sum(_remove_abandoned(each) for each in folder.glob(f"{_PREFIX}*"))
+    return sum(_is_abandoned(each, remove=True) for each in folder.glob(f"{_PREFIX}*"))
 
 
-def _remove_abandoned(file: Path) -> bool:
+def count_abandoned(folder: Path) -> int:
+    """Return how many files `remove_abandoned` would remove."""
+    return sum(_is_abandoned(each, remove=False) for each in folder.glob(f"{_PREFIX}*"))
+
+
+def _is_abandoned(file: Path, *, remove: bool) -> bool:
     try:
         with file.open("rb") as held:
             if time.time() - os.fstat(held.fileno()).st_mtime < _NEW:
                 return False
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.unlink(missing_ok=True)
+            if remove:
+                file.unlink(missing_ok=True)
     except OSError:  # it is locked, or was finished meanwhile
         return False
     return True
