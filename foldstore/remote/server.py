@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from foldstore.remote.store import RemoteStore
 
 _IN_MEMORY: Final = 64 << 20
+_MOST_AT_ONCE: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,37 @@ def open_rows(connection: Connection, request: Request) -> RowStream:
     return RowStream(next(batches), batches)  # the first of them is the schema
 
 
+class _Body:
+    """The body of an answer as Arrow reads it: into memory of Arrow's own, which is used again for the next one.
+
+    Without `read_buffer` Arrow takes bytes from `read`, which the answer joins of its chunks.
+    """
+
+    closed = False  # the connection is given back by who opened it
+
+    def __init__(self, answer: HTTPResponse) -> None:
+        self._answer = answer
+
+    def read(self, size: int) -> bytes:
+        return self._answer.read(size)
+
+    def read_buffer(self, size: int) -> Any:
+        if size > _MOST_AT_ONCE:  # what the stream says of its own lengths is not trusted with so much memory
+            return self._answer.read(size)
+        buffer = pa.allocate_buffer(size)
+        room, taken = memoryview(buffer), 0
+        while taken < size and (count := self._answer.readinto(room[taken:])):
+            taken += count
+        return buffer if taken == size else buffer.slice(0, taken)
+
+    def close(self) -> None:
+        """Leave the connection to who opened it."""
+
+
 def _read(connection: Connection, request: Request) -> Iterator[Any]:
     with connection.open(request) as answer:
         try:
-            with pa.ipc.open_stream(pa.PythonFile(answer, mode="r")) as reader:
+            with pa.ipc.open_stream(pa.PythonFile(_Body(answer), mode="r")) as reader:
                 yield reader.schema
                 yield from reader
             answer.read()  # what ends the answer: without it the rows would have broken off
