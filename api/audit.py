@@ -17,7 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from foldstore.types import Clock, format_time, parse_time
 
 FOLDER: Final = "audit"
 _MODE: Final = 0o600
-_EVERY_SECONDS: Final = 5.0
+_EVERY: Final = timedelta(seconds=5)
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -77,7 +77,7 @@ class AuditLog:
                 token = record.token
                 name, label = (token.id, token.label) if token is not None else ("", "")
                 self._counts[name, label, record.route, record.status] += 1
-                due = (now - self._since).total_seconds() >= _EVERY_SECONDS
+                due = now - self._since >= _EVERY
             if due:
                 self._flush_or_wait()
             return

@@ -1,8 +1,7 @@
 """The lookup routes: `POST /v1/features:get`, and `POST /get-online-features` in Feast's shape."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -31,6 +30,7 @@ _FEASTS: Final = (
     "request_id",
 )
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
+_ENTITIES: Final = (dict, list)
 _MANY: Final = 500  # entities; from here on a lookup leaves the event loop
 
 
@@ -54,13 +54,13 @@ class OnlineFeatures(Protocol):
         """Look entities up in features named ``view:feature``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A lookup as a body asks for it."""
 
     service: str | None
     features: list[str]
     entities: Any
+    num_entities: int
     at: int | None
     full_names: bool
     request_id: str | None
@@ -132,10 +132,12 @@ class LookupRoutes:
         if service is not None and not isinstance(service, str):
             raise UsageError(f"{service_member!r} is not text.", hint='Write "arrival@1".')
         _check_token(scope, service)
+        entities = body.get("entities")
         return _Asked(
             service=service,
             features=[] if features is None else self._checked_features(features),
-            entities=self._checked_entities(body.get("entities")),
+            entities=entities,
+            num_entities=self._checked_count(entities),
             at=_instant(body),
             full_names=_flag(body, "full_feature_names"),
             request_id=_request_id(body, service),
@@ -152,19 +154,20 @@ class LookupRoutes:
             )
         return features
 
-    def _checked_entities(self, entities: Any) -> Any:
-        if not isinstance(entities, dict | list):
+    def _checked_count(self, entities: Any) -> int:
+        if not isinstance(entities, _ENTITIES):
             raise UsageError("There are no entities.", hint='Write {"carrier": ["UA"]} or [{"carrier": "UA"}].')
-        if _count(entities) > self._limits.max_entities:
+        count = _count(entities)
+        if count > self._limits.max_entities:
             raise UsageError(
-                f"There are {_count(entities):,} entities, more than {self._limits.max_entities:,}.",
+                f"There are {count:,} entities, more than {self._limits.max_entities:,}.",
                 hint="Ask in smaller batches.",
                 code="too-many-entities",
             )
-        return entities
+        return count
 
     async def _answer(self, asked: _Asked, write: Write) -> bytes:
-        if _count(asked.entities) >= _MANY:
+        if asked.num_entities >= _MANY:
             return await to_thread.run_sync(lambda: write(self._look(asked)))
         return write(self._look(asked))
 
@@ -250,7 +253,7 @@ def _choice(body: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
 def _count(entities: Any) -> int:
     if isinstance(entities, list):
         return len(entities)
-    return max((len(values) for values in entities.values() if isinstance(values, list)), default=0)
+    return max([len(values) for values in entities.values() if isinstance(values, list)], default=0)
 
 
 def _described(summary: str, example: Mapping[str, Any]) -> dict[str, Any]:

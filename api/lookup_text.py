@@ -6,12 +6,13 @@ mapped columns through numpy into text, without a Python object for each.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foldstore.api.json_values import is_finite_number, json_columns, json_values, number_list, row_texts
+from foldstore.api.json_values import is_finite_number, json_columns, json_values, narrow_texts, number_list, row_texts
 from foldstore.api.json_values import json_text as _text
 from foldstore.views.instant import format_instant
 from foldstore.views.online.cells import Cells
@@ -22,6 +23,9 @@ from foldstore.views.online.status import FeatureStatus
 _EPOCH: Final = "1970-01-01T00:00:00Z"
 _MANY: Final = 8  # from here on numpy writes faster than one value after another
 _SECOND: Final = 10**9
+_PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
+_TAIL: Final = b',"statuses":%b,"event_timestamps":%b,"sources":%b}'
+_ONE_TAIL: Final = b"]" + _TAIL
 _PRESENT, _NULL = FeatureStatus.PRESENT, FeatureStatus.NULL_VALUE
 _STATUS_TEXTS: Final[Mapping[FeatureStatus, bytes]] = {each: b'"%b"' % each.encode() for each in FeatureStatus}
 
@@ -50,19 +54,46 @@ def write_answer(result: OnlineResult, *, wide_as_text: bool = False, request_id
     request_id : str, optional
         What the caller calls its request.
     """
-    features, last, tail = list[bytes](), None, b""
-    for name, values, shared in _columns(result, _Times(b"null"), wide_as_text=wide_as_text):
-        if shared is not last:
-            last, tail = shared, b'"statuses":%b,"event_timestamps":%b,"sources":%b' % shared
-        features.append(b'%b:{"values":%b,%b}' % (name, values, tail))
+    groups = result.plain_groups
+    features = None if wide_as_text or not groups else _one_row(groups)
+    if features is None:
+        features = _features(_columns(result, _Times(b"null"), wide_as_text=wide_as_text))
     entities = b",".join([b"%b:%b" % (_text(name), _request_list(each)) for name, each in result.entities.items()])
     return b'{%b"service":%b,"at":%b,"entities":{%b},"features":{%b}}' % (
         _named(request_id),
         _text(result.service),
         _instant(result.at),
         entities,
-        b",".join(features),
+        features,
     )
+
+
+def _features(columns: Iterator[_Column]) -> bytes:
+    """Write features by name."""
+    features, last, tail = list[bytes](), None, b""
+    for name, values, shared in columns:
+        if shared is not last:
+            last, tail = shared, _TAIL % shared
+        features.append(b'%b:{"values":%b%b' % (name, values, tail))
+    return b",".join(features)
+
+
+def _one_row(groups: Sequence[FoundGroup]) -> bytes | None:
+    """Write the features of one entity by name, where every value is there; None where that does not hold."""
+    parts = list[bytes]()
+    for group in groups:
+        found = group.found
+        if found.layer_of is not None or len(found.rows) != 1 or found.rows[0] == NOWHERE:
+            return None
+        cells_of = group.layers[0].cells
+        texts = row_texts([cells_of[feature] for feature in group.features], found.rows[0])
+        if b"null" in texts:
+            return None
+        time = found.event_times[0]
+        times = b"[null]" if time is None else b"[%b]" % _instant(time)
+        tail = _ONE_TAIL % (_statuses(found.statuses), times, _sources(group.reader.sources))
+        parts += chain.from_iterable(zip(_heads(group.names), texts, repeat(tail)))
+    return b"".join(parts)[1:]
 
 
 def write_feast_answer(
@@ -167,6 +198,12 @@ def _group_columns(group: FoundGroup, times: _Times, *, wide_as_text: bool) -> I
         return
     rows = np.array(found.rows, dtype=np.int64)
     known = None if NOWHERE not in found.rows else rows >= 0
+    if known is None and not wide_as_text:
+        written = narrow_texts([cells_of[feature] for feature in group.features], rows)
+        if written is not None:
+            for name, text in zip(names, written, strict=True):
+                yield name, text, shared
+            return
     for feature, name in zip(group.features, names, strict=True):
         text, statuses = _file_column(cells_of[feature], found, rows, known, wide_as_text=wide_as_text)
         yield name, text, shared if statuses is None else shared._replace(statuses=_statuses(statuses))
@@ -216,12 +253,19 @@ def _quoted(names: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=1_000)
+def _heads(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple([b',%b:{"values":[' % name for name in _quoted(names)])
+
+
+@lru_cache(maxsize=1_000)
 def _sources(sources: tuple[str, ...]) -> bytes:
     return _text(sources)
 
 
 def _request_list(values: Sequence[Any]) -> bytes:
     """Write what a request brought; it came from JSON, but for callers in the same process."""
+    if _PLAIN_TYPES.issuperset(map(type, values)):
+        return _text(values)
     return _text(
         [value if isinstance(value, str | int | None) or is_finite_number(value) else str(value) for value in values]
     )

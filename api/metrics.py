@@ -76,14 +76,18 @@ class Metrics:
 
     def note_lookup(self, result: OnlineResult) -> None:
         """Count what a lookup found; each feature view of the service counts for itself."""
-        service, newest = result.service or "features", None
+        service = result.service or "features"
         for group in result.groups:
-            found = group.found
-            for status in set(found.statuses):
-                self._count_of(service, status).inc(found.statuses.count(status))
-            newest = max((at for at in (newest, *found.event_times) if at is not None), default=None)
-        if newest is not None and abs(time.time() - result.at / 1e9) < _NOW_SECONDS:
-            self._age_of(service).set(time.time() - newest / 1e9)
+            statuses = group.found.statuses
+            for status in set(statuses):
+                self._count_of(service, status).inc(statuses.count(status))
+        now = time.time()
+        if abs(now - result.at / 1e9) < _NOW_SECONDS:
+            newest = max(
+                (at for group in result.groups for at in group.found.event_times if at is not None), default=None
+            )
+            if newest is not None:
+                self._age_of(service).set(now - newest / 1e9)
 
     def _count_of(self, service: str, status: FeatureStatus) -> Counter:
         known = self._counts.get((service, status))

@@ -13,6 +13,8 @@ from typing import Any, Final, NoReturn
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from foldstore.api.begun import Begun
+from foldstore.api.json_values import parse_plain
 from foldstore.api.problem import BodyTimeoutError, BodyTooLargeError, MalformedBodyError, UnsupportedMediaError
 
 _DEEPEST: Final = 4
@@ -107,15 +109,24 @@ async def read_json_sent(scope: Scope, receive: Receive, limits: Limits) -> Any:
             declared = value
     if not declared.isdigit() or int(declared[:20]) > limits.max_body_bytes or kind[:9].lower() == b"multipart":
         return await read_json(Request(scope, receive), limits)
-    try:
-        async with asyncio.timeout(limits.body_timeout_seconds):
-            first = await receive()
+    begun: Begun[Message] = Begun(receive())
+    # A deadline is for what is not there yet: to set one takes longer than to read what is.
+    if begun.is_done and _is_whole(begun.result, limits):
+        return parse_json(begun.result.get("body", b""))
+    async with _deadline(limits.body_timeout_seconds):
+        first = await begun
+        if _is_whole(first, limits):
             data = first.get("body", b"")
-            if first["type"] != "http.request" or first.get("more_body") or len(data) > limits.max_body_bytes:
-                data = await _read(Request(scope, _again(first, receive)), limits.max_body_bytes)
-    except TimeoutError:
-        raise _too_slow() from None
+        else:
+            data = await _read(Request(scope, _again(first, receive)), limits.max_body_bytes)
     return parse_json(data)
+
+
+def _is_whole(message: Message, limits: Limits) -> bool:
+    """Say whether a message is a whole body of a length that is allowed."""
+    if message["type"] != "http.request" or message.get("more_body"):
+        return False
+    return len(message.get("body", b"")) <= limits.max_body_bytes
 
 
 def _again(first: Message, receive: Receive) -> Receive:
@@ -223,11 +234,15 @@ def parse_json(data: bytes, deepest: int = _DEEPEST) -> Any:
     {'entities': {'carrier': ['UA']}}
     """
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
+        value = parse_plain(data)
+        if value is None:
+            value = _DECODER.decode(data.decode("utf-8"))
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()  # halves of pairs are no text: nothing could keep them
     except RecursionError:
         raise _too_deep(deepest) from None
+    except MalformedBodyError:
+        raise
     except ValueError as error:
         where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise MalformedBodyError(f"The body is not JSON{where}.", hint="Send UTF-8 JSON (RFC 8259).") from None

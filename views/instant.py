@@ -5,6 +5,7 @@ A time without a zone is UTC. Nothing reads the clock, and nothing but the stand
 
 import datetime as dt
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from foldstore.errors import UsageError
@@ -113,14 +114,21 @@ def format_instant(nanoseconds: int) -> str:
     >>> format_instant(1_380_585_600_000_000_000)
     '2013-10-01T00:00:00Z'
     """
-    seconds, rest = divmod(nanoseconds, UNITS["s"])
-    text = (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    text = f"{_day_text(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
     if not rest:
         return f"{text}Z"
     digits = f"{rest:09d}"
     while digits.endswith("000"):
         digits = digits[:-3]
     return f"{text}.{digits}Z"
+
+
+@lru_cache(maxsize=1_000)
+def _day_text(day: int) -> str:
+    return (_EPOCH + dt.timedelta(days=day)).isoformat()[:10]
 
 
 def _read_instant(value: Any) -> int:
@@ -138,7 +146,8 @@ def _read_instant(value: Any) -> int:
 
 def _since_epoch(moment: dt.datetime) -> int:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-    return (aware - _EPOCH) // _MICROSECOND * 1_000
+    since = aware - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
 def _shown(value: object) -> str:

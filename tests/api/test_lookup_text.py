@@ -44,16 +44,16 @@ ROWS = st.lists(
 ASKED = st.lists(st.integers(0, 14), min_size=1, max_size=20)
 
 
-def look_up(folder, rows, asked):
+def look_up(folder, rows, asked, types=TYPES):
     schema = pa.schema(
-        {"id": pa.int64(), "ts": pa.timestamp("us", "UTC")} | {n: kind for n, (kind, _) in TYPES.items()}
+        {"id": pa.int64(), "ts": pa.timestamp("us", "UTC")} | {n: kind for n, (kind, _) in types.items()}
     )
     full = [
-        {**{name: row[name] for name in TYPES}, "id": number, "ts": NOON - dt.timedelta(microseconds=row["age"])}
+        {**{name: row[name] for name in types}, "id": number, "ts": NOON - dt.timedelta(microseconds=row["age"])}
         for number, row in enumerate(rows)
     ]
     view = FeatureView(
-        "things", entity=Entity("thing", keys={"id": "int64"}), source="x", event_time="ts", ttl="1h", features=[*TYPES]
+        "things", entity=Entity("thing", keys={"id": "int64"}), source="x", event_time="ts", ttl="1h", features=[*types]
     )
     made = materialize_view(pa.Table.from_pylist(full, schema=schema), view, folder, sources=["x@1"])
     online = OnlineCatalog()
@@ -93,6 +93,31 @@ def test_an_answer_has_what_the_result_has(rows, asked, wide):
     assert list(told["features"]) == list(TYPES)
     assert (told["entities"], told["service"], told["request_id"]) == ({"id": asked}, "svc@1", "\ud800 7")
     assert told["at"] == "2024-01-10T12:00:00Z"
+
+
+NARROW = {"f32": TYPES["f32"], "other": TYPES["f32"]}  # of float32 alone: written at once
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=60)
+@given(st.data(), st.sampled_from([FINITE, st.floats(width=32), st.none() | FINITE]), ASKED)
+def test_float32_values_that_are_written_at_once_are_what_the_result_has(data, values, asked):
+    each = st.fixed_dictionaries({**dict.fromkeys(NARROW, values), "age": st.sampled_from([0, 1, 1_500])})
+    rows = data.draw(st.lists(each, min_size=1, max_size=15))
+    asked = [number % len(rows) for number in asked] if data.draw(st.booleans()) else asked
+    with tempfile.TemporaryDirectory() as name:
+        result = look_up(Path(name), rows, asked, NARROW)
+        told = json.loads(write_answer(result))["features"]
+        expected = {
+            column.name: {
+                "values": values_of(column, wide_as_text=False),
+                "statuses": [str(status) for status in column.statuses],
+                "event_timestamps": times_of(column),
+                "sources": list(column.sources),
+            }
+            for column in result.columns()
+        }
+    assert as_written(told) == as_written(expected)
 
 
 @settings(max_examples=40)

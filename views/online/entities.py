@@ -32,7 +32,7 @@ def read_entities(entities: Entities, keys: Sequence[str], brought: Sequence[str
     >>> read_entities([{"carrier": "UA"}, {"carrier": "B6"}], ["carrier"])
     {'carrier': ['UA', 'B6']}
     """
-    if isinstance(entities, Mapping):
+    if type(entities) is dict or isinstance(entities, Mapping):
         columns = _columns(entities)
     elif _is_list(entities):
         columns = _from_rows(entities)
@@ -110,4 +110,4 @@ def _from_rows(entities: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def _is_list(values: object) -> bool:
-    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    return type(values) is list or (isinstance(values, Sequence) and not isinstance(values, str | bytes))

@@ -349,12 +349,12 @@ class OnlineReader:
         first = np.searchsorted(hashes, wanted)
         safe = np.minimum(first, len(hashes) - 1)
         here = (hashes[safe] == wanted).tolist()
-        holds = self._holds
-        rows = safe.tolist()
-        known = np.array(
-            [hit and key is not None and holds(row, key) for hit, key, row in zip(here, keys, rows, strict=True)],
-            dtype=np.bool_,
-        )
+        holds, one_key, asked = self._holds, self._one_key, zip(here, keys, safe.tolist(), strict=True)
+        if one_key is None:
+            hits = [hit and key is not None and holds(row, key) for hit, key, row in asked]
+        else:  # the same, without a call for each
+            hits = [hit and key is not None and one_key(row) == key[0] for hit, key, row in asked]
+        known = np.array(hits, dtype=np.bool_)
         places, events = self._last_until(safe, wanted, known, at)
         return self._answer(places, events, known & (places >= safe), at)
 

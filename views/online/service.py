@@ -25,6 +25,7 @@ class _Part:
     reader: ViewReader
     selection: FeatureSelection
     names: tuple[str, ...]
+    keys: tuple[str, ...]
 
 
 class OnlineService:
@@ -69,11 +70,12 @@ class OnlineService:
                 _reader(selection, readers),
                 selection,
                 tuple(selection.output_names(full_feature_names=full_feature_names)),
+                selection.label_keys,
             )
             for selection in selections
         )
         check_collisions([name for part in self._parts for name in part.names])
-        keys = dict.fromkeys(chain.from_iterable(part.selection.label_keys for part in self._parts))
+        keys = dict.fromkeys(chain.from_iterable(part.keys for part in self._parts))
         self.join_keys: tuple[str, ...] = tuple(keys)
 
     def get(self, entities: Entities, at: Instant = None) -> OnlineResult:
@@ -94,7 +96,7 @@ class OnlineService:
                 part.reader,
                 part.selection.features,
                 part.names,
-                part.reader.search([columns[key] for key in part.selection.label_keys], moment, count),
+                part.reader.search([columns[key] for key in part.keys], moment, count),
             )
             for part in self._parts
         )
