@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 import pyarrow as pa
 
-from foldstore.datastore.arrow_schema import conform_batch, encode_schema, plain_schema
+from foldstore.datastore.arrow_schema import conform_batch, conforms, encode_schema, plain_schema
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.column_plan import ColumnPlan, plan_columns
 from foldstore.datastore.commit import Transaction
@@ -152,7 +152,10 @@ def fitted_batches(
 def complete_table(engine: Engine, dataset: DatasetRecord, head: Head, source: BatchSource) -> pa.Table:
     """Return the rows of a source as an append to a head would write them, to be judged before that."""
     plan, source = _plan(engine, dataset, head.draft, source, judged=True, aside=None)
-    return pa.Table.from_batches(_complete(engine, plan, source), plan.written).cast(plain_schema(plan.written))
+    plain = plain_schema(plan.written)
+    if not plan.derivation.waves and conforms(source.schema, plain):
+        return pa.Table.from_batches(source.batches, plain)
+    return pa.Table.from_batches(_complete(engine, plan, source), plan.written).cast(plain)
 
 
 def _plan(

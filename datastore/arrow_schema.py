@@ -234,6 +234,18 @@ def conform_batch(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=target)
 
 
+def conforms(schema: pa.Schema, target: pa.Schema) -> bool:
+    """Whether batches of a schema are what `conform_batch` makes of them; dictionaries may be written in another way.
+
+    Examples
+    --------
+    >>> conforms(pa.schema({"x": pa.int8()}), pa.schema({"x": pa.int8()}))
+    True
+    """
+    is_encoded = (pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind) for kind in target.types)
+    return schema.equals(target) and not any(is_encoded)
+
+
 def storage_schema(schema: pa.Schema, names: Iterable[str] | None = None) -> pa.Schema:
     """Return the columns of a schema in the types that are kept."""
     chosen: Sequence[str] = schema.names if names is None else list(names)

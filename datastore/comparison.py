@@ -79,6 +79,27 @@ def hold_all(comparisons: Iterable[Comparison], batch: pa.RecordBatch) -> pa.Boo
     return pc.fill_null(held, False) if held.null_count else held  # noqa: FBT003
 
 
+def hold_throughout(comparisons: Iterable[Comparison], rows: pa.Table) -> bool:
+    """Whether the extremes of whole numbers say that every comparison is true in all rows; else that is not known.
+
+    Examples
+    --------
+    >>> least = Comparison("x", ">=", pa.scalar(0))
+    >>> [hold_throughout([least], pa.table({"x": values})) for values in ([3, 0], [3, -1], [3, None])]
+    [True, False, False]
+    """
+    ends: dict[str, pa.StructScalar] = {}
+    for each in comparisons:
+        column = rows[each.column]
+        if not pa.types.is_integer(column.type) or column.null_count or each.operator == "<>":
+            return False
+        if each.column not in ends:
+            ends[each.column] = pc.min_max(column)
+        if not all(each.hold(ends[each.column][side]).as_py() for side in ("min", "max")):
+            return False
+    return True
+
+
 def filter_compared(
     comparisons: Sequence[Comparison], batches: Iterable[pa.RecordBatch], keep: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:

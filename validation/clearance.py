@@ -6,7 +6,7 @@ profile is made, and they are judged by it: what is found does not depend on wha
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -36,6 +36,8 @@ _ONLY_KEY: Final = Uniqueness(key=True)
 # Of so many texts the different ones are looked at; where more than half of the first ones differ, all are.
 _FIRST: Final = 4_096
 _PIECE: Final = 131_072
+# Chunks of more bytes are not joined.
+_MOST_BYTES: Final = 2**24
 
 
 # What is wrong with a column; None where only its profile says that.
@@ -157,9 +159,26 @@ def _none_fails(finding: Finding, values: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def _pieces(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:
-    for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+    """Yield the values in pieces: long chunks are cut, and short ones joined, so that there are few steps."""
+    for run in _runs(values.chunks if isinstance(values, pa.ChunkedArray) else [values]):
+        plain = [plain_array(each) for each in run]
+        yield pa.concat_arrays(plain) if len(plain) > 1 else plain[0]
+
+
+def _runs(chunks: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:
+    """Yield cuts of chunks that together are no longer than a piece, and of few enough bytes to be copied."""
+    run: list[pa.Array] = []
+    rows = size = 0
+    for chunk in chunks:
         for start in range(0, len(chunk), _PIECE):
-            yield plain_array(chunk.slice(start, _PIECE))
+            cut = chunk.slice(start, _PIECE)
+            rows, size = rows + len(cut), size + cut.nbytes
+            if run and (rows > _PIECE or size > _MOST_BYTES):
+                yield run
+                run, rows, size = [], len(cut), cut.nbytes
+            run.append(cut)
+    if run:
+        yield run
 
 
 def _counted(values: pa.ChunkedArray, **more: Any) -> ColumnProfile:

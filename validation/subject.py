@@ -112,6 +112,10 @@ class TableSubject:
         """Return the values of a column."""
         return self._table[name]
 
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Return some columns."""
+        return self._table.select(list(names))
+
     def grid_counts(self, grids: Mapping[str, PinnedGrid]) -> dict[str, GridCounts]:
         """Return exact counts on pinned grids: from the profile where it suffices, else from the rows."""
         profile = self.profile()

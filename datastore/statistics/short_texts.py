@@ -15,6 +15,8 @@ _WIDEST: Final = 8
 # Of so many rows the different ones are told first; where those are few, the others are held against each.
 _FIRST: Final = 4_096
 _FEW: Final = 16
+# Texts of so many bytes on average are searched as a whole.
+_SHORT: Final = 16
 
 
 def distinct_texts(texts: pa.ChunkedArray) -> pa.Array:
@@ -54,7 +56,7 @@ def encode_texts(texts: pa.Array) -> pa.DictionaryArray:
 def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
     """Whether one of some texts is there; only those that are as long as one of them are compared.
 
-    Where all that are as long have a # the bytes are searched for one, for it is rare.
+    Bytes of short texts are searched for a # first: those that have one are looked for where there is one.
 
     Examples
     --------
@@ -64,16 +66,14 @@ def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
     places = _places(texts)
     if places is not None:
         offsets, data = places
-        lengths = np.diff(offsets)
-        may_be = _as_long_as(lengths, wanted)
+        begin, end = int(offsets[0]), int(offsets[-1])
+        if end - begin <= _SHORT * len(texts) and b"#" not in data[begin:end].tobytes():
+            wanted = [each for each in wanted if "#" not in each]
+        may_be = _as_long_as(np.diff(offsets), wanted)
         if texts.null_count and may_be.any():
             may_be &= _is_there(texts)
         if not may_be.any():
             return False
-        if b"#" not in data[int(offsets[0]) : int(offsets[-1])].tobytes():
-            may_be &= _as_long_as(lengths, [each for each in wanted if "#" not in each])
-            if not may_be.any():
-                return False
         texts = texts.filter(pa.array(may_be))
     texts = _plain(texts)
     return bool(pc.any(pc.is_in(texts, value_set=pa.array(wanted, texts.type))).as_py())
@@ -122,23 +122,25 @@ def _places(texts: pa.Array) -> tuple[NDArray[Any], NDArray[np.uint8]] | None:
 
 
 def _of_one_width(texts: pa.ChunkedArray) -> pa.Array | None:
-    """Return the different texts where all have one width of few bytes, and nulls none; else None."""
-    numbers = np.empty(0, np.uint8)
-    width = at = 0
-    for chunk in texts.chunks:
-        if len(chunk) == chunk.null_count:
-            continue
+    """Return the different texts where all have one width of few bytes, and nulls none; else None.
+
+    Each chunk is read into the same memory: to get new memory takes longer than to read it.
+    """
+    held = [chunk for chunk in texts.chunks if len(chunk) > chunk.null_count]
+    longest = max((len(chunk) for chunk in held), default=0)
+    known: pa.Array | None = None
+    room, width = np.empty(0, np.uint8), 0
+    for chunk in held:
         cells = _cells(chunk)
         if cells is None or width not in (0, cells.shape[1]):
             return None
         if not width:
             width = cells.shape[1]
-            numbers = np.empty(len(texts) - texts.null_count, next(each for each in _KINDS if width <= each.itemsize))
-        _read_numbers(cells, numbers[at : at + len(cells)])
-        at += len(cells)
-    if not width:
-        return None
-    return _as_texts(np.asarray(_distinct(numbers)), width)
+            room = np.empty(longest, next(each for each in _KINDS if width <= each.itemsize))
+        numbers = room[: len(cells)]
+        _read_numbers(cells, numbers)
+        known = _with_new(pc.unique(pa.array(numbers[:_FIRST])) if known is None else known, numbers)
+    return None if known is None else _as_texts(np.asarray(known), width)
 
 
 def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
@@ -148,16 +150,17 @@ def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
     return pa.Array.from_buffers(pa.large_string(), len(numbers), [None, pa.py_buffer(starts), pa.py_buffer(body)])
 
 
-def _distinct(numbers: NDArray[Any]) -> pa.Array:
-    """Return the different numbers; where the first ones are few, the others are mostly those."""
-    first = pc.unique(pa.array(numbers[:_FIRST]))
-    if len(first) > _FEW or len(numbers) <= _FIRST:
-        return first if len(numbers) <= _FIRST else pc.unique(pa.array(numbers))
-    is_new, differs = np.ones(len(numbers), np.bool_), np.empty(len(numbers), np.bool_)
-    for each in np.asarray(first):
-        np.not_equal(numbers, each, out=differs)
-        is_new &= differs
-    return pa.concat_arrays([first, pc.unique(pa.array(numbers[is_new]))]) if is_new.any() else first
+def _with_new(known: pa.Array, numbers: NDArray[Any]) -> pa.Array:
+    """Return different numbers with those that are new; where few are known, the others are held against each."""
+    if len(known) <= _FEW:
+        is_new, differs = np.ones(len(numbers), np.bool_), np.empty(len(numbers), np.bool_)
+        for each in np.asarray(known):
+            np.not_equal(numbers, each, out=differs)
+            is_new &= differs
+        if not is_new.any():
+            return known
+        numbers = numbers[is_new]
+    return pc.unique(pa.chunked_array([known, pc.unique(pa.array(numbers))]))
 
 
 def _read_numbers(cells: NDArray[np.uint8], into: NDArray[Any]) -> None:

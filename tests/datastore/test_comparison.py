@@ -4,11 +4,12 @@ import math
 from datetime import date, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldstore.datastore.comparison import hold_all, read_comparisons
+from foldstore.datastore.comparison import Comparison, hold_all, hold_throughout, read_comparisons
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.zones import measure_zones, read_zones
 
@@ -129,3 +130,20 @@ def test_only_what_must_be_true_and_is_compared_alike_is_read(engine, predicate,
 
 def test_a_tree_that_is_unknown_rules_nothing_out():
     assert read_comparisons({"class": "SOMETHING", "type": "NEW"}, SCHEMA) == ((), False)
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.one_of(st.none(), st.integers(-3, 3)), max_size=6),
+    asked=st.lists(st.tuples(st.sampled_from(["<", "<=", "=", "<>", ">=", ">"]), st.integers(-3, 3)), min_size=1),
+    kind=st.sampled_from([pa.int8(), pa.int64(), pa.float64()]),
+)
+def test_what_extremes_say_holds_throughout_holds_in_each_row(values, asked, kind):
+    comparisons = [Comparison("x", operator, pa.scalar(value, kind)) for operator, value in asked]
+    batch = pa.record_batch({"x": pa.array(values, kind)})
+    in_each = pc.all(hold_all(comparisons, batch), min_count=0).as_py()
+    known = hold_throughout(comparisons, pa.table({"x": pa.chunked_array([batch.column(0), batch.column(0)], kind)}))
+    assert in_each or not known
+    decided = pa.types.is_integer(kind) and values and None not in values and not any(o == "<>" for o, _ in asked)
+    if decided:
+        assert known == in_each
