@@ -134,7 +134,9 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         return self._to_version(found)
 
     def as_of(self, moment: str | datetime) -> Version:
-        """Return the version that was the newest published one at an instant.
+        """Return the version that was the newest published one at an instant; on a branch's handle, of its line.
+
+        The line of a branch goes on before it was made: with the version that it was made at, and those before.
 
         Parameters
         ----------

@@ -64,7 +64,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}:as-of",
         scope="datasets:read",
         answer=_as_of,
-        summary="Return the version that was the newest published one at an instant",
+        summary="Return the version that was the newest published one at an instant; of a branch, that of its line",
         parameters=(
             QueryParameter("moment", "An instant, RFC 3339.", "2026-01-31T00:00:00Z"),
             QueryParameter("branch", "The branch; the main one unless given.", "main"),

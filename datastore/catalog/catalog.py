@@ -173,20 +173,9 @@ class Catalog:
         return self._find(t.version.c.dataset_id == dataset_id, t.version.c.idempotency_key == key)
 
     def find_version_as_of(self, dataset_id: str, branch: str, moment: str) -> VersionRecord | None:
-        """Return the newest version that was published on a branch by an instant, or None."""
-        query = (
-            sa.select(t.version)
-            .where(
-                t.version.c.dataset_id == dataset_id,
-                t.version.c.branch == branch,
-                t.version.c.created_at <= moment,
-                t.version.c.status.in_(["published", "deprecated"]),
-            )
-            .order_by(t.version.c.number.desc())
-            .limit(1)
-        )
+        """Return the newest version on the line of a branch, back from its head, that was there at an instant."""
         with self.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_first_on_line(dataset_id, branch, moment)).first()
         return to_version(row) if row else None
 
     def _find(self, *conditions: Any) -> VersionRecord | None:
@@ -279,3 +268,14 @@ def move_ref(connection: sa.Connection, dataset_id: str, ref: RefRecord, version
     )
     if moved.rowcount != 1:
         raise ConflictError(f"{ref.kind} {ref.name!r} was moved by another writer.", retry=True, hint="Try again.")
+
+
+def _first_on_line(dataset_id: str, branch: str, moment: str) -> sa.Select[Any]:
+    """Go from a branch's head to parents, over where it was made, until a version was there at an instant."""
+    v, ref = t.version, t.ref.c
+    there = sa.and_(v.c.created_at <= moment, v.c.status.in_(["published", "deprecated"]))
+    step = (v.c.id, v.c.parent_id, sa.case((there, 1), else_=0).label("there"))
+    head = sa.select(ref.version_id).where(ref.dataset_id == dataset_id, ref.name == branch).scalar_subquery()
+    line = sa.select(*step).where(v.c.id == head).cte("line", recursive=True)
+    line = line.union_all(sa.select(*step).join(line, v.c.id == line.c.parent_id).where(line.c.there == 0))
+    return sa.select(v).join(line, v.c.id == line.c.id).where(line.c.there == 1)

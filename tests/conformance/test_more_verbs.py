@@ -61,6 +61,10 @@ class TestSingleRows:
         first = three.version(1)
         assert three.as_of("2099-01-01").number == 3
         assert three.as_of(first.created_at) == first
+        work = three.create_branch("work", first)
+        assert work.as_of("2099-01-01") == first
+        assert work.as_of(first.created_at) == first
+        assert raised(lambda: work.as_of("1999-01-01"))[0] == "NotFoundError"
         assert raised(lambda: three.as_of("1999-01-01"))[0] == "NotFoundError"
         assert raised(lambda: three.as_of("yesterday"))[0] == "UsageError"
 

@@ -1,8 +1,11 @@
 """Branches, aliases and tags: one namespace, moves with history, commits that go where they should."""
 
+import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import foldstore
 from foldstore.errors import AlreadyExistsError, InvalidNameError, NotFoundError, RefusedError, UsageError
@@ -115,6 +118,61 @@ def test_as_of_finds_what_was_newest_then(folder):
             dataset.as_of(moments[0] - timedelta(seconds=1))
         with pytest.raises(UsageError, match="is not a time"):
             dataset.as_of("yesterday")
+
+
+def test_as_of_on_a_branch_goes_back_over_where_it_was_made(folder):
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 9)]
+    clock = {"now": days[0]}
+    with foldstore.connect(folder, clock=lambda: clock["now"]) as store:
+        main = store.create_dataset("d")
+
+        def append(handle, day):
+            clock["now"] = days[day]
+            return handle.append({"x": [day]}).number
+
+        assert [append(main, 0), append(main, 1)] == [1, 2]
+        work = main.create_branch("work", 1)
+        # Fresh: it is what it was made at, whatever came after that on main.
+        assert work.as_of(days[7]) == work.latest
+        assert work.as_of(days[7]).number == 1
+        assert work.as_of(days[0]).number == 1
+        with pytest.raises(NotFoundError, match="no version at"):
+            work.as_of(days[0] - timedelta(seconds=1))
+        assert [append(work, 2), append(main, 3), append(work, 4)] == [3, 4, 5]
+        deeper = work.create_branch("deeper", 3)
+        assert append(deeper, 5) == 6
+        asked = {"main": main, "work": work, "deeper": deeper}
+        found = {name: [handle.as_of(day).number for day in days[:6]] for name, handle in asked.items()}
+        assert found == {
+            "main": [1, 2, 2, 4, 4, 4],
+            "work": [1, 1, 3, 3, 5, 5],
+            "deeper": [1, 1, 3, 3, 3, 6],
+        }
+        # One that was made anew does not go on with the line of the one before it.
+        main.remove_ref("work")
+        assert main.create_branch("work", 2).as_of(days[7]).number == 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(acts=st.lists(st.sampled_from(["main", "one", "two", "branch one", "branch two", "merge one"]), max_size=14))
+def test_as_of_is_what_latest_was(acts):
+    clock = {"now": datetime(2026, 1, 1, tzinfo=UTC)}
+    with tempfile.TemporaryDirectory() as place, foldstore.connect(place, clock=lambda: clock["now"]) as store:
+        main = store.create_dataset("d", key=["id"])
+        main.append({"id": [0]})
+        handles, seen = {"main": main}, {}
+        for number, act in enumerate(acts, 1):
+            clock["now"] += timedelta(hours=1)
+            name = act.rpartition(" ")[2]
+            if act.startswith("branch") and name not in handles:
+                handles[name] = main.create_branch(name)
+            elif act.startswith("merge") and name in handles:
+                main.merge(name)
+            elif act in handles:
+                handles[act].append({"id": [number]})
+            for each, handle in handles.items():
+                seen[each, clock["now"]] = handle.latest.number
+        assert {at: handles[at[0]].as_of(at[1]).number for at in seen} == seen
 
 
 def test_two_branches_count_versions_together(people):
