@@ -3,7 +3,7 @@
 Default deny: a path that is in neither table does not exist, whatever routes the app has.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 SCOPES: Final = frozenset(
@@ -13,6 +13,7 @@ SCOPES: Final = frozenset(
         "features:read",
         "feedback:write",
         "sql:run",
+        "pools:read",
         "pools:evaluate",
         "pools:admin",
         "labels:open",
@@ -25,11 +26,14 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": frozenset({"datasets:read", "features:read", "sql:run"}),
     "editor": frozenset({"datasets:read", "datasets:write", "features:read", "feedback:write", "sql:run"}),
     "serving": frozenset({"features:read", "feedback:write"}),
-    "evaluator": frozenset({"datasets:read", "pools:evaluate"}),
-    "steward": frozenset({"datasets:read", "pools:admin", "labels:open"}),
+    "evaluator": frozenset({"datasets:read", "pools:read", "pools:evaluate"}),
+    "steward": frozenset({"datasets:read", "pools:read", "pools:admin", "labels:open"}),
     "monitor": frozenset({"metrics:read"}),
     "admin": SCOPES - {"labels:open"},  # only a steward opens sealed labels
 }
+
+# Who may ask a pool, or manage it, may see what is left of it; so do tokens that name the one scope alone.
+_INCLUDED: Final[Mapping[str, frozenset[str]]] = {"pools:read": frozenset({"pools:evaluate", "pools:admin"})}
 
 PUBLIC_PATHS: Final = frozenset({"/healthz", "/readyz", "/version"})
 
@@ -43,3 +47,14 @@ SCOPE_BY_PATH: Final[Mapping[str, str | None]] = {
 
 # Where the gate leaves the token of a request, for the routes behind it.
 PRINCIPAL_KEY: Final = "foldstore.principal"
+
+
+def permits(scopes: Collection[str], needed: str) -> bool:
+    """Say whether some scopes are enough for what needs one.
+
+    Examples
+    --------
+    >>> permits(["pools:admin"], "pools:read"), permits(["pools:read"], "pools:admin")
+    (True, False)
+    """
+    return needed in scopes or not _INCLUDED.get(needed, frozenset()).isdisjoint(scopes)

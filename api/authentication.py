@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH
+from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH, permits
 from foldstore.api.problem import REQUEST_ID, AuditUnavailableError, UnauthenticatedError, problem_of
 from foldstore.api.request_record import LOOKUPS, RequestRecord
 from foldstore.api.route import RouteTable
@@ -205,7 +205,7 @@ class Gate:
             if not scopes:
                 raise NotFoundError("There is nothing at this path.", hint="GET /openapi.json lists what there is.")
             needed = scopes.get(scope["method"])  # of a method that it does not have, the router says so
-        if needed is not None and needed not in token.scopes:
+        if needed is not None and not permits(token.scopes, needed):
             raise RefusedError(
                 f"Role {token.role!r} may not do this: it needs the scope {needed!r}.",
                 hint="Ask for a token of another role.",

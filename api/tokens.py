@@ -139,7 +139,7 @@ class TokenVault:
         Parameters
         ----------
         role : str
-            ``viewer``, ``editor``, ``serving``, ``evaluator``, ``steward`` or ``admin``.
+            ``viewer``, ``editor``, ``serving``, ``evaluator``, ``steward``, ``monitor`` or ``admin``.
         author : str
             Who makes it.
         label : str

@@ -127,7 +127,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/test-pools",
-        scope="pools:evaluate",
+        scope="pools:read",
         answer=_list,
         summary="List test pools, and what is left of each",
         parameters=PAGE,
@@ -135,7 +135,7 @@ ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/test-pools:plan",
-        scope="pools:evaluate",
+        scope="pools:read",
         answer=_plan,
         summary="Say how many labels a condition needs; nothing is kept",
         body=BodyKind.JSON,
@@ -144,7 +144,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path=_PATH,
-        scope="pools:evaluate",
+        scope="pools:read",
         answer=_get,
         summary="Say what is left of a pool; never an accuracy",
     ),

@@ -217,7 +217,9 @@ def _serve_by_many(store: str, host: str, port: int, count: int, running: "Runni
 
 @token_app.command()
 def create(
-    role: Annotated[str, typer.Argument(help="viewer, editor, serving, evaluator, steward or admin.")] = "serving",
+    role: Annotated[
+        str, typer.Argument(help="viewer, editor, serving, evaluator, steward, monitor or admin.")
+    ] = "serving",
     store: StoreOption = _HERE,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",
     days: Annotated[int | None, typer.Option(help="How long it counts.", min=1, max=36_500)] = None,

@@ -515,6 +515,26 @@ class TestPools:
         assert evaluator.get("/v1/test-pools/late").json()["state"] == "validation"
         assert_problem(self.ask(evaluator, self.predict(evaluator, labels, 21)), 403, "pool-retired")
 
+    def test_say_what_is_left_to_who_asks_or_manages_them_and_take_questions_of_the_first_alone(
+        self, server, login, labels
+    ):
+        evaluator, steward, (app, vault) = login("evaluator"), login("steward"), server
+        self.ask(evaluator, self.predict(evaluator, labels, 20))
+        status = evaluator.get("/v1/test-pools/late").json()
+        assert status["steps_used"] == 1
+        assert steward.get("/v1/test-pools/late").json() == status
+        assert [each["name"] for each in steward.get("/v1/test-pools").json()["items"]] == ["late"]
+        body = {"condition": "n > 0.6 +/- 0.1", "reliability": 0.9, "steps": 2}
+        assert steward.post("/v1/test-pools:plan", json=body).status_code == 200
+        assert_problem(steward.get("/v1/test-pools/late/features"), 403, "refused")
+        assert_problem(self.ask(steward, b""), 403, "refused")
+        # A token of the one scope, such as was made before there was a scope of its own for reading.
+        for role, scope in (("evaluator", "pools:evaluate"), ("steward", "pools:admin")):
+            text, _ = vault.create(role, author="t", scopes=[scope])
+            assert client_of(app, text).get("/v1/test-pools/late").json() == status
+        text, _ = vault.create("steward", author="t", scopes=["datasets:read", "labels:open"])
+        assert_problem(client_of(app, text).get("/v1/test-pools/late"), 403, "refused")
+
     def test_are_followed_by_fresh_rows(self, login, labels, store):
         steward = login("steward")
         version = store.dataset("tasks").append(

@@ -127,11 +127,13 @@ def test_retired_behind_a_server_as_in_the_folder(behind, truth):
     _, good = predict(asked, truth)
     asked.evaluate(good, model="good")
     told = []
-    # A steward may not list pools: only who asks them may, so that the pool is named without looking it up.
     steward = behind.connect("steward")
-    with pytest.raises(foldstore.errors.RefusedError):
-        steward.pools.get("half-a")
-    told.append(type(asked)(steward.server, asked._data).retire(reason="done"))
+    # A steward sees what is left of a pool and manages it, but does not ask it.
+    pool = steward.pools.get("half-a")
+    assert pool.status() == asked.status()
+    with pytest.raises(foldstore.errors.RefusedError, match="'pools:evaluate'"):
+        pool.features()
+    told.append(pool.retire(reason="done"))
     with foldstore.connect(behind.store.root, role="steward") as opened:
         told.append(opened.pools.get("half-a").report())
     assert told[0] == told[1]
