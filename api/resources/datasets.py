@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from foldstore.api.answers import PAGE, json_answer, page_answer
+from foldstore.api.answers import PAGE, empty_answer, json_answer, page_answer
 from foldstore.api.body import Members, rows_of
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
@@ -67,6 +67,16 @@ def _describe(call: Call) -> Response:
     dataset = call.store.dataset(call.path["name"])
     dataset.describe(**{name: value for name, value in body.given().items() if value is not None})
     return json_answer(describe_dataset(dataset))
+
+
+def _descriptions(call: Call) -> Response:
+    found = call.store.dataset(call.path["name"]).descriptions()
+    return json_answer({"items": [each.to_dict() for each in found]})
+
+
+def _remove(call: Call) -> Response:
+    call.store.remove_empty_dataset(call.path["name"])
+    return empty_answer()
 
 
 def _commit(call: Call) -> Response:
@@ -159,6 +169,21 @@ ROUTES: Final = (
         summary="Give a dataset an owner, a description, tags",
         body=BodyKind.JSON,
         example={"owner": "data@example.org", "description": "Departures", "tags": ["raw"]},
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/descriptions",
+        scope="datasets:read",
+        answer=_descriptions,
+        summary="List what was said of a dataset, oldest first",
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/datasets/{name}",
+        scope="datasets:write",
+        answer=_remove,
+        summary="Remove a dataset that never had a version",
+        success=204,
     ),
     Route(
         method="POST",

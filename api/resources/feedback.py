@@ -1,5 +1,6 @@
 """Feedback on a service: predictions, outcomes, and the labels that they make."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 import pyarrow as pa
@@ -43,12 +44,23 @@ def _outcomes(call: Call) -> Response:
     return _answer(call.store.features.feedback.log_outcomes(call.path["name"], rows))
 
 
+def _datasets(call: Call) -> Response:
+    return json_answer(asdict(call.store.features.feedback.datasets(call.path["name"])))
+
+
 def _labels(call: Call) -> Response:
     _check(call, "labels")
     return _answer(call.store.features.feedback.make_labels(call.path["name"]))
 
 
 ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/feature-services/{name}/feedback",
+        scope="features:read",
+        answer=_datasets,
+        summary="Name the datasets that hold the feedback of a service",
+    ),
     Route(
         method="POST",
         path="/v1/feature-services/{name}/versions/{ref}/predictions",

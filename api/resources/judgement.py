@@ -106,6 +106,16 @@ def _trends_of_versions(call: Call) -> Response:
     return json_answer(found.to_dict())
 
 
+def _report_history(call: Call) -> Response:
+    query = call.query
+    found = call.store.dataset(call.path["name"]).report_history(
+        query.names("columns"),
+        last=query.number("last", default=50, most=1_000, least=1),
+        rows=query.choice("rows", ("added", "all")),
+    )
+    return json_answer(found.to_dict())
+
+
 def _reviews(call: Call) -> Response:
     every = call.query.flag("every")
     found = call.store.dataset(call.path["name"]).reviews(every=every)
@@ -212,6 +222,19 @@ ROUTES: Final = (
         is_long=True,
         summary="Say how columns went over the published versions, and where their level changed",
         parameters=(*_TREND, QueryParameter("last", "Only so many versions, the newest.", "100", "integer")),
+    ),
+    Route(
+        method="GET",
+        path="/v1/datasets/{name}/report-history",
+        scope="datasets:read",
+        answer=_report_history,
+        is_long=True,
+        summary="Say how columns went over the published versions, to be drawn: quantiles, and nulls",
+        parameters=(
+            _TREND[0],
+            QueryParameter("last", "At most so many versions, the newest.", "50", "integer"),
+            QueryParameter("rows", "added: each version counts with what it brought; or all.", "added"),
+        ),
     ),
     Route(
         method="GET",

@@ -17,11 +17,19 @@ def _runs(call: Call) -> Response:
     return json_answer({"items": [run.to_dict() for run in found if _may_see(call, run)]})
 
 
-def _run(call: Call) -> Response:
+def _find(call: Call) -> Run:
     run = call.store.runs.get(call.path["run"])
     if not _may_see(call, run):
         raise NotFoundError("There is no such run.", hint="GET /v1/runs lists them.")
-    return json_answer(run.to_dict())
+    return run
+
+
+def _run(call: Call) -> Response:
+    return json_answer(_find(call).to_dict())
+
+
+def _events(call: Call) -> Response:
+    return json_answer({"items": call.store.runs.to_openlineage(_find(call).id)})
 
 
 def _may_see(call: Call, run: Run) -> bool:
@@ -62,6 +70,13 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_run,
         summary="Say what a run read and wrote",
+    ),
+    Route(
+        method="GET",
+        path="/v1/runs/{run}/openlineage",
+        scope="datasets:read",
+        answer=_events,
+        summary="Return a run as OpenLineage events",
     ),
     Route(
         method="GET",

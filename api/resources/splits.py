@@ -1,7 +1,8 @@
-"""Splits: made, listed, reported."""
+"""Splits and folds: made, looked at, reported."""
 
 from typing import Any, Final
 
+import numpy as np
 from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
@@ -9,7 +10,7 @@ from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.route import BodyKind, Call, Route
-from foldstore.errors import UsageError
+from foldstore.errors import NotFoundError, UsageError
 from foldstore.folds import Folds
 from foldstore.split import Split
 
@@ -17,6 +18,26 @@ _HOW: Final = (
     "train",
     "validation",
     "test",
+    "group_by",
+    "stratify",
+    "duplicates",
+    "near_duplicates",
+    "similarity",
+    "seed",
+    "key",
+    "by_column",
+    "values",
+    "by_time",
+    "boundaries",
+    "purge",
+    "embargo",
+)
+
+
+_FOLDS: Final = (
+    "k",
+    "inner",
+    "past_only",
     "group_by",
     "stratify",
     "duplicates",
@@ -42,12 +63,57 @@ def _describe(split: Split) -> dict[str, Any]:
 
 
 def _make(call: Call) -> Response:
-    body = Members(call.body, "name", "where", *_HOW)
+    body = Members(call.body, "name", "where", "part", *_HOW)
     name = body.text("name", required=True)
     where = body.texts("where") or []
     how = {key: value for key, value in body.given().items() if key in _HOW}
-    split = find_version(call).split_rows(where, name, how)
+    split = find_version(call).split_rows(where, name, how, _within(call, body))
     return json_answer(_describe(split), 201)
+
+
+def _within(call: Call, body: Members) -> str | None:
+    """Return the part whose rows alone are shared out: ``split.part``."""
+    text = body.text("part")
+    if text is not None:
+        split, _, part = text.rpartition(".")
+        find_version(call).find_split(split).part(part)
+    return text
+
+
+def _make_folds(call: Call) -> Response:
+    body = Members(call.body, "name", "where", "part", *_FOLDS)
+    name = body.text("name", required=True)
+    how = {key: value for key, value in body.given().items() if key in _FOLDS}
+    folds = find_version(call).fold_rows(body.texts("where") or [], name, how, _within(call, body))
+    return json_answer(_describe_folds(folds), 201)
+
+
+def _describe_folds(folds: Folds) -> dict[str, Any]:
+    sizes = np.bincount(folds.codes(), minlength=len(folds) + 1).tolist()
+    names = folds.spec.parts
+    held = [
+        {"name": f"{folds.name}-{number}", "held_out": names[number - 1], "rows": sizes[number]}
+        for number in range(1, len(folds) + 1)
+    ]
+    return {"address": folds.address, "spec": folds.spec.to_dict(), "folds": held, "unassigned": sizes[0]}
+
+
+def _find_folds(call: Call) -> Folds:
+    found = find_version(call).find_sharing(call.path["folds"])
+    if not isinstance(found, Folds):
+        raise NotFoundError(
+            f"{call.path['folds']!r} is a split, or one fold.", hint="GET .../splits/{split} tells of it."
+        )
+    return found
+
+
+def _get_folds(call: Call) -> Response:
+    return json_answer(_describe_folds(_find_folds(call)))
+
+
+def _report_folds(call: Call) -> Response:
+    names = call.query.names("columns") or ()
+    return json_answer(_find_folds(call).report(label=call.query.text("label"), columns=names).to_dict())
 
 
 def _find(call: Call) -> Split:
@@ -70,6 +136,10 @@ def _suggest(call: Call) -> Response:
     return json_answer(find_version(call).suggest_split(call.query.text("label")).to_dict())
 
 
+_REPORT: Final = (
+    QueryParameter("label", "The column to predict.", "late"),
+    QueryParameter("columns", "Which columns are compared, joined by commas.", "carrier,origin"),
+)
 ROUTES: Final = (
     Route(
         method="GET",
@@ -105,9 +175,33 @@ ROUTES: Final = (
         answer=_report,
         is_long=True,
         summary="Compare the parts of a split with each other",
-        parameters=(
-            QueryParameter("label", "The column to predict.", "late"),
-            QueryParameter("columns", "Which columns are compared, joined by commas.", "carrier,origin"),
-        ),
+        parameters=_REPORT,
+    ),
+    Route(
+        method="POST",
+        path=f"{VERSION}:folds",
+        scope="datasets:write",
+        answer=_make_folds,
+        is_long=True,
+        summary="Share the rows out to folds, each of which is held out once, for good",
+        body=BodyKind.JSON,
+        example={"name": "cv5", "k": 5, "stratify": ["late"], "seed": 7, "part": "halves.train"},
+        success=201,
+    ),
+    Route(
+        method="GET",
+        path=f"{VERSION}/folds/{{folds}}",
+        scope="datasets:read",
+        answer=_get_folds,
+        summary="Say how folds were made, and how large they are; each is a split of its own: `cv-1`",
+    ),
+    Route(
+        method="GET",
+        path=f"{VERSION}/folds/{{folds}}/report",
+        scope="datasets:read",
+        answer=_report_folds,
+        is_long=True,
+        summary="Compare folds with each other",
+        parameters=_REPORT,
     ),
 )

@@ -15,14 +15,15 @@ from foldstore.names import LATEST, MAIN_BRANCH, check_ref_name, parse_address
 from foldstore.remote.commits import RemoteCommits
 from foldstore.remote.connection import path_of
 from foldstore.remote.difference import RemoteDiff
-from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
-from foldstore.remote.results import joined_names, read_review, read_trends
+from foldstore.remote.results import joined_names, read_history, read_review, read_trends
 from foldstore.remote.server import Server
 from foldstore.remote.version import RemoteVersion
 from foldstore.review import Review
 from foldstore.validation.drift.trends import Trends
 from foldstore.validation.gate_policy import GatePolicy
+from foldstore.validation.reporting.history import ProfileHistory
 from foldstore.validation.schema import DataSchema
 
 
@@ -34,7 +35,6 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
         **dict.fromkeys(("stream", "transaction"), CODE),
         "validate": f"{FILES} Send the rows to a branch, and validate the version.",
         **dict.fromkeys(("compact", "erase", "erasures", "retention", "set_retention", "usage"), STORE),
-        **dict.fromkeys(("report_history", "descriptions", "matches"), NO_ROUTE),
     }
 
     def __init__(self, server: Server, data: Mapping[str, Any], branch: str = MAIN_BRANCH) -> None:
@@ -101,6 +101,16 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
     def description(self) -> Description:
         """Owner, description and tags, as they are now."""
         return _read_description(self._server.get(self._path()))
+
+    def descriptions(self) -> list[Description]:
+        """List what was said of it, oldest first."""
+        return [_read_description(each) for each in self._server.get(self._path("descriptions"))["items"]]
+
+    def matches(self, search: str | None = None, tag: str | None = None) -> bool:
+        """Say whether the dataset has a tag, and a text in its name, description, owner, tags or columns."""
+        asked = {"search": search, "tag": tag, "prefix": self.name}
+        found = self._server.connection.items(path_of("datasets"), asked)
+        return any(each["name"] == self.name for each in found)
 
     def describe(
         self, description: str | None = None, *, owner: str | None = None, tags: Iterable[str] | None = None
@@ -183,6 +193,13 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
         """Return how columns went over the published versions; see `foldstore.Dataset.trends`."""
         asked = {"columns": joined_names(columns), "last": last, "season": season}
         return read_trends(self._server.get(self._path("trends"), **asked))
+
+    def report_history(
+        self, columns: Sequence[str] | None = None, *, last: int = 50, rows: str = "added"
+    ) -> ProfileHistory:
+        """Return how columns went over the published versions, to be drawn; see `foldstore.Dataset.report_history`."""
+        asked = {"columns": joined_names(columns), "last": last, "rows": rows}
+        return read_history(self._server.get(self._path("report-history"), **asked))
 
     def reviews(self, *, every: bool = False) -> list[Review]:
         """List the quarantined versions that wait for a person, the oldest first."""

@@ -14,6 +14,7 @@ from foldstore.features.service_consumers import ServiceConsumer
 from foldstore.names import parse_address
 from foldstore.remote.connection import path_of
 from foldstore.remote.feature_work import RemoteFeatureWork, service_path
+from foldstore.remote.feedback import RemoteFeedback
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
 from foldstore.remote.lookups import RemoteOnlineResult, read_lookup
 from foldstore.remote.server import Server, rows_request, spooled
@@ -33,7 +34,6 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         **dict.fromkeys(("online", "transform_counts"), CODE),
         **dict.fromkeys(("forget_copies", "close", "lookup_logs"), FILES),
         "log_lookups": STORE,
-        "feedback": NO_ROUTE,
     }
 
     def __init__(self, server: Server) -> None:
@@ -41,6 +41,11 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
 
     def __repr__(self) -> str:
         return f"<Features: {', '.join(self.list_services()) or 'none applied'}>"
+
+    @property
+    def feedback(self) -> RemoteFeedback:
+        """Predictions and outcomes by the ids of requests, and the labels that they make."""
+        return RemoteFeedback(self._server)
 
     def apply(self, service: FeatureService, *, message: str = "", allow_breaking: bool = False) -> str:
         """Keep a feature service as a new version; an equal one stays what it is. Return its address."""

@@ -14,8 +14,9 @@ from foldstore.validation.drift.concept import BinChange, ConceptDrift, FeatureC
 from foldstore.validation.drift.trends import Trend, TrendChange, Trends
 from foldstore.validation.power import PartPower
 from foldstore.validation.report import Report
+from foldstore.validation.reporting.history import ColumnHistory, ColumnPoint, ProfileHistory, VersionPoint
 from foldstore.views.splits.findings import Stratum
-from foldstore.views.splits.report import ColumnSummary
+from foldstore.views.splits.report import ColumnSummary, FoldsReport
 
 # What JSON has no number for is a text on the wire (as in protobuf's JSON).
 _NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -59,6 +60,24 @@ def read_review(data: Mapping[str, Any]) -> Review:
 
 def read_split_report(data: Mapping[str, Any]) -> SplitReport:
     """Read the report of a split."""
+    known = {each.name for each in fields(SplitReport)}
+    plain = {name: value for name, value in data.items() if name in known}
+    return SplitReport(
+        **{
+            **plain,
+            **_read_shared(data),
+            "drift": {part: read_drift(each) for part, each in data["drift"].items()},
+            "power": data["power"] and _read_power(data["power"]),
+        }
+    )
+
+
+def read_folds_report(data: Mapping[str, Any]) -> FoldsReport:
+    """Read the report of folds."""
+    return FoldsReport(**{**data, **_read_shared(data)})
+
+
+def _read_shared(data: Mapping[str, Any]) -> dict[str, Any]:
     columns = {
         name: {part: ColumnSummary(**each) for part, each in parts.items()} for name, parts in data["columns"].items()
     }
@@ -67,18 +86,7 @@ def read_split_report(data: Mapping[str, Any]) -> SplitReport:
         for each in data["short_strata"]
     )
     times = data["times"] and {part: tuple(ends) for part, ends in data["times"].items()}
-    known = {each.name for each in fields(SplitReport)}
-    plain = {name: value for name, value in data.items() if name in known}
-    return SplitReport(
-        **{
-            **plain,
-            "columns": columns,
-            "short_strata": strata,
-            "times": times,
-            "drift": {part: read_drift(each) for part, each in data["drift"].items()},
-            "power": data["power"] and _read_power(data["power"]),
-        }
-    )
+    return {"columns": columns, "short_strata": strata, "times": times}
 
 
 def _read_power(data: Mapping[str, Any]) -> PartPower:
@@ -109,6 +117,18 @@ def _read_trend(data: Mapping[str, Any]) -> Trend:
     plain = {name: data[name] for name in ("column", "statistic")}
     changes = tuple(TrendChange(**each) for each in data["changes"])
     return Trend(**plain, labels=tuple(data["labels"]), values=tuple(data["values"]), changes=changes)
+
+
+def read_history(data: Mapping[str, Any]) -> ProfileHistory:
+    """Read how columns went over versions."""
+    columns = {name: _read_course(each) for name, each in data["columns"].items()}
+    versions = tuple(VersionPoint(**each) for each in data["versions"])
+    return ProfileHistory(subject=data["subject"], rows=data["rows"], versions=versions, columns=columns)
+
+
+def _read_course(data: Mapping[str, Any]) -> ColumnHistory:
+    points = [{**each, "quantiles": each["quantiles"] and tuple(each["quantiles"])} for each in data["points"]]
+    return ColumnHistory(data["type"], tuple(ColumnPoint(**each) for each in points))
 
 
 def joined_names(names: Sequence[str] | None) -> str | None:

@@ -30,7 +30,6 @@ class RemoteRuns(RemoteHandle):
     NOUN = "runs"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("start", "record", "repeat"), CODE),
-        "to_openlineage": NO_ROUTE,
     }
 
     def __init__(self, server: Server) -> None:
@@ -39,6 +38,10 @@ class RemoteRuns(RemoteHandle):
     def get(self, run_id: str) -> Run:
         """Return a run by its id, or by the first six digits of it or more."""
         return _read_run(self._server.get(path_of("runs", run_id)))
+
+    def to_openlineage(self, run_id: str) -> "list[dict[str, Any]]":
+        """Return a run as OpenLineage events: its start and, once it has ended, its end."""
+        return [*self._server.get(path_of("runs", run_id, "openlineage"))["items"]]
 
     def list(self, name: str | None = None, *, status: str | None = None, limit: int | None = None) -> Listing:
         """List runs, newest first: at most 1,000."""

@@ -13,7 +13,6 @@ from foldstore.remote.connection import path_of
 from foldstore.remote.local_only import FILES, NO_ROUTE, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import read_split_report
-from foldstore.remote.server import Server
 from foldstore.remote.view import RemoteView
 from foldstore.split_report import SplitReport
 from foldstore.views.source import Source
@@ -31,7 +30,6 @@ class RemotePart(RemoteHandle, Forms):
     NOUN = "part"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("base", "masks", "find_rows", "column_sizes"), FILES),
-        **dict.fromkeys(("split", "folds"), NO_ROUTE),
     }
 
     def __init__(self, version: "RemoteVersion", split: str, part: str, rows: int) -> None:
@@ -106,9 +104,21 @@ class RemotePart(RemoteHandle, Forms):
         """Do what `to_arrow` does: views read parts by this name."""
         return self.to_arrow(columns)
 
-    def split_where(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:  # noqa: ARG002
-        """Refuse: a part is split where the store is."""
-        refuse("A split of a part", NO_ROUTE)
+    def split(self, name: str, **how: Any) -> "RemoteSplit":
+        """Share out the rows of this part alone, for good; see `foldstore.split.SplitPart.split`."""
+        return self.split_where((), name, how)
+
+    def folds(self, name: str, k: int | None = None, **how: Any) -> Any:
+        """Share out the rows of this part alone to k folds, for good."""
+        return self.fold_where((), name, {"k": k, **how})
+
+    def split_where(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> "RemoteSplit":
+        """Split the rows that meet every predicate; `View.split` calls this."""
+        return self._version.split_where(predicates, name, how, within=f"{self._split}.{self._part}")
+
+    def fold_where(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:
+        """Make folds of the rows that meet every predicate; `View.folds` calls this."""
+        return self._version.fold_where(predicates, name, how, within=f"{self._split}.{self._part}")
 
 
 class RemoteSplit(RemoteHandle):
@@ -190,20 +200,20 @@ def find_split(version: "RemoteVersion", name: str) -> RemoteSplit:
 
 
 def make_split(
-    server: Server, version: "RemoteVersion", predicates: Sequence[str], name: str, how: Mapping[str, Any]
+    version: "RemoteVersion", predicates: Sequence[str], name: str, how: Mapping[str, Any], within: str | None
 ) -> RemoteSplit:
-    """Share out rows of a version."""
-    path = path_of("datasets", version.dataset.name, "versions", version.number, verb="split")
-    plain = {role: _plain(value) for role, value in how.items()}
-    return RemoteSplit(version, name, server.change(path, {"name": name, "where": list(predicates), **plain}))
+    """Share out rows of a version, or of a part."""
+    plain = {role: plain_argument(value) for role, value in how.items()}
+    asked = {"name": name, "where": list(predicates), "part": within, **plain}
+    return RemoteSplit(version, name, version.server.change(version.place("split"), asked))
 
 
-def _plain(value: Any) -> Any:
+def plain_argument(value: Any) -> Any:
     """Return a share, an instant or a span as it is written."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain_argument(each) for name, each in value.items()}
     if isinstance(value, Sequence):
-        return [_plain(each) for each in value]
+        return [plain_argument(each) for each in value]
     return str(value)

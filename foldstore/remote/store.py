@@ -14,8 +14,10 @@ from foldstore.names import Address, check_name, parse_address
 from foldstore.remote.connection import ARROW, Connection, Request, path_of
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.features import RemoteFeatures
-from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.folds import RemoteFolds
+from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
 from foldstore.remote.operations import RemoteOperations
+from foldstore.remote.overview import RemoteOverview
 from foldstore.remote.pools import RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
@@ -23,9 +25,9 @@ from foldstore.remote.server import Server, open_rows
 from foldstore.remote.server_address import read_address
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.sql import RemoteSqlResult
+from foldstore.remote.transforms import RemoteTransforms
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView, check_remote
-from foldstore.review import Review
 from foldstore.store_views import DeprecatedInputWarning
 from foldstore.training_set import Inputs, TrainingSet
 from foldstore.types import Status
@@ -70,7 +72,7 @@ def connect_server(url: str, **options: Any) -> "RemoteStore":
     return store
 
 
-class RemoteStore(RemoteHandle):
+class RemoteStore(RemoteHandle, RemoteOverview):
     """A store on a server; its verbs are those of `foldstore.Store`.
 
     What it does not have says so, with the reason, by a `UsageError` of the code ``local-only``.
@@ -80,8 +82,7 @@ class RemoteStore(RemoteHandle):
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
         **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage", "monitors"), STORE),
-        **dict.fromkeys(("run", "transforms", "interrupt"), CODE),
-        **dict.fromkeys(("consumers", "remove_empty_dataset"), NO_ROUTE),
+        **dict.fromkeys(("run", "interrupt"), CODE),
     }
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
@@ -128,6 +129,10 @@ class RemoteStore(RemoteHandle):
         """Return a dataset by name."""
         return RemoteDataset(self.server, self.server.get(path_of("datasets", check_name(name))))
 
+    def remove_empty_dataset(self, name: str) -> None:
+        """Remove a dataset that never had a version; one that had any is left alone."""
+        self.server.change(path_of("datasets", check_name(name)), method="DELETE")
+
     def datasets(self, *, search: str | None = None, tag: str | None = None) -> list[RemoteDataset]:
         """List the datasets by name: all, or those with a text in what is known of them, or with a tag."""
         found = self.server.connection.items(_DATASETS, {"search": search, "tag": tag})
@@ -140,12 +145,12 @@ class RemoteStore(RemoteHandle):
             raise UsageError(f"{parsed} is a part of a version.", hint="store.split() and store.view() take it.")
         return self.dataset(parsed.name).version(parsed.ref)
 
-    def split(self, address: str) -> RemoteSplit:
-        """Return the split, or the fold, at an address: ``flights@5#by_month``, ``flights@5#cv-3``."""
+    def split(self, address: str) -> RemoteSplit | RemoteFolds:
+        """Return the split, the folds or the fold at an address: ``flights@5#by_month``, ``flights@5#cv-3``."""
         parsed = parse_address(address)
         if parsed.split is None or parsed.part is not None:
             raise UsageError(f"{address!r} names no split.", hint="Write 'flights@5#by_month'.")
-        return self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split)
+        return self.dataset(parsed.name).version(parsed.ref).find_sharing(parsed.split)
 
     def sql(
         self,
@@ -232,6 +237,11 @@ class RemoteStore(RemoteHandle):
         return RemoteFeatures(self.server)
 
     @cached_property
+    def transforms(self) -> RemoteTransforms:
+        """Transforms of features: fitted on a train part, applied, judged."""
+        return RemoteTransforms(self.server)
+
+    @cached_property
     def runs(self) -> RemoteRuns:
         """The runs: listed and looked at."""
         return RemoteRuns(self.server)
@@ -253,11 +263,6 @@ class RemoteStore(RemoteHandle):
         """Return what a version, a view or a run came from, and what came from it."""
         return RemoteLineage(self.server, address)
 
-    def reviews(self, *, every: bool = False) -> list[Review]:
-        """List the quarantined versions of all datasets that wait for a person."""
-        found = [review for each in self.datasets() for review in each.reviews(every=every)]
-        return sorted(found, key=lambda review: (review.since, review.address))
-
     def views(self) -> list[str]:
         """List the names of the saved views that are not archived."""
         return [saved.name for saved in self.saved_views.list()]
@@ -275,8 +280,8 @@ class RemoteStore(RemoteHandle):
         refuse("store.split_view", FILES)
 
     def fold_view(self, version_id: str, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> Any:  # noqa: ARG002
-        """Refuse: folds are made where the store is."""
-        refuse("view.folds", NO_ROUTE)
+        """Refuse: a view shares out the version that it reads, which it knows by more than its id."""
+        refuse("store.fold_view", FILES)
 
     def check_leakage(self, view: View) -> LeakageReport:
         """Let the server look for rows that should not be learned from; `View.leakage` calls this."""

@@ -13,16 +13,17 @@ from foldstore.datastore.statistics.row_source import StreamedRows
 from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, profile_segments
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.forms import Forms
-from foldstore.names import check_split_name
 from foldstore.remote.connection import path_of
+from foldstore.remote.consumers import RemoteConsumers
 from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
 from foldstore.remote.results import read_drift, read_report, read_review
 from foldstore.remote.server import Server, rows_request
-from foldstore.remote.split import RemotePart, RemoteSplit, find_split, make_split
+from foldstore.remote.split import RemotePart
 from foldstore.remote.version_cleaning import RemoteCleaningOfVersion
 from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of
+from foldstore.remote.version_splits import RemoteSplitsOfVersion
 from foldstore.remote.view import RemoteView
 from foldstore.review import Review
 from foldstore.types import Progress, Status, parse_time
@@ -36,14 +37,13 @@ from foldstore.views.view import View
 _MORE = frozenset({"columns", "deprecation"})
 
 
-class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, Forms):
+class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, RemoteSplitsOfVersion, Forms):
     """An immutable state of a dataset on a server; its verbs are those of `foldstore.Version`."""
 
     NOUN = "version"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows", "adopt_split"), FILES),
-        **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins", "consumers"), STORE),
-        **dict.fromkeys(("folds",), NO_ROUTE),
+        **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins"), STORE),
     }
 
     def __init__(self, server: Server, dataset: DatasetFacts, data: Mapping[str, Any]) -> None:
@@ -222,22 +222,6 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
         asked = {"reference": address_of(reference), "rows": rows}
         return read_drift(self._server.read(self._path(verb="drift"), asked))
 
-    def split(self, name: str, **how: Any) -> RemoteSplit:
-        """Share out the rows to train, validation and test, for good; see `foldstore.Version.split`."""
-        return self.split_where((), name, how)
-
-    def split_where(self, predicates: Sequence[str], name: str, how: Mapping[str, Any]) -> RemoteSplit:
-        """Split the rows that meet every predicate; `View.split` calls this."""
-        return make_split(self._server, self, predicates, name, how)
-
-    def find_split(self, name: str) -> RemoteSplit:
-        """Return a split of the dataset, or one fold, as it stands on this version."""
-        return find_split(self, check_split_name(name))
-
-    def find_sharing(self, name: str) -> RemoteSplit:
-        """Return a split of the dataset as it stands on this version; folds are named one by one."""
-        return self.find_split(name)
-
     def deprecate(self, reason: str, *, replacement: str | None = None, author: str | None = None) -> None:
         """Say that the version should not be used any more: `latest` is then the newest published one before it."""
         self._refuse_author(author)
@@ -285,6 +269,15 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
 
     def _path(self, *parts: str, verb: str = "") -> str:
         return path_of("datasets", self._dataset.name, "versions", self.number, *parts, verb=verb)
+
+    @property
+    def consumers(self) -> RemoteConsumers:
+        """Who depends on it: listed, registered, released."""
+        return RemoteConsumers(self)
+
+    def part_path(self, *parts: str) -> str:
+        """Return the path of a part of the version."""
+        return self._path(*parts)
 
     def place(self, verb: str) -> str:
         """Return the path of a verb of the version."""

@@ -9,7 +9,6 @@ import pyarrow as pa
 from foldstore.datastore.canonical import canonical_json
 from foldstore.errors import UsageError
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import NO_ROUTE, refuse
 from foldstore.remote.rows import RemoteRows
 from foldstore.remote.server import Server
 from foldstore.views.cost import Part
@@ -30,7 +29,7 @@ class RemoteView(View):
     __slots__ = ()
 
     NOUN: ClassVar[str] = "view"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"folds": NO_ROUTE}
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {}
 
     @property
     def _server(self) -> Server:
@@ -67,9 +66,11 @@ class RemoteView(View):
         source = self.sources()[0].source
         return cast("Any", source).split_where(predicates, name, how)
 
-    def folds(self, name: str, k: int | None = None, **how: Any) -> Any:  # noqa: ARG002
-        """Refuse: folds are made where the store is."""
-        refuse("view.folds", NO_ROUTE)
+    def folds(self, name: str, k: int | None = None, **how: Any) -> Any:
+        """Share out the rows to k folds, for good; see `foldstore.View.folds`."""
+        _, predicates, _ = self._splittable()
+        source = self.sources()[0].source
+        return cast("Any", source).fold_where(predicates, name, {"k": k, **how})
 
     def _head(self) -> tuple[pa.Table, str]:
         return pa.Table.from_batches(self.select_batches(rows=MAX_ROWS), self.arrow_schema), ""

@@ -33,11 +33,15 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig())
 OPERATIONS = {f"{each.ok().method.upper()} {each.ok().path}": each.ok() for each in SCHEMA.get_all_operations()}
 # What the places in paths are filled with, so that requests get behind the door.
 THERE = {
-    "datasets": {"name": "flights", "ref": "1", "split": "halves", "part": "train"},
+    "datasets": {"name": "flights", "ref": "1", "split": "halves", "part": "train", "folds": "cv"},
     "views": {"name": "everything", "ref": "1"},
     "test-pools": {"name": "late"},
     "feature-services": {"name": "arrival", "ref": "1", "alias": "champion"},
     "rules": {"rule": "norway"},
+    "training-sets": {"name": "training", "ref": "1"},
+    "feature-views": {"view": "delays"},
+    "reserves": {"name": "next"},
+    "transforms": {"name": "inputs", "ref": "1"},
 }
 # A version may come to be deprecated on the way, which is told by a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::foldstore.store_views.DeprecatedInputWarning")
@@ -62,10 +66,13 @@ def clients(tmp_path_factory):
         )
         split = first.split("halves", train=0.5, test=0.5, seed=1)
         first.view().save("everything")
+        first.folds("cv", k=2)
+        store.transforms.fit(foldstore.Transform("inputs", [foldstore.MinMax("arr_delay")]), split.train)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the pool is small
             plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.9, steps=2)
             store.pools.seal("late", split.test, label="late", plan=plan)
+            store.pools.reserve("next", "flights", label="late", plan=plan, share=0.1)
         flights.append(
             {"id": [ROWS], "ts": [DAY], "carrier": ["UA"], "origin": ["JFK"], "arr_delay": [1.0], "late": [True]}
         )
@@ -75,6 +82,12 @@ def clients(tmp_path_factory):
         view = foldstore.FeatureView("delays", entity=entity, source="hourly", event_time="ts", features=["mean"])
         store.features.apply(foldstore.FeatureService("arrival", [view]))
         store.features.materialize("arrival@1")
+        labels = store.create_dataset("labels", key=["carrier", "ts"], event_time="ts")
+        labels.append(
+            {"carrier": ["UA", "B6"] * 4, "ts": [DAY + dt.timedelta(hours=n) for n in range(8)], "y": range(8)}
+        )
+        store.version("labels@1").split("halves", train=0.5, test=0.5, seed=1)
+        store.features.create_training_set("training", labels="labels@1#halves", features="arrival@1")
         vault = TokenVault(store.registry("token"), clock=store.clock)
         app = create_app(store.features, vault, store=store)
         yield {role: client_of(app, vault.create(role, author="t")[0]) for role in ROLES}

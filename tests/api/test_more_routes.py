@@ -19,6 +19,7 @@ def store(folder):
     with foldstore.connect(folder, author="owner") as store:
         people = store.create_dataset("people", key=["id"])
         people.append({"id": [*range(40)], "pay": [CANARY + n for n in range(40)], "town": ["A", "B"] * 20})
+        store.version("people@1").folds("kept", k=2)
         store.create_dataset("mine").append({"x": [1]})
         store.view("people@1").save("everyone")
         store.view("people@1").save_draft("everyone")
@@ -52,6 +53,16 @@ ASKED = [
     ("GET", f"{VERSION}/row-ids", {}),
     ("GET", f"{VERSION}/trends", {"params": {"every": "1d"}}),
     ("GET", f"{VERSION}:suggest-split", {}),
+    ("GET", "/v1/datasets/people/descriptions", {}),
+    ("GET", "/v1/datasets/people/report-history", {}),
+    ("DELETE", "/v1/datasets/people", {}),
+    ("GET", f"{VERSION}/consumers", {}),
+    ("POST", f"{VERSION}:register-consumer", {"json": {"kind": "model", "name": "m"}}),
+    ("POST", f"{VERSION}:release-consumer", {"json": {"kind": "model", "name": "m"}}),
+    ("POST", f"{VERSION}:folds", {"json": {"name": "cv", "k": 2, "where": [f"pay > {CANARY}"]}}),
+    ("GET", f"{VERSION}/folds/kept", {}),
+    ("GET", f"{VERSION}/folds/kept/report", {"params": {"columns": "pay"}}),
+    ("POST", f"{VERSION}:split", {"json": {"name": "again", "part": "kept-1.train", "train": 1}}),
     ("POST", f"{VERSION}:concept-drift", {"json": {"reference": "people@1", "label": "town"}}),
     ("POST", f"{VERSION}:two-sample-test", {"json": {"reference": "people@1"}}),
     ("POST", f"{VERSION}:postpone", {"json": {"until": "3d"}}),

@@ -2,26 +2,34 @@
 
 import pytest
 
+from foldstore.consumers import Consumers
 from foldstore.dataset import Dataset
 from foldstore.errors import UsageError
+from foldstore.features.feedback import Feedback
 from foldstore.features.handle import Features
+from foldstore.folds import Fold, Folds
 from foldstore.lineage import Lineage
 from foldstore.pool import Pool
 from foldstore.pools import Pools
+from foldstore.remote.consumers import RemoteConsumers
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.features import RemoteFeatures
+from foldstore.remote.feedback import RemoteFeedback
+from foldstore.remote.folds import RemoteFold, RemoteFolds
 from foldstore.remote.handles import list_handles
 from foldstore.remote.pools import RemotePool, RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.store import RemoteStore
+from foldstore.remote.transforms import RemoteTransforms
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView
 from foldstore.run import Runs
 from foldstore.saved_views import SavedViews
 from foldstore.split import Split, SplitPart
 from foldstore.store import Store
+from foldstore.transforms import Transforms
 from foldstore.version import Version
 from foldstore.views.view import View
 
@@ -33,6 +41,11 @@ PAIRS = {
     SavedViews: RemoteSavedViews,
     Split: RemoteSplit,
     SplitPart: RemotePart,
+    Transforms: RemoteTransforms,
+    Consumers: RemoteConsumers,
+    Feedback: RemoteFeedback,
+    Folds: RemoteFolds,
+    Fold: RemoteFold,
     Pools: RemotePools,
     Pool: RemotePool,
     Features: RemoteFeatures,
@@ -40,7 +53,18 @@ PAIRS = {
     Lineage: RemoteLineage,
 }
 # What a remote handle has beside the local one: for the handles of what belongs to it, and for their documentation.
-OWN = {"LOCAL_ONLY", "NOUN", "server", "split_where", "sent_spec", "operations", "place", "sibling"}
+OWN = {
+    "LOCAL_ONLY",
+    "NOUN",
+    "server",
+    "split_where",
+    "sent_spec",
+    "operations",
+    "place",
+    "sibling",
+    "fold_where",
+    "part_path",
+}
 
 
 def public(kind):
@@ -73,15 +97,6 @@ def test_what_is_missing_says_so(remote):
     with pytest.raises(AttributeError) as other:
         handle.no_such_thing  # noqa: B018
     assert not isinstance(other.value, UsageError)
-
-
-def test_a_remote_view_says_so_too(behind):
-    behind.store.create_dataset("a").append({"x": [1]})
-    view = behind.connect().view("a@1")
-    for act in (lambda: view.folds("cv"),):
-        with pytest.raises(UsageError) as caught:
-            act()
-        assert caught.value.code == "local-only"
 
 
 def test_arguments_that_stay_local_say_so(behind):
