@@ -106,6 +106,19 @@ def inner_fields(kind: pa.DataType) -> list[pa.Field]:
     return [kind.field(position) for position in range(kind.num_fields)] if t.is_nested(kind) else []
 
 
+def holds_views(kind: pa.DataType) -> bool:
+    """Say whether a type is a view of texts, binaries or lists, or has one inside.
+
+    Examples
+    --------
+    >>> holds_views(pa.list_(pa.string_view())), holds_views(pa.list_(pa.string()))
+    (True, False)
+    """
+    t = pa.types
+    views = (t.is_string_view, t.is_binary_view, t.is_list_view, t.is_large_list_view)
+    return any(is_one(kind) for is_one in views) or any(holds_views(each.type) for each in inner_fields(kind))
+
+
 def storage_type(arrow_type: pa.DataType) -> pa.DataType:
     """Return the type that a column is kept in, at every depth.
 

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
+from foldstore.datastore.arrow_schema import holds_views, storage_type
+from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
 from foldstore.datastore.statistics.pinned import (
     GridCounts,
@@ -79,7 +81,7 @@ class TableSubject:
     seals: Sequence[Sequence[str]] = ()
 
     def __init__(self, table: pa.Table, address: str, *, sound: bool = False) -> None:
-        self._table = table
+        self._given = table
         self._address = address
         self._is_sound = sound
 
@@ -96,12 +98,27 @@ class TableSubject:
     @property
     def num_rows(self) -> int:
         """How many rows there are."""
-        return int(self._table.num_rows)
+        return int(self._given.num_rows)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        kinds = {
+            place: storage_type(field.type)
+            for place, field in enumerate(self._given.schema)
+            if holds_views(field.type) and storage_type(field.type) != field.type
+        }
+        if kinds:
+            self._check_sound()  # what is copied is read
+        return _copy_views(self._given, kinds)
+
+    def _check_sound(self) -> None:
+        if not self._is_sound:
+            check_sound(self._given)
+            self._is_sound = True
 
     @cached_property
     def _profile(self) -> Profile:
-        if not self._is_sound:
-            check_sound(self._table)
+        self._check_sound()
         return defer_profile(self._table)
 
     def profile(self) -> Profile:
@@ -137,6 +154,16 @@ class TableSubject:
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Return which values of a key occur more than once; a null key equals no other."""
         return find_repeated_keys(keys, self.batches(keys), limit)
+
+
+def _copy_views(table: pa.Table, kinds: Mapping[int, pa.DataType]) -> pa.Table:
+    """Copy columns of string views and the like into plain arrays: Arrow neither filters nor takes from them."""
+    for place, kind in kinds.items():
+        field = table.schema.field(place)
+        pieces = table.select([place]).to_batches(max_chunksize=_PIECE)  # an array of texts holds no more than 2 GB
+        cells = [cast_exactly(piece.column(0), kind, name=field.name) for piece in pieces]
+        table = table.set_column(place, field.with_type(kind), pa.chunked_array(cells, kind))
+    return table
 
 
 class StreamSubject:

@@ -146,8 +146,7 @@ def cases(draw):
     more = {}
     if flat and draw(st.booleans()):
         more["rules"] = (RowRule(expr=f'"{flat[0]}" IS NOT NULL'),)
-        if not any(pa.types.is_string_view(kind) for kind in table.schema.types):  # Arrow filters no such column
-            more["segments"] = (Segment(name="by", by=(flat[0],)),)
+        more["segments"] = (Segment(name="by", by=(flat[0],)),)
         more["max_duplicate_fraction"] = draw(st.sampled_from([None, 0.5]))
         more["keys"] = draw(st.sampled_from([(), (flat[0],)]))
     return table, DataSchema(columns=made, **more)
@@ -169,7 +168,8 @@ def judged(subject, schema, engine):
 
 def by_profile(table):
     """Return rows of which a whole profile is made before anything is judged."""
-    return StreamSubject(table.schema, lambda names: iter(table.select(names).to_batches()), "t", table.num_rows)
+    rows = TableSubject(table, "t")
+    return StreamSubject(rows.arrow_schema, rows.batches, "t", table.num_rows)
 
 
 @pytest.fixture(scope="module", params=["as it is", "small"])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldstore.errors import UsageError
 from foldstore.validation.check import validate
 from foldstore.validation.column_domains import CategoryDomain
 from foldstore.validation.column_schema import ColumnSchema
@@ -45,6 +46,27 @@ def test_batches_without_rows_have_no_slice():
     assert pieces["delay"].num_chunks == 3
     (found,) = judge(Segment(name="hubs", by=("origin",)), rows=pieces)
     assert (found.code, found.count) == ("null_fraction_high", 45)
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.dictionary(pa.int8(), pa.string_view())], ids=str)
+def test_texts_in_views_are_sliced_as_others(kind):
+    texts = pa.array(ROWS["origin"], pa.string_view())
+    if pa.types.is_dictionary(kind):
+        texts = pa.array(ROWS["origin"]).dictionary_encode()
+        texts = pa.DictionaryArray.from_arrays(texts.indices, texts.dictionary.cast(pa.string_view()))
+    tags = [["a"], None] * 500
+    columns = {**COLUMNS, "tags": ColumnSchema(type="list<item: string>", min_fraction=0.5)}
+    segments = Segment(name="hubs", by=("origin",)), Segment(name="timed", where="delay = 1 AND origin <> 'JFK'")
+    views = pa.table({**ROWS, "origin": texts, "tags": pa.array(tags, pa.list_(pa.string_view()))})
+    found = judge(*segments, rows=views, columns=columns)
+    assert [each.code for each in found] == ["null_fraction_high"]
+    assert found == judge(*segments, rows={**ROWS, "tags": tags}, columns=columns)
+
+
+def test_a_name_that_occurs_twice_is_refused_for_views_too():
+    twice = pa.Table.from_arrays([pa.array(["a"], pa.string_view())] * 2, names=["origin", "origin"])
+    with pytest.raises(UsageError, match="origin"):
+        judge(rows=twice)
 
 
 @pytest.mark.parametrize("segment", [Segment(name="s", where="nothing = 1"), Segment(name="s", where="delay +")])
