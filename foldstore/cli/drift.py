@@ -46,6 +46,8 @@ def drift(
 ) -> None:
     """Compare distributions with a reference; exit 1 when a column drifted by its error limit.
 
+    Exit 3 when no column could be compared, as with a reference that has no rows.
+
     A column is flagged when the change is significant and large: both, so that many rows alone raise no alarm.
 
     Example: foldstore drift flights@2 flights@1 --added --to drift.html
@@ -57,13 +59,14 @@ def drift(
         raise UsageError("--label and --together ask different questions.", hint="Leave one out.")
     if to is not None and (label is not None or together or to.suffix.lower() not in (".html", ".htm")):
         raise UsageError("--to writes the distributions as a page.", hint="End the file in .html; leave others out.")
+    compared = True
     with foldstore.connect(store, create=False) as opened:
         version = opened.version(address)
         against: Any = reference if reference.startswith(_WINDOWS) else opened.view(reference)
         rows = "added" if added else "all"
         if label is not None:
             found = version.concept_drift(against, label, rows=rows)
-            failed = _print_concept(found, output)
+            failed, compared = _print_concept(found, output), bool(found.features)
         elif together:
             told = version.two_sample_test(against, rows=rows)
             failed = str(told.verdict) == "error"
@@ -71,12 +74,15 @@ def drift(
         else:
             policy = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(error, warn), alpha=alpha)
             moved = version.drift(against, rows=rows, policy=policy)
-            failed = _print_drift(moved, output)
+            failed, compared = _print_drift(moved, output), bool(moved.columns)
             if to is not None:
                 moved.to_html(to)
                 say(f"{moved!r}: written to {to}.")
     if failed and not exit_zero:
         raise typer.Exit(1)
+    if not compared and not exit_zero:
+        say("Nothing was compared, so this says nothing about drift.")
+        raise typer.Exit(3)
 
 
 def skew(  # one option for each thing that may be asked

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import foldstore
@@ -40,6 +41,20 @@ def test_drift_exits_1_and_names_what_moved(command, made):
     assert "not compared: one (the reference has one value only)" in err
     assert command("drift", "trips@11", "rolling(3)", "-s", made, "--exit-zero")[0] == 0
     assert command("drift", "trips@5", "trips@4", "--added", "-s", made)[0] == 0
+
+
+def test_drift_exits_3_where_nothing_could_be_compared(command, folder):
+    """Rows that were never compared are no rows without drift."""
+    with foldstore.connect(folder) as store:
+        air = store.create_dataset("air")
+        air.append(pa.table({"x": pa.array([], pa.float64()), "late": pa.array([], pa.bool_())}))
+        air.append({"x": [each / 7 for each in range(400)], "late": [True, False] * 200})
+    code, _, err = command("drift", "air@2", "air@1", "-s", folder)
+    assert code == 3
+    assert "x (the reference has no value)" in err
+    assert "Nothing was compared" in err
+    assert command("drift", "air@2", "air@1", "-s", folder, "--label", "late")[0] == 2
+    assert command("drift", "air@2", "air@1", "-s", folder, "--exit-zero")[0] == 0
 
 
 def test_drift_is_drawn_on_a_page_beside_what_is_printed(command, made, tmp_path):
