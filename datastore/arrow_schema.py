@@ -106,17 +106,20 @@ def inner_fields(kind: pa.DataType) -> list[pa.Field]:
     return [kind.field(position) for position in range(kind.num_fields)] if t.is_nested(kind) else []
 
 
-def holds_views(kind: pa.DataType) -> bool:
-    """Say whether a type is a view of texts, binaries or lists, or has one inside.
+def holds_text_views(kind: pa.DataType) -> bool:
+    """Say whether a type is a view of texts or binaries, or has one inside; views of lists are not looked into.
 
     Examples
     --------
-    >>> holds_views(pa.list_(pa.string_view())), holds_views(pa.list_(pa.string()))
+    >>> holds_text_views(pa.list_(pa.string_view())), holds_text_views(pa.list_(pa.string()))
     (True, False)
     """
     t = pa.types
-    views = (t.is_string_view, t.is_binary_view, t.is_list_view, t.is_large_list_view)
-    return any(is_one(kind) for is_one in views) or any(holds_views(each.type) for each in inner_fields(kind))
+    if t.is_list_view(kind) or t.is_large_list_view(kind):
+        return False
+    if t.is_string_view(kind) or t.is_binary_view(kind):
+        return True
+    return any(holds_text_views(each.type) for each in inner_fields(kind))
 
 
 def storage_type(arrow_type: pa.DataType) -> pa.DataType:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
-from foldstore.datastore.arrow_schema import holds_views, storage_type
+from foldstore.datastore.arrow_schema import holds_text_views, storage_type
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.keys import DuplicateKeys, find_repeated_keys
 from foldstore.datastore.statistics.pinned import (
@@ -105,7 +105,7 @@ class TableSubject:
         kinds = {
             place: storage_type(field.type)
             for place, field in enumerate(self._given.schema)
-            if holds_views(field.type) and storage_type(field.type) != field.type
+            if holds_text_views(field.type) and storage_type(field.type) != field.type
         }
         if kinds:
             self._check_sound()  # what is copied is read
