@@ -168,7 +168,7 @@ PRECISE_CODES = {
     "value-not-found": (errors.NotFoundError, "A value that was named does not occur in its column."),
     "too-many-values": (errors.UsageError, "A column has more values than can be told apart as groups or labels."),
     "one-value": (errors.UsageError, "A sensitive column has one value, so that there is nothing to compare."),
-    "no-rows": (errors.UsageError, "No row to learn a schema from, or none with a label and a sensitive value."),
+    "no-rows": (errors.UsageError, "No row has both a label and a sensitive value."),
     "positive-needed": (errors.UsageError, "Nobody said which labels are positive."),
     "repeated-column": (
         errors.InvalidQueryError,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from foldstore.datastore.keys import find_repeated_keys
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.row_profile import RowProfile
-from foldstore.errors import UsageError
 from foldstore.validation.drift_history import History, learn_limits
 from foldstore.validation.inference import infer_schema, update_schema
 from foldstore.validation.schema import DataSchema
@@ -64,11 +63,6 @@ class VersionProfile(RowProfile):
         history : bool
             Learn the limits of drift from how the versions before differ, where at least eight brought rows.
 
-        Raises
-        ------
-        UsageError
-            When there is no row: all data would pass a schema that was learnt from none.
-
         Examples
         --------
         >>> import foldstore
@@ -81,12 +75,6 @@ class VersionProfile(RowProfile):
         >>> print(schema.columns["km"].evidence["why"]["domain.min"])
         none below 0: 2,000 numbers lie between 0 and 96
         """
-        if not self.rows:
-            raise UsageError(
-                f"These statistics of {self.dataset!r} are of no row: nothing can be learnt from them.",
-                hint="Infer from a version with rows, or write the schema by hand: DataSchema.from_yaml() reads it.",
-                code="no-rows",
-            )
         schema = infer_schema(
             self,
             keys=self.key,

@@ -158,10 +158,3 @@ def test_a_profile_follows_files_that_are_rewritten(store, flights):
     plan = foldstore.plan_pool("n > 0.6 +/- 0.2", reliability=0.9, steps=2)
     store.pools.seal("p", split.test, label="late", hide=["amount"], plan=plan)
     assert profile.correlations().rows_of("id", "amount") < ROWS
-
-
-def test_no_schema_is_learnt_from_no_row(store):
-    version = store.create_dataset("empty").append(pa.table({"x": pa.array([], pa.int64())}))
-    with pytest.raises(UsageError, match="'empty' are of no row") as caught:
-        version.profile().infer_schema()
-    assert caught.value.code == "no-rows"

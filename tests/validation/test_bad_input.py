@@ -139,10 +139,7 @@ def test_bad_input_can_be_looked_at_by_every_tool_of_a_version(tmp_path, name):
     with foldstore.connect(tmp_path / "store") as store:
         data = store.create_dataset("data")
         version = data.append(TABLES[name])
-        if name == "empty":
-            with pytest.raises(UsageError, match="are of no row"):
-                version.profile().infer_schema()
-        own = infer_schema(version.profile())
+        own = version.profile().infer_schema()
         assert DataSchema.from_yaml(own.to_yaml()).id == own.id
         assert version.validate(own).passed is (name != "empty")
         version.profile().correlations()
