@@ -14,10 +14,7 @@ from foldstore.errors import NotFoundError, UsageError
 from foldstore.folds import Folds
 from foldstore.split import Split
 
-_HOW: Final = (
-    "train",
-    "validation",
-    "test",
+_WHICH_ROWS: Final = (
     "group_by",
     "stratify",
     "duplicates",
@@ -32,26 +29,8 @@ _HOW: Final = (
     "purge",
     "embargo",
 )
-
-
-_FOLDS: Final = (
-    "k",
-    "inner",
-    "past_only",
-    "group_by",
-    "stratify",
-    "duplicates",
-    "near_duplicates",
-    "similarity",
-    "seed",
-    "key",
-    "by_column",
-    "values",
-    "by_time",
-    "boundaries",
-    "purge",
-    "embargo",
-)
+_HOW: Final = ("train", "validation", "test", *_WHICH_ROWS)
+_FOLDS: Final = ("k", "inner", "past_only", *_WHICH_ROWS)
 
 
 def _describe(split: Split) -> dict[str, Any]:
