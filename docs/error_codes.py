@@ -85,6 +85,10 @@ PRECISE_CODES = {
     "type-mismatch": (errors.SchemaMismatchError, "A column's values cannot become the dataset's type unchanged."),
     "row-not-found": (errors.NotFoundError, "A version has no row with that id or key, or it was deleted."),
     "key-not-found": (errors.NotFoundError, "A table of new columns has a key that no row has."),
+    "other-training-set": (
+        errors.AlreadyExistsError,
+        "A training set of this name was made of another split, or of another service.",
+    ),
     "ambiguous-split": (errors.AlreadyExistsError, "A name could also mean a fold of other folds, or theirs it."),
     "no-version": (errors.UsageError, "The dataset has no version yet."),
     "no-key": (errors.UsageError, "The dataset has no key to find rows by."),

@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from foldstore.consumers import register_own
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.catalog.runs import list_consumers
 from foldstore.datastore.commit import CommitOptions
 from foldstore.datastore.free_text import check_text
+from foldstore.datastore.lineage.catalog_relations import TRAINING_SET
 from foldstore.datastore.merge import merge_version
 from foldstore.datastore.retention import parse_span
 from foldstore.datastore.storage import Storage
@@ -122,7 +125,7 @@ def release(
     options = CommitOptions(
         author=actor,
         message=f"Release {review.address}: {checked}"[:_LONGEST_TEXT],
-        properties={RELEASED: note},
+        properties={RELEASED: note, **_made_of(storage, dataset, version)},
         branch=version.branch,
         # Two persons who release at once publish once.
         idempotency_key=f"release/{version.id}",
@@ -130,8 +133,18 @@ def release(
     document = Registry(storage.catalog, "report").find(version.id)
     report = Report.from_dict(document.body) if document else None
     made = merge_version(storage, dataset, version, released=True, options=options, gate=ReleaseGate(storage, report))
+    if TRAINING_SET in made.properties:
+        read = [each.version_id for each in list_consumers(storage.catalog, kind=TRAINING_SET, name=review.address)]
+        register_own(storage, read, TRAINING_SET, f"{dataset.name}@{made.number}", actor)
     _note(storage, dataset, version, {"act": "release", "reason": checked, "as": made.number}, actor)
     return made
+
+
+def _made_of(storage: Storage, dataset: DatasetRecord, version: VersionRecord) -> dict[str, Any]:
+    """Return what a training set was made of, which its rows alone go on to be made of."""
+    head = storage.catalog.find_ref(dataset.id, version.branch)
+    made = version.properties.get(TRAINING_SET)
+    return {TRAINING_SET: made} if made is not None and head and head.version_id == version.parent_id else {}
 
 
 def reject(storage: Storage, dataset: DatasetRecord, version: VersionRecord, *, reason: str, actor: str) -> None:

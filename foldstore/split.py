@@ -1,7 +1,7 @@
 """The handles of a split and of its parts: which rows of a version are train, validation and test, for good."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -36,7 +36,13 @@ class PartSharing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The version that a split is looked at on."""
+    """The version that a split is looked at on.
+
+    Attributes
+    ----------
+    laid_out : mapping
+        By name the splits whose parts lie one after the other, with the rows of each, as a training set's do.
+    """
 
     dataset: DatasetRecord
     address: str
@@ -44,6 +50,7 @@ class Base:
     rows: FragmentReader
     sharing: PartSharing
     views: ViewStore | None = None
+    laid_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class SplitPart(Forms):

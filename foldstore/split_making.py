@@ -96,24 +96,6 @@ class SplitMaker:
         """Make folds of the rows of a part alone."""
         return self.make_folds(base, name, how, ChosenRows(within=place))
 
-    def adopt(self, base: Base, name: str, sizes: Mapping[str, int]) -> Split:
-        """Keep a split of rows that lie part after part; `sizes` gives the rows of each part.
-
-        Raises
-        ------
-        AlreadyExistsError
-            When the dataset has a split of that name.
-        UsageError
-            When the sizes are not those of the version.
-        """
-        if sum(sizes.values()) != base.rows.num_rows:
-            raise UsageError(f"The parts have {sum(sizes.values())} rows, {base.address} has {base.rows.num_rows}.")
-        key = base.dataset.key or base.rows.arrow_schema.names
-        spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=key)
-        assignment = SplitAssignment(spec, tuple(_members_in_order(base, sizes)))
-        self._keep_first(base, assignment, ChosenRows(), ())
-        return Split(self._storage, base, spec, assignment.fragments)
-
     def open(self, base: Base, name: str) -> Split | Folds:
         """Return a split, folds, or one fold, as they stand on a version; rows that came since are placed now.
 
@@ -158,7 +140,7 @@ class SplitMaker:
         """Return an assignment with all rows of a version placed, and with these alone."""
         documents = SplitDocuments(self._storage, base.dataset)
         for _attempt in range(_ATTEMPTS):
-            kept = documents.find(name)
+            kept = documents.find(name) or _laid_out(base, name)
             if kept is None:
                 return None
             extended = self._extend(base, kept) if self._keeps else self._try_to_extend(base, kept)
@@ -205,6 +187,8 @@ class SplitMaker:
         }
         if all(str(fragment.id) in placed for fragment in base.rows.fragments):
             return None
+        if assignment.spec.name in base.laid_out:
+            return _place_in_order(base, assignment)
         columns = self._columns(base, kept)
         if missing := self._find_missing(assignment.spec, kept.chosen, columns):
             return self._leave_out(base, assignment, set(placed), moved, missing)
@@ -329,16 +313,42 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, Sequence) and not value)
 
 
-def _members_in_order(base: Base, sizes: Mapping[str, int]) -> list[FragmentMembers]:
+def _laid_out(base: Base, name: str) -> KeptSplit | None:
+    """Return a split of rows that lie part after part, before any is placed; None for another name."""
+    if name not in base.laid_out:
+        return None
+    key = base.dataset.key or base.rows.arrow_schema.names
+    spec = SplitSpec(name, dataset=base.dataset.name, train=1, key=key)
+    return KeptSplit(SplitAssignment(spec, ()), made_on=base.version_id)
+
+
+def _place_in_order(base: Base, assignment: Assignment) -> SplitAssignment:
+    """Place the rows of a version that lie part after part.
+
+    Raises
+    ------
+    ConflictError
+        When the parts have other sizes than the version: it lost rows before their places were kept.
+    """
+    sizes = base.laid_out[assignment.spec.name]
+    if sum(sizes.values()) != base.rows.num_rows or isinstance(assignment, FoldAssignment):
+        raise ConflictError(
+            f"The parts of {base.address}#{assignment.spec.name} had {sum(sizes.values()):,} rows, and "
+            f"{base.address} has {base.rows.num_rows:,}.",
+            retry=False,
+            hint="Make the training set again.",
+        )
+    placed = {each.fragment for each in assignment.fragments}
     parts = [np.full(size, PART_CODES[part], np.uint8) for part, size in sizes.items()]
     codes = np.concatenate([np.empty(0, np.uint8), *parts])
-    members, start = [], 0
+    members, start = list(assignment.fragments), 0
     for fragment in base.rows.fragments:
         here = np.full(fragment.num_rows, UNASSIGNED, np.uint8)
         here[base.rows.live(fragment)] = codes[start : start + fragment.live_rows]
-        members.append(FragmentMembers.from_parts(str(fragment.id), here))
+        if str(fragment.id) not in placed:
+            members.append(FragmentMembers.from_parts(str(fragment.id), here))
         start += fragment.live_rows
-    return members
+    return replace(assignment, fragments=tuple(members))
 
 
 def _layers(members: FragmentMembers | FoldCodes) -> Layers:

@@ -363,11 +363,25 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             return self.create_dataset(name, key=key, event_time=event_time)
         return self.dataset(name)
 
+    def _dataset_like(self, base: Version, name: str) -> Dataset:
+        """Return the dataset of a name, with the key and event time of another one; made when it is missing."""
+        key, event_time = base.dataset.key, base.dataset.event_time
+        there = self._storage.catalog.find_dataset(name)
+        if there is None:
+            return self.create_dataset(name, key=key, event_time=event_time)
+        if (there.key, there.event_time) != (key, event_time):
+            raise AlreadyExistsError(
+                f"There is already a dataset {name!r}, with another key or event time than {base.dataset.name!r}.",
+                hint="Choose another name for the training set.",
+                name=name,
+            )
+        return self.dataset(name)
+
     def _keep_training_set(
         self, name: str, base: Version, joined: Mapping[str, pa.Table], inputs: Inputs, message: str
     ) -> TrainingSet:
-        dataset = self.create_dataset(name, key=base.dataset.key, event_time=base.dataset.event_time)
-        version = dataset.append(
+        # An overwrite is refused where somebody else was faster, an append would add to what they made.
+        version = self._dataset_like(base, name).overwrite(
             pa.concat_tables(joined.values()),
             message=message or f"{inputs.features} at {inputs.labels}",
             properties={PROPERTY: inputs.to_dict()},

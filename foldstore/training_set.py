@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from foldstore.datastore.catalog.registry import Registry
+from foldstore.datastore.lineage.catalog_relations import TRAINING_SET
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError
 from foldstore.names import parse_address
@@ -16,7 +17,7 @@ from foldstore.version import Version
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.feature_view import SqlSource
 
-PROPERTY = "training_set"
+PROPERTY: Final = TRAINING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,7 @@ def read_training_set(version: Version) -> TrainingSet:
     if not isinstance(described, dict):
         raise NotFoundError(f"{version.address} is not a training set.", hint="store.features.create_training_set(…)")
     inputs = Inputs.from_dict(described)
-    name = inputs.labels.rpartition("#")[2]
-    try:
-        split = version.find_split(name)
-    except NotFoundError:  # whoever made it was stopped before the split was kept
-        split = version.adopt_split(name, inputs.sizes)
-    return TrainingSet(version, split, inputs)
+    return TrainingSet(version, version.find_split(str(parse_address(inputs.labels).split)), inputs)
 
 
 def find_view_text(storage: Storage, address: str) -> str | None:

@@ -17,6 +17,7 @@ from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.ingest.source import key_table
 from foldstore.datastore.joint_profiling import FragmentRows
 from foldstore.datastore.key_search import read_keys
+from foldstore.datastore.lineage.catalog_relations import TRAINING_SET
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.profiling import profile_fragments
 from foldstore.datastore.reader import FragmentReader
@@ -26,6 +27,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.datastore.take import take_ids, take_keys
 from foldstore.errors import UsageError
 from foldstore.forms import Forms
+from foldstore.names import parse_address
 from foldstore.profile import VersionProfile
 from foldstore.split import Base
 from foldstore.split_making import SplitMaker
@@ -372,7 +374,15 @@ class Version(
     @property
     def base(self) -> Base:
         """The version as its splits look at it, for the layers that compute inside the store."""
-        return Base(self._dataset, self.address, self._record.id, self._reader(), self._maker(), self._views)
+        return Base(
+            self._dataset,
+            self.address,
+            self._record.id,
+            self._reader(),
+            self._maker(),
+            self._views,
+            _find_laid_out(self._record),
+        )
 
     def _sibling(self, record: VersionRecord) -> "Version":
         return Version(self._storage, self._dataset, record, self._author, views=self._views)
@@ -422,3 +432,11 @@ class Version(
         parent = self._storage.catalog.find_version_by_id(self._record.parent_id or "")
         assert parent is not None  # noqa: S101  # the callers looked
         return frozenset(fragment.id for fragment in self._storage.pages.fragments(parent))
+
+
+def _find_laid_out(record: VersionRecord) -> dict[str, dict[str, int]]:
+    """Return the split whose parts lie one after the other in a version, with the rows of each: a training set's."""
+    match record.properties.get(TRAINING_SET):
+        case {"labels": str(labels), "sizes": list(sizes)}:
+            return {str(parse_address(labels).split): dict(sizes)}
+    return {}

@@ -1,4 +1,4 @@
-"""Splits and folds of a version: made, found, adopted, suggested."""
+"""Splits and folds of a version: made, found, suggested."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -153,10 +153,6 @@ class VersionSplits:
             When there is nothing of that name.
         """
         return self._maker().open(self.base, name)
-
-    def adopt_split(self, name: str, sizes: Mapping[str, int]) -> Split:
-        """Keep a split of rows that lie part after part, as a training set's do."""
-        return self._maker().adopt(self.base, name, sizes)
 
     def split_rows(
         self, predicates: Sequence[str], name: str, how: Mapping[str, Any], within: str | None = None

@@ -290,8 +290,6 @@ def test_like_reads_what_each_address_stood_for(store, flights):
 
 
 def test_a_training_set_whose_making_was_stopped_gets_its_split_when_it_is_opened(store, flights, monkeypatch):
-    from foldstore.version import Version
-
     _features(store)
     flights.latest.split("half", train=0.5, test=0.5)
 
@@ -299,7 +297,7 @@ def test_a_training_set_whose_making_was_stopped_gets_its_split_when_it_is_opene
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Version, "adopt_split", stop)
+        patch.setattr("foldstore.store.read_training_set", stop)
         with pytest.raises(KeyboardInterrupt):
             store.features.create_training_set("made", labels="flights@1#half", features="hourly@1")
     training = store.training_set("made")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstore.cli import feedback, reproduction, usage
+from foldstore.cli import feedback, training_sets, usage
 from foldstore.cli.feature_definitions import features_app
 from foldstore.cli.online import materialize
 from foldstore.cli.output import (
@@ -42,7 +42,7 @@ rule_app = typer.Typer(no_args_is_help=True, help="Rules: which columns and rows
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for each in (reproduction, feedback, usage):
+    for each in (training_sets, feedback, usage):
         each.register(features_app)
     features_app.add_typer(alias_app, name="alias")
     features_app.add_typer(shadow_app, name="shadow")

@@ -150,14 +150,20 @@ class Definitions:
                     hint="Fit a transform that gives it another name.",
                 )
 
+    def pin_source(self, view: FeatureView, pins: Pins) -> str | None:
+        """Pin what a view is read from; return its pinned address, None for a query."""
+        if not isinstance(view.source, SqlSource):
+            return pins.pin(view.source)
+        for name in self._storage.engine.parse_query(view.source.query).tables:
+            pins.pin(name)
+        return None
+
     def _check_source(self, view: FeatureView) -> None:
         """Refuse a view over what is not there now: a service cannot be mended once it is applied."""
-        pins = Pins(self._rows)
-        if isinstance(view.source, SqlSource):
-            for name in self._storage.engine.parse_query(view.source.query).tables:
-                pins.pin(name)
+        address = self.pin_source(view, Pins(self._rows))
+        if address is None:
             return
-        schema = self._rows.schema(pins.pin(view.source))
+        schema = self._rows.schema(address)
         for column in view.columns():
             if column not in schema.names:
                 raise column_not_found(column, schema.names, where=f"{view.source!r}, the source of {view.name!r}")

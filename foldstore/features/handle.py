@@ -18,6 +18,7 @@ from foldstore.features.reproduce import Reproduction, reproduce
 from foldstore.features.served import ServedFeatures
 from foldstore.features.serving import OnlineServing
 from foldstore.features.sources import Rows
+from foldstore.features.training_sets import TrainingSets
 from foldstore.training_set import TrainingSet, read_training_set
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
@@ -57,6 +58,7 @@ class Features(MaterializedFeatures, ServedFeatures):
         self._planner = Planner(storage, self._definitions, self._definitions.find_types)
         self._indexes = FeatureIndexes(storage, rows)
         self._joins = HistoricalJoins(rows, self._definitions, self._indexes)
+        self._training_sets = TrainingSets(storage, rows, self._joins)
         self._layouts = Layouts(storage, self._definitions)
         self._online = OnlineServing(storage, self._definitions, self._layouts, author)
 
@@ -232,18 +234,46 @@ class Features(MaterializedFeatures, ServedFeatures):
     ) -> TrainingSet:
         """Join features to the rows of a split and commit the result, its split and its lineage.
 
-        The dataset of the training set is a new one: a training set of other inputs has another name.
+        A training set is a dataset. Made again of newer labels, features or sources, under the same name, it is its
+        next version, and the rows that are there still are in the same part. Made again of the very same, it is the
+        version that was made of that.
 
         Parameters
         ----------
         name : str
-            A new dataset for it.
+            Its dataset, new or that of the versions before.
         labels : str
             The address of a split: ``flights@5#by_month``.
         features : str
             The address of a feature service.
         event_timestamp, full_feature_names, filter_by_created_timestamp, allow_exact_match
             As for `get_historical_features`; the time is the event time of the labels unless named.
+
+        Raises
+        ------
+        AlreadyExistsError
+            When the name is that of another dataset; or, with the code ``other-training-set``, of a training set of
+            another split, or of another service.
+
+        Examples
+        --------
+        >>> import datetime as dt
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> days = [dt.datetime(2024, 1, n, tzinfo=dt.timezone.utc) for n in (1, 2, 3)]
+        >>> rides = store.create_dataset("rides")
+        >>> _ = rides.append({"driver": [1], "ts": days[:1], "trips": [10]})
+        >>> driver = foldstore.Entity("driver", keys={"driver": "int64"})
+        >>> stats = foldstore.FeatureView("stats", entity=driver, source="rides", event_time="ts", features=["trips"])
+        >>> _ = store.features.apply(foldstore.FeatureService("model", [stats]))
+        >>> asks = store.create_dataset("asks", key=["id"], event_time="asked")
+        >>> _ = asks.append({"id": [1, 2], "driver": [1, 1], "asked": days[1:]}).split("s", train=0.5, test=0.5)
+        >>> make = lambda: store.features.create_training_set("training", labels="asks#s", features="model")
+        >>> make().address, make().address
+        ('training@1', 'training@1')
+        >>> _ = rides.append({"driver": [1], "ts": days[1:2], "trips": [30]})
+        >>> make().address, make().inputs.versions
+        ('training@2', ('rides@2',))
         """
         options = JoinOptions(
             event_timestamp=event_timestamp,
@@ -251,7 +281,7 @@ class Features(MaterializedFeatures, ServedFeatures):
             filter_by_created_timestamp=filter_by_created_timestamp,
             allow_exact_match=allow_exact_match,
         )
-        return self._joins.create_training_set(name, labels=labels, features=features, options=options, message=message)
+        return self._training_sets.create(name, labels=labels, features=features, options=options, message=message)
 
     def reproduce(self, training: TrainingSet | str) -> Reproduction:
         """Make a training set again from its definition and pinned inputs, and compare it with what was kept.

@@ -1,8 +1,7 @@
-"""Features joined to rows as they were known at each row's own time, and training sets made of that."""
+"""Features joined to rows as they were known at each row's own time."""
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -10,11 +9,11 @@ import pyarrow as pa
 
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.lineage.recording import unrecorded
-from foldstore.errors import AlreadyExistsError, NotFoundError, UsageError
+from foldstore.errors import UsageError
 from foldstore.features.definitions import Definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.sources import Pins, Rows, check_published, read_source
-from foldstore.names import LATEST, check_name, parse_address
+from foldstore.names import parse_address
 from foldstore.split import SplitPart
 from foldstore.training_set import Inputs, TrainingSet
 from foldstore.version import Version
@@ -92,42 +91,32 @@ class HistoricalJoins:
         transform = self._definitions.find_transform(definition)
         return joined if transform is None else transform.apply(joined)
 
-    def create_training_set(
-        self,
-        name: str,
-        *,
-        labels: str,
-        features: str,
-        options: JoinOptions,
-        message: str = "",
-    ) -> TrainingSet:
-        """Join and commit; see `foldstore.features.handle.Features.create_training_set`."""
-        self._refuse_taken(name)
-        made = self.join_split(labels, features, options)
-        return self._rows.create(name, made.base, made.parts, made.inputs, message)
-
-    def _refuse_taken(self, name: str) -> None:
-        """Refuse a name before anything is joined; whoever takes it meanwhile is found when the rows are committed."""
-        check_name(name)
-        with unrecorded(), suppress(NotFoundError):
-            taken = self._rows.version(f"{name}@{LATEST}")
-            raise AlreadyExistsError(
-                f"There is already a dataset {name!r}, {taken.address}.",
-                hint=f"Choose another name; store.training_set({name!r}) opens it when it is a training set.",
-                name=name,
-            )
+    def pin_split(self, labels: str, features: str, options: JoinOptions) -> Inputs:
+        """Say what joining a service's features to the rows of a split would be made of; no row is read."""
+        base, split = self._find_split(labels)
+        address, definition, version = self._definitions.get(features)
+        pins = Pins(self._rows)
+        with unrecorded():  # they are noted when they are read
+            for selection in definition.selections:
+                self._definitions.pin_source(selection.view, pins)
+        return Inputs(
+            labels=f"{base.address}#{split}",
+            features=f"{address}@{version}",
+            pins=dict(pins.used),
+            views=dict(pins.views),
+            options=options.to_dict(),
+            names=(),
+            sizes={},
+        )
 
     def join_split(
         self, labels: str, features: str, options: JoinOptions, given: Mapping[str, str] | None = None
     ) -> JoinedSplit:
         """Join a service's features to the rows of a split, from what each address stands for, or stood for then."""
+        base, name = self._find_split(labels)
         address, definition, version = self._definitions.get(features)
-        asked = parse_address(labels)
-        if asked.split is None or asked.part is not None:
-            raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
-        base = check_published(self._rows.version(f"{asked.name}@{asked.ref}"))
         refuse_full_names(definition, full_feature_names=options.full_feature_names)
-        split = base.find_split(asked.split)
+        split = base.find_split(name)
         pins = Pins(self._rows, given or {})
         tables = self._feature_tables(definition, pins)
         parts = {part: split.part(part) for part in ("train", "validation", "test")}
@@ -139,7 +128,7 @@ class HistoricalJoins:
             joined = {part: transform.apply(rows, out_of_fold=part == "train") for part, rows in joined.items()}
             names = transform.output_names(names)
         inputs = Inputs(
-            labels=f"{base.address}#{asked.split}",
+            labels=f"{base.address}#{name}",
             features=f"{address}@{version}",
             pins=dict(pins.used),
             views=dict(pins.views),
@@ -148,6 +137,13 @@ class HistoricalJoins:
             sizes={part: rows.num_rows for part, rows in joined.items()},
         )
         return JoinedSplit(base, joined, inputs)
+
+    def _find_split(self, labels: str) -> tuple[Version, str]:
+        """Return the version that an address of a split names, and the split's name."""
+        asked = parse_address(labels)
+        if asked.split is None or asked.part is not None:
+            raise UsageError(f"{labels!r} is not the address of a split.", hint="Write name@version#split.")
+        return check_published(self._rows.version(f"{asked.name}@{asked.ref}")), asked.split
 
     def _feature_tables(self, service: FeatureService, pins: Pins) -> list[FeatureTable]:
         indexes: dict[str, AsOfIndex | WindowIndex] = {}

@@ -1,6 +1,5 @@
 """Training sets made again from their definition and pinned inputs, and compared with what was kept, to the bit."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -8,14 +7,13 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from foldstore.datastore.catalog.erasures import stream_of
 from foldstore.datastore.content_digest import digest_column, digest_table
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UnreadableError
 from foldstore.features.bit_equality import find_different
 from foldstore.features.joins import HistoricalJoins, given_pins
-from foldstore.names import parse_address
+from foldstore.features.training_sets import list_erased, list_inputs
 from foldstore.training_set import TrainingSet
 from foldstore.version import Version
 from foldstore.views.features.join import JoinOptions
@@ -192,16 +190,8 @@ def _refuse_erased(storage: Storage, training: TrainingSet, find_version: Callab
     UnreadableError
         With the code ``inputs-erased``.
     """
-    made_at = training.version.record.created_at
-    base = parse_address(training.inputs.labels)
-    names = dict.fromkeys([f"{base.name}@{base.ref}", *training.inputs.versions, training.address])
-    erased = []
-    for address in names:
-        version = find_version(address)
-        for stone in storage.journal.list_entries(stream_of(version.record.dataset_id)):
-            body = json.loads(stone.body)
-            if version.number in body["versions"] and stone.created_at >= made_at:
-                erased.append(f"{address} ({body['rows']:,} rows on {stone.created_at[:10]})")
+    addresses = [*list_inputs(training.inputs), training.address]
+    erased = list(list_erased(storage, addresses, training.version.record.created_at, find_version))
     if erased:
         raise UnreadableError(
             f"{training.address} cannot be made as it was: rows were erased from {', '.join(erased)}.",

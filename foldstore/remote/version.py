@@ -42,7 +42,7 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
 
     NOUN = "version"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows", "adopt_split"), FILES),
+        **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows"), FILES),
         **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins"), STORE),
     }
 

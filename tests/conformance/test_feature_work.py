@@ -82,6 +82,21 @@ class TestTrainingSets:
         assert again == store.features.reproduce(training)
         assert raised(lambda: store.training_set("asks@1"))[0] == "NotFoundError"
 
+    def test_are_the_next_version_of_newer_inputs_and_the_same_of_the_same(self, store, training):
+        make = lambda labels="asks#halves": store.features.create_training_set(  # noqa: E731
+            "training", labels=labels, features="model"
+        )
+        assert make().inputs.features == "model@2"
+        assert make().address == "training@2"
+        store.dataset("asks").append({"id": [ROWS], "driver": [1], "asked": [DAY[1]]})
+        third = make()
+        assert (third.address, third.version.num_rows) == ("training@3", ROWS + 1)
+        assert make(labels="asks@1#halves").address == "training@2"
+        again = store.features.create_training_set("training", labels="asks@1#halves", features="model@1")
+        assert (again.address, again.inputs) == (training.address, training.inputs)
+        store.version("asks@1").split("others", train=0.5, test=0.5)
+        assert raised(lambda: make(labels="asks#others")) == ("AlreadyExistsError", "other-training-set")
+
     def test_names_that_are_taken_are_refused(self, store, training):
         act = lambda: store.features.create_training_set("asks", labels="asks@1#halves", features="model@1")  # noqa: E731
         assert raised(act)[0] in {"AlreadyExistsError", "UsageError"}
