@@ -231,9 +231,8 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_joined(store, servic
     asks.split("s", train=0.5, test=0.5, seed=1)
     first = store.features.create_training_set("first", labels="asks@1#s", features=service)
     monkeypatch.setattr("foldstore.features.joins.point_in_time_join", lambda *_, **__: pytest.fail("it was joined"))
-    with pytest.raises(AlreadyExistsError, match="already a dataset 'first', first@1") as refused:
-        store.features.create_training_set("first", labels="asks@1#s", features=service)
-    assert "store.training_set('first')" in refused.value.hint
+    with pytest.raises(AlreadyExistsError, match="already a dataset 'asks', which is no training set"):
+        store.features.create_training_set("asks", labels="asks@1#s", features=service)
     with pytest.raises(InvalidNameError, match="'T' is not a valid"):
         store.features.create_training_set("T", labels="asks@1#s", features=service)
     assert store.training_set("first").address == first.address
