@@ -25,6 +25,7 @@ from foldstore.api.route import RouteTable
 from foldstore.api.rules import KIND as RULES
 from foldstore.api.rules import RuleBook
 from foldstore.api.sandbox.pool import QueryPool
+from foldstore.api.shortcut import Shortcut
 from foldstore.api.tokens import TokenVault
 from foldstore.api.watch import Watch
 from foldstore.datastore.operation_folder import OperationFolder
@@ -88,14 +89,18 @@ def create_app(
     rate = chosen.requests_per_second
     requests = None if rate is None else RateLimit(per_second=rate, burst=2 * rate)
     watch = Watch(audit=audit, metrics=metrics, requests=requests, book=book)
+    authenticator = Authenticator(tokens)
     watched: dict[str, Any] = {
-        "authenticator": Authenticator(tokens),
+        "authenticator": authenticator,
         "table": table,
         "watch": watch,
         "write_seconds": chosen.write_seconds,
     }
     app.add_middleware(Gate, **watched)
     app.posts = {path: Gate(endpoint, **watched) for path, endpoint in lookups.by_path.items()}
+    app.shortcuts = {
+        path.encode(): Shortcut(path, endpoint, authenticator, watch) for path, endpoint in lookups.by_path.items()
+    }
     return app
 
 
@@ -111,11 +116,14 @@ class FoldstoreApp(FastAPI):
     posts : mapping of str to ASGI application
         What answers a POST to a path, behind a gate of its own: what a framework does for a request takes longer than
         a lookup.
+    shortcuts : mapping of bytes to Shortcut
+        What answers a POST to a path that came as a whole, without even a task of its own, where nothing is unusual.
     """
 
     described: Mapping[str, Any] = DESCRIBED
     operations: Operations | None = None
     posts: Mapping[str, ASGIApp] = {}
+    shortcuts: Mapping[bytes, Shortcut] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -22,13 +22,16 @@ from foldstore.errors import NotFoundError, RefusedError
 _STALE_AFTER: Final = timedelta(seconds=2)  # how long a revoked token may still count
 _CACHED: Final = 4_096
 _SCHEME: Final = b"bearer "
-_HEADERS: Final = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+HEADERS: Final = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]  # of every answer
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     token: Token | None
     loaded_at: datetime
+
+    def is_fresh(self, now: datetime) -> bool:
+        return timedelta(0) <= now - self.loaded_at < _STALE_AFTER
 
 
 class Authenticator:
@@ -79,7 +82,7 @@ class Authenticator:
         watch.check_failures(address, token_id)
         now = self._vault.clock()
         known = self._known.get(token_id)
-        if known is None or not timedelta(0) <= now - known.loaded_at < _STALE_AFTER:
+        if known is None or not known.is_fresh(now):
             known = _Known(await to_thread.run_sync(self._vault.find, token_id), now)
             if len(self._known) >= _CACHED:
                 self._known = {}
@@ -95,6 +98,32 @@ class Authenticator:
             self._proven[proof] = token_id, secret_hash
         watch.check_rate(token)
         return token
+
+    def recognize(self, given: bytes, address: str, watch: Watch) -> Token | None:
+        """Return the token that a header names, when it was right lately and still counts; None needs a closer look.
+
+        Nothing is counted: neither the request nor a failure.
+
+        Parameters
+        ----------
+        given : bytes
+            The value of the one header ``authorization``.
+        address : str
+            Where the request comes from.
+        watch : Watch
+            Knows what failed.
+        """
+        proven = self._proven.get(hashlib.sha256(given).digest())
+        known = None if proven is None else self._known.get(proven[0])
+        if proven is None or known is None:
+            return None
+        now = self._vault.clock()
+        try:
+            watch.check_failures(address, proven[0])
+            token = check_token(known.token, proven[1], now)
+        except RefusedError:
+            return None
+        return token if known.is_fresh(now) and watch.may_ask(token) else None
 
 
 def _read_token(header: bytes) -> tuple[str, str]:
@@ -153,7 +182,7 @@ class Gate:
                     await self._watch.begin(told)
                 record = told  # from now on it is out
                 own = (b"x-request-id", request_id.encode())
-                await send({**message, "headers": [*message["headers"], *_HEADERS, own]})
+                await send({**message, "headers": [*message["headers"], *HEADERS, own]})
             elif not message.get("more_body"):
                 await send(message)
             else:

@@ -17,6 +17,7 @@ class HeadClock(asyncio.Protocol):
     loop: Any
     cycle: Any
     _clock: asyncio.TimerHandle | None = None
+    answered: bool = False  # whether what came last was answered at once
     _begun: bool = False  # whether a part of a head is there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -27,7 +28,7 @@ class HeadClock(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Stop the clock when a head is there; start it when another began."""
         super().data_received(data)
-        if self._is_asked():
+        if self.answered or self._is_asked():
             self._begun = False
             self._stop()
         else:

@@ -1,15 +1,97 @@
-"""HTTP as uvicorn speaks it by httptools, with bounds on how long the head of a request may be, and may take."""
+"""HTTP as uvicorn speaks it by httptools: bounds on the heads of requests, and a shortcut for what came as a whole."""
 
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from foldstore.api.head_clock import HeadClock
+from foldstore.api.shortcut import Shortcut
 
 MOST_HEAD: Final = 1 << 16  # bytes; as much as uvicorn's other parser takes
 
 
-class BoundedHttp(HeadClock, HttpToolsProtocol):
+class ShortcutHttp(HttpToolsProtocol):
+    """Answers a request of a path with a shortcut as soon as it is there, where the shortcut does.
+
+    All else goes the way of every request: what came in parts, what stands behind a request that is not answered yet,
+    a client that does not take its answers, a server that is full. Of what came at once only the first is answered
+    so: others get their turn.
+    """
+
+    answered: bool = False
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._shortcuts: Any = {} if self.root_path else getattr(self.config.app, "shortcuts", {})
+        self._shortcut: Shortcut | None = None  # of the request whose body is arriving
+        self._given = b""
+        self._parts: list[bytes] = []
+        self._first_lines: tuple[Any, bytes] = None, b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes as they come."""
+        self.answered = False
+        super().data_received(data)
+        if self._shortcut is not None:
+            self._go_on()
+
+    def on_headers_complete(self) -> None:
+        """Look whether there is a shortcut."""
+        shortcut = self._shortcuts.get(self.url)
+        given = shortcut.authorization(self.headers) if shortcut is not None and self._is_plain() else None
+        if given is None:
+            super().on_headers_complete()
+        else:
+            self._shortcut, self._given, self._parts = shortcut, given, []
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        if self._shortcut is None:
+            super().on_body(body)
+        else:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer, or go the way of every request."""
+        if self._shortcut is not None:
+            address = self.client[0] if self.client else ""
+            if self._shortcut.answer(self._given, address, b"".join(self._parts), self._write):
+                self._shortcut, self.answered = None, True
+                self.on_response_complete()
+                return
+            self._go_on()
+        super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Say whether a request may be answered now, and nothing about it needs to be remembered."""
+        if self.answered or self.access_log or self.flow.write_paused or self.transport.is_closing():
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        most, parser = self.limit_concurrency, self.parser
+        if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
+            return False
+        plain: bool = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
+        return plain and parser.should_keep_alive() and not parser.should_upgrade()
+
+    def _go_on(self) -> None:
+        """Begin to work on a request as on any other, with what of its body is there."""
+        parts, self._shortcut, self._parts = self._parts, None, []
+        super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
+
+    def _write(self, rest: bytes) -> None:
+        """Write an answer, whose first lines say that it is one, and what the server says of itself."""
+        headers, lines = self._first_lines
+        if headers is not self.server_state.default_headers:  # another list each second
+            headers = self.server_state.default_headers
+            lines = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._first_lines = headers, lines
+        self.transport.write(lines + rest)
+
+
+class BoundedHttp(HeadClock, ShortcutHttp):
     """Gives a connection up whose request's head does not end, or is too slow."""
 
     def __init__(self, *given: Any, **named: Any) -> None:

@@ -1,16 +1,16 @@
 """The lookup routes: `POST /v1/features:get`, and `POST /get-online-features` in Feast's shape."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from foldstore.api.access import PRINCIPAL_KEY
 from foldstore.api.lookup_text import write_answer, write_feast_answer
-from foldstore.api.request_body import Limits, read_json_sent
+from foldstore.api.request_body import Limits, parse_json, read_json_sent
 from foldstore.api.tokens import Token
 from foldstore.datastore.free_text import check_text
 from foldstore.errors import RefusedError, UsageError, did_you_mean
@@ -54,6 +54,13 @@ class OnlineFeatures(Protocol):
         """Look entities up in features named ``view:feature``."""
 
 
+class _Question(NamedTuple):
+    """A lookup that was checked, and what answers it."""
+
+    num_entities: int
+    answer: Callable[[], bytes]
+
+
 class _Asked(NamedTuple):
     """A lookup as a body asks for it."""
 
@@ -81,7 +88,7 @@ class LookupRoutes:
 
     Attributes
     ----------
-    by_path : mapping of str to ASGI application
+    by_path : mapping of str to LookupEndpoint
         What answers a POST to each path.
     """
 
@@ -90,9 +97,9 @@ class LookupRoutes:
     def __init__(self, features: OnlineFeatures, limits: Limits) -> None:
         self._features = features
         self._limits = limits
-        self.by_path: Mapping[str, ASGIApp] = {
-            "/v1/features:get": _Endpoint(limits, self._get),
-            "/get-online-features": _Endpoint(limits, self._get_as_feast),
+        self.by_path: Mapping[str, LookupEndpoint] = {
+            "/v1/features:get": LookupEndpoint(limits, self._get),
+            "/get-online-features": LookupEndpoint(limits, self._get_as_feast),
         }
 
     def add_to(self, app: FastAPI) -> None:
@@ -104,25 +111,23 @@ class LookupRoutes:
         for path, endpoint in self.by_path.items():
             app.router.routes.append(Route(path, endpoint, methods=["POST"]))
 
-    async def _get(self, scope: Scope, said: Any) -> bytes:
+    def _get(self, token: Token | None, said: Any) -> _Question:
         """Answer in our shape: features by name."""
         body = _members(said, _OURS)
         wide = _choice(body, "int64", ("number", "string")) == "string"
-        asked = self._read(scope, body, "service")
-        return await self._answer(
-            asked, lambda found: write_answer(found, wide_as_text=wide, request_id=asked.request_id)
-        )
+        asked = self._read(token, body, "service")
+        return self._question(asked, lambda found: write_answer(found, wide_as_text=wide, request_id=asked.request_id))
 
-    async def _get_as_feast(self, scope: Scope, said: Any) -> bytes:
+    def _get_as_feast(self, token: Token | None, said: Any) -> _Question:
         """Answer in Feast's shape: a list of columns, the keys first."""
         body = _members(said, _FEASTS)
         epoch = _flag(body, "epoch_for_missing")
-        asked = self._read(scope, body, "feature_service")
-        return await self._answer(
+        asked = self._read(token, body, "feature_service")
+        return self._question(
             asked, lambda found: write_feast_answer(found, epoch_for_missing=epoch, request_id=asked.request_id)
         )
 
-    def _read(self, scope: Scope, body: Mapping[str, Any], service_member: str) -> _Asked:
+    def _read(self, token: Token | None, body: Mapping[str, Any], service_member: str) -> _Asked:
         service, features = body.get(service_member), body.get("features")
         if (service is None) == (features is None):
             raise UsageError(
@@ -131,7 +136,7 @@ class LookupRoutes:
             )
         if service is not None and not isinstance(service, str):
             raise UsageError(f"{service_member!r} is not text.", hint='Write "arrival@1".')
-        _check_token(scope, service)
+        _check_token(token, service)
         entities = body.get("entities")
         return _Asked(
             service=service,
@@ -166,10 +171,8 @@ class LookupRoutes:
             )
         return count
 
-    async def _answer(self, asked: _Asked, write: Write) -> bytes:
-        if asked.num_entities >= _MANY:
-            return await to_thread.run_sync(lambda: write(self._look(asked)))
-        return write(self._look(asked))
+    def _question(self, asked: _Asked, write: Write) -> _Question:
+        return _Question(asked.num_entities, lambda: write(self._look(asked)))
 
     def _look(self, asked: _Asked) -> OnlineResult:
         if asked.service is None:
@@ -182,15 +185,40 @@ class LookupRoutes:
         )
 
 
-class _Endpoint:
-    """Answers a POST with JSON by JSON."""
+class LookupEndpoint:
+    """Answers a POST with JSON by JSON.
 
-    def __init__(self, limits: Limits, answer: Callable[[Scope, Any], Awaitable[bytes]]) -> None:
-        self._limits = limits
-        self._answer = answer
+    Parameters
+    ----------
+    limits : Limits
+        How much a request may ask.
+    read : callable
+        Checks what a token's body says.
+    """
+
+    __slots__ = ("_read", "limits")
+
+    def __init__(self, limits: Limits, read: Callable[[Token | None, Any], _Question]) -> None:
+        self.limits = limits
+        self._read = read
+
+    def answer_at_once(self, token: Token, body: bytes) -> bytes | None:
+        """Answer a whole body; None where that would hold up other requests.
+
+        Raises
+        ------
+        FoldstoreError
+            When the lookup cannot be answered.
+        """
+        asked = self._read(token, parse_json(body))
+        return None if asked.num_entities >= _MANY else asked.answer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        text = await self._answer(scope, await read_json_sent(scope, receive, self._limits))
+        """Answer a request behind the gate."""
+        said = await read_json_sent(scope, receive, self.limits)
+        token = scope.get(PRINCIPAL_KEY)
+        asked = self._read(token if isinstance(token, Token) else None, said)
+        text = asked.answer() if asked.num_entities < _MANY else await to_thread.run_sync(asked.answer)
         headers = [(b"content-length", b"%d" % len(text)), _CONTENT_TYPE]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": text})
@@ -223,10 +251,9 @@ def _request_id(body: Mapping[str, Any], service: str | None) -> str | None:
     return check_text(given, "'request_id'", MAX_REQUEST_ID, line=True)
 
 
-def _check_token(scope: Scope, service: str | None) -> None:
+def _check_token(token: Token | None, service: str | None) -> None:
     """Refuse a token of some names what it is not for."""
-    token = scope.get(PRINCIPAL_KEY)
-    if not isinstance(token, Token) or not token.is_bounded:
+    if token is None or not token.is_bounded:
         return
     if service is None:
         raise RefusedError(

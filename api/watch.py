@@ -60,6 +60,14 @@ class Watch:
         if seconds:
             raise _too_often("This token asks more often than it may.", seconds)
 
+    def may_ask(self, token: Token) -> bool:
+        """Say whether `check_rate` would let a token pass now; count nothing."""
+        return self.requests is None or not self.requests.look(token.id)
+
+    def may_look_up(self, token: Token) -> bool:
+        """Say whether it is known, without a look into the catalog, that no rule refuses lookups to a token."""
+        return self.book is None or self.book.remembered(token) == []
+
     async def check_lookup(self, token: Token) -> None:
         """Refuse lookups to whom a rule hides something: features are made of cells that it may hide.
 
@@ -99,11 +107,15 @@ class Watch:
 
     async def begin(self, record: RequestRecord) -> None:
         """Write down who did what, before the answer leaves."""
+        if self.audit is not None and record.changes:
+            await to_thread.run_sync(self.audit.note, record)
+        else:
+            self.begin_reading(record)
+
+    def begin_reading(self, record: RequestRecord) -> None:
+        """Do what `begin` does, for a request that changes nothing."""
         if self.audit is not None:
-            if record.changes:
-                await to_thread.run_sync(self.audit.note, record)
-            else:
-                self.audit.note(record)
+            self.audit.note(record)
 
     def end(self, record: RequestRecord) -> None:
         """Count and log a request that was answered."""

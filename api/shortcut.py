@@ -1,0 +1,109 @@
+"""Lookups that came as a whole, answered at once: every check that the gate makes, without a task or a message."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from foldstore.api.access import SCOPE_BY_PATH, permits
+from foldstore.api.authentication import HEADERS, Authenticator
+from foldstore.api.lookup import LookupEndpoint
+from foldstore.api.request_record import RequestRecord
+from foldstore.api.tokens import Token
+from foldstore.api.watch import Watch, new_id
+
+# A request that has one of these means something that is seldom meant.
+_UNUSUAL: Final = frozenset(
+    {b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto", b"content-encoding"}
+)
+_HEAD: Final = (
+    b"content-length: %d\r\ncontent-type: application/json\r\n"
+    + b"".join(b"%b: %b\r\n" % header for header in HEADERS)
+    + b"x-request-id: %b\r\n\r\n%b"
+)
+
+
+class Shortcut:
+    """Answers lookups of one path, or leaves them to the gate, having done nothing.
+
+    What it answers is allowed, counted and written down as behind the gate. Whatever would be refused, would wait or
+    is unusual is left to the gate, which looks at it anew.
+
+    Parameters
+    ----------
+    path : str
+        The path.
+    endpoint : LookupEndpoint
+        What answers there.
+    authenticator : Authenticator
+        Who tells whose token it is.
+    watch : Watch
+        Is told of every request that was answered.
+    """
+
+    __slots__ = ("_authenticator", "_endpoint", "_longest", "_needed", "_path", "_watch")
+
+    def __init__(self, path: str, endpoint: LookupEndpoint, authenticator: Authenticator, watch: Watch) -> None:
+        self._path = path
+        self._endpoint = endpoint
+        self._authenticator = authenticator
+        self._watch = watch
+        self._longest = endpoint.limits.max_body_bytes
+        self._needed = SCOPE_BY_PATH[path]
+
+    def authorization(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """Return the one header that says who asks, when nothing in a request's head is unusual."""
+        given, declared = list[bytes](), list[bytes]()
+        for name, value in headers:
+            if name == b"authorization":
+                given.append(value)
+            elif name == b"content-length":
+                declared.append(value)
+            elif name in _UNUSUAL or (name == b"content-type" and value[:9].lower() == b"multipart"):
+                return None
+        if len(given) != 1 or len(declared) != 1 or not declared[0].isdigit():
+            return None
+        return given[0] if int(declared[0][:20]) <= self._longest else None
+
+    def answer(self, given: bytes, address: str, body: bytes, write: Callable[[bytes], None]) -> bool:
+        """Answer a request, when it can be answered at once; say whether it was.
+
+        Parameters
+        ----------
+        given : bytes
+            What `authorization` returned.
+        address : str
+            Where the request comes from.
+        body : bytes
+            The whole body.
+        write : callable
+            Takes the answer behind its first lines: headers and body.
+        """
+        began, text, token = time.perf_counter(), None, self._recognize(given, address)
+        if token is not None:
+            with suppress(Exception):  # the gate asks again, and says what is wrong
+                text = self._endpoint.answer_at_once(token, body)
+        if token is None or text is None:
+            return False
+        self._watch.check_rate(token)  # nothing asked since `recognize` looked
+        record = RequestRecord(
+            id=new_id(),
+            method="POST",
+            route=self._path,
+            named={},
+            status=200,
+            seconds=0.0,
+            token=token,
+            address=address,
+        )
+        self._watch.begin_reading(record)
+        write(_HEAD % (len(text), record.id.encode(), text))
+        record.seconds = time.perf_counter() - began
+        self._watch.end(record)
+        return True
+
+    def _recognize(self, given: bytes, address: str) -> Token | None:
+        token = self._authenticator.recognize(given, address, self._watch)
+        if token is None or (self._needed is not None and not permits(token.scopes, self._needed)):
+            return None
+        return token if self._watch.may_look_up(token) else None
