@@ -34,8 +34,8 @@ class OutcomeReader:
     def _engine(self) -> Engine:
         return self._storage.engine
 
-    def ask(self, query: str, pin: Callable[[str], str], event_time: str) -> pa.Table:
-        """Run a query whose names are pinned first; `event_time` is the column that says when its rows are asked for.
+    def ask(self, query: str, pin: Callable[[str], str], event_time: str) -> pa.RecordBatchReader:
+        """Stream the rows of a query whose names are pinned first; `event_time` says when each is asked for.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class OutcomeReader:
         pinned = {name: pin(name) for name in self._engine.parse_query(query).tables}
         open_pools = {name: self._feeding(address) for name, address in pinned.items()}
         if not any(open_pools.values()):
-            return run_sql(query, None, lambda name: self._view(pinned[name]), engine=self._engine).to_arrow()
+            return run_sql(query, None, lambda name: self._view(pinned[name]), engine=self._engine).to_reader()
         return run_outcome_aggregates(
             query,
             lambda name: self._open(pinned[name], open_pools[name]),
@@ -55,7 +55,7 @@ class OutcomeReader:
             event_time=event_time,
             outcome_time=lambda name: self._version(pinned[name]).dataset.event_time,
             sealed_rows=lambda name: self._mark(pinned[name], open_pools[name]),
-        )
+        ).to_reader()
 
     def _feeding(self, address: str) -> list[PoolRecord]:
         name = parse_address(address).name

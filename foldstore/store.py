@@ -301,6 +301,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         rows = Rows(
             version=self.version,
             view_rows=self._read_rows,
+            stream=self._stream_rows,
             sql=outcomes.ask,
             query=lambda query: self.sql(query).to_arrow(),
             schema=lambda address: self.view(address).arrow_schema,
@@ -357,6 +358,10 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
 
     def _read_rows(self, address: str) -> pa.Table:
         return self.view(address).to_arrow()
+
+    def _stream_rows(self, address: str) -> pa.RecordBatchReader:
+        view = self.view(address)
+        return view.to_arrow().to_reader() if view.is_endless else view.to_reader()  # a table refuses to be endless
 
     def _served_dataset(self, name: str, key: Sequence[str] = (), event_time: str = SERVED_AT) -> Dataset:
         if self._storage.catalog.find_dataset(name) is None:

@@ -9,6 +9,7 @@ online store that keeps them), ``materialized`` (the document is there), ``trimm
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -22,14 +23,15 @@ from foldstore.features.indexes import FeatureIndexes
 from foldstore.features.joins import given_pins
 from foldstore.features.layouts import Layouts, Served, files_of_body
 from foldstore.features.push_trim import trim_pushes
-from foldstore.features.sources import Pins, Rows, read_source
+from foldstore.features.sources import Pins, Rows, read_source, stream_source
 from foldstore.names import parse_address
 from foldstore.training_set import TrainingSet
 from foldstore.types import format_time
 from foldstore.version import Version
 from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.features.window_index import compute_steps, weigh_steps
 from foldstore.views.online.changes import SourceChanges, fits, lay_changes
-from foldstore.views.online.materialize import materialize_view
+from foldstore.views.online.materialize import OnlineFile, Work, materialize_view
 from foldstore.views.online.pushed_rows import identify
 from foldstore.work import settle
 
@@ -137,15 +139,31 @@ class Materializer:
                 if files is not None:
                     return self._note(part, described, files)
                 break
+        return self._note(part, described, [self._lay_anew(view, own).path.name])
+
+    def _lay_anew(self, view: FeatureView, own: Pins) -> OnlineFile:
+        """Lay a view out whole; of rows that lie in no file, and of steps, a part at once."""
+        if not view.aggregations:
+            stream = stream_source(self._rows, view, own)
+            return self._write(view, stream.batches, stream.inputs)
+        work = Work(compute=partial(compute_steps, view), weigh=partial(weigh_steps, view))
+        if isinstance(view.source, SqlSource):
+            stream = stream_source(self._rows, view, own)
+            return self._write(view, stream.batches, stream.inputs, work)
         source = read_source(self._rows, view, own)
-        made = materialize_view(
-            self._indexes.windows(view, source).to_steps() if view.aggregations else source.table,
-            view,
-            self._layouts.folder,
-            sources=source.inputs,
-            files=self._storage.objects.files,
-        )
-        return self._note(part, described, [made.path.name])
+        if work.weigh(source.table) <= work.memory:  # then its tiles serve joins as well
+            return self._write(view, self._indexes.windows(view, source).to_steps(), source.inputs)
+        return self._write(view, source.table, source.inputs, work)
+
+    def _write(
+        self,
+        view: FeatureView,
+        rows: pa.Table | pa.RecordBatchReader,
+        inputs: tuple[str, ...],
+        work: Work | None = None,
+    ) -> OnlineFile:
+        files = self._storage.objects.files
+        return materialize_view(rows, view, self._layouts.folder, sources=inputs, files=files, work=work)
 
     def _pin(self, view: FeatureView, own: Pins) -> str | None:
         """Pin what a view reads; return the version when it reads all rows of one, whose differences are known."""

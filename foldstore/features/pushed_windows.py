@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 from foldstore.features.sources import Pins, Rows, read_source
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import KeyEncoder
-from foldstore.views.features.window_index import WindowIndex
-from foldstore.views.features.window_tiles import Tile
+from foldstore.views.features.window_index import compute_steps
 from foldstore.views.online.pushed_rows import PushedRows
 from foldstore.views.online.store import UNKNOWN_TIME
 from foldstore.views.time_column import to_nanoseconds
@@ -62,7 +61,7 @@ class PushedWindows:
         view = self._view
         own = self._encoder.encode([table.column(name) for name in view.join_keys], table.num_rows) >= 0
         events = table.select(view.columns()).filter(pa.array(own)).combine_chunks()
-        steps = WindowIndex(view, events, [Tile.of(events, view)]).to_steps()
+        steps = compute_steps(view, events)
         codes = self._encoder.encode([steps.column(name) for name in view.join_keys], steps.num_rows)
         instants = steps.column(view.event_time).cast(pa.int64())
         return steps.filter(pc.greater(instants, pa.array(self._since[codes])))

@@ -33,8 +33,11 @@ class Rows:
         The version at an address.
     view_rows : callable
         The rows at an address (a version, a view, a part of a split) as a table.
+    stream : callable
+        The same rows batch by batch.
     sql : callable
-        The answer to a query, given how its names become tables; sealed outcomes that may feed features do.
+        The answer to a query batch by batch, given how its names become tables; sealed outcomes that may feed
+        features do.
     query : callable
         The answer to a query as whoever asks may ask it: sealed cells are null.
     schema : callable
@@ -51,7 +54,8 @@ class Rows:
 
     version: Callable[[str], Version]
     view_rows: Callable[[str], pa.Table]
-    sql: Callable[[str, Callable[[str], str], str], pa.Table]
+    stream: Callable[[str], pa.RecordBatchReader]
+    sql: Callable[[str, Callable[[str], str], str], pa.RecordBatchReader]
     query: Callable[[str], pa.Table]
     schema: Callable[[str], pa.Schema]
     saved_view: Callable[[str], "PinnedView | None"]
@@ -133,7 +137,7 @@ def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
     own = Pins(rows, pins.given)
     fragments: tuple[Fragment, ...] = ()
     if isinstance(view.source, SqlSource):
-        table, address = rows.sql(view.source.query, own.pin, view.event_time), ""
+        table, address = rows.sql(view.source.query, own.pin, view.event_time).read_all(), ""
     else:
         address = own.pin(view.source)
         if view.aggregations and address in own.used.values():
@@ -143,3 +147,22 @@ def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
     versions = list(own.used.values())
     version = versions[0] if address and len(versions) == 1 else None
     return SourceRows(table, own.inputs, address, version, fragments)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStream:
+    """The rows of a feature view's source batch by batch, and the versions that they are read from."""
+
+    batches: pa.RecordBatchReader
+    inputs: tuple[str, ...]
+
+
+def stream_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceStream:
+    """Read what `read_source` reads, and hold no more than a batch of it."""
+    own = Pins(rows, pins.given)
+    if isinstance(view.source, SqlSource):
+        batches = rows.sql(view.source.query, own.pin, view.event_time)
+    else:
+        batches = rows.stream(own.pin(view.source))
+    pins.add(own)
+    return SourceStream(batches, own.inputs)

@@ -25,6 +25,7 @@ from foldstore.views.instant import LIMIT
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 _NANOSECONDS = pa.timestamp("ns", "UTC")
+_WORD: Final = 16  # a value, and what it is computed of
 _MOST_GATHERED: Final = 0.5  # of a larger share of the rows a tile of all is worth keeping
 _Searched: TypeAlias = tuple[Sequence[Tile], Sequence[Integers]]
 
@@ -201,6 +202,18 @@ class WindowIndex:
             for column, (name, kind) in zip(columns, view.keys.items(), strict=True)
         }
         return pa.table({**keys, view.event_time: pa.array(kept[1]).view(_NANOSECONDS)})
+
+
+def compute_steps(view: FeatureView, rows: pa.Table) -> pa.Table:
+    """Return what changes when for the entities whose rows are given, all of them; see `WindowIndex.to_steps`."""
+    find_types(view, rows.schema)
+    return WindowIndex(view, rows, [Tile.of(rows, view)]).to_steps()
+
+
+def weigh_steps(view: FeatureView, rows: pa.Table) -> int:
+    """Return about how many bytes it takes to compute the steps that rows of a view's source make."""
+    windows = {window_of(each) for each in view.aggregations}
+    return int(rows.num_rows * (len(windows) + 1) * (len(view.columns()) + len(view.features) + 1) * _WORD)
 
 
 def _look(tiles: Sequence[Tile], codes: Sequence[Integers], window: Window, at: Integers) -> WindowSpans:

@@ -1,31 +1,35 @@
 """Writes a feature view into one file that many processes map: content-addressed, fsync'ed, read-only."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from foldstore.datastore.files import Files, LocalFiles
-from foldstore.errors import UsageError, column_not_found
+from foldstore.errors import column_not_found
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.features.key_encoder import key_column
-from foldstore.views.online.key_hash import KeyHasher
+from foldstore.views.online.joined_batches import join_batches, too_much_text
+from foldstore.views.online.key_ranges import Cutting, Weigh, batches_of, gather, put_aside, read_ranges
 from foldstore.views.online.layout import HEADER_KEY, OnlineHeader
+from foldstore.views.online.put_aside import AsideFile
+from foldstore.views.online.sorted_rows import (
+    SharedHashError,
+    SortedRows,
+    created_times,
+    hash_rows,
+    salt_of,
+    sort_rows,
+)
 from foldstore.views.online.staged_files import remove_abandoned, stage
-from foldstore.views.online.store import UNKNOWN_TIME
-from foldstore.views.splits.hashing import hash_keys
-from foldstore.views.time_column import to_nanoseconds
 
-_Words = NDArray[np.uint64]
-_Integers = NDArray[np.int64]
-
+MEMORY: Final = 256 * 2**20  # of rows; sorting them takes some three times as much
 _UNCOMPRESSED: Final = pa.ipc.IpcWriteOptions(compression=None)
-_PACKED_LIMIT: Final = 2**63
+
+Compute = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,35 +53,59 @@ class OnlineFile:
     num_entities: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """How rows become what is laid out, and how much of it is done at once.
+
+    Attributes
+    ----------
+    compute : callable or None
+        Gives what some entities' rows come to, such as the steps of their windows; it sees all rows of an entity
+        together. The rows as they are unless given.
+    weigh : callable
+        How many bytes the work on rows takes.
+    memory : int
+        How many of these are taken at once; more rows wait on the disk.
+    """
+
+    compute: Compute | None = None
+    weigh: Weigh = lambda rows: int(rows.nbytes)
+    memory: int = MEMORY
+
+
 def materialize_view(
-    table: pa.Table,
+    rows: pa.Table | pa.RecordBatchReader,
     definition: FeatureView,
     folder: Path,
     *,
     sources: Sequence[str] = (),
     since: int | None = None,
     files: Files | None = None,
+    work: Work | None = None,
 ) -> OnlineFile:
     """Lay a feature view out for lookups.
 
-    The same rows in the same order make the same bytes, and so the same file.
+    The same rows in the same order make the same bytes, and so the same file, whether they fit in memory or not.
+    Rows that do not are cut by ranges of the hash of their key, and laid out range by range.
 
     Parameters
     ----------
-    table : pyarrow.Table
+    rows : pyarrow.Table or pyarrow.RecordBatchReader
         The view's source in write order, as the point-in-time join gets it; of a view with aggregations what they
-        came to, from `WindowIndex.to_steps`.
+        came to, from `WindowIndex.to_steps`, unless `work` computes that.
     definition : FeatureView
         What to materialize.
     folder : pathlib.Path
         Where the file goes.
     sources : sequence of str
-        The addresses of the versions that the table comes from; they travel with every answer.
+        The addresses of the versions that the rows come from; they travel with every answer.
     since : int, optional
         The earliest instant in nanoseconds that will be asked about; rows that no later lookup can find are left
         out. The whole history is kept unless given.
     files : Files, optional
         The file system.
+    work : Work, optional
+        What is computed of the rows, and how many at once.
 
     Raises
     ------
@@ -96,15 +124,85 @@ def materialize_view(
     >>> materialize_view(table, view, folder, sources=["hourly@1"]).num_rows
     1
     """
+    work = work or Work()
     # What windows came to lies in columns of the features' names; the definition that is kept says what they are.
-    plain = definition.to_plain()
-    for column in plain.columns():
-        if column not in table.column_names:
-            raise column_not_found(column, table.column_names, where=f"the source of feature view {definition.name!r}")
-    sorted_rows = _sort(table, plain, since)
-    header = OnlineHeader(view=definition, sources=tuple(sources), salt=sorted_rows.salt, since=since)
-    batch = _lay_out(table, plain, sorted_rows, header)
-    return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
+    needed = definition.to_plain().columns() if work.compute is None else definition.columns()
+    names = rows.schema.names
+    for column in needed:
+        if column not in names:
+            raise column_not_found(column, names, where=f"the source of feature view {definition.name!r}")
+    layout = _Layout(definition, tuple(sources), since, work, folder, files or LocalFiles())
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+    schema = pa.schema([rows.schema.field(name) for name in needed])
+    return layout.lay_out((batch.select(needed) for batch in batches), schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """One file that is being made."""
+
+    definition: FeatureView
+    sources: tuple[str, ...]
+    since: int | None
+    work: Work
+    folder: Path
+    files: Files
+
+    def lay_out(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> OnlineFile:
+        """Lay rows out, in memory where they fit."""
+        self.files.make_folder(self.folder)
+        cutting = Cutting(
+            hash_rows=lambda rows: hash_rows(rows, self.definition, salt_of(0)),
+            weigh=self.work.weigh,
+            memory=self.work.memory,
+            folder=self.folder,
+        )
+        waiting = iter(batches)
+        held, is_all = gather(waiting, cutting)
+        if is_all or not self.definition.keys:  # without keys there is one entity, whose rows are not cut
+            batch, num_entities = self._sort(pa.Table.from_batches([*held, *waiting], schema), None)
+            return _write(batch, self.folder, self.files, num_entities)
+        with ExitStack() as stack:
+            ranges = put_aside(chain(_given_away(held), waiting), schema, cutting, stack)
+            return self._lay_out_ranges(ranges, schema, cutting)
+
+    def _lay_out_ranges(self, ranges: list[AsideFile], schema: pa.Schema, cutting: Cutting) -> OnlineFile:
+        """Lay rows out range by range, under the first salt that will do: the order of the file is its."""
+        for number in count():
+            with ExitStack() as stack:
+                salted = replace(cutting, hash_rows=lambda rows: hash_rows(rows, self.definition, salt_of(number)))  # noqa: B023
+                own = ranges if not number else put_aside(batches_of(ranges), schema, salted, stack)
+                try:
+                    whole, num_entities = self._sort_ranges(read_ranges(own, salted), salt_of(number), stack)
+                except SharedHashError:
+                    continue
+                return _write(whole, self.folder, self.files, num_entities)
+        raise AssertionError
+
+    def _sort_ranges(self, tables: Iterable[pa.Table], salt: str, stack: ExitStack) -> tuple[pa.RecordBatch, int]:
+        aside, num_entities = None, 0
+        for table in tables:
+            batch, entities = self._sort(table, salt)
+            aside = aside or stack.enter_context(AsideFile(self.folder, batch.schema))
+            aside.write(pa.Table.from_batches([batch]))
+            num_entities += entities
+        assert aside is not None  # noqa: S101  # there was too much for memory
+        return join_batches(aside, self.folder, stack), num_entities
+
+    def _sort(self, table: pa.Table, salt: str | None) -> tuple[pa.RecordBatch, int]:
+        """Return some rows as they are laid out, and of how many entities they are."""
+        plain = self.definition.to_plain()
+        table = table if self.work.compute is None else self.work.compute(table)
+        found = sort_rows(table, plain, self.since, salt)
+        header = OnlineHeader(view=self.definition, sources=self.sources, salt=found.salt, since=self.since)
+        return _lay_out(table, plain, found, header), found.num_entities
+
+
+def _given_away(batches: list[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """Yield batches that nobody else holds, and let go of each."""
+    batches.reverse()
+    while batches:
+        yield batches.pop()
 
 
 def materialize_changes(
@@ -127,125 +225,19 @@ def materialize_changes(
     definition, folder, sources, files
         As for `materialize_view`.
     """
-    sorted_rows = _sort(table, definition, None)
+    sorted_rows = sort_rows(table, definition)
     header = OnlineHeader(view=definition, sources=tuple(sources), salt=sorted_rows.salt, since=None, changes=True)
     batch = _lay_out(table, definition, sorted_rows, header, gone)
     return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
 
 
-@dataclass(frozen=True, slots=True)
-class _SortedRows:
-    """Which rows of the source go into the file, in its order."""
-
-    rows: _Integers
-    hashes: _Words
-    events: _Integers
-    keys: tuple[pa.Array, ...]
-    salt: str
-    num_entities: int
-
-
-def _sort(table: pa.Table, view: FeatureView, since: int | None) -> _SortedRows:
-    keys = tuple(key_column(table.column(name), name, kind) for name, kind in view.keys.items())
-    events = to_nanoseconds(table.column(view.event_time), where=f"Event time {view.event_time!r}")
-    usable = np.ones(table.num_rows, dtype=np.bool_) if events.nulls is None else ~events.nulls
-    for key in keys:
-        if key.null_count:
-            usable &= key.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(usable)
-    salt, hashes, order = _order_by_key(keys, rows) if keys else _all_of_one(rows)
-    rows = rows[order]
-    entity = np.cumsum(np.concatenate([[0], hashes[1:] != hashes[:-1]])) if len(rows) else rows
-    if len(rows) and int(entity[-1]) + 1 < len(rows):
-        rows = rows[_order_by_time(entity, events.values[rows], _created(table, view, rows), rows)]
-    keep = _kept(entity, events.values[rows], since)
-    return _SortedRows(
-        rows[keep],
-        hashes[keep],
-        events.values[rows[keep]],
-        keys,
-        salt,
-        int(entity[-1]) + 1 if len(rows) else 0,
-    )
-
-
-def _order_by_key(keys: Sequence[pa.Array], rows: _Integers) -> tuple[str, _Words, _Integers]:
-    """Hash the keys and sort by the hashes, with the first salt under which no two keys share one."""
-    number = 0
-    while True:
-        salt = f"online/{number}"
-        hashes = hash_keys(list(keys), salt)[rows]
-        order = np.argsort(hashes)
-        hashes = hashes[order]
-        if not _collide(keys, rows[order], hashes):
-            return salt, hashes, order
-        number += 1
-
-
-def _all_of_one(rows: _Integers) -> tuple[str, _Words, _Integers]:
-    """Give the rows of a view without keys the one hash that a lookup without keys has."""
-    salt = "online/0"
-    return salt, np.full(len(rows), KeyHasher({}, salt).hash_one(()), np.uint64), np.arange(len(rows))
-
-
-def _collide(keys: Sequence[pa.Array], rows: _Integers, hashes: _Words) -> bool:
-    """Say whether neighbours of one hash have different keys."""
-    same = np.flatnonzero(hashes[1:] == hashes[:-1])
-    if not len(same):
-        return False
-    before, after = pa.array(rows[same]), pa.array(rows[same + 1])
-    return any(pc.any(pc.not_equal(key.take(before), key.take(after))).as_py() for key in keys)
-
-
-def _created(table: pa.Table, view: FeatureView, rows: _Integers) -> _Integers | None:
-    if view.created_time is None:
-        return None
-    known = to_nanoseconds(table.column(view.created_time), where=f"Created time {view.created_time!r}")
-    values = known.values if known.nulls is None else np.where(known.nulls, UNKNOWN_TIME, known.values)
-    return values[rows]
-
-
-def _order_by_time(entity: _Integers, events: _Integers, created: _Integers | None, rows: _Integers) -> _Integers:
-    """Sort the rows of each entity by event time, then created time, then write order."""
-    low = int(events.min())
-    width = int(events.max()) - low + 1
-    if (int(entity[-1]) + 1) * width >= _PACKED_LIMIT:
-        ranks = np.unique(events)
-        offsets, width = np.searchsorted(ranks, events), len(ranks)
-    else:
-        offsets = events - low
-    packed = entity * width + offsets
-    order = np.argsort(packed)
-    packed = packed[order]
-    tied = np.zeros(len(packed), dtype=np.bool_)
-    tied[1:] = packed[1:] == packed[:-1]
-    tied[:-1] |= tied[1:]
-    places = np.flatnonzero(tied)
-    if len(places):
-        # argsort is not stable, and need not be: only equal places are put in order here.
-        among = order[places]
-        later = rows[among] if created is None else created[among]
-        order[places] = among[np.lexsort((rows[among], later, packed[places]))]
-    return order
-
-
-def _kept(entity: _Integers, events: _Integers, since: int | None) -> NDArray[np.bool_]:
-    """Say which rows a lookup can find: the last of each entity and event time, from the one in force at `since` on."""
-    keep = np.ones(len(events), dtype=np.bool_)
-    same_entity = entity[1:] == entity[:-1]
-    keep[:-1] = ~(same_entity & (events[1:] == events[:-1]))
-    if since is not None:
-        keep[:-1] &= ~(same_entity & (events[1:] <= since))
-    return keep
-
-
 def _lay_out(
-    table: pa.Table, view: FeatureView, found: _SortedRows, header: OnlineHeader, gone: pa.Array | None = None
+    table: pa.Table, view: FeatureView, found: SortedRows, header: OnlineHeader, gone: pa.Array | None = None
 ) -> pa.RecordBatch:
     take = pa.array(found.rows)
     arrays: list[Any] = [pa.array(found.hashes), pa.array(found.events)]
     fields = [pa.field("key_hash", pa.uint64()), pa.field("event_time", pa.int64())]
-    created = _created(table, view, found.rows)
+    created = created_times(table, view, found.rows)
     if created is not None:
         arrays.append(pa.array(created))
         fields.append(pa.field("created_time", pa.int64()))
@@ -268,11 +260,7 @@ def _one_chunk(column: pa.ChunkedArray, name: str) -> pa.Array:
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         if whole.num_chunks > 1:
-            raise UsageError(
-                f"Feature {name!r} holds more than 2 GB of text.",
-                hint="Store it as large_string, or give since= to keep less history.",
-                column=name,
-            )
+            raise too_much_text(name)
         return whole.chunk(0) if whole.num_chunks else pa.array([], whole.type)
     return whole
 

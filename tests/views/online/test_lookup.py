@@ -160,13 +160,13 @@ def test_a_key_that_shares_a_hash_with_another_is_not_found(tmp_path, monkeypatc
 
 
 def test_keys_that_collide_make_the_file_choose_another_salt(tmp_path, monkeypatch):
-    from foldstore.views.online import materialize
+    from foldstore.views.online import sorted_rows
 
     def collide_once(columns, salt):
         hashes = hash_keys(columns, salt)
         return np.zeros_like(hashes) if salt == "online/0" else hashes
 
-    monkeypatch.setattr(materialize, "hash_keys", collide_once)
+    monkeypatch.setattr(sorted_rows, "hash_keys", collide_once)
     rows = [{"driver": "a", "ts": 0, "x": 1}, {"driver": "b", "ts": 0, "x": 2}]
     reader = open_view(ride_table(rows), driver_view(), tmp_path)
     assert reader.header.salt == "online/1"
