@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import os
 import shutil
 import signal
+import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,6 +21,7 @@ from foldstore.api.http_protocol import BoundedHttp
 from foldstore.errors import FoldstoreError, UsageError
 
 if TYPE_CHECKING:
+    from foldstore.api.workers import Workers
     from foldstore.store import Store
 
 _LEAST_FREE: Final = 64 << 20
@@ -40,6 +44,10 @@ class Running:
         For how long requests that were begun may take to be finished then.
     descriptor : int or None
         A socket that listens already, from whoever started this process.
+    announce : int or None
+        A pipe of whoever started this process, who is told through it that requests are answered.
+    followed_by : callable or None
+        Returns what starts a process in the place of this one when SIGHUP comes; in the main thread alone.
     """
 
     certificate: Path | None = None
@@ -47,6 +55,8 @@ class Running:
     drain_seconds: float = 0.0
     grace_seconds: float = 30.0
     descriptor: int | None = None
+    announce: int | None = None
+    followed_by: "Callable[[socket.socket], Workers] | None" = None
 
     def check(self) -> "Running":
         """Return it when its files can be read.
@@ -130,6 +140,18 @@ class DrainingServer(uvicorn.Server):
         """Serve until told to end."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    def stop(self) -> None:
+        """End when what was begun is finished; another process takes the requests that come."""
+        self.should_exit = True
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to take requests, and say so to whoever waits for it."""
+        await super().startup(sockets)
+        if self._running.announce is not None:
+            with suppress(OSError):  # who waited is gone
+                os.write(self._running.announce, b"1")
+                os.close(self._running.announce)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; when told a second time, at once."""

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,6 +18,7 @@ from foldstore.api.request_body import Limits
 from foldstore.api.running import DrainingServer, Readiness, Running, keep_what_is_there
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
+from foldstore.api.workers import Workers
 from foldstore.errors import RefusedError, StoreError
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def serve(
     limits: Limits | None = None,
     running: Running | None = None,
     on_start: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until the process is told to end.
+) -> Workers | None:
+    """Serve until the process is told to end, or has a successor.
 
     Parameters
     ----------
@@ -54,6 +55,10 @@ def serve(
         TLS, and what it does when it is told to end.
     on_start : callable, optional
         Told the server's URL when it listens.
+    Returns
+    -------
+    Workers or None
+        What `Running.followed_by` made, when it has started a process that serves: `Workers.run` watches over it.
 
     Raises
     ------
@@ -71,11 +76,21 @@ def serve(
         with suppress(SqlUnavailableError):  # it is in the log; every query is told
             queries.check()
     try:
-        with _listener(host, port, chosen) as listener:
+        with _listener(host, port, chosen) as listener, ExitStack() as stack:
             if on_start is not None:
                 on_start(url_of(listener, secure=chosen.certificate is not None))
             keep_what_is_there()
-            DrainingServer(app, chosen, readiness).run(sockets=[listener])
+            server = DrainingServer(app, chosen, readiness)
+            workers = None if chosen.followed_by is None else chosen.followed_by(listener.dup())
+            if workers is not None:
+                stack.callback(workers.close)
+                workers.succeed(server.stop)
+            server.run(sockets=[listener])
+            if workers is None or readiness.ends or not workers.has_begun:
+                return None
+            workers.hear()
+            stack.pop_all()
+            return workers
     finally:
         app.end()
         queries.close()

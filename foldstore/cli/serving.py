@@ -1,9 +1,11 @@
 """The verbs that serve: features, materialize, serve, token."""
 
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +30,12 @@ from foldstore.cli.service_aliases import alias_app
 from foldstore.cli.shadows import shadow_app
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from foldstore.api.rules import RuleBook
     from foldstore.api.running import Running
     from foldstore.api.tokens import TokenVault
+    from foldstore.api.workers import Workers
     from foldstore.store import Store
 
 _HERE = "."
@@ -162,14 +167,17 @@ def serve(
     grace: Annotated[float, typer.Option(help="Seconds that begun requests may take to be finished.", min=1)] = 30.0,
     log_level: Annotated[str, typer.Option(help="debug (lookups, too), info, warning or error.")] = "info",
     descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
+    announce: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the store over HTTP until interrupted; every request needs a token (`foldstore token create`).
 
     The log goes to stderr, a line of JSON for each request but lookups. SIGTERM ends the server when what was begun
-    is finished; SIGHUP replaces the processes of several one by one.
+    is finished; SIGHUP replaces its processes one by one, each when its successor serves.
 
     Example: foldstore serve --workers 4 --drain 5
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing yet that could be replaced
     import foldstore
     from foldstore.api.request_body import Limits
     from foldstore.api.request_log import log_to_stderr
@@ -179,15 +187,21 @@ def serve(
     if log_level not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("write debug, info, warning or error", param_hint="--log-level")
     running = Running(
-        certificate=tls_cert, key=tls_key, drain_seconds=drain, grace_seconds=grace, descriptor=descriptor
+        certificate=tls_cert,
+        key=tls_key,
+        drain_seconds=drain,
+        grace_seconds=grace,
+        descriptor=descriptor,
+        announce=announce,
+        followed_by=partial(_workers, 1, drain + grace) if workers == 1 and descriptor is None else None,
     ).check()
     folder_of(store, "serve")
     log_to_stderr(log_level)
     if workers > 1:
-        _serve_by_many(store, host, port, workers, running, sys.argv[1:])
+        _serve_by_many(store, host, port, workers, running)
         return
     with foldstore.connect(folder_of(store, "serve"), create=False) as opened:
-        run_server(
+        left = run_server(
             opened.features,
             _vault(opened),
             store=opened,
@@ -197,22 +211,27 @@ def serve(
             running=running,
             on_start=lambda url: say(f"Serving at {url}") if descriptor is None else None,
         )
+    if left is not None:
+        left.run()
 
 
-def _serve_by_many(store: str, host: str, port: int, count: int, running: "Running", given: list[str]) -> None:
+def _serve_by_many(store: str, host: str, port: int, count: int, running: "Running") -> None:
     import foldstore
     from foldstore.api.server import listen, refuse_without_token, url_of
-    from foldstore.api.workers import Workers
 
     with foldstore.connect(store, create=False) as opened:
         refuse_without_token(host, _vault(opened))
     with listen(host, port) as listener:
-        listener.set_inheritable(True)
-        # The same words; of two values of an option the later one counts.
-        command = [sys.executable, "-m", "foldstore", *given, "--workers", "1"]
         url = url_of(listener, secure=running.certificate is not None)
-        patience = running.drain_seconds + running.grace_seconds + 5
-        Workers(command, listener, count, patience).run(lambda: say(f"Serving at {url}"))
+        _workers(count, running.drain_seconds + running.grace_seconds, listener).run(lambda: say(f"Serving at {url}"))
+
+
+def _workers(count: int, seconds: float, listener: "socket") -> "Workers":
+    from foldstore.api.workers import Workers
+
+    # The same words; of two values of an option the later one counts.
+    command = [sys.executable, "-m", "foldstore", *sys.argv[1:], "--workers", "1"]
+    return Workers(command, listener, count, seconds + 5)
 
 
 @token_app.command()

@@ -1,8 +1,11 @@
 """Several processes under load: a budget is spent once, what was begun is finished, and nothing is half done."""
 
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +21,7 @@ from foldstore.api.tokens import TokenVault
 from tests.api.test_running import PATIENCE, ask, ready, served, wait_until
 
 ROWS = 400
+LONG = 4 * PATIENCE  # processes that start one after the other
 ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -59,7 +63,16 @@ def post(port, path, token, body):
 
 
 def workers(process):
-    return set(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    """Return the processes that serve for another one: of all threads' children, without those that run SQL."""
+    children = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    return {int(pid) for some in children for pid in some if "--descriptor" in words_of(pid)}
+
+
+def words_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except FileNotFoundError:
+        return []
 
 
 def test_the_last_unit_of_a_budget_is_spent_by_one_of_many(place):
@@ -159,8 +172,62 @@ def test_sighup_under_load_starts_every_process_anew(place):
         old = workers(process)
         with load(port, tokens["viewer"]) as (done, odd):
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: len(workers(process)) == 2 and not workers(process) & old)
+            wait_until(lambda: len(workers(process)) == 2 and not workers(process) & old, LONG)
             before = len(done)
             wait_until(lambda: len(done) > before + 5)
         assert odd == []
         assert process.poll() is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sighup_leaves_no_instant_without_a_process_that_serves(place, count):
+    """The old one goes on until its successor serves; the process that was started stays the one to be told."""
+    folder, tokens = place
+    with served(folder, "--workers", str(count)) as (process, port, _lines):
+        wait_until(lambda: ready(port) and len(workers(process)) == (count if count > 1 else 0))
+        with load(port, tokens["viewer"]) as (done, odd):
+            for _ in range(2):  # the first makes a parent of the one that served alone
+                old = workers(process)
+                process.send_signal(signal.SIGHUP)
+                wait_until(lambda old=old: len(workers(process)) == count and not workers(process) & old, LONG)
+                before = len(done)
+                wait_until(lambda before=before: len(done) > before + 5)
+        assert odd == []
+        left = workers(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+
+
+def test_a_successor_that_cannot_serve_replaces_nobody(place, tmp_path):
+    folder, tokens = place
+    with served(folder, "--workers", "2") as (process, port, lines):
+        wait_until(lambda: ready(port) and len(workers(process)) == 2)
+        old = workers(process)
+        moved = folder.with_name("elsewhere")
+        folder.rename(moved)
+        try:
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: any("the old one serves on" in line for line in lines), LONG)
+            assert workers(process) == old
+        finally:
+            moved.rename(folder)
+        assert ask(port, "GET", "/v1/datasets/people/versions/1/rows", tokens["viewer"])[0] == 200
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sighup_before_it_serves_ends_nothing(place, count):
+    folder, _tokens = place
+    command = [sys.executable, "-m", "foldstore", "serve", "--store", str(folder), "--port", "0"]
+    with subprocess.Popen([*command, "--workers", str(count)], stderr=subprocess.PIPE, text=True) as process:
+        ignored = lambda: int(re.search(r"SigIgn:\s*(\w+)", status(process))[1], 16) >> (signal.SIGHUP - 1) & 1  # noqa: E731
+        wait_until(lambda: ignored() or process.poll() is not None)
+        process.send_signal(signal.SIGHUP)
+        line = next(line for line in process.stderr if "Serving at" in line)
+        wait_until(lambda: ready(int(line.strip().rpartition(":")[2])))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def status(process):
+    return Path(f"/proc/{process.pid}/status").read_text()
