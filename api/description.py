@@ -91,12 +91,14 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.is_long:
         found["parameters"].append(_PREFER)
         found["responses"]["202"] = _LATER
-    if route.body is BodyKind.JSON:
-        content = {"application/json": {"schema": {"type": "object"}, "example": route.example}}
-        found["requestBody"] = {"required": True, "content": content}
-    elif route.body is BodyKind.ROWS:
+    content: dict[str, Any] = {}
+    if route.body in (BodyKind.JSON, BodyKind.EITHER):
+        content["application/json"] = {"schema": {"type": "object"}, "example": route.example}
+    if route.body in (BodyKind.ROWS, BodyKind.EITHER):
         binary = {"schema": {"type": "string", "format": "binary"}}
-        found["requestBody"] = {"required": True, "content": dict.fromkeys(ROW_ENDINGS, binary)}
+        content |= dict.fromkeys(ROW_ENDINGS, binary)
+    if content:
+        found["requestBody"] = {"required": True, "content": content}
     return found
 
 
@@ -116,7 +118,7 @@ def _parameter(
     plain: dict[str, Any] = {"name": name, "in": place, "required": required, "description": what}
     plain["schema"] = {"type": kind}
     if example:
-        plain["example"] = int(example) if kind == "integer" else example
+        plain["example"] = {"integer": int, "number": float}.get(kind, str)(example)
     return plain
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CapacityLimiter, sleep, to_thread
@@ -18,7 +19,7 @@ from foldstore.api.body import refuse_bombs
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
-from foldstore.api.request_body import Limits, read_json, spool_rows
+from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, spool_rows
 from foldstore.api.request_record import changes
 from foldstore.api.resources import open_store
 from foldstore.api.resources.operations import AcceptedResponse, begin_operation
@@ -117,7 +118,8 @@ class Dispatcher:
     async def _read(self, route: Route, request: Request, stack: AsyncExitStack) -> Any:
         if route.body is BodyKind.NONE:
             return None
-        if route.body is BodyKind.JSON:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if route.body is BodyKind.JSON or (route.body is BodyKind.EITHER and kind not in ROW_ENDINGS):
             return await read_json(request, self._limits, deepest=route.deepest)
         return await stack.enter_async_context(spool_rows(request, self._limits))
 
@@ -141,7 +143,7 @@ class Dispatcher:
         return await to_thread.run_sync(self._answer, route, call, limiter=self._working)
 
     def _answer(self, route: Route, call: Call) -> Response:
-        if route.body is BodyKind.ROWS:
+        if isinstance(call.body, Path):
             refuse_bombs(call.body, self._limits.max_rows_memory)
         return route.answer(call)
 

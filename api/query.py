@@ -1,12 +1,18 @@
 """What stands behind the question mark of a URL: known names alone, each once, each of its type."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from foldstore.api.problem import MalformedBodyError
+from foldstore.api.request_body import parse_json
 from foldstore.errors import UsageError, did_you_mean
 
 _LONGEST: Final = 20_000
+_DEEPEST: Final = 8
+_SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,20})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +73,34 @@ class Query:
         return value
 
     def names(self, name: str) -> list[str] | None:
-        """Return a value that lists names, joined by commas."""
+        """Return a value that lists names: joined by commas, or as JSON writes a list, for names with commas."""
         value = self._given.get(name)
-        return None if value is None else value.split(",")
+        if value is None:
+            return None
+        found = _read_list(value)
+        return found if found is not None and _are_texts(found) else value.split(",")
+
+    def groups(self, name: str) -> list[list[str]] | None:
+        """Return a value that lists lists of names, as JSON; names alone are one list."""
+        value = self._given.get(name)
+        found = None if value is None else _read_list(value)
+        if found and all(isinstance(each, list) and _are_texts(each) for each in found):
+            return found
+        names = self.names(name)
+        return None if names is None else [names] if names else []
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """Return a value that is an object of JSON."""
+        value = self._given.get(name)
+        if value is None:
+            return None
+        try:
+            found = parse_json(value.encode(), _DEEPEST)
+        except MalformedBodyError as error:
+            raise _no_object(name) from error
+        if not isinstance(found, dict):
+            raise _no_object(name)
+        return found
 
     def number(self, name: str, *, default: int, most: int, least: int = 0) -> int:
         """Return a value that is a whole number within bounds."""
@@ -82,6 +113,17 @@ class Query:
             )
         return int(value)
 
+    def share(self, name: str, *, default: float) -> float:
+        """Return a value that is a number from 0 to 1."""
+        value = self._given.get(name)
+        if value is None:
+            return default
+        if not (_SHARE.fullmatch(value) and float(value) <= 1):
+            raise UsageError(
+                f"{name}={ascii(value)[:40]} is not a number from 0 to 1.", hint=f"Write {name}={default}."
+            )
+        return float(value)
+
     def choice(self, name: str, choices: Sequence[str]) -> str:
         """Return one of several values; the first unless given."""
         value = self._given.get(name, choices[0])
@@ -92,3 +134,21 @@ class Query:
     def flag(self, name: str) -> bool:
         """Return whether a switch is on; off unless given."""
         return self.choice(name, ("false", "true")) == "true"
+
+
+def _no_object(name: str) -> UsageError:
+    return UsageError(f"The parameter {name!r} is not an object of JSON.", hint=f'Write {name}={{"a":1}}.')
+
+
+def _read_list(value: str) -> list[Any] | None:
+    if not value.startswith("["):
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):  # the name of a column may begin so
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(each, str) for each in values)

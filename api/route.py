@@ -36,11 +36,12 @@ _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
 class BodyKind(StrEnum):
-    """What a route takes."""
+    """What a route takes: a body of JSON, a body of rows, or either, by its content type."""
 
     NONE = "none"
     JSON = "json"
     ROWS = "rows"
+    EITHER = "either"
 
 
 class Gives(StrEnum):

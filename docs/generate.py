@@ -238,9 +238,11 @@ the scopes of its role, and may be for some names alone. Lookups have a page of 
 
 
 def _takes(route: Any) -> str:
-    if route.body == "json":
-        return f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
-    return " Body: rows, as Arrow, CSV, JSON lines or Parquet." if route.body == "rows" else ""
+    rows = "rows, as Arrow, CSV, JSON lines or Parquet"
+    if route.body in ("json", "either"):
+        example = f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
+        return f"{example}, or {rows}." if route.body == "either" else example
+    return f" Body: {rows}." if route.body == "rows" else ""
 
 
 def _over_http() -> list[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foldstore.store_views import DeprecatedInputWarning
     from foldstore.validation.bias.measure import measure_bias
     from foldstore.validation.bias.report import BiasReport
+    from foldstore.validation.column_bounds import DriftPolicy
     from foldstore.validation.gate_policy import GatePolicy
     from foldstore.validation.pools.labelling import label_in_order, rows_to_label
     from foldstore.validation.pools.meter import meter_pool
@@ -69,6 +70,7 @@ _HOMES = {
     "FeatureView": "foldstore.views.features.feature_view",
     "FeatureService": "foldstore.views.features.feature_service",
     "read_definitions": "foldstore.features.definition_file",
+    "DriftPolicy": "foldstore.validation.column_bounds",
     "GatePolicy": "foldstore.validation.gate_policy",
     "meter_pool": "foldstore.validation.pools.meter",
     "plan_pool": "foldstore.validation.pools.plan",
@@ -108,6 +110,7 @@ __all__ = [
     "Dataset",
     "DateParts",
     "DeprecatedInputWarning",
+    "DriftPolicy",
     "Drop",
     "Entity",
     "FeatureService",

@@ -112,7 +112,13 @@ class Described:
         """Say whether the dataset has a tag, and a text in its name, description, owner, tags or columns.
 
         The text is looked for as it is, without regard to case.
+
+        Raises
+        ------
+        UsageError
+            When it is nothing that a tag, or a text, can be.
         """
+        check_search(search, tag)
         if search is None and tag is None:
             return True
         said = self.description

@@ -65,6 +65,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
         self._storage = storage
         self._author = author
         self._role = role
+        self._kept_by: Callable[[], Features] | None = None
 
     def __repr__(self) -> str:
         return f"<Store {str(self._storage.root)!r}>"
@@ -270,9 +271,11 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
     ) -> "Store":
         """Return a handle of the same store for somebody else, who reads what a guard permits.
 
-        It shares files and connections with this one, and ends with it.
+        It shares files, connections and the lookups that wait to be logged with this one, and ends with it.
         """
-        return Store(replace(self._storage, guard=guard or self._storage.guard), author, role=role)
+        made = Store(replace(self._storage, guard=guard or self._storage.guard), author, role=role)
+        made._kept_by = lambda: self.features
+        return made
 
     def interrupt(self) -> None:
         """Stop the queries that are running in other threads; each of them raises an error."""
@@ -310,7 +313,7 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             dataset=self._served_dataset,
             append=lambda name, table, message: self.dataset(name).append(table, message=message),
         )
-        return Features(self._storage, rows, self._author)
+        return Features(self._storage, rows, self._author, kept_by=None if self._kept_by is None else self._kept_by())
 
     @cached_property
     def transforms(self) -> Transforms:

@@ -103,14 +103,16 @@ def infer_schema(
         for each, column in found.items()
     }
     provenance: dict[str, Any] = {"inferred_from": profile.id, "rows": profile.rows}
-    if label is None and serving is None:
-        return DataSchema(columns=columns, name=name, keys=tuple(keys), provenance=provenance)
-    if serving is not None:
-        provenance["served_from"] = serving.id
-    return DataSchema(
-        columns=_by_environment(columns, label, serving),
-        name=name,
-        keys=tuple(keys),
+    schema = DataSchema(columns=columns, name=name, keys=tuple(keys), provenance=provenance)
+    return schema if label is None and serving is None else place_columns(schema, label, serving)
+
+
+def place_columns(schema: DataSchema, label: str | None, serving: Profile | None) -> DataSchema:
+    """Return a schema whose columns say whether they belong to training, to serving, or to both."""
+    provenance = {**schema.provenance, **({} if serving is None else {"served_from": serving.id})}
+    return replace(
+        schema,
+        columns=_by_environment(schema.columns, label, serving),
         label=label,
         environments=("training", "serving"),
         provenance=provenance,

@@ -4,14 +4,16 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from foldstore.api.body import Members, read_rows
+from foldstore.api.body import Members, read_rows, rows_of
 from foldstore.api.query import QueryParameter
-from foldstore.api.resources.datasets import RETRY, commit_words, committed, own_version
+from foldstore.api.resources.datasets import PROPERTIES, RETRY, commit_words, committed, own_version
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.dataset import Dataset
 from foldstore.errors import UsageError
 
 _PATH: Final = "/v1/datasets/{name}"
+_DEEPEST: Final = 12
+_ABOUT: Final = ("branch", "message", "properties")
 
 
 def _dataset(call: Call, branch: str | None) -> Dataset:
@@ -21,10 +23,10 @@ def _dataset(call: Call, branch: str | None) -> Dataset:
 
 def _change(call: Call, verb: str, member: str, value: Any, **how: Any) -> Response:
     """Commit by a verb of a dataset that takes one thing, which a member of the body names."""
-    body = Members(call.body, member, "branch", "message", *how)
+    body = Members(call.body, member, *_ABOUT, *how)
     if value is None:
         raise UsageError(f"The member {member!r} is missing.", hint=f'Write {{"{member}": ...}}.')
-    words = commit_words(call, body.text("message"))
+    words = commit_words(call, body.text("message"), body.mapping("properties"))
     version = getattr(_dataset(call, body.text("branch")), verb)(value, **how, **words)
     return committed(own_version(version, words))
 
@@ -55,18 +57,25 @@ def _merge(call: Call) -> Response:
 
 
 def _all(call: Call, *members: str) -> Members:
-    return Members(call.body, *members, "branch", "message")
+    return Members(call.body, *members, *_ABOUT)
 
 
 def _delete_keys(call: Call) -> Response:
-    words = commit_words(call, call.query.text("message"))
+    words = commit_words(call, call.query.text("message"), call.query.mapping("properties"))
     version = _dataset(call, call.query.text("branch")).delete(keys=read_rows(call.body), **words)
     return committed(own_version(version, words))
 
 
+def _join_columns(call: Call) -> Response:
+    words = commit_words(call, call.query.text("message"), call.query.mapping("properties"))
+    with rows_of(call.body):
+        version = _dataset(call, call.query.text("branch")).add_columns(call.body, **words)
+    return committed(own_version(version, words))
+
+
 def _delete(call: Call) -> Response:
-    body = Members(call.body, "where", "branch", "message")
-    words = commit_words(call, body.text("message"))
+    body = _all(call, "where")
+    words = commit_words(call, body.text("message"), body.mapping("properties"))
     where = body.text("where", required=True)
     return committed(own_version(_dataset(call, body.text("branch")).delete(where, **words), words))
 
@@ -81,6 +90,7 @@ def _route(verb: str, answer: Any, summary: str, example: Any) -> Route:
         summary=f"{summary}. {RETRY}",
         body=BodyKind.JSON,
         example=example,
+        deepest=_DEEPEST,
         success=201,
     )
 
@@ -102,6 +112,7 @@ ROUTES: Final = (
         parameters=(
             QueryParameter("branch", "The branch; the main one unless given.", "main"),
             QueryParameter("message", "Why.", "asked for by the airline"),
+            PROPERTIES,
         ),
         body=BodyKind.ROWS,
         success=201,
@@ -111,6 +122,21 @@ ROUTES: Final = (
         _add,
         "Add columns that SQL expressions compute, as a new version",
         {"columns": {"late": "arr_delay > 15"}},
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:join-columns",
+        scope="datasets:write",
+        answer=_join_columns,
+        is_long=True,
+        summary=f"Add the columns of rows that have the key's columns, too, as a new version. {RETRY}",
+        parameters=(
+            QueryParameter("branch", "The branch; the main one unless given.", "main"),
+            QueryParameter("message", "What they are.", "scores of the model"),
+            PROPERTIES,
+        ),
+        body=BodyKind.ROWS,
+        success=201,
     ),
     _route("drop-columns", _drop, "Leave columns out, as a new version", {"columns": ["tailnum"]}),
     _route("rename-columns", _rename, "Name columns anew, as a new version", {"names": {"dest": "destination"}}),

@@ -16,6 +16,7 @@ from foldstore.version import Version
 
 _REQUEST: Final = "request"
 _COMMITS: Final = ("append", "upsert", "overwrite", "sync")
+PROPERTIES: Final = QueryParameter("properties", "Plain data to keep with the version, as JSON.", '{"job":"nightly"}')
 RETRY: Final = "A header `Idempotency-Key` makes a retry safe: the second gets the version of the first."
 
 
@@ -83,12 +84,14 @@ def _commit(call: Call) -> Response:
     dataset = call.store.dataset(call.path["name"])
     branch = call.query.text("branch")
     verb = call.query.choice("operation", _COMMITS)
-    words = commit_words(call, call.query.text("message"))
+    words = commit_words(call, call.query.text("message"), call.query.mapping("properties"))
     order_by = call.query.names("order_by")
     if order_by is not None:
         words["order_by"] = order_by
     if call.query.flag("evolve"):
         words["evolve"] = True
+    if call.query.choice("delete_missing", ("true", "false")) == "false":
+        words["delete_missing"] = False
     commit = getattr(dataset if branch is None else dataset.branch(branch), verb)
     with rows_of(call.body):
         version = commit(call.body, **words)
@@ -107,20 +110,31 @@ def committed(version: Version) -> Response:
     return json_answer(version.to_dict(), 201, {"location": place})
 
 
-def commit_words(call: Call, message: str | None) -> dict[str, Any]:
-    """Return what every commit takes; one that may be sent again remembers what was sent."""
+def commit_words(call: Call, message: str | None, properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what every commit takes; one that may be sent again remembers what was sent.
+
+    Raises
+    ------
+    UsageError
+        When a property has the name under which that is remembered.
+    """
     words: dict[str, Any] = {"message": message or ""}
+    if properties:
+        if _REQUEST in properties:
+            raise UsageError(f"A property is called {_REQUEST!r}.", hint="That one is written by the server.")
+        words["properties"] = dict(properties)
     if call.progress is not None:
         words["progress"] = call.progress
     if call.idempotency_key is not None:
         words["idempotency_key"] = call.idempotency_key
-        words["properties"] = {_REQUEST: call.digest()}
+        words["properties"] = {**(properties or {}), _REQUEST: call.digest()}
     return words
 
 
 def own_version(version: Version, words: Mapping[str, Any]) -> Version:
     """Refuse the version of another request that came under the same key."""
-    if "properties" in words and version.record.properties.get(_REQUEST) != words["properties"][_REQUEST]:
+    request = words.get("properties", {}).get(_REQUEST)
+    if request is not None and version.record.properties.get(_REQUEST) != request:
         raise UsageError(
             f"The Idempotency-Key was used for another request: it made {version.address}.",
             hint="Give each request a key of its own; send the same one again only with the same body.",
@@ -198,6 +212,8 @@ ROUTES: Final = (
             QueryParameter("message", "What it brings.", "January"),
             QueryParameter("order_by", "Columns to sort by first, joined by commas.", "departs,carrier"),
             QueryParameter("evolve", "true adds columns that are new.", "false"),
+            QueryParameter("delete_missing", "Of sync: false keeps rows whose key is not sent.", "true"),
+            PROPERTIES,
         ),
         body=BodyKind.ROWS,
         success=201,

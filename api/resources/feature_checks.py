@@ -7,11 +7,14 @@ from starlette.responses import Response
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
+from foldstore.api.resources.judgement import ADJUSTMENTS, read_policy
+from foldstore.api.resources.view_facts import DEEPEST
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.names import parse_address
+from foldstore.version import Version
+from foldstore.views.view import View
 
 _PATH: Final = "/v1/feature-services/{name}/versions/{ref}"
-_ADJUSTMENTS: Final = ("bh", "by", "holm")
 
 
 def _address(call: Call) -> str:
@@ -36,18 +39,25 @@ def _audit(call: Call) -> Response:
     return json_answer(found.to_dict())
 
 
+def _learnt(call: Call, body: Members) -> Version | View:
+    """Return what was learnt from: a version, a part of a split, or the specification of a view."""
+    given = body.given().get("training")
+    if isinstance(given, dict):
+        return call.store.view(given)
+    training = body.text("training", required=True)
+    return call.store.version(training) if parse_address(training).split is None else call.store.view(training)
+
+
 def _skew(call: Call) -> Response:
     call.refuse_bounded("What was looked up")
-    body = Members(call.body, "training", "since", "until", "adjustment")
-    training = body.text("training", required=True)
-    parsed = parse_address(training)
-    learnt = call.store.version(training) if parsed.split is None else call.store.view(training)
+    body = Members(call.body, "training", "since", "until", "adjustment", "policy")
     found = call.store.features.skew(
         _asked(call),
-        learnt,
+        _learnt(call, body),
         since=body.text("since"),
         until=body.text("until"),
-        adjustment=body.choice("adjustment", _ADJUSTMENTS),
+        adjustment=body.choice("adjustment", ADJUSTMENTS),
+        policy=read_policy(body),
     )
     return json_answer(found.to_dict())
 
@@ -80,6 +90,7 @@ ROUTES: Final = (
         is_long=True,
         summary="Compare what a model learnt from with what was served, feature by feature",
         body=BodyKind.JSON,
-        example={"training": "arrival_training@1", **_SPAN},
+        example={"training": "arrival_training@1", "policy": {"tau_error": 0.3}, **_SPAN},
+        deepest=DEEPEST,
     ),
 )

@@ -1,5 +1,6 @@
 """Feature services: applied, listed, materialized, joined to rows point in time."""
 
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,11 +11,13 @@ from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import RefusedError
 from foldstore.names import parse_address
+from foldstore.training_set import TrainingSet
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_view import SqlSource
 
 _BREAKS: Final = "breaks-consumers"
 _DEEPEST: Final = 16
+_FLAGS: Final = ("full_feature_names", "filter_by_created_timestamp")
 _PATH: Final = "/v1/feature-services/{name}/versions/{ref}"
 
 
@@ -67,17 +70,36 @@ def _plan(call: Call) -> Response:
 
 
 def _materialize(call: Call) -> Response:
-    like = Members(call.body, "like").text("like")
-    training = None if like is None else call.store.training_set(like)
-    return json_answer(
-        {"materialized": call.store.features.materialize(_address(call), like=training, progress=call.progress)}
+    body = Members(call.body, "like", "full")
+    like = _training_set(call, body.text("like"))
+    materialize = partial(call.store.features.materialize, like=like, full=body.flag("full"), progress=call.progress)
+    return json_answer({"materialized": materialize(_address(call))})
+
+
+def _training_set(call: Call, address: str | None) -> TrainingSet | None:
+    return None if address is None else call.store.training_set(address)
+
+
+def _history(call: Call) -> Response:
+    body = Members(call.body, "start", "end", "like", *_FLAGS, "allow_exact_match", "event_timestamp")
+    joined = call.store.features.get_historical_features(
+        None,
+        _address(call),
+        event_timestamp=body.text("event_timestamp"),
+        **{name: body.flag(name) for name in _FLAGS},
+        allow_exact_match=body.flag("allow_exact_match", default=True),
+        start=body.text("start"),
+        end=body.text("end"),
+        like=_training_set(call, body.text("like")),
     )
+    return rows_answer(call.headers, joined.schema, joined.to_batches(), limit=joined.num_rows)
 
 
 def _join(call: Call) -> Response:
     joined = call.store.features.get_historical_features(
         read_rows(call.body),
         _address(call),
+        like=_training_set(call, call.query.text("like")),
         event_timestamp=call.query.text("event_timestamp"),
         full_feature_names=call.query.flag("full_feature_names"),
         filter_by_created_timestamp=call.query.flag("filter_by_created_timestamp"),
@@ -136,7 +158,7 @@ ROUTES: Final = (
         is_long=True,
         summary="Lay a service's features out for lookups, from the newest inputs or those of a training set",
         body=BodyKind.JSON,
-        example={"like": "arrival_training"},
+        example={"like": "arrival_training", "full": True},
     ),
     Route(
         method="POST",
@@ -151,7 +173,19 @@ ROUTES: Final = (
             QueryParameter("full_feature_names", "true names them view__feature.", "false"),
             QueryParameter("filter_by_created_timestamp", "true joins what was written down by then.", "false"),
             QueryParameter("allow_exact_match", "false hides rows stamped at the asking time itself.", "true"),
+            QueryParameter("like", "A training set: what it was made of is read.", "arrival_training"),
         ),
         body=BodyKind.ROWS,
+    ),
+    Route(
+        method="POST",
+        path=f"{_PATH}:history",
+        scope="datasets:read",
+        answer=_history,
+        gives=Gives.ROWS,
+        is_long=True,
+        summary="Return every entity's features at every instant at which something new was known of it",
+        body=BodyKind.JSON,
+        example={"start": "2013-01-01T00:00:00Z", "end": "2013-02-01T00:00:00Z", "full_feature_names": False},
     ),
 )

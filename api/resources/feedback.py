@@ -1,13 +1,15 @@
 """Feedback on a service: predictions, outcomes, and the labels that they make."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
-from foldstore.api.body import Members
+from foldstore.api.body import Members, read_rows
+from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import UsageError
 from foldstore.version import Version
@@ -33,14 +35,18 @@ def _check(call: Call, dataset: str) -> None:
 
 
 def _predictions(call: Call) -> Response:
-    body = Members(call.body, "rows", "model")
     service = f"{call.path['name']}@{call.path['ref']}"
-    model = body.text("model", required=True)
-    return _answer(call.store.features.feedback.log_predictions(service, _rows(body.given().get("rows")), model=model))
+    if isinstance(call.body, Path):
+        rows, model = read_rows(call.body), call.query.required("model")
+    else:
+        body = Members(call.body, "rows", "model")
+        rows, model = _rows(body.given().get("rows")), body.text("model", required=True)
+    return _answer(call.store.features.feedback.log_predictions(service, rows, model=model))
 
 
 def _outcomes(call: Call) -> Response:
-    rows = _rows(Members(call.body, "rows").given().get("rows"))
+    is_file = isinstance(call.body, Path)
+    rows = read_rows(call.body) if is_file else _rows(Members(call.body, "rows").given().get("rows"))
     return _answer(call.store.features.feedback.log_outcomes(call.path["name"], rows))
 
 
@@ -50,7 +56,9 @@ def _datasets(call: Call) -> Response:
 
 def _labels(call: Call) -> Response:
     _check(call, "labels")
-    return _answer(call.store.features.feedback.make_labels(call.path["name"]))
+    return _answer(
+        call.store.features.feedback.make_labels(call.path["name"], message=call.query.text("message") or "")
+    )
 
 
 ROUTES: Final = (
@@ -66,8 +74,9 @@ ROUTES: Final = (
         path="/v1/feature-services/{name}/versions/{ref}/predictions",
         scope="feedback:write",
         answer=_predictions,
-        summary="Keep what a model predicted for requests that this version answered",
-        body=BodyKind.JSON,
+        summary="Keep what a model predicted for requests that this version answered; as JSON, or as rows",
+        parameters=(QueryParameter("model", "Which model, where rows are sent.", "git:abc123"),),
+        body=BodyKind.EITHER,
         example={"model": "git:abc123", "rows": [{"request_id": "r1", "prediction": 0.7}]},
         success=201,
     ),
@@ -76,8 +85,8 @@ ROUTES: Final = (
         path="/v1/feature-services/{name}/outcomes",
         scope="feedback:write",
         answer=_outcomes,
-        summary="Keep what came of requests; a later outcome of one replaces that before",
-        body=BodyKind.JSON,
+        summary="Keep what came of requests; a later outcome of one replaces that before; as JSON, or as rows",
+        body=BodyKind.EITHER,
         example={"rows": [{"request_id": "r1", "late": True, "observed_at": "2013-12-30T15:00:00Z"}]},
         success=201,
     ),
@@ -88,6 +97,7 @@ ROUTES: Final = (
         answer=_labels,
         is_long=True,
         summary="Join outcomes to the lookups that were logged, and commit them as rows to learn from",
+        parameters=(QueryParameter("message", "Kept with the version.", "labels of January"),),
         success=201,
     ),
 )

@@ -8,8 +8,11 @@ from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
+from foldstore.api.resources.view_facts import DEEPEST, check_sources
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import NotFoundError
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.document import read_record
 from foldstore.validation.schema import DataSchema
 
 
@@ -37,7 +40,8 @@ def _set_schema(call: Call) -> Response:
 
 
 def _infer(call: Call) -> Response:
-    schema = find_version(call).profile().infer_schema()
+    label, categorical = call.query.text("label"), call.query.names("categorical") or ()
+    schema = find_version(call).profile().infer_schema(label=label, categorical=categorical)
     return json_answer({"id": schema.id, "schema": schema.to_dict()})
 
 
@@ -53,12 +57,29 @@ def _validate(call: Call) -> Response:
 
 
 def _drift(call: Call) -> Response:
-    body = Members(call.body, "reference", "rows")
-    reference = _reference(call, body)
-    return json_answer(find_version(call).drift(reference, rows=body.text("rows") or "all").to_dict())
+    body = Members(call.body, "reference", "rows", "policy", "adjustment")
+    found = find_version(call).drift(
+        _reference(call, body),
+        rows=body.text("rows") or "all",
+        policy=read_policy(body),
+        adjustment=body.choice("adjustment", ADJUSTMENTS),
+    )
+    return json_answer(found.to_dict())
+
+
+def read_policy(body: Members) -> DriftPolicy | None:
+    """Return when a change counts, as a body says; None for the defaults."""
+    given = body.mapping("policy")
+    return read_record(DriftPolicy, given, "policy") if given else None
 
 
 def _reference(call: Call, body: Members) -> Any:
+    """Return other rows: of an address, of the specification of a view, or of the versions before."""
+    given = body.given().get("reference")
+    if isinstance(given, dict):
+        view = call.store.view(given)
+        check_sources(call, view)
+        return view
     text = body.text("reference", required=True)
     return text if text == "previous" or "(" in text else call.store.view(text)
 
@@ -122,6 +143,7 @@ def _reviews(call: Call) -> Response:
     return json_answer({"items": [review.to_dict() for review in found]})
 
 
+ADJUSTMENTS: Final = ("bh", "by", "holm")
 _TREND: Final = (
     QueryParameter("columns", "Which columns, joined by commas; all unless given.", "arr_delay"),
     QueryParameter("season", "Compare each with that so many before.", "7", "integer"),
@@ -158,6 +180,10 @@ ROUTES: Final = (
         answer=_infer,
         is_long=True,
         summary="Propose a schema from the statistics of a version; nothing is kept",
+        parameters=(
+            QueryParameter("label", "What is learnt: it belongs to training alone.", "late"),
+            QueryParameter("categorical", "Whole numbers that are names, joined by commas.", "flight"),
+        ),
     ),
     Route(
         method="POST",
@@ -178,7 +204,8 @@ ROUTES: Final = (
         is_long=True,
         summary="Compare distributions with those of another address, or of the versions before",
         body=BodyKind.JSON,
-        example={"reference": "flights@1"},
+        example={"reference": "flights@1", "policy": {"tau_error": 0.3}, "adjustment": "holm"},
+        deepest=DEEPEST,
     ),
     Route(
         method="POST",
@@ -189,6 +216,7 @@ ROUTES: Final = (
         summary="Say for each feature whether the label depends on it as it did in other rows",
         body=BodyKind.JSON,
         example={"reference": "flights@1", "label": "late"},
+        deepest=DEEPEST,
     ),
     Route(
         method="POST",
@@ -199,6 +227,7 @@ ROUTES: Final = (
         summary="Test whether a classifier can tell the rows from other rows",
         body=BodyKind.JSON,
         example={"reference": "flights@1"},
+        deepest=DEEPEST,
     ),
     Route(
         method="GET",

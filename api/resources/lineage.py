@@ -43,10 +43,10 @@ def _lineage(call: Call) -> Response:
     call.check_name(address.partition("@")[0])
     call.refuse_bounded("Lineage")
     depth = None if call.query.text("depth") is None else call.query.number("depth", default=1, most=1_000, least=1)
-    lineage = call.store.lineage(address)
+    lineage, history = call.store.lineage(address), call.query.flag("history")
     found: dict[str, Any] = {
-        "upstream": lineage.upstream(depth).to_dict(),
-        "downstream": lineage.downstream(depth).to_dict(),
+        "upstream": lineage.upstream(depth, history=history).to_dict(),
+        "downstream": lineage.downstream(depth, history=history).to_dict(),
     }
     return json_answer(found)
 
@@ -87,6 +87,7 @@ ROUTES: Final = (
         parameters=(
             QueryParameter("address", "A version, a view or a run.", "flights@3"),
             QueryParameter("depth", "How many steps; to the end unless given.", "2", "integer"),
+            QueryParameter("history", "true goes to the versions that a version was committed upon, too.", "false"),
         ),
     ),
 )

@@ -8,7 +8,9 @@ from starlette.responses import Response
 from foldstore.api.answers import rows_answer
 from foldstore.api.body import Members
 from foldstore.api.route import BodyKind, Call, Gives, Route
+from foldstore.datastore.free_text import check_text
 from foldstore.errors import UsageError
+from foldstore.lookup_log import MAX_REQUEST_ID
 from foldstore.names import parse_address
 from foldstore.views.instant import parse_instant
 from foldstore.views.online.result import OnlineResult
@@ -18,7 +20,7 @@ _MOST: Final = 100_000
 
 
 def _look_up(call: Call) -> Response:
-    body = Members(call.body, "service", "features", "entities", "at", "full_feature_names")
+    body = Members(call.body, "service", "features", "entities", "at", "full_feature_names", "request_id")
     given = body.given()
     service, features = body.text("service"), body.texts("features")
     if (service is None) == (features is None):
@@ -31,13 +33,19 @@ def _look_up(call: Call) -> Response:
             f"There are more than {_MOST:,} entities.", hint="Ask in smaller batches.", code="too-many-entities"
         )
     at = None if given.get("at") is None else parse_instant(body.text("at", required=True))
-    full = body.flag("full_feature_names")
+    full, request_id = body.flag("full_feature_names"), body.text("request_id")
+    if request_id is not None:
+        check_text(request_id, "'request_id'", MAX_REQUEST_ID, line=True)
+        if service is None:
+            raise UsageError("'request_id' is for lookups of a service.", hint="Name the service, or leave it out.")
     if features is not None:
         call.refuse_bounded("A lookup of features without their service")
         found = call.store.features.get_features(features, entities, at, full_feature_names=full)
     else:
         call.check_name(parse_address(service).name)
-        found = call.store.features.get_online_features(service or "", entities, at, full_feature_names=full)
+        found = call.store.features.get_online_features(
+            service or "", entities, at, full_feature_names=full, request_id=request_id
+        )
     return _answer(call, found)
 
 

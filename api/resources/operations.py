@@ -1,6 +1,7 @@
 """Operations: what is answered later, looked after by whoever began it."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from foldstore.api.operations import (
     refuse_changed_access,
 )
 from foldstore.api.query import QueryParameter
-from foldstore.api.route import BodyKind, Call, Gives, Route
+from foldstore.api.route import Call, Gives, Route
 from foldstore.datastore.operation_folder import OperationRecord
 from foldstore.errors import NotFoundError, RefusedError
 
@@ -58,7 +59,7 @@ def begin_operation(route: Route, call: Call) -> Response:
         digest=call.digest(),
         access=call.access,
         key=call.idempotency_key,
-        body=call.body if route.body is BodyKind.ROWS else None,
+        body=call.body if isinstance(call.body, Path) else None,
     )
 
     def answer(job: Job) -> Response:

@@ -21,7 +21,16 @@ ROWS: Final = (
 _MOST_ROWS: Final = 10**15
 
 
-def answer_rows(call: Call, view: View) -> Response:
+EPOCH: Final = QueryParameter("epoch", "Which epoch of rows that are shuffled or sampled, from 0 on.", "0", "integer")
+_MOST_EPOCHS: Final = 1 << 32
+
+
+def read_epoch(call: Call) -> int:
+    """Return which epoch of the rows is asked for."""
+    return call.query.number("epoch", default=0, most=_MOST_EPOCHS)
+
+
+def answer_rows(call: Call, view: View, epoch: int = 0) -> Response:
     """Answer with the rows of a view, narrowed as the query says."""
     where, columns = call.query.text("where"), call.query.names("columns")
     if where is not None:
@@ -30,7 +39,8 @@ def answer_rows(call: Call, view: View) -> Response:
         view = view.select(*columns)
     offset = call.query.number("offset", default=0, most=_MOST_ROWS)
     limit = None if call.query.text("limit") is None else call.query.number("limit", default=0, most=_MOST_ROWS)
-    return rows_answer(call.headers, view.arrow_schema, _passed_over(view.to_batches(), offset), limit=limit)
+    batches = view.rows.stream(view.arrow_schema.names, epoch=epoch)
+    return rows_answer(call.headers, view.arrow_schema, _passed_over(batches, offset), limit=limit)
 
 
 def _passed_over(batches: Iterable[pa.RecordBatch], offset: int) -> Iterator[pa.RecordBatch]:

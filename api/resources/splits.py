@@ -91,8 +91,19 @@ def _get_folds(call: Call) -> Response:
 
 
 def _report_folds(call: Call) -> Response:
-    names = call.query.names("columns") or ()
-    return json_answer(_find_folds(call).report(label=call.query.text("label"), columns=names).to_dict())
+    return json_answer(
+        _find_folds(call).report(columns=call.query.names("columns") or (), **_looked_for(call)).to_dict()
+    )
+
+
+def _looked_for(call: Call) -> dict[str, Any]:
+    query = call.query
+    return {
+        "label": query.text("label"),
+        "group_by": query.groups("group_by") or (),
+        "duplicates": query.names("duplicates") or (),
+        "time": query.text("time"),
+    }
 
 
 def _find(call: Call) -> Split:
@@ -107,7 +118,12 @@ def _get(call: Call) -> Response:
 
 
 def _report(call: Call) -> Response:
-    report = _find(call).report(label=call.query.text("label"), columns=call.query.names("columns"))
+    report = _find(call).report(
+        columns=call.query.names("columns"),
+        near_duplicates=call.query.names("near_duplicates") or (),
+        accuracy=call.query.share("accuracy", default=0.9),
+        **_looked_for(call),
+    )
     return json_answer(report.to_dict())
 
 
@@ -118,6 +134,9 @@ def _suggest(call: Call) -> Response:
 _REPORT: Final = (
     QueryParameter("label", "The column to predict.", "late"),
     QueryParameter("columns", "Which columns are compared, joined by commas.", "carrier,origin"),
+    QueryParameter("group_by", "Groups to look for in several parts: columns, or lists of them as JSON.", "tailnum"),
+    QueryParameter("duplicates", "Columns whose repetitions are looked for, joined by commas.", "carrier,flight"),
+    QueryParameter("time", "The column of times; the event time unless given.", "departs"),
 )
 ROUTES: Final = (
     Route(
@@ -154,7 +173,13 @@ ROUTES: Final = (
         answer=_report,
         is_long=True,
         summary="Compare the parts of a split with each other",
-        parameters=_REPORT,
+        parameters=(
+            *_REPORT,
+            QueryParameter("near_duplicates", "Columns of texts that may be nearly the same.", "remark"),
+            QueryParameter(
+                "accuracy", "What a model is expected to reach: how exactly test would tell.", "0.9", "number"
+            ),
+        ),
     ),
     Route(
         method="POST",

@@ -1,6 +1,6 @@
 """Statistics and differences as Arrow: all that is known, for a client that reads them back."""
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -9,15 +9,22 @@ from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.route import BodyKind, Call, Gives, Route
+from foldstore.datastore.statistics.segment_table import write_segments
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS
 from foldstore.errors import UsageError
 
+_MOST_SEGMENTS: Final = 10_000
 _KINDS: Final = ("added", "removed", "changed")
 
 
 def _statistics(call: Call) -> Response:
-    table = (
-        find_version(call).profile(rows=call.query.choice("rows", ("all", "added")), progress=call.progress).to_arrow()
-    )
+    version, by = find_version(call), call.query.names("by")
+    asked: dict[str, Any] = {"rows": call.query.choice("rows", ("all", "added")), "progress": call.progress}
+    if by is None:
+        table = version.profile(**asked).to_arrow()
+    else:
+        most = call.query.number("max_segments", default=MAX_SEGMENTS, most=_MOST_SEGMENTS, least=1)
+        table = write_segments(version.profile(by=by, max_segments=most, **asked), version.arrow_schema)
     return rows_answer(call.headers, table.schema, table.to_batches(), limit=table.num_rows)
 
 
@@ -45,8 +52,12 @@ ROUTES: Final = (
         answer=_statistics,
         gives=Gives.ROWS,
         is_long=True,
-        summary="Return all statistics of a version as a table: a row for each column",
-        parameters=(QueryParameter("rows", "all, or added: those that the version brought.", "all"),),
+        summary="Return all statistics of a version as a table: a row for each column, or for each segment",
+        parameters=(
+            QueryParameter("rows", "all, or added: those that the version brought.", "all"),
+            QueryParameter("by", "One column or two, joined by a comma: the statistics of each value.", "carrier"),
+            QueryParameter("max_segments", "How many values stand alone, the largest.", "50", "integer"),
+        ),
     ),
     Route(
         method="POST",

@@ -1,5 +1,6 @@
 """What is known of a view by its specification, without its rows: how many there are, where they are from, the cost."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -7,13 +8,15 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.query import QueryParameter
+from foldstore.api.resources.rows import EPOCH, read_epoch
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import NotFoundError
 from foldstore.names import parse_address
 from foldstore.views.view import View
 
 _SPEC: Final = {"sources": [{"address": "flights@3"}], "steps": [{"where": "origin = 'JFK'"}]}
-_DEEPEST: Final = 24
+DEEPEST: Final = 24
 
 
 def _view(call: Call, member: str = "spec", *others: str) -> View:
@@ -29,7 +32,8 @@ def check_sources(call: Call, view: View) -> None:
 
 
 def _count(call: Call) -> Response:
-    return json_answer({"rows": _view(call).count()})
+    view, epoch = _view(call), read_epoch(call)
+    return json_answer({"rows": view.rows.count(epoch) if epoch else view.count()})
 
 
 def _explain(call: Call) -> Response:
@@ -55,7 +59,9 @@ def _moved(call: Call) -> Response:
     return json_answer(view.moved().to_dict())
 
 
-def _route(verb: str, answer: object, summary: str, example: object) -> Route:
+def _route(
+    verb: str, answer: object, summary: str, example: object, parameters: Sequence[QueryParameter] = ()
+) -> Route:
     return Route(
         method="POST",
         path=f"/v1/views:{verb}",
@@ -63,14 +69,15 @@ def _route(verb: str, answer: object, summary: str, example: object) -> Route:
         answer=answer,  # type: ignore[arg-type]
         is_long=True,
         summary=summary,
+        parameters=parameters,
         body=BodyKind.JSON,
         example=example,
-        deepest=_DEEPEST,
+        deepest=DEEPEST,
     )
 
 
 ROUTES: Final = (
-    _route("count", _count, "Count the rows of a specification", {"spec": _SPEC}),
+    _route("count", _count, "Count the rows of a specification", {"spec": _SPEC}, (EPOCH,)),
     _route("explain", _explain, "Say what reading a specification would read, and copy at most", {"spec": _SPEC}),
     _route("leakage", _leakage, "Look for rows of test pools, and for parts of splits side by side", {"spec": _SPEC}),
     _route("diff", _diff, "Compare two specifications, and the rows they give", {"before": _SPEC, "after": _SPEC}),

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from foldstore.api.answers import PAGE, json_answer, page_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
-from foldstore.api.resources.rows import ROWS, answer_rows
+from foldstore.api.resources.rows import EPOCH, ROWS, answer_rows, read_epoch
 from foldstore.api.route import BodyKind, Call, Gives, Route
 
 
@@ -39,7 +39,7 @@ def _rows(call: Call) -> Response:
 
 def _read(call: Call) -> Response:
     view = call.store.view(Members(call.body, "spec").mapping("spec", required=True))
-    return answer_rows(call, view)
+    return answer_rows(call, view, read_epoch(call))
 
 
 _SPEC: Final = {"sources": [{"address": "flights@3"}], "steps": [{"where": "origin = 'JFK'"}]}
@@ -97,7 +97,7 @@ ROUTES: Final = (
         gives=Gives.ROWS,
         is_long=True,
         summary="Return the rows of a specification that is not saved",
-        parameters=ROWS,
+        parameters=(*ROWS, EPOCH),
         body=BodyKind.JSON,
         example={"spec": _SPEC},
         deepest=24,

@@ -50,7 +50,8 @@ class Features(MaterializedFeatures, ServedFeatures):
     [10]
     """
 
-    def __init__(self, storage: Storage, rows: Rows, author: str) -> None:
+    def __init__(self, storage: Storage, rows: Rows, author: str, *, kept_by: "Features | None" = None) -> None:
+        self._kept_by = kept_by
         self._storage = storage
         self._rows = rows
         self._author = author

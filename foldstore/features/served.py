@@ -38,10 +38,14 @@ class ServedFeatures:
     _definitions: Definitions
     _joins: HistoricalJoins
     _online: OnlineServing
+    # The handle that keeps what waits, where this one is made for a single request.
+    _kept_by: "ServedFeatures | None"
 
     @cached_property
     def lookup_logs(self) -> LookupLogs:
         """The lookups that wait to be committed."""
+        if self._kept_by is not None:
+            return self._kept_by.lookup_logs
         return LookupLogs(self._storage, self._rows.dataset, self._author)
 
     @cached_property
@@ -64,6 +68,8 @@ class ServedFeatures:
 
     @cached_property
     def _shadow_runner(self) -> ShadowRunner:
+        if self._kept_by is not None:
+            return self._kept_by._shadow_runner  # noqa: SLF001  # of its own class
         return ShadowRunner(self._storage, self._author, self._ask_candidate)
 
     @cached_property

@@ -1,17 +1,20 @@
 """What a remote dataset's handle commits; each commit bears a key, so that one which is sent twice is made once."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pyarrow as pa
 
+from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.ingest.source import key_table, open_source
 from foldstore.errors import UsageError
 from foldstore.names import MAIN_BRANCH
 from foldstore.remote.connection import Request, path_of
-from foldstore.remote.local_only import NO_ROUTE, refuse
+from foldstore.remote.local_only import refuse
 from foldstore.remote.records import DatasetFacts
+from foldstore.remote.results import joined_names
 from foldstore.remote.server import Server, spooled
 
 if TYPE_CHECKING:
@@ -44,9 +47,7 @@ class RemoteCommits:
 
     def sync(self, data: Any, *, delete_missing: bool = True, **words: Any) -> "RemoteVersion":
         """Make the rows those of the data, by key, and commit the difference alone."""
-        if not delete_missing:
-            refuse("dataset.sync with delete_missing=False", NO_ROUTE)
-        return self._send("sync", data, words)
+        return self._send("sync", data, words, delete_missing=delete_missing)
 
     def delete(self, where: str | None = None, *, keys: Any = None, **words: Any) -> "RemoteVersion":
         """Commit that rows are gone: those that meet an SQL condition, or those with some keys."""
@@ -62,10 +63,12 @@ class RemoteCommits:
         return self._commit(path, table.schema, table.to_batches(), said)
 
     def add_columns(self, columns: Any, **words: Any) -> "RemoteVersion":
-        """Commit new columns: SQL expressions by name."""
-        if not isinstance(columns, Mapping) or not all(isinstance(each, str) for each in columns.values()):
-            refuse("dataset.add_columns of a table", NO_ROUTE)
-        return self._change("add-columns", {"columns": dict(columns)}, words)
+        """Commit new columns: SQL expressions by name, or a table with the key's columns and new ones."""
+        if isinstance(columns, Mapping) and all(isinstance(each, str) for each in columns.values()):
+            return self._change("add-columns", {"columns": dict(columns)}, words)
+        source = open_source(columns, self._known_columns())
+        path = path_of("datasets", self._record.name, verb="join-columns")
+        return self._commit(path, source.schema, source.batches, self._said(words))
 
     def drop_columns(self, columns: Sequence[str], **words: Any) -> "RemoteVersion":
         """Commit that columns are gone; earlier versions have them still."""
@@ -94,6 +97,7 @@ class RemoteCommits:
             **{name: value for name, value in data.items() if value is not None},
             **branch,
             "message": said["message"],
+            **({"properties": said["properties"]} if said["properties"] else {}),
         }
         path = path_of("datasets", self._record.name, verb=verb)
         found = self._server.connection.ask(Request(method="POST", path=path, data=body, key=said["key"]))
@@ -104,9 +108,11 @@ class RemoteCommits:
         said = self._said(about)
         reading = {name: value for name, value in words.items() if name not in _WORDS}
         source = open_source(data, self._known_columns(), **reading)
-        order_by = _joined(how.get("order_by") or ())
+        order_by = joined_names(how.get("order_by") or None)
         path = path_of("datasets", self._record.name, "versions")
         query = {"operation": verb, "order_by": order_by, "evolve": True if how.get("evolve") else None}
+        if not how.get("delete_missing", True):
+            query["delete_missing"] = False
         return self._commit(path, source.schema, source.batches, said, query)
 
     def _commit(
@@ -119,6 +125,8 @@ class RemoteCommits:
     ) -> "RemoteVersion":
         branch = None if self._branch == MAIN_BRANCH else self._branch
         asked = {**(query or {}), "branch": branch, "message": said["message"] or None}
+        if said["properties"]:
+            asked["properties"] = json.dumps(said["properties"], ensure_ascii=False, separators=(",", ":"))
         with spooled(schema, batches) as file:
             request = Request(method="POST", path=path, query=asked, rows=file, key=said["key"])
             version = self._to_version(self._server.connection.ask(request))
@@ -133,10 +141,10 @@ class RemoteCommits:
             raise UsageError(f"{unknown[0]!r} is no option of a commit.", hint=f"There are {', '.join(_WORDS)}.")
         if words.get("author") is not None:
             refuse("author=", "The token says who commits.")
-        if words.get("properties"):
-            refuse("properties=", NO_ROUTE)
         key = words.get("idempotency_key") or uuid4().hex
-        return {"message": words.get("message") or "", "key": key, "progress": words.get("progress")}
+        properties = _plain(words.get("properties") or {})
+        said = {"message": words.get("message") or "", "properties": properties}
+        return {**said, "key": key, "progress": words.get("progress")}
 
     def _known_columns(self) -> pa.Schema | None:
         raise NotImplementedError
@@ -148,9 +156,11 @@ class RemoteCommits:
         raise NotImplementedError
 
 
-def _joined(columns: Sequence[str]) -> str | None:
-    if isinstance(columns, str):
-        raise UsageError(f"order_by={columns!r} is not a list of columns.", hint=f"Write order_by=[{columns!r}].")
-    if any("," in name for name in columns):
-        refuse("order_by= of a column with a comma in its name", NO_ROUTE)
-    return ",".join(columns) or None
+def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(canonical_json(dict(properties)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"properties cannot be kept: {error}.", hint="Give a dict of texts, numbers, lists and dicts (no NaN)."
+        ) from error
+    return plain

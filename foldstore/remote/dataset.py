@@ -15,7 +15,7 @@ from foldstore.names import LATEST, MAIN_BRANCH, check_ref_name, parse_address
 from foldstore.remote.commits import RemoteCommits
 from foldstore.remote.connection import path_of
 from foldstore.remote.difference import RemoteDiff
-from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import ENDLESS, FILES, STORE, TOGETHER, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_history, read_review, read_trends
 from foldstore.remote.server import Server
@@ -32,7 +32,8 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
 
     NOUN = "dataset"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("stream", "transaction"), CODE),
+        "transaction": TOGETHER,
+        "stream": ENDLESS,
         "validate": f"{FILES} Send the rows to a branch, and validate the version.",
         **dict.fromkeys(("compact", "erase", "erasures", "retention", "set_retention", "usage"), STORE),
     }

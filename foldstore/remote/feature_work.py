@@ -28,10 +28,12 @@ from foldstore.remote.feature_results import (
     read_skew,
     read_usage,
 )
-from foldstore.remote.local_only import NO_ROUTE, refuse
 from foldstore.remote.server import Server
+from foldstore.remote.version_rows import address_of, judged_by
 from foldstore.training_set import TrainingSet
 from foldstore.types import format_time
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.views.features.service_diff import ServiceChange
 from foldstore.views.instant import format_instant, parse_instant
 from foldstore.views.view import View
@@ -88,16 +90,13 @@ class RemoteFeatureWork:
         *,
         since: Any = None,
         until: Any = None,
-        policy: Any = None,
-        adjustment: str = "bh",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
     ) -> Skew:
         """Let the server compare what a model learnt from with what was served; see `Features.skew`."""
-        if policy is not None:
-            refuse("features.skew with policy=", NO_ROUTE)
-        if isinstance(training, View):
-            refuse("features.skew of a view", NO_ROUTE)
-        body = {"training": str(getattr(training, "address", training)), "adjustment": adjustment}
-        return read_skew(self._server.read(service_path(service, verb="skew"), {**body, **_span(since, until)}))
+        learnt = address_of(training) if isinstance(training, View) else str(getattr(training, "address", training))
+        body = {"training": learnt, **judged_by(policy, adjustment), **_span(since, until)}
+        return read_skew(self._server.read(service_path(service, verb="skew"), body))
 
     def usage(
         self,

@@ -15,7 +15,7 @@ from foldstore.names import parse_address
 from foldstore.remote.connection import path_of
 from foldstore.remote.feature_work import RemoteFeatureWork, service_path
 from foldstore.remote.feedback import RemoteFeedback
-from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle
 from foldstore.remote.lookups import RemoteOnlineResult, read_lookup
 from foldstore.remote.server import Server, rows_request, spooled
 from foldstore.views.features.definition_set import DefinitionSet
@@ -83,13 +83,13 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         like : str, optional
             The address of a training set, whose versions are read.
         full : bool
-            There is no route for it.
+            Lay everything out anew.
         progress : callable, optional
             Is told nothing: the server works on.
         """
+        body: dict[str, Any] = {} if like is None else {"like": str(getattr(like, "address", like))}
         if full:
-            refuse("To lay out anew what is laid out", NO_ROUTE)
-        body = {} if like is None else {"like": str(getattr(like, "address", like))}
+            body["full"] = True
         return str(self._server.change(service_path(service, verb="materialize"), body)["materialized"])
 
     def get_historical_features(  # noqa: PLR0913  # one name for each thing that may be asked
@@ -105,20 +105,30 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         end: Any = None,
         like: Any = None,
     ) -> pa.Table:
-        """Join features to rows as they were known at each row's own time; the rows are sent, and come back joined."""
+        """Join features to rows as they were known at each row's own time; the rows are sent, and come back joined.
+
+        Without labels every entity asks at every instant at which something new was known of it, and nothing is sent.
+        """
         if service is None:
             raise UsageError("No feature service is named.", hint='get_historical_features(labels, "arrival@1")')
-        if labels is None or start is not None or end is not None or like is not None:
-            refuse("features.get_historical_features without labels, or with start=, end= or like=", NO_ROUTE)
+        read = None if like is None else str(getattr(like, "address", like))
         asked = {
             "event_timestamp": event_timestamp,
             "full_feature_names": full_feature_names,
             "filter_by_created_timestamp": filter_by_created_timestamp,
             "allow_exact_match": allow_exact_match,
         }
+        if labels is None:
+            span = {"start": _instant(start), "end": _instant(end), "like": read, **asked}
+            body = {name: value for name, value in span.items() if value is not None}
+            return self._server.table(rows_request(service_path(service, verb="history"), data=body))
+        if start is not None or end is not None:
+            raise UsageError(
+                "start and end stand in place of rows that ask.", hint="Leave labels out, or both of them."
+            )
         source = open_source(self._rows_of(labels))
         with spooled(source.schema, source.batches) as file:
-            return self._server.table(rows_request(service_path(service, verb="join"), file=file, **asked))
+            return self._server.table(rows_request(service_path(service, verb="join"), file=file, like=read, **asked))
 
     def _rows_of(self, labels: Any) -> Any:
         if not isinstance(labels, str):
@@ -136,9 +146,8 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         request_id: str | None = None,
     ) -> RemoteOnlineResult:
         """Look entities up as of an instant; now unless given. A lookup that is logged is logged by the server."""
-        if request_id is not None:
-            refuse("features.get_online_features with request_id=", NO_ROUTE)
-        return self._look({"service": service}, entities, at, full_feature_names=full_feature_names)
+        asked = {"service": service} if request_id is None else {"service": service, "request_id": request_id}
+        return self._look(asked, entities, at, full_feature_names=full_feature_names)
 
     def get_features(
         self, features: Sequence[str], entities: Any, at: Any = None, *, full_feature_names: bool = False
@@ -153,6 +162,10 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         if at is not None:
             body["at"] = format_instant(parse_instant(at))
         return read_lookup(self._server.table(rows_request(path_of("features", verb="look-up"), data=body)))
+
+
+def _instant(moment: Any) -> str | None:
+    return None if moment is None else format_instant(parse_instant(moment))
 
 
 def _plain_entities(entities: Any) -> Any:

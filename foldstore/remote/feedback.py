@@ -1,21 +1,17 @@
 """The handle of a remote store's feedback: predictions and outcomes by the ids of requests, labels made of them."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from foldstore.datastore.ingest.source import open_source
-from foldstore.errors import SchemaMismatchError
-from foldstore.features.feedback import OBSERVED_AT, PREDICTED_AT, FeedbackDatasets
+from foldstore.features.feedback import FeedbackDatasets
 from foldstore.names import parse_address
 from foldstore.remote.connection import path_of
 from foldstore.remote.feature_work import service_path
-from foldstore.remote.local_only import NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.local_only import RemoteHandle
 from foldstore.remote.server import Server
 from foldstore.remote.version import RemoteVersion
-
-# What JSON brings to the other side as it is here.
-_PLAIN: Final = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
 
 class RemoteFeedback(RemoteHandle):
@@ -33,43 +29,22 @@ class RemoteFeedback(RemoteHandle):
 
     def log_predictions(self, service: str, rows: Any, *, model: str) -> RemoteVersion:
         """Keep what a model predicted for some requests; see `foldstore.features.feedback.Feedback.log_predictions`."""
-        asked = {"rows": _rows(rows, PREDICTED_AT), "model": model}
-        return self._made(self._server.change(f"{service_path(service)}/predictions", asked))
+        return self._made(self._server.send(f"{service_path(service)}/predictions", _read(rows), {"model": model}))
 
     def log_outcomes(self, service: str, rows: Any) -> RemoteVersion:
         """Keep what came of some requests; a later outcome of one replaces that before."""
         path = path_of("feature-services", parse_address(service).name, "outcomes")
-        return self._made(self._server.change(path, {"rows": _rows(rows, OBSERVED_AT)}))
+        return self._made(self._server.send(path, _read(rows), {}))
 
     def make_labels(self, service: str, *, message: str = "") -> RemoteVersion:
         """Let the server join outcomes to the lookups that were logged, as rows to learn from."""
-        if message:
-            refuse("feedback.make_labels with message=", NO_ROUTE)
-        return self._made(self._server.change(path_of("feature-services", parse_address(service).name, "labels")))
+        path = path_of("feature-services", parse_address(service).name, "labels")
+        return self._made(self._server.change(path, message=message or None))
 
     def _made(self, data: Any) -> RemoteVersion:
         return self._server.store.version(data["address"])
 
 
-def _rows(rows: Any, time: str) -> list[dict[str, Any]]:
-    """Return rows as JSON has them.
-
-    Raises
-    ------
-    SchemaMismatchError
-        When a column is of a type that would be another one there.
-    """
+def _read(rows: Any) -> pa.Table:
     source = open_source(rows)
-    table = pa.Table.from_batches(source.batches, source.schema)
-    for field in table.schema:
-        place = table.column_names.index(field.name)
-        if field.name == time and pa.types.is_timestamp(field.type):
-            zoned = table.column(place).cast(pa.timestamp("us", field.type.tz or "UTC"))
-            texts = [each.isoformat() if each is not None else None for each in zoned.to_pylist()]
-            table = table.set_column(place, time, pa.array(texts, pa.string()))
-        elif field.type not in _PLAIN:
-            raise SchemaMismatchError(
-                f"{field.name!r} is of type {field.type}, which JSON has not.",
-                hint=f"Give one of {', '.join(map(str, _PLAIN))}, or log it where the store is.",
-            )
-    return [{**row} for row in table.to_pylist()]
+    return pa.Table.from_batches(source.batches, source.schema)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.local_only import FILES, RemoteHandle
 from foldstore.remote.records import DatasetFacts
-from foldstore.remote.results import joined_names, read_folds_report
-from foldstore.remote.split import RemoteSplit, plain_argument, split_path
+from foldstore.remote.results import read_folds_report
+from foldstore.remote.split import RemoteSplit, looked_for, plain_argument, split_path
 from foldstore.views.splits.folds import FoldSpec
 from foldstore.views.splits.report import FoldsReport
 
@@ -117,11 +117,17 @@ class RemoteFolds(RemoteHandle, Sequence[RemoteFold]):
             raise UsageError(f"{number!r} is not the number of a fold.", hint=f"Give 1 to {len(self)}.")
         return find_fold(self._version, self.spec, number, inner)
 
-    def report(self, *, columns: Sequence[str] = (), label: str | None = None, **how: Any) -> FoldsReport:
+    def report(
+        self,
+        *,
+        columns: Sequence[str] = (),
+        label: str | None = None,
+        group_by: Sequence[str] | Sequence[Sequence[str]] = (),
+        duplicates: Sequence[str] = (),
+        time: str | None = None,
+    ) -> FoldsReport:
         """Let the server compare the folds; see `foldstore.folds.Folds.report`."""
-        if how:
-            refuse(f"folds.report with {', '.join(f'{each}=' for each in how)}", NO_ROUTE)
-        asked = {"columns": joined_names(columns) or None, "label": label}
+        asked = looked_for(columns, label, group_by, duplicates, time)
         return read_folds_report(self._version.server.get(_path(self._version, self.name, "report"), **asked))
 
 

@@ -7,8 +7,11 @@ from foldstore.errors import UsageError
 
 FILES = "It works on the store's own files."
 CODE = "Code of the caller's runs in it, or the rows pass through it one by one."
+TOGETHER = "A request makes one version. Commit the steps to a branch and merge it: readers see them together."
+ENDLESS = (
+    "What a stream has not committed lies in the process that has it. Append block by block, with idempotency_key=."
+)
 STORE = "It takes care of the store as a whole, which is a matter of whoever runs the server."
-NO_ROUTE = "The server has no route for it yet."
 
 
 class LocalOnlyError(UsageError, AttributeError):

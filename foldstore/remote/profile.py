@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.profile import VersionProfile
-from foldstore.remote.local_only import NO_ROUTE, refuse
+from foldstore.remote.results import joined_names
 from foldstore.remote.server import Server
+from foldstore.validation.inference import place_columns
 from foldstore.validation.schema import DataSchema
 
 
@@ -43,6 +44,6 @@ class RemoteProfile(VersionProfile):
             return VersionProfile.infer_schema(
                 self, label=label, serving=serving, categorical=categorical, history=False
             )
-        if label is not None or serving is not None or categorical:
-            refuse("profile.infer_schema with label=, serving= or categorical= and the limits of history", NO_ROUTE)
-        return DataSchema.from_dict(self.server.read(self.path, None)["schema"])
+        asked = {"label": label, "categorical": joined_names(categorical or None)}
+        found = DataSchema.from_dict(self.server.read(self.path, None, **asked)["schema"])
+        return found if serving is None else place_columns(found, label, serving)

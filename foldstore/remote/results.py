@@ -1,5 +1,6 @@
 """From plain data to the results that the store itself gives: reports, comparisons, reviews."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -132,18 +133,25 @@ def _read_course(data: Mapping[str, Any]) -> ColumnHistory:
 
 
 def joined_names(names: Sequence[str] | None) -> str | None:
-    """Return names of columns as a route takes them.
+    """Return names of columns as a route takes them: as JSON where commas would not tell them apart.
 
     Raises
     ------
     UsageError
-        When one of them has a comma, and would be taken for two.
+        When it is one text, and no list of them.
+
+    Examples
+    --------
+    >>> joined_names(["carrier", "origin"]), joined_names(["km, mean"]), joined_names([])
+    ('carrier,origin', '["km, mean"]', '[]')
     """
     if names is None:
         return None
-    if isinstance(names, str) or any("," in str(name) for name in names):
-        raise UsageError(f"{names!r} are no names that a URL can list.", hint="Give a list; none may have a comma.")
-    return ",".join(map(str, names))
+    if isinstance(names, str):
+        raise UsageError(f"{names!r} is not a list of names.", hint=f"Write [{names!r}].")
+    plain = [str(each) for each in names]
+    joined = ",".join(plain)
+    return json.dumps(plain) if not plain or joined.startswith("[") or joined.count(",") >= len(plain) else joined
 
 
 def read_concept(data: Mapping[str, Any]) -> ConceptDrift:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, NO_ROUTE, refuse
+from foldstore.remote.local_only import FILES, refuse
 from foldstore.remote.server import Server, open_rows, rows_request
 from foldstore.views.ordering.shard import Shard
 from foldstore.views.rows.rows import Batches, Change, Index, Rows, pick_shard, project
@@ -49,23 +49,21 @@ class RemoteRows:
 
     def count(self, epoch: int = 0) -> int:
         """Let the server count the rows."""
-        self._check_epoch(epoch)
-        found = int(self._server.read(_COUNT, {"spec": self._spec})["rows"])
+        found = int(self._server.read(_COUNT, {"spec": self._spec}, epoch=epoch or None)["rows"])
         return found if self._until is None else min(found, self._until)
 
     def stream(self, columns: Sequence[str], *, epoch: int = 0, start: int = 0, shard: Shard | None = None) -> Batches:
-        """Yield some columns of the rows, from a rank on, as the server sends them."""
-        self._check_epoch(epoch)
+        """Yield some columns of the rows of an epoch, from a rank on, as the server sends them."""
         limit = None if self._until is None else max(0, self._until - start)
-        yield from pick_shard(self._read(columns, start, limit), shard, start)
+        yield from pick_shard(self._read(columns, start, limit, epoch), shard, start)
 
-    def _read(self, columns: Sequence[str], start: int, limit: int | None) -> Iterator[pa.RecordBatch]:
+    def _read(self, columns: Sequence[str], start: int, limit: int | None, epoch: int) -> Iterator[pa.RecordBatch]:
         # A column that a name with a dot or a comma stands for is asked for as a step of the view.
         steps = [] if list(columns) == self.arrow_schema.names else [{"select": list(columns)}]
         if not columns:
             steps = [{"select": self.arrow_schema.names[:1]}]
         spec = {**self._spec, "steps": [*self._spec["steps"], *steps]}
-        request = rows_request(READ, data={"spec": spec}, offset=start or None, limit=limit)
+        request = rows_request(READ, data={"spec": spec}, offset=start or None, limit=limit, epoch=epoch or None)
         wanted = project(self.arrow_schema, columns)
         for batch in open_rows(self._server.connection, request).batches:
             yield batch.select(list(columns)) if batch.schema.names != wanted.names else batch
@@ -74,13 +72,8 @@ class RemoteRows:
         """Refuse: rows are not reached by rank over the network."""
         refuse("What reaches the rows of a view by rank", FILES)
 
-    def until(self, rows: int, epoch: int = 0) -> Rows:
-        """Return rows that end, and begin with the same so many rows."""
-        self._check_epoch(epoch)
+    def until(self, rows: int, epoch: int = 0) -> Rows:  # noqa: ARG002
+        """Return rows that end, and begin with the same so many rows of each epoch."""
         ended = RemoteRows(self._server, self._spec, self.arrow_schema, self._plan)
         ended._until = rows if self._until is None else min(rows, self._until)
         return ended
-
-    def _check_epoch(self, epoch: int) -> None:
-        if epoch and self.change is not Change.NOTHING:
-            refuse("A second epoch of a view that is shuffled or sampled", NO_ROUTE)

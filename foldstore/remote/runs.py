@@ -16,7 +16,7 @@ from foldstore.datastore.lineage.graph import (
 )
 from foldstore.errors import UsageError
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import CODE, NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, RemoteHandle
 from foldstore.remote.server import Server
 from foldstore.run import Run, UsedVersion
 
@@ -83,12 +83,11 @@ class RemoteLineage(RemoteHandle):
 
     def _walk(self, direction: str, depth: int | None, *, history: bool) -> LineageGraph:
         check_depth(depth)
-        if history:
-            refuse("lineage with history=True", NO_ROUTE)
-        return _read_graph(self._ask(depth)[direction])
+        return _read_graph(self._ask(depth, history=history)[direction])
 
-    def _ask(self, depth: int | None) -> Any:
-        return self._server.get(path_of("lineage"), address=self._address, depth=depth)
+    def _ask(self, depth: int | None, *, history: bool = False) -> Any:
+        asked = {"address": self._address, "depth": depth, "history": history or None}
+        return self._server.get(path_of("lineage"), **asked)
 
 
 def _read_run(data: Mapping[str, Any]) -> Run:

@@ -1,5 +1,6 @@
 """The handles of a remote split and of its parts."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -10,9 +11,9 @@ from foldstore.errors import NotFoundError
 from foldstore.forms import Forms
 from foldstore.names import PARTS
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, NO_ROUTE, RemoteHandle, refuse
+from foldstore.remote.local_only import FILES, RemoteHandle
 from foldstore.remote.records import DatasetFacts
-from foldstore.remote.results import read_split_report
+from foldstore.remote.results import joined_names, read_split_report
 from foldstore.remote.view import RemoteView
 from foldstore.split_report import SplitReport
 from foldstore.views.source import Source
@@ -178,15 +179,46 @@ class RemoteSplit(RemoteHandle):
             raise NotFoundError(f"A split has no part {name!r}.", hint=f"Its parts are {', '.join(PARTS)}.")
         return RemotePart(self._version, self._name, name, self._data["rows"][name])
 
-    def report(self, *, columns: Sequence[str] | None = None, label: str | None = None, **how: Any) -> SplitReport:
+    def report(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        label: str | None = None,
+        group_by: Sequence[str] | Sequence[Sequence[str]] = (),
+        duplicates: Sequence[str] = (),
+        near_duplicates: Sequence[str] = (),
+        time: str | None = None,
+        accuracy: float = 0.9,
+    ) -> SplitReport:
         """Let the server compare the parts; see `foldstore.split.Split.report`."""
-        if how:
-            refuse(f"split.report with {', '.join(f'{each}=' for each in how)}", NO_ROUTE)
-        names = None if columns is None else ",".join(columns)
-        return read_split_report(self._version.server.get(self._path("report"), label=label, columns=names))
+        asked = {
+            **looked_for(columns, label, group_by, duplicates, time),
+            "near_duplicates": joined_names(near_duplicates or None),
+            "accuracy": accuracy,
+        }
+        return read_split_report(self._version.server.get(self._path("report"), **asked))
 
     def _path(self, *parts: str) -> str:
         return split_path(self._version, self._name, *parts)
+
+
+def looked_for(
+    columns: Sequence[str] | None,
+    label: str | None,
+    group_by: Sequence[str] | Sequence[Sequence[str]],
+    duplicates: Sequence[str],
+    time: str | None,
+) -> dict[str, Any]:
+    """Return what a report is asked for, as its route takes it."""
+    is_nested = any(not isinstance(each, str) for each in group_by)
+    groups = json.dumps([list(each) for each in group_by]) if is_nested else joined_names(cast("Any", group_by) or None)
+    return {
+        "columns": joined_names(columns),
+        "label": label,
+        "group_by": groups,
+        "duplicates": joined_names(duplicates or None),
+        "time": time,
+    }
 
 
 def split_path(version: "RemoteVersion", name: str, *parts: str) -> str:

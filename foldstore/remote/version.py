@@ -10,23 +10,26 @@ import pyarrow as pa
 from foldstore.datastore.catalog.statuses import StatusMove
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.row_source import StreamedRows
-from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, profile_segments
+from foldstore.datastore.statistics.segment_table import read_segments
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS, SegmentedProfile, check_by
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.forms import Forms
 from foldstore.remote.connection import path_of
 from foldstore.remote.consumers import RemoteConsumers
-from foldstore.remote.local_only import CODE, FILES, NO_ROUTE, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
-from foldstore.remote.results import read_drift, read_report, read_review
+from foldstore.remote.results import joined_names, read_drift, read_report, read_review
 from foldstore.remote.server import Server, rows_request
 from foldstore.remote.split import RemotePart
 from foldstore.remote.version_cleaning import RemoteCleaningOfVersion
-from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of
+from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of, judged_by
 from foldstore.remote.version_splits import RemoteSplitsOfVersion
 from foldstore.remote.view import RemoteView
 from foldstore.review import Review
 from foldstore.types import Progress, Status, parse_time
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -150,15 +153,12 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
         max_segments: int = MAX_SEGMENTS,
         progress: Progress | None = None,
     ) -> RemoteProfile | SegmentedProfile:
-        """Return the statistics of the rows, which the server keeps; see `foldstore.Version.profile`.
-
-        With ``by=`` the rows are streamed here, and counted here.
-        """
-        source = StreamedRows(self.arrow_schema, self.view().rows.stream)
+        """Return the statistics of the rows, which the server keeps; see `foldstore.Version.profile`."""
         if by is not None:
-            if rows != "all":
-                refuse("version.profile of the segments of added rows", NO_ROUTE)
-            return profile_segments(source, by, max_segments)
+            names = check_by(self.arrow_schema, by)
+            asked: dict[str, Any] = {"rows_": rows, "by": joined_names(names), "max_segments": max_segments}
+            return read_segments(self._server.table(rows_request(self._path("statistics"), **asked)))
+        source = StreamedRows(self.arrow_schema, self.view().rows.stream)
         table = self._server.table(rows_request(self._path("statistics"), rows_=rows))
         found = Profile.from_arrow(table)
         if progress is not None:
@@ -204,22 +204,23 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
         reference: "RemoteVersion | RemotePart | View | str",
         *,
         rows: str = "all",
-        policy: Any = None,
-        adjustment: str = "bh",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
     ) -> DriftResult:
         """Let the server compare distributions with those of other rows; see `foldstore.Version.drift`.
 
         Parameters
         ----------
-        reference : version, part of a split, saved view, or str
-            What is taken for usual; an unsaved view has no address to be compared by. As text ``"previous"``,
-            ``"rolling(5)"`` or ``"seasonal(12)"``.
+        reference : version, part of a split, view, or str
+            What is taken for usual. As text ``"previous"``, ``"rolling(5)"`` or ``"seasonal(12)"``.
         rows : {'all', 'added'}
             All rows of this version, or those that it added.
+        policy : DriftPolicy, optional
+            Limits, level and metric; the defaults unless given.
+        adjustment : {'bh', 'by', 'holm'}
+            How p-values are adjusted for the number of columns.
         """
-        if policy is not None or adjustment != "bh":
-            refuse("version.drift with policy= or adjustment=", NO_ROUTE)
-        asked = {"reference": address_of(reference), "rows": rows}
+        asked = {"reference": address_of(reference), "rows": rows, **judged_by(policy, adjustment)}
         return read_drift(self._server.read(self._path(verb="drift"), asked))
 
     def deprecate(self, reason: str, *, replacement: str | None = None, author: str | None = None) -> None:

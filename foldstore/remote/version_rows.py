@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.ingest.source import key_table
 from foldstore.errors import UsageError
-from foldstore.remote.local_only import NO_ROUTE, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_concept, read_trends, read_two_sample_test
 from foldstore.remote.server import Server, rows_request, spooled
 from foldstore.remote.split import RemotePart
 from foldstore.remote.view import check_remote
 from foldstore.suggestion import Proposal, SplitSuggestion
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.classifier import TwoSampleTest
 from foldstore.validation.drift.concept import ConceptDrift
 from foldstore.validation.drift.trends import Trends
@@ -104,8 +104,23 @@ class RemoteRowsOfVersion:
         )
 
 
-def address_of(reference: object) -> str:
-    """Return how a route is told of other rows to compare with."""
+def judged_by(policy: DriftPolicy | None, adjustment: str) -> dict[str, Any]:
+    """Return how a route is told when a change counts.
+
+    Raises
+    ------
+    UsageError
+        When it is no policy.
+    """
+    if policy is None:
+        return {"adjustment": adjustment}
+    if not isinstance(policy, DriftPolicy):
+        raise UsageError(f"{type(policy).__name__!r} is no policy of drift.", hint="Give a foldstore.DriftPolicy.")
+    return {"adjustment": adjustment, "policy": policy.to_dict()}
+
+
+def address_of(reference: object) -> Any:
+    """Return how a route is told of other rows to compare with: by address, or by the specification of a view."""
     if isinstance(reference, str):
         if reference != "previous" and "(" not in reference:  # the route would take it for an address
             raise UsageError(f"{ascii(reference)[:60]} is no reference.", hint=CHOICES)
@@ -115,7 +130,7 @@ def address_of(reference: object) -> str:
     if isinstance(reference, View):
         view = check_remote(reference)
         if view.steps or view.opened_as is None:
-            refuse("A comparison with a view that is not saved", NO_ROUTE)
+            return view.sent_spec()
         return view.opened_as
     raise UsageError(f"{type(reference).__name__!r} is no rows to compare with.", hint=CHOICES)
 

@@ -105,13 +105,10 @@ def test_arguments_that_stay_local_say_so(behind):
     version = data.append({"x": [1, 2]})
     for act in (
         lambda: data.append({"x": [3]}, author="somebody else"),
-        lambda: data.append({"x": [3]}, properties={"a": 1}),
         lambda: store.sql("SELECT 1", threads=4),
         lambda: version.validate(checks=[object()]),
-        lambda: version.drift(version, adjustment="holm"),
-        lambda: version.drift(store.view("a@1").where("x > 1")),
-        lambda: version.profile().infer_schema(label="x"),
-        lambda: store.view("a@1").shuffle(seed=1).rows.stream(["x"], epoch=1).__next__(),
+        store.view("a@1").rows.index,
+        lambda: version.deprecate("old", author="somebody else"),
     ):
         with pytest.raises(UsageError) as caught:
             act()

@@ -1,9 +1,11 @@
 """P-values of many tests, adjusted so that their number does not raise alarms."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+
+from foldstore.errors import UsageError
 
 Adjustment: TypeAlias = Literal["bh", "by", "holm"]
 
@@ -19,6 +21,11 @@ def adjust(p_values: Sequence[float], method: Adjustment = "bh") -> list[float]:
         any dependence (Benjamini and Yekutieli 2001), ``holm`` bounds the chance of a single false alarm (Holm 1979),
         as a gate that any column may close should.
 
+    Raises
+    ------
+    UsageError
+        When there is no such method.
+
     Examples
     --------
     >>> adjust([0.01, 0.02, 0.03])
@@ -26,6 +33,10 @@ def adjust(p_values: Sequence[float], method: Adjustment = "bh") -> list[float]:
     >>> adjust([0.01, 0.02, 0.04], "holm")
     [0.03, 0.04, 0.04]
     """
+    if method not in get_args(Adjustment):
+        raise UsageError(
+            f"{ascii(method)[:40]} adjusts no p-values.", hint=f"Write one of {', '.join(get_args(Adjustment))}."
+        )
     if not p_values:
         return []
     if method == "holm":
