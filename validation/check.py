@@ -11,14 +11,13 @@ from datetime import datetime
 import pyarrow as pa
 
 from foldstore.datastore.engine import lend_engine
-from foldstore.datastore.statistics.pinned import CategoryGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
 from foldstore.validation.clearance import judge_unprofiled
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
-from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.column_schema import ColumnSchema, metric_fits, plain_type
 from foldstore.validation.dataset_checks import (
     check_freshness,
     check_keys,
@@ -29,13 +28,13 @@ from foldstore.validation.dataset_checks import (
 )
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
-from foldstore.validation.drift.measures import ORDERED
 from foldstore.validation.drift_checks import (
     check_drift,
     check_skew,
     count_pinned,
     drift_from_schema,
     for_label,
+    for_usual,
     refer_to_windows,
 )
 from foldstore.validation.evolution import Patch
@@ -158,7 +157,9 @@ def _check_distributions(
     drift = drift_from_schema(counts, fitting, seed=seed)
     roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
     for name, result in drift.columns.items():
-        findings += check_drift(result, fitting[name].drift or DriftPolicy(), code=roles.get(name, "drift"))
+        policy = fitting[name].drift or DriftPolicy()
+        found = check_drift(result, policy, code=roles.get(name, "drift"))
+        findings += found if schema.columns[name].drift else (for_usual(each, policy) for each in found)
     profile = subject.profile()
     for name, column in fitting.items():
         if may_shift(column):
@@ -216,9 +217,9 @@ def drift_between(
 
 
 def _fitting(policy: DriftPolicy, column: ColumnSchema) -> DriftPolicy:
-    """Return the policy for a column: categories have no order, so what needs one is the default distance there."""
-    needs_order = policy.metric in ORDERED and isinstance(column.grid, CategoryGrid)
-    return replace(policy, metric="js") if needs_order else policy
+    """Return the policy for a column: what its cells have no order for is the default distance there."""
+    fits = column.grid is None or metric_fits(policy.metric, column.grid)
+    return policy if fits else replace(policy, metric="js")
 
 
 def _why_untested(name: str, before: Profile, after: Profile) -> str:
@@ -257,7 +258,7 @@ def _settled(name: str, column: ColumnSchema, schema: DataSchema) -> ColumnSchem
         values = schema.domains[column.domain.ref]
         column = replace(column, domain=CategoryDomain(values=values, min_mass=column.domain.min_mass))
     if schema.drift is not None and column.drift is None and column.grid is not None and column.reference is not None:
-        column = replace(column, drift=schema.drift)
+        column = replace(column, drift=_fitting(schema.drift, column))
     if name == schema.label and column.drift is not None:
         column = replace(column, drift=for_label(column.drift))
     return column

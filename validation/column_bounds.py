@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -19,6 +20,10 @@ from foldstore.validation.document import (
 
 Span = tuple[float | None, float | None]
 DRIFT_METRICS: Final = ("js", "psi", "hellinger", "tvd", "l_inf", "ks", "wasserstein")
+# Those that need an order of the cells, with the least edges between them (two cells have no distance to move over),
+# and those that may be greater than 1.
+ORDERED: Final[Mapping[str, int]] = MappingProxyType({"ks": 1, "wasserstein": 2})
+_UNBOUNDED: Final = frozenset({"psi", "wasserstein"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,7 @@ class DriftPolicy:
     ----------
     tau_warn, tau_error : float
         Limits of the debiased Jensen-Shannon distance (base 2). 0.10 is a shift of a normal's mean
-        by about a quarter of its standard deviation.
+        by about a quarter of its standard deviation. At most 1, but for ``psi`` and ``wasserstein``.
     null_warn, null_error : float
         Limits of Cohen's h between the null fractions.
     alpha : float
@@ -60,10 +65,10 @@ class DriftPolicy:
             raise InvalidSchemaError(
                 f"There is no metric of drift {self.metric!r}.", hint=did_you_mean(str(self.metric), DRIFT_METRICS)
             )
-        for name in ("tau_warn", "tau_error", "alpha"):
+        for name in ("alpha",) if self.metric in _UNBOUNDED else ("tau_warn", "tau_error", "alpha"):
             read_fraction(getattr(self, name), name)
         for warn, error in ((self.tau_warn, self.tau_error), (self.null_warn, self.null_error)):
-            if not (is_number(warn) and is_number(error) and 0 <= warn <= error):
+            if not (is_number(warn) and is_number(error) and 0 <= warn <= error < inf):
                 raise InvalidSchemaError(f"A warning limit lies between 0 and the error limit: {warn!r}, {error!r}.")
         read_choice(self.vs, ("baseline", "previous", "rolling", "seasonal"), "vs")
         for name, needed_by in (("window", "rolling"), ("lag", "seasonal")):
@@ -73,6 +78,11 @@ class DriftPolicy:
                     f"vs: {needed_by} needs a {name} of 1 or more, and no other has one.",
                     hint=f"Write vs: {needed_by} and {name}: 7, or neither.",
                 )
+
+    @property
+    def greatest(self) -> float:
+        """The greatest value that the metric can have."""
+        return inf if self.metric in _UNBOUNDED else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

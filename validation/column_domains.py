@@ -40,6 +40,11 @@ SEMANTICS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+_LIST: Final = re.compile(r"(large_|fixed_size_)?list(_view)?<")
+# Of lists whose items are numbers.
+_NUMBERS: Final = re.compile(
+    r"<[^<>]*: (u?int(8|16|32|64)|halffloat|float|double|decimal\d+\([^()]*\))( not null)?>(\[\d+\])?$"
+)
 # A double has about 15 decimal digits in all.
 _MOST_DECIMALS: Final = 12
 
@@ -334,7 +339,7 @@ def read_domain(data: object, where: str) -> Domain:
 def domain_fits(domain: Domain, type_text: str) -> bool:
     """Whether values of a type, given as text, can be judged by a domain."""
     if isinstance(domain, EmbeddingDomain):
-        return "list" in type_text
+        return is_list(type_text) and _NUMBERS.search(type_text) is not None
     try:
         parsed = parse_type(type_text)
     except OverflowError as error:  # a width beyond 32 bits
@@ -353,6 +358,17 @@ def domain_fits(domain: Domain, type_text: str) -> bool:
             return kind is Kind.BINARY
         case _:
             return kind is Kind.TEXT
+
+
+def is_list(type_text: str) -> bool:
+    """Whether a type, given as text, is one of lists.
+
+    Examples
+    --------
+    >>> is_list("fixed_size_list<item: float>[3]"), is_list("struct<list: int64>")
+    (True, False)
+    """
+    return _LIST.match(type_text) is not None
 
 
 def values_fit(values: tuple[Category, ...], kind: Kind) -> bool:

@@ -10,12 +10,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid, PinnedGrid, grid_from_dict
+from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid, grid_from_dict
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import InvalidSchemaError
 from foldstore.types import Severity
-from foldstore.validation.column_bounds import Bounds, DriftPolicy, Uniqueness, Valency
-from foldstore.validation.column_domains import Domain, domain_fits, read_domain, values_fit
+from foldstore.validation.column_bounds import ORDERED, Bounds, DriftPolicy, Uniqueness, Valency
+from foldstore.validation.column_domains import Domain, domain_fits, is_list, read_domain, values_fit
 from foldstore.validation.document import (
     check_keys,
     located,
@@ -60,6 +60,7 @@ _SCALARS: Final[Mapping[str, Any]] = MappingProxyType(
      "inferred": False}
 )  # fmt: skip
 _RECORDS: Final = ("domain", "valency", "unique", "bounds", "drift", "skew", "grid", "reference")
+_CELLS: Final = {CategoryGrid: "categories", NumericGrid: "two cells only"}
 _LISTS: Final = ("coerce_from", "fixed_shape", "in_environment", "not_in_environment", "derived_from", "tags")
 _FIELDS: Final = ("type", *_SCALARS, *_RECORDS, *_LISTS, "severity", "stage", "evidence")
 
@@ -283,6 +284,12 @@ def _check_distribution(column: ColumnSchema) -> None:
         raise InvalidSchemaError(
             "A drift check needs a grid and reference counts.", hint="Infer the column, or turn drift off."
         )
+    for policy in (column.drift, column.skew):
+        if policy is not None and column.grid is not None and not metric_fits(policy.metric, column.grid):
+            raise InvalidSchemaError(
+                f"{policy.metric} needs numbers in order; this column has {_CELLS[type(column.grid)]}.",
+                hint="Use js, tvd or l_inf.",
+            )
     if column.grid is not None and column.reference is not None and len(column.reference.cells) != column.grid.cells:
         raise InvalidSchemaError(
             f"The grid has {column.grid.cells} cells, the reference {len(column.reference.cells)}."
@@ -302,7 +309,7 @@ def _check_types(column: ColumnSchema) -> None:
     if column.grid is not None and not _grid_fits(column.grid, kind):
         raise InvalidSchemaError(f"{type(column.grid).__name__} does not fit values of type {column.type}.")
     has_lists = column.valency is not None or column.fixed_shape
-    if has_lists and "list" not in column.type:
+    if has_lists and not is_list(column.type):
         raise InvalidSchemaError(f"A valency or shape is of lists, and {column.type} is none.")
     if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in column.fixed_shape):
         raise InvalidSchemaError(f"fixed_shape is a list of sizes, not {column.fixed_shape!r}.")
@@ -318,6 +325,18 @@ def _kind(type_text: str) -> Kind:
     except OverflowError as error:  # a width beyond 32 bits
         raise InvalidSchemaError(f"{type_text!r} is not an Arrow type.") from error
     return Kind.OPAQUE if parsed is None else kind_of(parsed)
+
+
+def metric_fits(metric: str, grid: PinnedGrid) -> bool:
+    """Whether a metric of drift says something on a grid.
+
+    Examples
+    --------
+    >>> metric_fits("wasserstein", NumericGrid((0, 1))), metric_fits("wasserstein", NumericGrid((0,)))
+    (True, False)
+    """
+    edges = len(grid.edges) if isinstance(grid, NumericGrid) else 0
+    return edges >= ORDERED.get(metric, 0)
 
 
 def _grid_fits(grid: PinnedGrid, kind: Kind) -> bool:

@@ -1,7 +1,8 @@
 """The checks of a dataset as a whole: how many rows, how fresh, in what order, which rules its rows keep."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
+from math import floor
 from typing import Any
 
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pyarrow.compute as pc
 from foldstore.datastore.comparison import hold_all, hold_throughout
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.expression import Expression
-from foldstore.datastore.statistics.column import json_value
+from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.nested import find_path, take_inside
 from foldstore.datastore.statistics.profile import Profile
+from foldstore.datastore.statistics.reading import Kind, kind_of_text
 from foldstore.errors import ColumnNotFoundError, FoldstoreError
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_schema import ColumnSchema
@@ -23,6 +25,7 @@ from foldstore.validation.finding import Finding
 from foldstore.validation.nested_paths import as_rows, is_of, items_of
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject, TableSubject
+from foldstore.validation.ticks import DAY, tick_size, to_microseconds, to_moment
 
 _EXAMPLE_KEYS = 10
 
@@ -78,18 +81,30 @@ def check_freshness(profile: Profile, schema: DataSchema, now: datetime | None) 
     column = None if schema.time_column is None else profile.columns.get(schema.time_column)
     if schema.freshness is None or column is None:
         return
-    newest = _instant(column.maximum)
+    newest = _newest(column)
     if now is None or newest is None:
         reason = "no instant of judgement was given" if now is None else "the time column holds no instant"
         yield not_judged("freshness", reason)
-    elif now - newest > read_duration(schema.freshness, "freshness"):
+        return
+    age = to_microseconds(now) - newest
+    if age > read_duration(schema.freshness, "freshness") // timedelta(microseconds=1):
+        moment = to_moment(newest)
+        shown = str(column.maximum) if moment is None else moment.isoformat()
         yield Finding(
             code="stale",
-            facts={"newest": newest.isoformat(), "age": _age(now - newest), "allowed": schema.freshness},
-            observed=newest.isoformat(),
+            facts={"newest": shown, "age": _age(age), "allowed": schema.freshness},
+            observed=shown,
             expected=schema.freshness,
             evidence={"judged_at": now.isoformat()},
         )
+
+
+def _newest(column: ColumnProfile) -> int | None:
+    """Return the microseconds of the newest time; a date stands for its whole day."""
+    size = tick_size(column.type)
+    if size is None or not isinstance(column.high, int):
+        return None
+    return floor(column.high * size) + (DAY if column.type.startswith("date") else 0)
 
 
 def check_order(subject: Subject, schema: DataSchema, declared: Sequence[str]) -> Iterator[Finding]:
@@ -116,8 +131,14 @@ def check_keys(subject: Subject, schema: DataSchema, fitting: Mapping[str, Colum
     single = [(name,) for name, column in fitting.items() if column.unique is not None and column.unique.key]
     named = (schema.keys, *schema.other_keys)
     for keys in dict.fromkeys([*named, *single]):
-        if keys and all(key in fitting for key in keys):
-            yield from _check_key(subject, keys, None if keys in named else keys[0])
+        if not keys or not all(key in fitting for key in keys):
+            continue
+        column = None if keys in named else keys[0]
+        nested = next((key for key in keys if kind_of_text(fitting[key].type) is Kind.OPAQUE), None)
+        if nested is None:
+            yield from _check_key(subject, keys, column)
+        elif column is None:  # of a column's own `unique` that is said with the rest of it
+            yield not_judged("keys", f"values of {fitting[nested].type} are not compared", nested)
 
 
 def _check_key(subject: Subject, keys: tuple[str, ...], column: str | None) -> Iterator[Finding]:
@@ -221,18 +242,7 @@ def check_unjudged(schema: DataSchema) -> Iterator[Finding]:
         yield not_judged("time_step", "the schema names no time_column")
 
 
-def _instant(value: object) -> datetime | None:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        # A date stands for its whole day.
-        return datetime(value.year, value.month, value.day, tzinfo=UTC) + timedelta(days=1)
-    if value is not None and type(value).__name__ == "datetime64":
-        return datetime.fromtimestamp(float(value.astype("datetime64[us]").astype("int64")) / 1e6, UTC)  # type: ignore[attr-defined]
-    return None
-
-
-def _age(age: timedelta) -> str:
-    hours, rest = divmod(int(age.total_seconds()), 3600)
+def _age(microseconds: int) -> str:
+    hours, rest = divmod(microseconds // 10**6, 3600)
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if days else f"{hours} h {rest // 60} min"

@@ -115,7 +115,7 @@ def for_label(policy: DriftPolicy) -> DriftPolicy:
 def check_drift(result: ColumnDrift, policy: DriftPolicy, *, code: str = "drift") -> Iterator[Finding]:
     """Yield what a comparison found, by the code that stands for the column's role."""
     if result.verdict in _FLAGS:
-        yield replace(_drifted(result, policy), code=code)
+        yield _drifted(result, policy, code)
     elif result.verdict is DriftVerdict.UNTESTABLE and result.n_current:
         yield _untestable(result, policy)
     if result.null_verdict in _FLAGS:
@@ -182,11 +182,11 @@ def _target(name: str, column: ColumnSchema, grid: PinnedGrid, current: GridCoun
     )
 
 
-def _drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
+def _drifted(result: ColumnDrift, policy: DriftPolicy, code: str) -> Finding:
     limit = policy.tau_error if result.verdict is DriftVerdict.ERROR else policy.tau_warn
     change = result.largest_change
     return Finding(
-        code="drift",
+        code=code,
         column=result.column,
         severity=_FLAGS[result.verdict],
         facts={
@@ -199,7 +199,7 @@ def _drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
         observed=result.effect,
         expected=limit,
         evidence=_evidence(result, "effect", "noise", "p_value", "p_adjusted", "method", "largest_change"),
-        fix=_raise_limits(result.column, result.effect, policy, "tau"),
+        fix=_raise_limits(result.column, result.effect, policy, "tau", code),
     )
 
 
@@ -231,20 +231,34 @@ def _nulls_drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
         observed=result.null_after,
         expected=result.null_before,
         evidence=_evidence(result, "null_effect", "null_p_value", "null_p_adjusted"),
-        fix=_raise_limits(result.column, result.null_effect, policy, "null"),
+        fix=_raise_limits(result.column, result.null_effect, policy, "null", "missingness_drift"),
     )
 
 
-def _raise_limits(column: str, effect: float, policy: DriftPolicy, prefix: str) -> tuple[Patch, ...]:
-    """Raise the limits to just above what was seen; the baseline stays where it is."""
+def _raise_limits(column: str, effect: float, policy: DriftPolicy, prefix: str, code: str) -> tuple[Patch, ...]:
+    """Raise the limits to just above what was seen; the baseline stays where it is.
+
+    Where no limit is above it the code is silenced.
+    """
     limit = ceil(effect * 100 + 0.5) / 100
-    if prefix == "tau" and limit > 1:
-        return (set_field(column, "drift", value=None),)
+    if prefix == "tau" and limit > policy.greatest:
+        return (set_field(column, f"severity.{code}", value="off"),)
     error = max(limit, getattr(policy, f"{prefix}_error"))
     return (
         set_field(column, f"drift.{prefix}_warn", value=limit),
         set_field(column, f"drift.{prefix}_error", value=error),
     )
+
+
+def for_usual(finding: Finding, policy: DriftPolicy) -> Finding:
+    """Return a finding by the policy of all columns: its fix gives the column one of its own that is else the same."""
+    if finding.fix is None:
+        return finding
+    of_policy = {"base": policy.to_dict()}
+    fix = tuple(
+        patch | of_policy if str(patch["field"]).startswith("drift.") else patch for patch in map(dict, finding.fix)
+    )
+    return replace(finding, fix=fix)
 
 
 def _evidence(result: ColumnDrift, *names: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from foldstore.validation.document import read_duration, read_instant
 
 Plain: TypeAlias = dict[str, Any]
 # {"op": "set", "column": str, "field": "domain.min", "value": ...}, and add_column, remove_column, set_dataset.
+# With "base", the plain data of the field's first part where the column has none of its own.
 Patch: TypeAlias = Mapping[str, Any]
 
 
@@ -134,16 +135,14 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
     for patch in patches:
         match patch:
             case {"op": "set", "column": str(column), "field": str(field), "value": value} if column in columns:
+                if "base" in patch:  # what the column has until now by a rule for all
+                    columns[column].setdefault(field.partition(".")[0], deepcopy(dict(patch["base"])))
                 _set(columns[column], field.split("."), value)
                 columns[column].pop("inferred", None)
             case {"op": "add_column", "column": str(column), "value": Mapping() as value}:
                 columns[column] = deepcopy(dict(value))
             case {"op": "remove_column", "column": str(column)} if column in columns:
-                inner = [each for each in columns if each.startswith((f"{column}.", f"{column}[]"))]
-                for each in (column, *(inner if "<" in str(columns[column].get("type", "")) else ())):
-                    del columns[each]
-                    removed.add(each)
-                patched["keys"] = [key for key in patched.get("keys", []) if key != column]
+                removed |= remove_column(patched, column)
             case {"op": "remove_column", "column": str(column)} if column in removed:
                 pass  # two anomalies of a column may both take it away
             case {"op": "set_dataset", "field": str(field), "value": value}:
@@ -151,6 +150,32 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
             case _:
                 raise InvalidSchemaError("This patch does not fit the schema.", patch=dict(patch))
     return patched
+
+
+def remove_column(plain: Plain, column: str) -> set[str]:
+    """Take a column, what is inside of it, and what names it out of a schema; return the columns that are gone.
+
+    A key loses the column; what has no meaning without it goes as a whole.
+    """
+    columns = plain["columns"]
+    inner = [each for each in columns if each.startswith((f"{column}.", f"{column}[]"))]
+    gone = {column, *(inner if "<" in str(columns[column].get("type", "")) else ())}
+    for each in gone:
+        del columns[each]
+    for field in ("keys", "column_order"):
+        if field in plain:
+            plain[field] = [name for name in plain[field] if name not in gone]
+    for field, names in (("other_keys", list), ("refs", _columns_of), ("segments", _columns_of)):
+        if field in plain:
+            plain[field] = [each for each in plain[field] if not gone & set(names(each))]
+    lost = {role for role in _ROLES if plain.get(role) in gone}
+    for field in lost | ({"freshness", "time_step"} if "time_column" in lost else set()):
+        plain.pop(field, None)
+    return gone
+
+
+def _columns_of(rule: Plain) -> list[str]:
+    return [*rule.get("columns", ()), *rule.get("by", ())]
 
 
 def _set(target: Plain, path: Sequence[str], value: Any) -> None:
@@ -268,7 +293,7 @@ def _is_relaxed(old: Any, new: Any) -> bool:
     told = {"name", "severity"}
     if not isinstance(old, dict) or not isinstance(new, dict):
         return False
-    fixed = {"expr", "columns", "dataset", "to", "by", "where"}
+    fixed = {"expr", "each", "columns", "dataset", "to", "by", "where"}
     return all(old.get(key) == new.get(key) for key in fixed) and _all_wider(
         {key: value for key, value in old.items() if key not in told | fixed},
         {key: value for key, value in new.items() if key not in told | fixed},

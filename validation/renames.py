@@ -1,7 +1,7 @@
 """A column that is gone and a new one that looks the same: most likely it was renamed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from math import log, sqrt
@@ -13,6 +13,7 @@ from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.pinned import counts_from_column
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.dataset_rules import ForeignKey, Segment
 from foldstore.validation.drift.measures import divergence
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
@@ -99,10 +100,33 @@ def _rename(each: Rename, schema: DataSchema) -> tuple[Patch, ...]:
         names = getattr(schema, field)
         if each.old in names:
             patches.append({"op": "set_dataset", "field": field, "value": [renamed(name) for name in names]})
+    for field, plain in (("other_keys", list), ("refs", _plain), ("segments", _plain)):
+        rules = [plain(rule) for rule in getattr(schema, field)]
+        moved = [_rename_in(rule, renamed) for rule in rules]
+        if moved != rules:
+            patches.append({"op": "set_dataset", "field": field, "value": moved})
     patches += [
         {"op": "set_dataset", "field": role, "value": each.new} for role in _ROLES if getattr(schema, role) == each.old
     ]
     return (*patches, {"op": "remove_column", "column": each.old})
+
+
+def _plain(rule: ForeignKey | Segment) -> dict[str, Any]:
+    return rule.to_dict()
+
+
+def _rename_in(rule: Any, renamed: Callable[[str], str]) -> Any:
+    """Return a list of names, or a rule, with another name for a column of these rows."""
+    if isinstance(rule, list):
+        return [renamed(name) for name in rule]
+    moved = {key: [renamed(name) for name in rule[key]] for key in ("columns", "by") if key in rule}
+    # Another dataset did not rename its own.
+    to = (
+        {"to": rule["columns"]}
+        if "columns" in moved and not rule.get("to") and moved["columns"] != rule["columns"]
+        else {}
+    )
+    return {**rule, **moved, **to}
 
 
 def _compare(old: str, column: ColumnSchema, new: str, found: ColumnProfile) -> Rename | None:

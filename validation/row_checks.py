@@ -1,8 +1,9 @@
 """The checks that look at every value: lengths, patterns, shapes, order. All share one pass over the rows."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from math import inf
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from math import ceil, floor, inf
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.statistics.column import ColumnProfile
-from foldstore.datastore.statistics.reading import Kind, parse_type
+from foldstore.datastore.statistics.reading import Kind
 from foldstore.datastore.statistics.text_shape import ADDRESSES
 from foldstore.validation.column_domains import (
     SEMANTICS,
@@ -24,8 +25,9 @@ from foldstore.validation.column_domains import (
 )
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.document import read_duration, read_instant
-from foldstore.validation.failing_rows import Predicate, Question
+from foldstore.validation.failing_rows import Predicate, Question, above, below
 from foldstore.validation.finding import Finding
+from foldstore.validation.ticks import greatest_tick, least_tick, tick_size, to_microseconds, to_moment
 
 _LISTS: Final = (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)
 
@@ -164,11 +166,15 @@ def _longer(length: Predicate, limit: int) -> Predicate:
 
 
 def _times(name: str, domain: TimeDomain, column: ColumnProfile, now: datetime | None) -> Iterator[Finding]:
-    kind = parse_type(column.type)
-    for code, limit, compare in (("below_min", domain.min, pc.less), ("above_max", domain.max, pc.greater)):
-        if limit is not None:
-            found = _ask(code, name, _against(read_instant(limit), kind, compare), column, limit=limit)
-            yield _with_extreme(found, column, code)
+    size = tick_size(column.type)
+    if size is None:
+        return
+    if domain.min is not None:
+        fails = below(least_tick(to_microseconds(read_instant(domain.min)), size))
+        yield _beyond("below_min", name, fails, column, limit=domain.min)
+    if domain.max is not None:
+        fails = above(greatest_tick(to_microseconds(read_instant(domain.max)), size))
+        yield _beyond("above_max", name, fails, column, limit=domain.max)
     if domain.max_future is None:
         return
     if now is None:
@@ -178,34 +184,34 @@ def _times(name: str, domain: TimeDomain, column: ColumnProfile, now: datetime |
             facts={"field": "domain.max_future", "reason": "no instant of judgement was given"},
         )
         return
-    latest = now + read_duration(domain.max_future, "max_future")
-    yield _ask("future_time", name, _against(latest, kind, pc.greater), column, allowed=domain.max_future)
+    latest = to_microseconds(now) + read_duration(domain.max_future, "max_future") // timedelta(microseconds=1)
+    fails = above(greatest_tick(latest, size))
+    yield _ask("future_time", name, fails, column, allowed=domain.max_future)
 
 
-def _with_extreme(finding: Finding, column: ColumnProfile, code: str) -> Finding:
-    extreme = str(column.minimum if code == "below_min" else column.maximum)
-    side = "domain.min" if code == "below_min" else "domain.max"
-    fix = ({"op": "set", "column": finding.column, "field": side, "value": extreme},)
-    return Finding(
-        code=code,
-        column=finding.column,
-        facts={**finding.facts, "extreme": extreme},
-        observed=extreme,
-        expected=finding.expected,
-        question=finding.question,
-        tolerated=0.0,
-        of=finding.of,
-        fix=fix,
-    )
+def _beyond(code: str, name: str, fails: Predicate, column: ColumnProfile, *, limit: str) -> Finding:
+    """Ask for times beyond a limit; the fix moves it to the extreme, or takes it away where no limit can say that."""
+    is_low = code == "below_min"
+    extreme = str(column.minimum if is_low else column.maximum)
+    fix = {
+        "op": "set",
+        "column": name,
+        "field": "domain.min" if is_low else "domain.max",
+        "value": _limit(column, code),
+    }
+    found = _ask(code, name, fails, column, limit=limit)
+    return replace(found, facts={"limit": limit, "extreme": extreme}, observed=extreme, fix=(fix,))
 
 
-def _against(limit: datetime, kind: pa.DataType | None, compare: Any) -> Predicate:
-    """Compare times with an instant: zoned ones as they are, others as UTC, in microseconds."""
-    plain = limit.astimezone(UTC).replace(tzinfo=None)
-    zoned = kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None
-    wide = pa.timestamp("us", tz="UTC" if zoned else None)
-    edge = pa.scalar(limit.astimezone(UTC) if zoned else plain, wide)
-    return lambda values: compare(values.cast(wide, safe=False), edge)
+def _limit(column: ColumnProfile, code: str) -> str | None:
+    raw, seen = (column.low, column.minimum) if code == "below_min" else (column.high, column.maximum)
+    if isinstance(seen, date) and not column.type.startswith("timestamp[ns"):
+        return str(seen)
+    size = tick_size(column.type)
+    if size is None or not isinstance(raw, int):
+        return None
+    moment = to_moment(floor(raw * size) if code == "below_min" else ceil(raw * size))
+    return None if moment is None else moment.isoformat()
 
 
 def _lists(name: str, schema: ColumnSchema, column: ColumnProfile) -> Iterator[Finding]:
@@ -242,7 +248,9 @@ def _norm_outside(norm: tuple[float | None, float | None]) -> Predicate:
         squares = pa.table({"row": pc.list_parent_indices(values), "square": pc.multiply(numbers, numbers)})
         sums = squares.group_by("row").aggregate([("square", "sum")])
         lengths = pc.sqrt(sums["square_sum"])
-        outside = sums["row"].filter(pc.invert(pc.and_(pc.greater_equal(lengths, low), pc.less_equal(lengths, high))))
+        inside = pc.and_(pc.greater_equal(lengths, low), pc.less_equal(lengths, high))
+        # Of nulls alone there is no length.
+        outside = sums["row"].filter(pc.invert(pc.fill_null(inside, False)))  # noqa: FBT003
         return pc.is_in(pa.array(range(len(values)), sums["row"].type), outside.combine_chunks())
 
     return fails

@@ -24,12 +24,11 @@ from foldstore.validation.failing_rows import EXAMPLES, Predicate, Question, sea
 from foldstore.validation.finding import Finding
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
+from foldstore.validation.ticks import tick_size
 
 # Finds the newest rows of another dataset by its name.
 Others: TypeAlias = Callable[[str], Subject]
 
-_TICKS: Final = {"s": 10**6, "ms": 10**3, "us": 1}
-_DAY: Final = 86_400 * 10**6
 _NOBODY: Final = "other datasets are not at hand where these rows are judged"
 
 
@@ -124,18 +123,11 @@ def _periods(subject: Subject, name: str, column: ColumnProfile, ticks: int) -> 
 
 def _ticks(type_text: str, step: timedelta) -> int | None:
     """Return a length of time in the ticks of a type; None where it is no whole number of them."""
-    micros = step // timedelta(microseconds=1)
-    if type_text.startswith("date32"):
-        size = _DAY
-    elif type_text.startswith("date64"):
-        size = _TICKS["ms"]
-    elif type_text.startswith("timestamp[ns"):
-        return micros * 1_000 or None
-    elif type_text.startswith("timestamp["):
-        size = _TICKS[type_text.removeprefix("timestamp[").rstrip("]").partition(",")[0]]
-    else:
+    size = tick_size(type_text)
+    if size is None:
         return None
-    return micros // size if micros and micros % size == 0 else None
+    ticks = (step // timedelta(microseconds=1)) / size
+    return int(ticks) if ticks and ticks.denominator == 1 else None
 
 
 def _check_ref(subject: Subject, ref: ForeignKey, field: str, others: Others | None) -> Finding:

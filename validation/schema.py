@@ -16,7 +16,7 @@ from foldstore.datastore.canonical import canonical_json
 from foldstore.errors import ExchangeWarning, InvalidSchemaError, column_not_found, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.column_domains import CategoryDomain, SharedDomain
+from foldstore.validation.column_domains import CategoryDomain, SharedDomain, domain_fits
 from foldstore.validation.column_schema import ColumnSchema, read_severities
 from foldstore.validation.dataset_rules import (
     Compatibility,
@@ -47,8 +47,7 @@ from foldstore.validation.document import (
     write_yaml,
     written,
 )
-from foldstore.validation.evolution import Change, Patch, apply_patches, bump, diff_plain
-from foldstore.validation.nested_paths import is_inside
+from foldstore.validation.evolution import Change, Patch, apply_patches, bump, diff_plain, remove_column
 
 FORMAT: Final = 1
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
@@ -273,16 +272,19 @@ class DataSchema:
         return self._child(replace(self, columns={**self.columns, name: column}))
 
     def without_column(self, name: str) -> "DataSchema":
-        """Return a child that lacks a column and what is inside of it; a key that names it loses it too."""
+        """Return a child that lacks a column, what is inside of it, and what names it; a key loses it too.
+
+        Examples
+        --------
+        >>> schema = DataSchema(columns={"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="bool")}, label="y")
+        >>> schema.without_column("y").label is None
+        True
+        """
         if name not in self.columns:
             raise column_not_found(name, self.columns, where="the schema")
-        kind = self.columns[name].type
-        gone = {each for each in self.columns if each == name or is_inside(each, name, kind)}
-        columns = {each: column for each, column in self.columns.items() if each not in gone}
-        keys = tuple(key for key in self.keys if key != name)
-        roles: dict[str, Any] = {role: None for role in _ROLES if getattr(self, role) == name}
-        order = tuple(each for each in self.column_order if each != name)
-        return self._child(replace(self, columns=columns, keys=keys, column_order=order, **roles))
+        plain = self.to_dict()
+        remove_column(plain, name)
+        return self._child(DataSchema.from_dict(plain))
 
     def with_changes(self, **changes: Any) -> "DataSchema":
         """Return a child in which fields of the schema itself are changed.
@@ -556,3 +558,12 @@ def _check_domains(schema: DataSchema) -> None:
                 hint=did_you_mean(column.domain.ref, schema.domains),
                 where=f"columns.{name}.domain",
             )
+        if isinstance(column.domain, SharedDomain):
+            _check_shared(name, column.type, column.domain.ref, schema.domains[column.domain.ref])
+
+
+def _check_shared(name: str, type_text: str, ref: str, values: tuple[Any, ...]) -> None:
+    if not domain_fits(CategoryDomain(values=values), type_text):
+        raise InvalidSchemaError(
+            f"The domain {ref!r} does not fit values of type {type_text}.", where=f"columns.{name}.domain"
+        )

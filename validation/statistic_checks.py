@@ -27,7 +27,7 @@ def check_statistics(name: str, schema: ColumnSchema, column: ColumnProfile) -> 
         )
     if schema.unique is not None:
         yield from _check_unique(name, schema.unique, column)
-    if schema.bounds is not None and column.present:
+    if schema.bounds is not None and (column.present or column.nan):
         yield from _check_bounds(name, schema.bounds, column)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldstore.errors import InvalidSchemaError, did_you_mean
+from foldstore.validation.column_bounds import ORDERED
 
 Counts: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -274,7 +275,6 @@ TITLES: Final = {
     "ks": "Kolmogorov-Smirnov statistic on the cells",
     "wasserstein": "Wasserstein distance in standard deviations",
 }
-ORDERED: Final = frozenset({"ks", "wasserstein"})
 _LAWS: Final[dict[str, tuple[Callable[[Counts, Counts], Floats], Callable[[float], float], float | None]]] = {
     "js": (divergence, _distance, 8.0),
     "psi": (population_stability, _itself, 1.0),

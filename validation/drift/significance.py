@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from blake3 import blake3
 
-from foldstore.validation.drift.measures import LN2, ORDERED, Counts, Floats, Measure, divergence, measure_named
+from foldstore.validation.column_bounds import ORDERED
+from foldstore.validation.drift.measures import LN2, Counts, Floats, Measure, divergence, measure_named
 
 _DRAWS: Final = 999
 _MORE_DRAWS: Final = 9_999
