@@ -28,10 +28,11 @@ from foldstore.names import parse_address
 from foldstore.training_set import TrainingSet
 from foldstore.types import format_time
 from foldstore.version import Version
+from foldstore.views.features.changed_entities import ChangedEntities
 from foldstore.views.features.feature_view import FeatureView, SqlSource
 from foldstore.views.features.window_index import compute_steps, weigh_steps
-from foldstore.views.online.changes import SourceChanges, fits, lay_changes
-from foldstore.views.online.materialize import OnlineFile, Work, materialize_view
+from foldstore.views.online.changes import Laying, SourceChanges, fits, lay_changes, lay_steps
+from foldstore.views.online.materialize import MEMORY, OnlineFile, Work, materialize_view
 from foldstore.views.online.pushed_rows import identify
 from foldstore.work import settle
 
@@ -172,8 +173,7 @@ class Materializer:
                 own.pin(name)
             return None
         address = own.pin(view.source)
-        plain = parse_address(address).split is None and not own.views and not view.aggregations
-        return address if plain else None
+        return address if parse_address(address).split is None and not own.views else None
 
     def _candidates(self, view: FeatureView, part: str, served: Served | None) -> list[dict[str, Any]]:
         """Return the files of the view that are there, with the versions that they are of."""
@@ -200,8 +200,25 @@ class Materializer:
         changes = None if base is None else self._find_changes(view, held["inputs"][0], address)
         if base is None or changes is None or not fits(changes, base):
             return None
-        over = lay_changes(changes, base, self._layouts.folder, sources=[address], files=self._storage.objects.files)
-        return [held["files"][0], *over]
+        lay = Laying(base, self._layouts.folder, [address], self._storage.objects.files)
+        over = self._lay_windows(view, changes, address, lay) if view.aggregations else lay_changes(changes, lay)
+        return None if over is None else [held["files"][0], *over]
+
+    def _lay_windows(self, view: FeatureView, changes: SourceChanges, address: str, lay: Laying) -> list[str] | None:
+        """Lay down what windows come to for the entities that have other rows; None when these are too many."""
+        names = [*view.join_keys, view.event_time]
+        changed = ChangedEntities(view, _together([changes.added.select(names), changes.removed.select(names)]))
+        chosen, weight = [], 0
+        batches = self._rows.stream(address)
+        for batch in batches:
+            own = changed.choose(pa.Table.from_batches([batch]).select(view.columns()))
+            if own.num_rows:
+                chosen.append(own)
+                weight += weigh_steps(view, own)
+            if weight > MEMORY:
+                return None
+        nothing = batches.schema.empty_table().select(view.columns())
+        return lay_steps(changed.steps([*chosen, nothing]), changed, lay)
 
     def _find_changes(self, view: FeatureView, before: str, after: str) -> SourceChanges | None:
         if parse_address(before).name != parse_address(after).name:
@@ -213,13 +230,14 @@ class Materializer:
             return None
         needed = view.columns()
         unique = bool(new.dataset.key) and set(new.dataset.key) <= {*view.join_keys, view.event_time}
-        if _touched(diff) & set(needed) or not (unique or _is_appended(diff, new)):
+        known = unique or (_keeps_order(diff, old, new) if view.aggregations else _is_appended(diff, new))
+        if _touched(diff) & set(needed) or not known:
             return None
         added, removed = [diff.rows_added(needed)], [diff.rows_removed(needed)]
         for pairs in diff.changed:
             removed.append(pairs.before.take(pairs.before_places, needed))
             added.append(pairs.after.take(pairs.after_places, needed))
-        return SourceChanges(_together(added), _together(removed), unique)
+        return SourceChanges(_together(added), _together(removed), unique or bool(view.aggregations))
 
     def _remove_replaced(self, address: str) -> None:
         """Remove the files that no service has needed since the laying out before the last one."""
@@ -249,6 +267,16 @@ def _is_appended(diff: VersionDiff, new: Version) -> bool:
     come = {part.fragment.id for part in diff.added.parts}
     order = [fragment.id in come for fragment in new.rows.fragments]
     return order == sorted(order) and all(part.chosen is None for part in diff.added.parts)
+
+
+def _keeps_order(diff: VersionDiff, old: Version, new: Version) -> bool:
+    """Say whether the rows that are in both versions were written in one order in both."""
+    before, after = ([fragment.id for fragment in version.rows.fragments] for version in (old, new))
+    if [each for each in before if each in set(after)] != [each for each in after if each in set(before)]:
+        return False
+    gone = {part.fragment.id: part.num_rows for part in diff.removed.parts}
+    lost = [fragment for fragment in old.rows.fragments if fragment.id not in set(after)]
+    return all(gone.get(fragment.id, 0) == fragment.live_rows for fragment in lost)
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:

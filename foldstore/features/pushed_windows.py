@@ -4,17 +4,13 @@ A window is computed of events, and of all of them: so events are pushed to the 
 their entities from then on is what the newest version makes of them, to the bit of the training join of that version.
 """
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from foldstore.features.sources import Pins, Rows, read_source
+from foldstore.views.features.changed_entities import ChangedEntities
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.features.key_encoder import KeyEncoder
-from foldstore.views.features.window_index import compute_steps
 from foldstore.views.online.pushed_rows import PushedRows
 from foldstore.views.online.store import UNKNOWN_TIME
-from foldstore.views.time_column import to_nanoseconds
 
 
 class PushedWindows:
@@ -33,11 +29,7 @@ class PushedWindows:
     def __init__(self, rows: Rows, view: FeatureView, events: pa.Table) -> None:
         self._rows = rows
         self._view = view
-        self._encoder = KeyEncoder([events.column(name) for name in view.join_keys], view.keys, events.num_rows)
-        times = to_nanoseconds(events.column(view.event_time), where=f"Column {view.event_time!r}").values
-        # Of each entity the earliest of its events: nothing changes before it.
-        self._since = np.full(self._encoder.width, np.iinfo(np.int64).max, dtype=np.int64)
-        np.minimum.at(self._since, self._encoder.codes, times)
+        self._events = events
 
     def write(self, pushed: PushedRows) -> None:
         """Put what the newest version makes of the entities over the files; again when a newer one came meanwhile."""
@@ -58,10 +50,5 @@ class PushedWindows:
 
     def _steps(self, table: pa.Table) -> pa.Table:
         """Return what changes when for the entities, from their events on."""
-        view = self._view
-        own = self._encoder.encode([table.column(name) for name in view.join_keys], table.num_rows) >= 0
-        events = table.select(view.columns()).filter(pa.array(own)).combine_chunks()
-        steps = compute_steps(view, events)
-        codes = self._encoder.encode([steps.column(name) for name in view.join_keys], steps.num_rows)
-        instants = steps.column(view.event_time).cast(pa.int64())
-        return steps.filter(pc.greater(instants, pa.array(self._since[codes])))
+        changed = ChangedEntities(self._view, self._events)
+        return changed.steps([changed.choose(table.select(self._view.columns()))])

@@ -68,7 +68,7 @@ class AskedEntities:
 
     def gather(self, aggregations: Sequence[Aggregation]) -> tuple[Tile, Integers]:
         """Return a tile of the entities' rows with what some aggregations need, and the code of each who asks."""
-        places = [_write_out(first, past) for first, past in self.ranges]
+        places = [write_out(first, past) for first, past in self.ranges]
         owners = [np.repeat(self.entities, past - first) for first, past in self.ranges]
         pairs = list(zip(self.tiles, places, strict=True))
         created = [tile.index.created_at(at) for tile, at in pairs]
@@ -94,7 +94,7 @@ class AskedEntities:
         return Tile(index, totals), codes
 
 
-def _write_out(first: Integers, past: Integers) -> Integers:
+def write_out(first: Integers, past: Integers) -> Integers:
     """Return the places of ranges, one range after the other."""
     length = past - first
     starts = np.cumsum(length) - length

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from foldstore.datastore.files import Files
+from foldstore.views.features.changed_entities import ChangedEntities
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import key_column
 from foldstore.views.online.layered import Key, LayeredReader
@@ -28,7 +31,7 @@ class SourceChanges:
     added, removed : pyarrow.Table
         With the view's columns; a changed row is in both.
     unique : bool
-        Whether no two rows of the source have one entity and event time.
+        Whether no two rows of the source have one entity and event time, or it does not matter which of them counts.
     """
 
     added: pa.Table
@@ -41,6 +44,28 @@ class SourceChanges:
         return int(self.added.num_rows + self.removed.num_rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Laying:
+    """Over what changes are laid, where, and of which versions they are.
+
+    Attributes
+    ----------
+    base : LayeredReader
+        The files that are there.
+    folder : pathlib.Path
+        Where new ones go.
+    sources : sequence of str
+        The addresses of the versions that the rows come from.
+    files : Files
+        The file system.
+    """
+
+    base: LayeredReader
+    folder: Path
+    sources: Sequence[str]
+    files: Files
+
+
 def fits(changes: SourceChanges, base: LayeredReader) -> bool:
     """Say whether changes can be laid over files, or the view has to be laid out anew.
 
@@ -50,25 +75,81 @@ def fits(changes: SourceChanges, base: LayeredReader) -> bool:
     if changes.removed.num_rows and not changes.unique:
         return False
     old = base.files[0].schema
-    if any(not changes.added.schema.field(name).type.equals(old.field(name).type) for name in base.view.features):
+    features = () if base.view.aggregations else base.view.features
+    if any(not changes.added.schema.field(name).type.equals(old.field(name).type) for name in features):
         return False
     over = sum(file.num_rows for file in base.files[1:]) + changes.num_rows
-    return base.files[0].header.since is None and over <= base.files[0].num_rows // 2 + 1_000
+    return _may_lie_over(over, base)
 
 
-def lay_changes(
-    changes: SourceChanges, base: LayeredReader, folder: Path, *, sources: Sequence[str], files: Files
-) -> list[str]:
+def lay_changes(changes: SourceChanges, lay: Laying) -> list[str]:
     """Lay changes over files; return the names of the files of changes that are over the first one now."""
-    view = base.view
-    table, gone = _rows_of(changes, base)
+    return _lay(*_rows_of(changes, lay.base), lay)
+
+
+def lay_steps(steps: pa.Table, changed: ChangedEntities, lay: Laying) -> list[str] | None:
+    """Lay what windows come to for changed entities over files, in place of all that these have of it.
+
+    Returns
+    -------
+    list of str or None
+        The names of the files of changes that are over the first one now; None when it has to be made anew.
+    """
+    base = lay.base
+    absent = _steps_gone(steps, changed, base)
+    blank = {name: pa.nulls(absent.num_rows, steps.schema.field(name).type) for name in base.view.features}
+    absent = pa.table({name: blank[name] if name in blank else absent.column(name) for name in steps.schema.names})
+    table = pa.concat_tables([steps, absent.cast(steps.schema)])
+    over = sum(file.num_rows for file in base.files[1:]) + table.num_rows
+    old = base.files[0].schema
+    same = all(steps.schema.field(name).type.equals(old.field(name).type) for name in base.view.features)
+    if not same or not _may_lie_over(over, base):
+        return None
+    gone = pa.array([False] * steps.num_rows + [True] * absent.num_rows, pa.bool_())
+    return _lay(table, gone, lay)
+
+
+def _steps_gone(steps: pa.Table, changed: ChangedEntities, base: LayeredReader) -> pa.Table:
+    """Return the keys and instants of steps that files have of entities since they changed, and that are no more."""
+    view = base.view.to_plain()
+    names = [*view.join_keys, view.event_time]
+    tables, codes, gone = [], [], []
+    for file in base.files:
+        places, owners = file.find_rows_of(changed.keys)
+        found, own = file.to_table().select(names).take(pa.array(places)), changed.codes[owners]
+        later = _nanoseconds(found, view) > changed.since(own)
+        tables.append(found.filter(pa.array(later)))
+        codes.append(own[later])
+        gone.append(file.gone_flags().take(pa.array(places)).to_numpy(zero_copy_only=False)[later])
+    tables.append(steps.select(names).cast(tables[0].schema))
+    codes.append(changed.encode(steps))
+    gone.append(np.ones(steps.num_rows, dtype=np.bool_))
+    whole, owner = pa.concat_tables(tables), np.concatenate(codes)
+    events = _nanoseconds(whole, view)
+    order = np.lexsort((events, owner))  # stable: of one entity and instant the newest file comes last, then the steps
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (owner[order][1:] != owner[order][:-1]) | (events[order][1:] != events[order][:-1])
+    rows = order[last & ~np.concatenate(gone)[order]]
+    return whole.take(pa.array(np.sort(rows)))
+
+
+def _nanoseconds(table: pa.Table, view: FeatureView) -> NDArray[np.int64]:
+    return to_nanoseconds(table.column(view.event_time), where=f"Event time {view.event_time!r}").values
+
+
+def _may_lie_over(num_rows: int, base: LayeredReader) -> bool:
+    return base.files[0].header.since is None and num_rows <= base.files[0].num_rows // 2 + 1_000
+
+
+def _lay(table: pa.Table, gone: pa.Array, lay: Laying) -> list[str]:
+    base, view = lay.base, lay.base.view
     names = [f"{file.address}.arrow" for file in base.files[1:]]
     if not table.num_rows:
         return names
     if len(names) >= MOST_FILES:
-        table, gone = _together(base.files[1:], table, gone, view)
+        table, gone = _together(base.files[1:], table, gone, view.to_plain())
         names = []
-    made: OnlineFile = materialize_changes(table, gone, view, folder, sources=sources, files=files)
+    made: OnlineFile = materialize_changes(table, gone, view, lay.folder, sources=lay.sources, files=lay.files)
     return [*names, made.path.name]
 
 

@@ -219,15 +219,16 @@ def materialize_changes(
     Parameters
     ----------
     table : pyarrow.Table
-        The rows in write order; of one that is gone the features do not matter.
+        The rows in write order, or steps; of one that is gone the features do not matter.
     gone : pyarrow.Array
         Which of them are gone; none shares its entity and event time with one that is not.
     definition, folder, sources, files
         As for `materialize_view`.
     """
-    sorted_rows = sort_rows(table, definition)
+    plain = definition.to_plain()
+    sorted_rows = sort_rows(table, plain)
     header = OnlineHeader(view=definition, sources=tuple(sources), salt=sorted_rows.salt, since=None, changes=True)
-    batch = _lay_out(table, definition, sorted_rows, header, gone)
+    batch = _lay_out(table, plain, sorted_rows, header, gone)
     return _write(batch, folder, files or LocalFiles(), sorted_rows.num_entities)
 
 

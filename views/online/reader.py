@@ -9,10 +9,12 @@ from typing import Any, Final, NamedTuple, Protocol
 import blake3
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError
+from foldstore.views.features.asked_entities import write_out
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.cells import Cells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
@@ -26,6 +28,7 @@ from foldstore.views.online.layout import (
 )
 from foldstore.views.online.status import FeatureStatus
 from foldstore.views.online.store import UNKNOWN_TIME
+from foldstore.views.splits.hashing import hash_keys
 
 NOWHERE: Final = -1
 _FEW: Final = 8  # below this, one search after another is faster than numpy
@@ -278,9 +281,22 @@ class OnlineReader:
         alone: list[bool] = (changes[:-1] & changes[1:]).tolist()
         return alone
 
+    def find_rows_of(self, keys: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places of all rows of some keys, columns in the entity's types, and which key each is of."""
+        if not keys:
+            return np.arange(self.num_rows), np.zeros(self.num_rows, dtype=np.int64)
+        hashes, wanted = np.asarray(self._hashes), hash_keys(keys, self.header.salt)
+        first, past = (np.searchsorted(hashes, wanted, side=side) for side in ("left", "right"))
+        places, owners = write_out(first, past), np.repeat(np.arange(len(wanted)), past - first)
+        same = np.ones(len(places), dtype=np.bool_)  # a key that is not in the file may have the hash of one that is
+        for number, key in enumerate(keys):
+            held = self._batch.column(self.header.first_key + number).take(pa.array(places))
+            same &= pc.equal(held, key.take(pa.array(owners))).to_numpy(zero_copy_only=False)
+        return places[same], owners[same]
+
     def to_table(self) -> pa.Table:
         """Return the rows as a source would have them, times as nanoseconds in UTC; created times only if there are."""
-        view, instant = self.view, pa.timestamp("ns", "UTC")
+        view, instant = self.view.to_plain(), pa.timestamp("ns", "UTC")
         first = self.header.first_key
         columns = dict(zip(self._batch.schema.names[first:], self._batch.columns[first:], strict=True))
         columns[view.event_time] = self._batch.column(TIME_PLACE).view(instant)
@@ -293,7 +309,7 @@ class OnlineReader:
     def gone_flags(self) -> pa.Array:
         """Return which rows only say that there is none any more."""
         place = self.header.gone_place
-        return pa.array([False] * self.num_rows, pa.bool_()) if place is None else self._batch.column(place)
+        return pa.array(np.zeros(self.num_rows, dtype=np.bool_)) if place is None else self._batch.column(place)
 
     @property
     def num_bytes(self) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldstore.datastore.files import LocalFiles
-from foldstore.views.online.changes import MOST_FILES, SourceChanges, fits, lay_changes
+from foldstore.views.online.changes import MOST_FILES, Laying, SourceChanges, fits, lay_changes
 from foldstore.views.online.layered import LayeredReader
 from foldstore.views.online.reader import OnlineReader
 from tests.views.online.rides import SECOND, TYPES, driver_view, open_view, ride_table
@@ -30,7 +30,7 @@ ROW = st.fixed_dictionaries(
 def lay(base, added, removed, folder, *, unique):
     changes = SourceChanges(ride_table(added), ride_table(removed), unique)
     assert fits(changes, base)
-    names = lay_changes(changes, base, folder, sources=["rides@2"], files=LocalFiles())
+    names = lay_changes(changes, Laying(base, folder, ["rides@2"], LocalFiles()))
     return LayeredReader((base.files[0], *(OnlineReader(folder / name) for name in names)))
 
 
