@@ -204,6 +204,8 @@ class Operations:
     def begin(self, asked: "Asked", answer: Callable[[Job], Response]) -> Job | OperationRecord:
         """Begin to work on something; return what is known of the same, when it was asked by the same key before.
 
+        What was lost with its process is begun again.
+
         Raises
         ------
         BusyError
@@ -224,7 +226,9 @@ class Operations:
                     hint="Choose another key for another request.",
                     code="idempotency-key-reused",
                 )
-            return found
+            claim = self.folder.add_again(record) if found.is_lost else None
+            if claim is None:
+                return self.folder.find(record.id)
         job = Job(record, self.folder, claim)
         if asked.body is not None:
             kept = self.folder.body_path(record.id, asked.body.suffix)

@@ -30,6 +30,7 @@ _RESULT: Final = "result"
 _LOCK: Final = "lock"
 _CANCEL: Final = "cancel"
 _FORGOTTEN: Final = "forgotten"
+_LOST: Final = "operation-lost"
 _UNFINISHED: Final = frozenset({"queued", "running"})
 
 
@@ -81,6 +82,11 @@ class OperationRecord:
         """Whether nothing changes any more."""
         return self.state not in _UNFINISHED
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the process that worked on it ended before it was done."""
+        return self.problem is not None and self.problem["code"] == _LOST
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)
@@ -122,6 +128,26 @@ class OperationFolder:
                 return None
             raise
         return claim
+
+    def add_again(self, record: OperationRecord) -> "Claim | None":
+        """Keep a new operation in the place of one of its id that is lost; None when that one is not."""
+        try:
+            descriptor = os.open(self._place(record.id) / _LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            return self.add(record)
+        try:
+            # Held until the folder has gone: of two who do this one finds what the other has begun.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._load(record.id).is_lost:
+                return None
+            gone = self._folder / f"old-{uuid4().hex}"
+            self._place(record.id).rename(gone)
+        except (BlockingIOError, FileNotFoundError):
+            return None
+        finally:
+            os.close(descriptor)
+        shutil.rmtree(gone, ignore_errors=True)
+        return self.add(record)
 
     def write(self, record: OperationRecord) -> None:
         """Say anew what is known of an operation, at once and whole."""
@@ -215,7 +241,7 @@ class OperationFolder:
             error = StoreError(
                 "The process that worked on this ended before it was done.",
                 hint="Ask again: what was not committed has changed nothing.",
-                code="operation-lost",
+                code=_LOST,
             )
             lost = {"status": 503, "code": error.code, "detail": error.message, "hint": error.hint}
             record = replace(record, state="failed", problem=lost, finished_at=format_time(self._clock()))

@@ -1,9 +1,9 @@
 """Whoever watches long work: told of the rows that are read, and asked between two pieces whether it shall go on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 
 class Watcher(Protocol):
@@ -17,6 +17,10 @@ class Watcher(Protocol):
 
 
 _WATCHER: Final[ContextVar[Watcher | None]] = ContextVar("foldstore_work", default=None)
+
+
+# Makes, of the way to a server, who follows what that server works on for long, where nobody else does.
+FOLLOWED: Final[ContextVar[Callable[[Any], Any] | None]] = ContextVar("foldstore_followed", default=None)
 
 
 @contextmanager

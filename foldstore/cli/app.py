@@ -41,8 +41,10 @@ from foldstore.cli import (
     upkeep,
     views,
 )
+from foldstore.cli.following import FollowedWork
 from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
+from foldstore.work import FOLLOWED
 
 _BUG_EXIT = 70
 _INTERRUPTED_EXIT = 130
@@ -112,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    followed = FOLLOWED.set(FollowedWork)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -127,6 +130,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001  # the last line of defence: an exit code of its own
         return _report_other(error)
+    finally:
+        FOLLOWED.reset(followed)
     return code if isinstance(code, int) else 0
 
 

@@ -6,12 +6,13 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from foldstore.datastore.statistics.column import ColumnProfile
 
 _PIPE_WIDTH = 240
+
+# Told what is done, of how much, and what to write beside the bar.
+Show = Callable[[int, int | None, str], None]
+# The bar that is drawn.
+SHOWN: Final[ContextVar[Show | None]] = ContextVar("foldstore_bar", default=None)
 
 StoreOption = Annotated[
     str,
@@ -193,9 +199,29 @@ def statistics_row(name: str, column: "ColumnProfile") -> tuple[Any, ...]:
 @contextmanager
 def progress(label: str, *, unit: str = "rows") -> Iterator[Progress | None]:
     """Show progress on stderr when somebody is watching: a terminal, and not a CI run."""
-    if not sys.stderr.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+    if not is_watched():
         yield None
         return
+    with bar(label) as show:
+        mark = SHOWN.set(show)
+
+        def update(done: int, total: int | None) -> None:
+            show(done, total, f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}")
+
+        try:
+            yield update
+        finally:
+            SHOWN.reset(mark)
+
+
+def is_watched() -> bool:
+    """Say whether somebody looks at stderr: a terminal, and not a CI run."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Show]:
+    """Draw a bar, which is gone in the end."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
@@ -203,11 +229,10 @@ def progress(label: str, *, unit: str = "rows") -> Iterator[Progress | None]:
     with Bars(*columns, console=console(err=True), transient=True) as bars:
         task = bars.add_task(label, total=None, shown="")
 
-        def update(done: int, total: int | None) -> None:
-            amount = f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}"
-            bars.update(task, completed=done, total=total, shown=amount)
+        def show(done: int, total: int | None, text: str) -> None:
+            bars.update(task, completed=done, total=total, shown=text)
 
-        yield update
+        yield show
 
 
 def say(text: str) -> None:

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 from foldstore.errors import FoldstoreError, StoreError, UsageError
 from foldstore.remote.problems import error_of
 from foldstore.remote.server_address import ServerAddress
+from foldstore.work import FOLLOWED
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
@@ -140,13 +141,7 @@ class Connection:
             ``unexpected-answer`` when it is none of Foldstore's.
         """
         with self.open(request) as answer:
-            body = answer.read(_MOST_JSON)
-        if not body:
-            return None
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            raise _unexpected("The answer is not JSON.") from None
+            return _read_plain(answer)
 
     def items(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Any]:
         """Yield what a route lists, page by page."""
@@ -164,7 +159,7 @@ class Connection:
 
         Where somebody watches, what takes long is begun, followed, and its answer fetched when it is there.
         """
-        follower = LATER.get()
+        follower = self._find_follower(request)
         with self._open(request if follower is None else replace(request, later=True)) as answer:
             place = answer.headers.get("location", "") if answer.status == HTTPStatus.ACCEPTED else None
             if follower is None or place is None:
@@ -179,11 +174,15 @@ class Connection:
 
     def ask_now(self, request: Request) -> Any:
         """Ask what is answered at once, whoever watches; see `ask`."""
-        mark = LATER.set(None)
-        try:
-            return self.ask(request)
-        finally:
-            LATER.reset(mark)
+        with self._open(request) as answer:
+            return _read_plain(answer)
+
+    def _find_follower(self, request: Request) -> Follower | None:
+        follower, make = LATER.get(), FOLLOWED.get()
+        if follower is not None or make is None or request.accept != JSON:  # rows come as they are made
+            return follower
+        made: Follower = make(self)
+        return made
 
     @contextmanager
     def _open(self, request: Request) -> Iterator[HTTPResponse]:
@@ -328,6 +327,16 @@ def write_json(data: Any) -> bytes:
             hint="Give numbers, texts and lists; of a query, write CAST(? AS TIMESTAMP) and give a text.",
             code="not-plain-data",
         ) from error
+
+
+def _read_plain(answer: HTTPResponse) -> Any:
+    body = answer.read(_MOST_JSON)
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise _unexpected("The answer is not JSON.") from None
 
 
 def lost(error: Exception) -> StoreError:

@@ -26,11 +26,20 @@ class Watched:
         The way to the server.
     progress : callable, optional
         Told what is done, and of how much.
+    on_look : callable, optional
+        Told all that the server says of the work.
     """
 
-    def __init__(self, connection: Connection, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        progress: Progress | None = None,
+        *,
+        on_look: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._connection = connection
         self._progress = progress
+        self._on_look = on_look
         self._place: str | None = None
         self._ends = threading.Event()
 
@@ -43,6 +52,8 @@ class Watched:
                 if self._ends.is_set():
                     self.cancel()
                 state = self.look()
+                if self._on_look is not None:
+                    self._on_look(state)
                 if self._progress is not None:
                     self._progress(int(state["progress"]["done"]), state["progress"]["total"])
                 if state["state"] in _FINISHED:

@@ -333,6 +333,18 @@ class TestLostAndForgotten:
         assert found.finished_at is not None
         assert folder.add(self.record()) is None
 
+    def test_what_is_lost_is_begun_again_by_one(self, tmp_path):
+        folder = OperationFolder(tmp_path, utc_now)
+        folder.add(self.record(state="running")).release()
+        assert folder.find("a" * 32).is_lost
+        claims = [folder.add_again(self.record()) for _ in range(3)]
+        assert [claim is not None for claim in claims] == [True, False, False]
+        assert folder.find("a" * 32).state == "queued"
+        folder.write(self.record(state="cancelled"))
+        claims[0].release()
+        assert folder.add_again(self.record()) is None  # whoever called it off meant it
+        assert [each.name for each in (tmp_path / FOLDER).iterdir()] == ["a" * 32]
+
     def test_a_lost_operation_answers_with_its_problem(self, editor, store):
         own = editor.headers["authorization"].split("_")[1]
         place = begin(editor, "GET", f"{VERSION}/rows")

@@ -3,8 +3,15 @@
 import datetime as dt
 import io
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
 import warnings
+from contextlib import contextmanager
 
 import click
 import pyarrow as pa
@@ -14,9 +21,17 @@ import typer
 
 import foldstore
 from foldstore.api.app import create_app
+from foldstore.api.operations import Operations
 from foldstore.api.server import BackgroundServer
 from foldstore.api.tokens import TokenVault
+from foldstore.cli import following
 from foldstore.cli.app import app, run
+from foldstore.remote.connection import Connection
+from foldstore.remote.operations import Watched
+from foldstore.remote.server_address import read_address
+from foldstore.version_drift import VersionDrift
+from foldstore.work import note_rows
+from tests.api.test_operations import PATIENCE
 
 NOON = dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC)
 NOT_ALONE = {"serve", "demo", "init"}  # they run until they are told to end, or take no store
@@ -167,3 +182,54 @@ def test_a_server_that_is_not_there_could_not_decide(monkeypatch, capsys):
     monkeypatch.setenv("FOLDSTORE_TOKEN", "x" * 20)
     assert run(["ls", "--store", "http://127.0.0.1:9"]) == 3
     assert "server-unreachable" in capsys.readouterr().err
+
+
+class TestWhatTakesLong:
+    def test_is_an_operation_that_ctrl_c_calls_off(self, served, monkeypatch):
+        _folder, url, token = served
+        environment = {**os.environ, "FOLDSTORE_TOKEN": token, "NO_COLOR": "1"}
+        watched, find = threading.Event(), Operations.find
+
+        def look(operations, operation_id):
+            watched.set()
+            return find(operations, operation_id)
+
+        def compare(*_given, **_how):
+            until = time.monotonic() + PATIENCE
+            while time.monotonic() < until:
+                note_rows(1)  # raises when it is called off
+                time.sleep(0.01)
+
+        monkeypatch.setattr(VersionDrift, "drift", compare)
+        monkeypatch.setattr(Operations, "find", look)
+        command = [sys.executable, "-m", "foldstore", "drift", "flights@2", "flights@1", "--store", url]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert watched.wait(PATIENCE)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE)
+            assert (process.returncode, said[:10]) == (130, "Called off"), said
+        with foldstore.connect(url, token=token) as store:
+            (found,) = [each for each in store.operations.list() if "drift" in each["verb"]]
+            Watched(store.server.connection).follow(f"/v1/operations/{found['id']}")
+            assert store.operations.get(found["id"])["state"] == "cancelled"
+
+    def test_has_a_bar_once_it_takes_a_second(self, served, monkeypatch):
+        shown, clock = [], iter([0.0, 0.5, 2.0, 3.0])
+
+        @contextmanager
+        def bar(label):
+            yield lambda done, total, text: shown.append((label, done, total, text))
+
+        states = iter([("running", 1), ("running", 2), ("succeeded", 3)])
+
+        def ask_now(_self, _request):
+            state, count = next(states)
+            return {"state": state, "progress": {"done": count, "total": 3, "words": f"{count} of 3 steps"}}
+
+        monkeypatch.setattr(following, "bar", bar)
+        monkeypatch.setattr(following, "is_watched", lambda: True)
+        monkeypatch.setattr(following, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(Connection, "ask_now", ask_now)
+        connection = Connection(read_address(served[1], token=served[2]))
+        following.FollowedWork(connection).follow("/v1/operations/" + "a" * 32)
+        assert shown == [("The server works", count, 3, f"{count} of 3 steps") for count in (2, 3)]
