@@ -35,7 +35,7 @@ def to_nanoseconds(column: pa.Array | pa.ChunkedArray, *, where: str = "the colu
         When it is no column of time, or a value is outside the years 1677 to 2262.
     """
     kind = column.type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+    if not is_time(kind):
         raise UsageError(f"{where} is {kind}, not a time.", hint="Cast it to a timestamp.", type=str(kind))
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     nulls = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
@@ -49,6 +49,11 @@ def to_nanoseconds(column: pa.Array | pa.ChunkedArray, *, where: str = "the colu
     if len(raw) and (int(raw.max()) >= limit or int(raw.min()) <= -limit):
         raise _too_far(where)
     return Instants(raw * factor, nulls)
+
+
+def is_time(kind: pa.DataType) -> bool:
+    """Say whether a type is of instants: timestamps and dates."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _too_far(where: str) -> UsageError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final
 
 import pyarrow as pa
 
@@ -9,16 +10,29 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.statistics.reading import parse_type
 from foldstore.datastore.storage import Storage
-from foldstore.errors import FoldstoreError, NotFoundError, UsageError, column_not_found, did_you_mean
+from foldstore.errors import (
+    FoldstoreError,
+    InvalidQueryError,
+    NotFoundError,
+    SchemaMismatchError,
+    UsageError,
+    column_not_found,
+    did_you_mean,
+)
 from foldstore.features.alias_registry import AliasRegistry
 from foldstore.features.sources import Pins, Rows
 from foldstore.names import LATEST, Address, parse_address
 from foldstore.types import format_time
+from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_service import SERVICE_KIND, FeatureService
 from foldstore.views.features.feature_view import FeatureView, SqlSource
+from foldstore.views.features.key_encoder import fits_key
 from foldstore.views.features.window_index import find_types
+from foldstore.views.time_column import is_time
 from foldstore.views.transforms.registry import TransformRegistry
 from foldstore.views.transforms.transform import FittedTransform
+
+_OF_OUTCOMES: Final = frozenset({"outcome-query-refused", "outcome-query-failed"})
 
 
 class Definitions:
@@ -95,9 +109,7 @@ class Definitions:
         pins = Pins(self._rows)
         with suppress(FoldstoreError):
             if isinstance(view.source, SqlSource):
-                # No row is read; a query of sealed outcomes is refused in this form, and its types stay unknown.
-                query = f"SELECT * FROM (\n{view.source.query}\n) LIMIT 0"
-                return self._rows.sql(query, pins.pin, view.event_time).schema
+                return self._query_schema(view, pins)
             return self._rows.schema(pins.pin(view.source))
         return None
 
@@ -160,14 +172,63 @@ class Definitions:
 
     def _check_source(self, view: FeatureView) -> None:
         """Refuse a view over what is not there now: a service cannot be mended once it is applied."""
-        address = self.pin_source(view, Pins(self._rows))
-        if address is None:
-            return
-        schema = self._rows.schema(address)
-        for column in view.columns():
-            if column not in schema.names:
-                raise column_not_found(column, schema.names, where=f"{view.source!r}, the source of {view.name!r}")
-        find_types(view, schema)
+        pins = Pins(self._rows)
+        address = self.pin_source(view, pins)
+        schema = self._rows.schema(address) if address is not None else self._query_schema(view, pins)
+        if schema is not None:
+            _check_columns(view, schema)
+            find_types(view, schema)
+
+    def _query_schema(self, view: FeatureView, pins: Pins) -> pa.Schema | None:
+        """Return the columns of a view's query; None for one of sealed outcomes, which is answered only as it stands.
+
+        No row is read.
+        """
+        assert isinstance(view.source, SqlSource)  # noqa: S101  # the caller looked
+        try:
+            with unrecorded():  # to look at a definition is not to read its rows
+                query = f"SELECT * FROM (\n{view.source.query}\n) LIMIT 0"
+                return self._rows.sql(query, pins.pin, view.event_time).schema
+        except InvalidQueryError as error:
+            if error.code not in _OF_OUTCOMES:
+                raise
+            return None
+
+
+def _check_columns(view: FeatureView, schema: pa.Schema) -> None:
+    """Refuse a source without a column, or with one of a type that it cannot be read as.
+
+    Raises
+    ------
+    ColumnNotFoundError, SchemaMismatchError
+    """
+    source = "its query" if isinstance(view.source, SqlSource) else repr(view.source)
+    for column in view.columns():
+        if column not in schema.names:
+            raise column_not_found(column, schema.names, where=f"{source}, the source of {view.name!r}")
+    if view.entity is not None:
+        _check_keys(view, view.entity, schema, source)
+    for time in (view.event_time, view.created_time):
+        if time is not None and not is_time(schema.field(time).type):
+            raise SchemaMismatchError(
+                f"Column {time!r} of feature view {view.name!r} is {schema.field(time).type} in {source}, which is no "
+                "time.",
+                hint="Name a column of timestamps or dates, or cast it in a query.",
+                column=time,
+            )
+
+
+def _check_keys(view: FeatureView, entity: Entity, schema: pa.Schema, source: str) -> None:
+    for column, kind in entity.keys.items():
+        given = schema.field(column).type
+        if not fits_key(given, kind):
+            raise SchemaMismatchError(
+                f"Key column {column!r} of feature view {view.name!r} is {given} in {source}; entity {entity.name!r} "
+                f"says {kind}.",
+                hint="Declare the key as what the column is, or cast the column in a query: "
+                f"sql('SELECT {column}::... FROM ...').",
+                column=column,
+            )
 
 
 def _feature_types(view: FeatureView, schema: pa.Schema) -> dict[str, pa.DataType]:

@@ -1,11 +1,21 @@
 """What an apply would do: what changes, whom it would break, and that it is refused then."""
 
 import datetime as dt
+import re
 
+import pyarrow as pa
 import pytest
 
 import foldstore
-from foldstore.errors import ColumnNotFoundError, ConflictError, InvalidDefinitionError, NotFoundError, RefusedError
+from foldstore.errors import (
+    ColumnNotFoundError,
+    ConflictError,
+    InvalidDefinitionError,
+    InvalidQueryError,
+    NotFoundError,
+    RefusedError,
+    SchemaMismatchError,
+)
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.service_diff import compare_services
 
@@ -249,3 +259,64 @@ def test_what_an_apply_would_refuse_a_plan_refuses(store, rides, view, error, sa
             act(model(view))
     with pytest.raises(NotFoundError, match="nothing@1"):
         store.features.plan(model(transform="nothing@1"))
+
+
+UNFIT = {
+    "a key of another type": (
+        {"entity": foldstore.Entity("driver", keys={"driver": "string"})}, SchemaMismatchError,
+        "Key column 'driver' of feature view 'stats' is int64 in 'rides'; entity 'driver' says string",
+    ),
+    "one of two keys": (
+        {"entity": foldstore.Entity("ride", keys={"driver": "int32", "tips": "int64"}), "features": ["trips"]},
+        SchemaMismatchError, "Key column 'tips' of feature view 'stats' is double in 'rides'; entity 'ride' says int64",
+    ),
+    "an event time that is none": (
+        {"event_time": "other"}, SchemaMismatchError, "Column 'other' of feature view 'stats' is int64 in 'rides'"
+    ),
+    "a created time that is none": (
+        {"created_time": "other"}, SchemaMismatchError, "Column 'other' of feature view 'stats' is int64 in 'rides'"
+    ),
+    "a key of another type in a query": (
+        {"source": foldstore.sql("SELECT driver::VARCHAR AS driver, ts, trips, tips FROM rides")}, SchemaMismatchError,
+        "Key column 'driver' of feature view 'stats' is string in its query; entity 'driver' says int64",
+    ),
+    "a key of another type in a saved view": (
+        {"source": "small", "entity": foldstore.Entity("driver", keys={"driver": "date32"})}, SchemaMismatchError,
+        "is int64 in 'small'; entity 'driver' says date32",
+    ),
+    "a column that a query does not have": (
+        {"source": foldstore.sql("SELECT driver, ts, trips FROM rides")}, ColumnNotFoundError,
+        "no column 'tips' in its query, the source of 'stats'",
+    ),
+    "a query that fails": ({"source": foldstore.sql("SELECT nothing FROM rides")}, InvalidQueryError, "nothing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("act", ["plan", "apply"])
+@pytest.mark.parametrize(("changes", "error", "words"), UNFIT.values(), ids=UNFIT)
+def test_a_source_that_does_not_fit_is_refused_before_anything_is_kept(store, rides, changes, error, words, act):
+    store.view("rides").where("trips > 0").save("small")
+    with pytest.raises(error, match=re.escape(words)):
+        getattr(store.features, act)(model(stats(**changes)))
+    assert store.features.list_services() == []
+
+
+FITTING = {
+    "narrower": (pa.array([1, 2], pa.int16()), "int64"),
+    "wider": (pa.array([1, 2], pa.uint32()), "int8"),
+    "large text": (pa.array(["a", "b"], pa.large_string()), "string"),
+    "a dictionary": (pa.array(["a", "b"]).dictionary_encode(), "string"),
+    "nulls alone": (pa.nulls(2), "string"),
+}
+
+
+@pytest.mark.parametrize(("keys", "kind"), FITTING.values(), ids=FITTING)
+def test_a_key_that_can_be_read_as_the_entity_says_is_applied_and_served(store, keys, kind):
+    store.create_dataset("seen").append(pa.table({"who": keys, "ts": pa.array([at(1)] * 2), "n": [1, 2]}))
+    who = foldstore.Entity("who", keys={"who": kind})
+    view = foldstore.FeatureView("seen", entity=who, source="seen", event_time="ts", features=["n"])
+    service = store.features.apply(foldstore.FeatureService("m", [view]))
+    store.features.materialize(service)
+    asked = [{"who": key} for key in keys.to_pylist() if key is not None] or [{"who": "a"}]
+    expected = [1, 2] if keys.null_count == 0 else [None]
+    assert store.features.get_online_features(service, asked, at=at(2)).to_dict()["n"] == expected

@@ -150,7 +150,7 @@ def key_column(column: pa.ChunkedArray | pa.Array, name: str, kind: str) -> pa.A
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if not (array.type == wanted or pa.types.is_null(array.type) or _convertible(array.type, wanted)):
+    if not fits_key(array.type, kind):
         raise SchemaMismatchError(
             f"Key column {name!r} is {array.type}, the entity says {kind}.", hint="Cast the column.", column=name
         )
@@ -159,7 +159,18 @@ def key_column(column: pa.ChunkedArray | pa.Array, name: str, kind: str) -> pa.A
     return array.cast(wanted)
 
 
-def _convertible(given: pa.DataType, wanted: pa.DataType) -> bool:
+def fits_key(given: pa.DataType, kind: str) -> bool:
+    """Say whether a column of a type can be a key of another one: text, bytes and integers may be of other widths.
+
+    Examples
+    --------
+    >>> fits_key(pa.int16(), "int64"), fits_key(pa.string(), "int64")
+    (True, False)
+    """
+    wanted = pa.type_for_alias(kind)
+    given = given.value_type if pa.types.is_dictionary(given) else given
+    if given == wanted or pa.types.is_null(given):
+        return True
     if pa.types.is_integer(wanted):
         return bool(pa.types.is_integer(given))
     if wanted == pa.string():
