@@ -159,10 +159,13 @@ def collect(
     ------
     UsageError
         When the grace is no length of time.
+    StoreError
+        With the code ``objects-elsewhere``, when there are files to remove and they are not in this folder.
     """
     moment = Moment(now=storage.clock(), grace=parse_span(grace))
     if dry_run:
         return _forecast(storage, moment)
+    storage.objects.refuse_elsewhere()
     lost, folders = _clean(storage, moment)
     swept = _sweep(storage, moment, actor, progress)
     datasets = tuple(_expire(storage, moment, actor))

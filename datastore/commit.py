@@ -118,6 +118,7 @@ def commit_steps(
 
 def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate: PublishGate) -> "Transaction":
     """Start a commit on a branch, after making good what an earlier crash left undone."""
+    storage.objects.refuse_elsewhere()
     try:
         record_commits(storage)
     except FoldstoreError:

@@ -5,7 +5,7 @@
 Mappings stay open as long as the store: opening one anew costs page faults on every read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -22,7 +22,7 @@ from foldstore.datastore.column_group import StagedFile, map_batches
 from foldstore.datastore.files import Files, hash_file
 from foldstore.datastore.manifest import Deleted, Fragment
 from foldstore.datastore.zones import checksum_chunk, read_zones
-from foldstore.errors import CorruptObjectError, FoldstoreError
+from foldstore.errors import CorruptObjectError, FoldstoreError, StoreError
 
 _OBJECTS: Final = "objects"
 _STAGING: Final = "staging"
@@ -122,19 +122,48 @@ class ObjectArea:
         The store's folder.
     files : Files
         The file system.
+    has_objects : callable
+        Whether the catalog has any.
     """
 
-    def __init__(self, root: Path, files: Files) -> None:
+    def __init__(self, root: Path, files: Files, has_objects: Callable[[], bool] = lambda: False) -> None:
         self.root = root
         self.files = files
+        self._has_objects = has_objects
+        self._is_here = False
         self._open: dict[str, OpenObject] = {}
         self._decoded: WeakValueDictionary[str, OpenObject] = WeakValueDictionary()
         self._retired: dict[str, _Retired] = {}
         self._num_retired = 0
         self._lock = Lock()
 
+    def is_elsewhere(self) -> bool:
+        """Say whether the catalog has objects and the folder none: they lie in another one, or it is not mounted."""
+        if not self._is_here:
+            folder = self.root / _OBJECTS
+            self._is_here = folder.is_dir() and any(folder.iterdir())
+        return not self._is_here and self._has_objects()
+
+    def refuse_elsewhere(self) -> None:
+        """Refuse to read what is not here, and to write where readers on other machines would not find it.
+
+        Raises
+        ------
+        StoreError
+            With the code ``objects-elsewhere``.
+        """
+        if self.is_elsewhere():
+            raise StoreError(
+                f"The catalog has the rows of this store, and {self.root / _OBJECTS} has none of their files.",
+                hint="Mount or copy the store's whole folder, the one that other machines write to; lookups from "
+                "Redis and read_only=True need none.",
+                code="objects-elsewhere",
+                path=str(self.root),
+            )
+
     def stage(self, transaction_id: str) -> Path:
-        """Make the staging folder of a transaction."""
+        """Make the staging folder of a transaction; refuse it where the objects are elsewhere."""
+        self.refuse_elsewhere()
         folder = self.root / _STAGING / transaction_id
         self.files.make_staging(folder)
         return folder
@@ -176,13 +205,22 @@ class ObjectArea:
         """Map an object, once; one of the cold tier is decoded into memory, which lasts as long as it is used."""
         with self._lock:
             found = self._open.get(record.id) or self._decoded.get(record.id)
-            if found is None and record.cold_hash is not None:
-                found = OpenObject(record, read_cold(self.cold_path_of(record.id), record))
-                self._decoded[record.id] = found
-            elif found is None:
-                found = OpenObject(record, map_batches(self.path_of(record.id), record.num_bytes, record.id))
-                self._open[record.id] = found
+            if found is None:
+                found = OpenObject(record, self._read(record))
+                if record.is_cold:
+                    self._decoded[record.id] = found
+                else:
+                    self._open[record.id] = found
             return found
+
+    def _read(self, record: ObjectRecord) -> list[pa.RecordBatch]:
+        try:
+            if record.is_cold:
+                return read_cold(self.cold_path_of(record.id), record)
+            return map_batches(self.path_of(record.id), record.num_bytes, record.id)
+        except CorruptObjectError:
+            self.refuse_elsewhere()  # it is not lost, nor is the rest
+            raise
 
     def forget(self, *object_ids: str) -> None:
         """Let go of objects that lie elsewhere now, or nowhere; whoever reads them keeps them."""

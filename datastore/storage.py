@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.connection import sqlite_url
+from foldstore.datastore.catalog.facts import find_store_id, has_objects
 from foldstore.datastore.catalog.journal import Journal
 from foldstore.datastore.deletion import DeletionCache
 from foldstore.datastore.engine import Engine
@@ -119,6 +121,8 @@ def open_storage(
         known = read_identity(root)
         if known is None:
             _check_room(root, create=create and not read_only)
+            if catalog_url is not None:
+                _check_unowned(root, catalog_url)
             known = _make_identity(root, files)
     except OSError as error:
         raise StoreError(
@@ -134,7 +138,7 @@ def open_storage(
     return Storage(
         root=root,
         catalog=catalog,
-        objects=ObjectArea(root, ReadOnlyFiles() if read_only else files),
+        objects=ObjectArea(root, ReadOnlyFiles() if read_only else files, partial(has_objects, catalog)),
         journal=Journal(catalog),
         pages=PageCache(catalog),
         deletions=DeletionCache(catalog),
@@ -192,6 +196,29 @@ def _make_identity(root: Path, files: LocalFiles) -> str:
     identity = read_identity(root)
     assert identity is not None  # noqa: S101  # it was written a moment ago
     return identity
+
+
+def _check_unowned(root: Path, catalog_url: str) -> None:
+    """Refuse to make a store in a new folder of a catalog that has another one.
+
+    Raises
+    ------
+    StoreError
+        With the code ``objects-elsewhere``.
+    """
+    catalog = Catalog(catalog_url)
+    try:
+        known = find_store_id(catalog)
+    finally:
+        catalog.close()
+    if known is not None:
+        raise StoreError(
+            f"The catalog is that of the store {known}, and {root} is no store: its folder is elsewhere.",
+            hint="Mount or copy the store's whole folder, the one that other machines write to; a new store needs a "
+            "catalog of its own. Lookups from Redis need its store.json alone.",
+            code="objects-elsewhere",
+            path=str(root),
+        )
 
 
 def _check_room(root: Path, *, create: bool) -> None:

@@ -27,6 +27,10 @@ PRECISE_CODES = {
         errors.StoreError,
         "What is materialized is neither in the store's folder nor in the online store: it was lost, or never copied.",
     ),
+    "objects-elsewhere": (
+        errors.StoreError,
+        "The catalog is of a store whose files are not in this folder: another folder is to be mounted or copied.",
+    ),
     "operation-lost": (errors.StoreError, "The process that worked on an operation ended before it was done."),
     "operation-unfinished": (errors.NotFoundError, "An operation has no result yet."),
     "result-forgotten": (

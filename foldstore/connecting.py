@@ -117,7 +117,8 @@ def _open(folder: Path, settings: Settings, *, create: bool, clock: Clock) -> St
     except BaseException:
         engine.close()
         raise
-    if not settings.read_only:
+    # Where the files are elsewhere nothing of them can be removed, and it must not be noted as done.
+    if not settings.read_only and not storage.objects.is_elsewhere():
         recover_seals(storage)
         recover_erasures(storage)
     return storage
