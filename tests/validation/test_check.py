@@ -551,6 +551,12 @@ def test_a_columns_own_severity_goes_before_the_datasets():
     assert only(report).severity is Severity.WARN
 
 
+def test_a_rules_own_severity_goes_before_that_of_its_code():
+    rules = (RowRule(expr="x > 5", severity="info", name="soft"), RowRule(expr="x > 6", name="hard"))
+    found = judge(pa.table({"x": [1]}), dataset(rules=rules)).anomalies
+    assert {each.message.split()[0]: str(each.severity) for each in found} == {"soft": "info", "hard": "error"}
+
+
 def test_example_rows_name_position_key_and_value_and_are_at_most_ten():
     columns = {"id": ColumnSchema(type="string"), "x": ColumnSchema(type="int64", domain=NumericDomain(min=0))}
     table = pa.table({"id": [f"k{i}" for i in range(50)], "x": [-i if i % 2 else i for i in range(50)]})

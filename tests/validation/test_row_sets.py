@@ -105,6 +105,32 @@ def test_no_type_crashes_them(name):
     assert "foreign_key_missing" not in codes(validate(TableSubject(table, "t"), schema, Surroundings(others=others)))
 
 
+def test_without_keys_no_group_may_be_in_another_dataset():
+    columns = {"who": ColumnSchema(type="int64"), "x": ColumnSchema(type="int64")}
+    others = {"other": TableSubject(pa.table({"who": [3, 9], "x": [1, 2]}), "other")}.__getitem__
+    rows = TableSubject(pa.table({"who": [1, 2, 3, 3], "x": [5, 6, 7, 8]}), "t")
+    for named, shared in (
+        ({"group": "who"}, 1),
+        ({"group": "who", "keys": ("x",)}, None),
+        ({"keys": ("who", "x")}, None),
+    ):
+        schema = DataSchema(columns=columns, overlap={"other": 0.0}, **named)
+        found = codes(validate(rows, schema, Surroundings(others=others))).get("split_overlap")
+        assert (found and found.count) == shared
+    assert "stats_unavailable" in codes(
+        validate(rows, DataSchema(columns=columns, overlap={"other": 0.0}), Surroundings(others=others))
+    )
+
+
+def test_repeated_rows_of_a_pool_count_and_are_not_shown():
+    rows = TableSubject(pa.table({"x": [1, 1, 2, 2, 2], "late": [None, None, True, True, True]}), "t")
+    rows.seals = [("late",)]
+    columns = {"x": ColumnSchema(type="int64"), "late": ColumnSchema(type="bool")}
+    found = codes(validate(rows, DataSchema(columns=columns, max_duplicate_fraction=0.0)))["duplicate_rows"]
+    assert found.count == 3
+    assert [each["row"] for each in found.example_rows] == [3, 4]
+
+
 def test_a_store_finds_the_other_datasets(tmp_path):
     with foldstore.connect(tmp_path / "store") as store:
         store.create_dataset("ports", key=["code"]).append({"code": ["EWR", "JFK"]})

@@ -203,7 +203,8 @@ def _is_odd(options: Any) -> bool:
 def _to_column(name: str, column: Plain, kind: Any, dropped: list[str]) -> Any:
     checks: list[Any] = []
     domain = dict(column.get("domain", {}))
-    if "values" in domain and domain.get("min_mass", 1.0) == 1.0:
+    is_strict = domain.get("min_mass", 1.0) == 1.0  # a check of pandera's fails for a single value
+    if "values" in domain and is_strict:
         checks.append(kind.Check.isin(domain.pop("values")))
     if _is_number(domain.get("min")) and not column["type"].startswith(("timestamp", "date", "time")):
         checks.append(kind.Check.ge(domain.pop("min")))
@@ -212,7 +213,7 @@ def _to_column(name: str, column: Plain, kind: Any, dropped: list[str]) -> Any:
     lengths = {"min_value": domain.pop("min_length", None), "max_value": domain.pop("max_length", None)}
     if any(size is not None for size in lengths.values()):
         checks.append(kind.Check.str_length(**lengths))
-    patterns = (domain.pop("pattern", None), SEMANTICS.get(domain.pop("semantic", None)))
+    patterns = (domain.pop("pattern", None), SEMANTICS.get(domain.pop("semantic", None))) if is_strict else ()
     for pattern in patterns:
         if pattern is not None and _compiles(pattern):
             checks += [kind.Check.str_matches(f"^(?:{pattern})$")]
@@ -246,8 +247,10 @@ def _compiles(pattern: str) -> bool:
 
 def _dtype(type_text: str, kind: Any) -> Any:
     parsed = parse_type(type_text)
-    if parsed is None or kind is on_arrow:
-        return parsed
+    if kind is on_arrow:  # which has no word for the type of nothing
+        return None if parsed is None or pa.types.is_null(parsed) else parsed
+    if parsed is None:
+        return None
     empty = pl.from_arrow(pa.schema({"x": parsed}).empty_table())
     return empty.schema["x"] if isinstance(empty, pl.DataFrame) else None
 

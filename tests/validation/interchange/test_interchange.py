@@ -320,3 +320,22 @@ def test_what_is_no_schema_of_pandera_is_refused():
     with pytest.raises(UsageError, match="schema_type is 'None'"):
         DataSchema.from_pandera({})  # what one of its files would hold
     assert on_arrow.DataFrameSchema is not None
+
+
+@pytest.mark.parametrize("backend", ["polars", "pyarrow"])
+def test_a_tolerated_form_is_no_contract_of_panderas(backend):
+    domain = TextDomain(semantic="email", min_mass=0.9)
+    schema = DataSchema(columns={"s": ColumnSchema(type="string", domain=domain)})
+    with pytest.warns(ExchangeWarning, match="domain.semantic"):
+        made = schema.to_pandera(backend)
+    assert not made.columns["s"].checks
+
+
+@pytest.mark.parametrize("backend", ["polars", "pyarrow"])
+def test_a_column_of_the_type_of_nothing_can_be_exported(backend):
+    schema = DataSchema(columns={"x": ColumnSchema(type="null"), "y": ColumnSchema(type="int64", nullable=False)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExchangeWarning)
+        made = schema.to_pandera(backend)
+    rows = pa.table({"x": pa.nulls(2), "y": [1, 2]})
+    assert made.validate(pl.from_arrow(rows) if backend == "polars" else rows) is not None
