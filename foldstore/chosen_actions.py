@@ -65,7 +65,15 @@ class ChosenActions:
         return self.only(*(place for place in range(1, len(self) + 1) if place not in places))
 
     def at_least(self, confidence: float) -> Self:
-        """Return a plan of the actions that are at least so sure."""
+        """Return a plan of the actions that are at least so sure.
+
+        Raises
+        ------
+        UsageError
+            When the confidence does not lie between 0 and 1.
+        """
+        if not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+            raise UsageError(f"No action is {confidence!r} sure.", hint="Write a number between 0 and 1, such as 0.5.")
         return self._with(each for each in self.actions if each.confidence >= confidence)
 
     def then(self, *actions: CleaningAction | dict[str, Any]) -> Self:

@@ -230,6 +230,8 @@ def _clip(action: CleaningAction, column: pa.Array) -> Made:
         typed_values([action.params[side]], column.type, name)[0] if side in action.params else None
         for side in ("low", "high")
     )
+    if any(side is not None and side.as_py() != side.as_py() for side in (low, high)):  # NaN alone
+        raise invalid_action("A limit of clip is NaN.", "Leave out the side that has none.")
     if low is not None and high is not None and low.as_py() > high.as_py():
         raise invalid_action("low is above high.", "Swap them.")
     return clip_cells(column, low, high)

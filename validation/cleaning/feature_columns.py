@@ -53,6 +53,8 @@ def read_labelled(read: Read, schema: pa.Schema, label: str, features: Sequence[
     for name in names:
         if name not in schema.names:
             raise column_not_found(name, schema.names, where="the rows")
+    if not features:
+        raise UsageError(f"There is no column to tell {label!r} by.", hint="Name columns: features=['carrier'].")
     ids: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
     fields = pa.schema([schema.field(name) for name in names])
     table = pa.Table.from_batches(_labelled(read, names, ids), fields)

@@ -140,8 +140,7 @@ def find_label_issues(
     >>> [(each.row, each.label, each.suggested) for each in found.issues]
     [(4, 'b', 'a')]
     """
-    given = np.asarray(probabilities, np.float64)
-    _check(labels, given, classes)
+    given = _check(labels, probabilities, classes)
     present = [bool((labels == place).any()) for place in range(len(classes))]
     thresholds = np.array([given[labels == j, j].mean() if there else np.inf for j, there in enumerate(present)])
     reaching = np.where(given >= thresholds[None, :], given, -1.0)
@@ -169,7 +168,15 @@ def find_label_issues(
     )  # fmt: skip
 
 
-def _check(labels: NDArray[np.int64], given: Floats, classes: Sequence[Any]) -> None:
+def _check(labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[Any]) -> Floats:
+    try:
+        given = np.asarray(probabilities, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{type(probabilities).__name__!r} is no table of probabilities.",
+            hint="Give an array with a row for each row with a label, and a column for each class.",
+            code="invalid-predictions",
+        ) from error
     if given.shape != (len(labels), len(classes)):
         raise UsageError(
             f"The probabilities have the shape {given.shape}, not {(len(labels), len(classes))}.",
@@ -185,3 +192,4 @@ def _check(labels: NDArray[np.int64], given: Floats, classes: Sequence[Any]) -> 
             "The probabilities of a row do not add up to 1.", hint="Give probabilities, not scores.",
             code="invalid-predictions",
         )  # fmt: skip
+    return given

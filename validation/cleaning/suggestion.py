@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from foldstore.datastore.exact_cast import is_text
 from foldstore.datastore.statistics.column import json_value
 from foldstore.datastore.statistics.hashing import hash_rows
+from foldstore.errors import column_not_found
 from foldstore.validation.anomaly import percent
 from foldstore.validation.cleaning.action import CleaningAction
 from foldstore.validation.cleaning.cell_repair import convert_texts
@@ -305,6 +306,9 @@ def _voters(those: Sequence[Dependency]) -> list[Dependency]:
 
 def _known(looked: Looked, texts: Sequence[str]) -> list[Dependency]:
     parsed = [parse_dependency(text) for text in texts]
+    for name in (name for left, right in parsed for name in (*left, right)):
+        if name not in looked.schema.names:
+            raise column_not_found(name, looked.schema.names, where="the rows")
     return [measure_dependency(_table(looked, [*left, right]), left, right) for left, right in parsed]
 
 

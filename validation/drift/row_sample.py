@@ -71,7 +71,9 @@ def two_sample_test_between(
     'error'
     """
     if isinstance(sample, bool) or not isinstance(sample, int) or not 8 <= sample <= _MOST:
-        raise UsageError(f"sample={sample!r} is not a number of rows from 8 to {_MOST:,}.")
+        raise UsageError(
+            f"sample={sample!r} is not a number of rows from 8 to {_MOST:,}.", hint="Leave it out for 2,048."
+        )
     before, after = reference.profile(), current.profile()
     chosen = list(columns) if columns is not None else _comparable(reference, current)
     seed = f"{before.id}\n{after.id}"

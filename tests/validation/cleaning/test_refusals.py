@@ -1,0 +1,49 @@
+"""What cleaning cannot be asked is refused in words, and nothing is left out unseen."""
+
+import pytest
+
+import foldstore
+from foldstore.errors import ColumnNotFoundError, UsageError
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory):
+    with foldstore.connect(tmp_path_factory.mktemp("refusals") / "store") as store:
+        data = store.create_dataset("data", key=["id"])
+        yield data.append(
+            {"id": list(range(40)), "y": [n % 2 == 0 for n in range(40)], "x": [n / 7 for n in range(40)]}
+        )
+
+
+def test_labels_that_no_column_tells_are_not_judged(version):
+    with pytest.raises(UsageError, match="no column to tell 'y' by"):
+        version.label_issues("y", features=[])
+    plan = version.cleaning_plan([{"op": "clip", "column": "x", "params": {"high": 3}}])
+    with pytest.raises(UsageError, match="no column to tell 'y' by"):
+        version.cleaning_priority(plan, "y", features=[])
+
+
+@pytest.mark.parametrize("given", ["text", [["a", "b"]] * 40, object()])
+def test_probabilities_are_numbers(version, given):
+    with pytest.raises(UsageError) as caught:
+        version.label_issues("y", probabilities=given)
+    assert caught.value.code == "invalid-predictions"
+
+
+def test_a_dependency_names_columns_of_the_rows(version):
+    for text in ("nope -> x", "x -> nope", "x, nope -> y"):
+        with pytest.raises(ColumnNotFoundError, match="'nope'"):
+            version.suggest_cleaning(dependencies=[text])
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_nothing_is_clipped_to_nan(version, side):
+    plan = version.cleaning_plan([{"op": "clip", "column": "x", "params": {side: float("nan")}}])
+    with pytest.raises(UsageError, match="NaN"):
+        plan.preview()
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.5, float("nan"), "much"])
+def test_a_plan_is_not_surer_than_sure(version, confidence):
+    with pytest.raises(UsageError, match="sure"):
+        version.suggest_cleaning(min_confidence=confidence)
