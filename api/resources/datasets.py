@@ -1,6 +1,7 @@
 """Datasets: listed, made, described; commits that bring or take rows."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -9,8 +10,9 @@ from foldstore.api.answers import PAGE, empty_answer, json_answer, page_answer
 from foldstore.api.body import Members, rows_of
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.rules import AccessRule
 from foldstore.dataset import Dataset
-from foldstore.errors import UsageError
+from foldstore.errors import NotFoundError, RefusedError, UsageError
 from foldstore.names import check_name
 from foldstore.version import Version
 
@@ -36,13 +38,39 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
 
 
 def _list(call: Call) -> Response:
-    prefix = call.query.text("prefix") or ""
+    prefix, search = call.query.text("prefix") or "", call.query.text("search")
     found = [
         each
-        for each in call.store.datasets(search=call.query.text("search"), tag=call.query.text("tag"))
-        if each.name.startswith(prefix) and call.token.may_name(each.name)
+        for each in call.store.datasets(search=search, tag=call.query.text("tag"))
+        if each.name.startswith(prefix) and call.token.may_name(each.name) and _is_found(call, each, search)
     ]
-    return page_answer(call.query, [each.name for each in found], lambda place: describe_dataset(found[place]))
+    return page_answer(call.query, [each.name for each in found], lambda place: _listed(call, found[place]))
+
+
+def _hiding(call: Call, dataset: Dataset) -> list[AccessRule]:
+    return [rule for rule in call.rules if rule.is_about(dataset.name)]
+
+
+def _is_found(call: Call, dataset: Dataset, search: str | None) -> bool:
+    """Say whether a text is in what a token may know of a dataset: the name of a hidden column finds nothing."""
+    rules = _hiding(call, dataset)
+    if search is None or not rules:
+        return True
+    said = dataset.description
+    words = [dataset.name, said.description, said.owner or "", *said.tags]
+    with suppress(NotFoundError, RefusedError):  # it has no version, or none that may be seen
+        words += dataset.latest.arrow_schema.names
+    return any(search.casefold() in word.casefold() for word in words)
+
+
+def _listed(call: Call, dataset: Dataset) -> dict[str, Any]:
+    """Return what is known of a dataset, less what rules hide: columns, and how others are derived of them."""
+    told, rules = describe_dataset(dataset), _hiding(call, dataset)
+    if not rules:
+        return told
+    hides = [name for name in (*told["key"], told["event_time"]) if name and any(rule.hides(name) for rule in rules)]
+    event_time = None if told["event_time"] in hides else told["event_time"]
+    return {**told, "key": [each for each in told["key"] if each not in hides], "event_time": event_time, "derive": {}}
 
 
 def _create(call: Call) -> Response:

@@ -94,6 +94,36 @@ class TestWhatIsRead:
             assert answer.status_code in {404, 422}
             assert "salary" not in answer.json()["hint"]
 
+    def test_the_list_of_datasets_tells_nothing_of_a_hidden_column(self, viewer, store):
+        derived = {"taxes": "salary / 4"}
+        store.create_dataset("people2", key=["id", "sale"], derive=derived).append(
+            {"id": [1], "sale": [2], "salary": [4], "country": ["NO"]}
+        )
+        store.create_dataset("people3", event_time="salt")
+        for word in ("salary", "SALAR", "sale"):
+            found = viewer.get("/v1/datasets", params={"search": word})
+            assert (found.status_code, found.json()["items"]) == (200, [])
+        assert [each["name"] for each in viewer.get("/v1/datasets?search=note").json()["items"]] == ["people"]
+        told = viewer.get("/v1/datasets?prefix=people")
+        assert not {"salary", "sale", "salt"} & set(json.dumps(told.json()).replace('"', " ").split())
+        assert [each["key"] for each in told.json()["items"]] == [["id"], ["id"], []]
+
+    def test_comparisons_of_other_data_with_it_read_what_is_left(self, viewer, store):
+        store.create_dataset("others").append({"id": list(range(40)), "salary": [1] * 40, "note": [CANARY[:4]] * 40})
+        spec = {"sources": [{"address": "people@1"}], "steps": []}
+        pinned = {"sources": [{"address": "others@1", "version_id": store.version("people@1").version_id}], "steps": []}
+        for reference in ("people@1", "everybody", spec, pinned):
+            found = viewer.post("/v1/datasets/others/versions/1:drift", json={"reference": reference})
+            assert found.status_code == 200, found.text
+            assert found.json()["columns"]["id"]["n_reference"] == len(SEEN)
+            assert set(found.json()["columns"]) == {"id"}
+            assert CANARY not in found.text
+            assert "90000" not in found.text
+        for step in ({"where": "salary > 900000020"}, {"select": ["salary"]}):
+            asked = {"reference": {**spec, "steps": [step]}}
+            for verb in ("drift", "two-sample-test"):
+                assert viewer.post(f"/v1/datasets/others/versions/1:{verb}", json=asked).status_code == 404
+
     def test_hidden_rows_do_not_count(self, viewer):
         asked = viewer.post("/v1/sql", json={"sql": 'SELECT count(*) AS n, min(id) AS least FROM "people@1"'})
         assert asked.json()["rows"] == [{"n": 30, "least": 1}]
