@@ -7,11 +7,12 @@ commits tell, or touch, what is hidden.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from foldstore.datastore.reader import FragmentReader
 from foldstore.errors import FoldstoreError, NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import check_name
 from foldstore.types import Clock, format_time, utc_now
+
+if TYPE_CHECKING:
+    from foldstore.store import Store
 
 KIND: Final = "access-rule"
 _STALE_AFTER: Final = timedelta(seconds=2)  # how long a running server may still go by what was
@@ -184,6 +188,35 @@ class RuleBook:
         self._documents.put(name, body, author=author, message=message, created_at=format_time(self._clock()))
         with self._lock:
             self._known = None
+
+
+def doubts_of(rule: AccessRule, store: "Store") -> list[str]:
+    """Say what a rule names that nothing has: it may be meant for what comes, or be written wrongly."""
+    schemas = {}
+    for each in store.datasets():
+        if rule.is_about(each.name):
+            with suppress(NotFoundError):  # it has no version
+                schemas[each.name] = each.latest.arrow_schema
+    doubts = [
+        f"no dataset with a version is called {pattern}"
+        for pattern in rule.datasets
+        if not any(fnmatchcase(name, pattern) for name in schemas)
+    ]
+    columns = [name for schema in schemas.values() for name in schema.names]
+    if schemas:
+        doubts += [
+            f"no column of {', '.join(schemas)} is called {pattern}, so it hides nothing there"
+            for pattern in rule.hide
+            if not any(fnmatchcase(name, pattern) for name in columns)
+        ]
+    if rule.where is not None:
+        with Engine(memory_limit="256MB", threads=1) as engine:
+            for name, schema in schemas.items():
+                try:
+                    engine.parse_predicate(rule.where, schema, where="the rule")
+                except FoldstoreError as error:
+                    doubts.append(f"the condition does not fit {name}, of which no row is shown: {error.message}")
+    return doubts
 
 
 def _decode(body: Any) -> AccessRule:

@@ -288,7 +288,7 @@ def rotate(
     with foldstore.connect(folder_of(store, "token"), create=False) as opened:
         text, made = _vault(opened).rotate(token, author=opened.author, overlap=timedelta(hours=hours))
         typer.echo(text)
-        say(f"Token {made.id} takes the place of {token}, which counts for {hours:g} hours more.")
+        say(f"Token {made.id} takes the place of {token}, which counts for {hours:g} h more.")
 
 
 @token_app.command()
@@ -320,10 +320,12 @@ def set_rule(
 ) -> None:
     """Hide columns and rows of datasets from roles and tokens; running servers notice within seconds.
 
+    It is said when nothing there has such a name, or the condition does not fit.
+
     Example: foldstore rule set no-pay --dataset people --role viewer --hide salary --where "country = 'NO'"
     """
     import foldstore
-    from foldstore.api.rules import AccessRule
+    from foldstore.api.rules import AccessRule, doubts_of
 
     with foldstore.connect(folder_of(store, "rule"), create=False) as opened:
         rule = AccessRule(
@@ -336,6 +338,8 @@ def set_rule(
         )
         _rules(opened).put(rule, author=opened.author)
         say(f"Rule {name} holds.")
+        for doubt in doubts_of(rule, opened):
+            say(f"warning: {doubt}")
 
 
 @rule_app.command("ls")

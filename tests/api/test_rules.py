@@ -214,6 +214,22 @@ class TestTheBook:
         assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["cheap", "norway"]
         assert run(["rule", "rm", "cheap", *where]) == 0
 
+    def test_who_sets_a_rule_is_told_what_it_does_not_fit(self, store, capsys):
+        from foldstore.cli.app import run
+
+        def said(*words):
+            assert run(["rule", "set", "r", "--role", "viewer", "--store", str(store.root), *words]) == 0
+            return [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+
+        assert said("--dataset", "people", "--hide", "salary", "--where", "country = 'NO'") == []
+        (typo,) = said("--dataset", "people", "--hide", "slary", "--hide", "note")
+        assert "slary" in typo
+        (nobody,) = said("--dataset", "persons", "--dataset", "pe*", "--hide", "salary")
+        assert "persons" in nobody
+        (misfit,) = said("--dataset", "*", "--where", "country = 'NO'")
+        assert "cities" in misfit
+        assert "no row is shown" in misfit
+
     def test_one_that_is_not_there_cannot_be_removed(self, book):
         with pytest.raises(NotFoundError):
             book.remove("nothing", author="o")

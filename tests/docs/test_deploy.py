@@ -3,8 +3,11 @@
 import configparser
 import json
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import typer
 
 from foldstore.cli.app import app
@@ -47,6 +50,22 @@ def test_the_unit_runs_without_rights_and_ends_gracefully():
     grace = int(words[words.index("--grace") + 1]) + int(words[words.index("--drain") + 1])
     assert int(service["TimeoutStopSec"]) > grace
     assert service["KillSignal"] == "SIGTERM"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_knows_every_word_of_the_unit_and_calls_it_safe(tmp_path):
+    unit = tmp_path / "foldstore.service"
+    unit.write_text((DEPLOY / "foldstore.service").read_text().replace("/opt/foldstore/bin/foldstore", "/bin/true"))
+    checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)  # noqa: S607
+    assert (checked.returncode, checked.stderr) == (0, "")
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert judged.returncode == 0, judged.stdout  # its exposure is at most 2.0 of 10
+    assert "SystemCallFilter=~@privileged" in judged.stdout
 
 
 def test_the_image_runs_as_a_user_without_rights_and_is_asked_for_its_health():
