@@ -101,7 +101,9 @@ def _prune_runs(storage: Storage) -> int:
         dataset_id = path.parent.name
         if dataset_id not in held:
             versions = [each for each in storage.catalog.list_versions(dataset_id) if each.expired_at is None]
-            runs = {run for each in versions for run in cut_into_runs(storage.pages.fragments(each))}
+            fragments = [storage.pages.fragments(each) for each in versions]
+            # Of functions that are not put together of runs, one tile may be of all of a version.
+            runs = {run for each in fragments for run in (*cut_into_runs(each), tuple(each))}
             held[dataset_id] = {_short(canonical_json([_describe(each) for each in run])) for run in runs}
         if path.stem.partition("-")[0] not in held[dataset_id]:
             storage.objects.files.remove(path)

@@ -194,6 +194,7 @@ def test_functions_that_are_not_put_together_work_on_new_rows_and_those_of_who_a
     everybody = joined(store)
     assert kept == [300, 30, 330]  # most rows are asked about: a tile of all is worth keeping
     assert joined(store, asked=few) == found
+    store.gc(dry_run=False)
     assert joined(store) == everybody
     assert kept == [300, 30, 330]
     store.create_dataset("at_once").append(dataset.latest.to_arrow())
