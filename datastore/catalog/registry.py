@@ -136,11 +136,12 @@ class Registry:
         with self._catalog.read() as connection:
             return sorted(row.name for row in connection.execute(query))
 
-    def list_versions(self, name: str) -> list[Document]:
-        """List the versions of a document, oldest first."""
+    def list_versions(self, name: str, newest: int | None = None) -> list[Document]:
+        """List the versions of a document, oldest first; only so many of the newest where that is said."""
+        query = self._of(name).order_by(t.document.c.version.desc())
         with self._catalog.read() as connection:
-            rows = connection.execute(self._of(name).order_by(t.document.c.version)).all()
-        return [to_document(row) for row in rows]
+            rows = connection.execute(query if newest is None else query.limit(newest)).all()
+        return [to_document(row) for row in reversed(rows)]
 
     def list_documents(self) -> list[Document]:
         """List every version of every document of the kind, by name and version, in one query."""

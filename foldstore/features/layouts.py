@@ -12,6 +12,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.errors import FoldstoreError, NotFoundError
 from foldstore.features.definitions import Definitions
 from foldstore.features.online_store import open_online_store
+from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.layered import LayeredReader
 from foldstore.views.online.pushed_rows import PushedRows
@@ -43,6 +44,11 @@ class Served:
     address: str
     views: Mapping[str, FeatureView]
     document: Document
+
+    @classmethod
+    def of(cls, address: str, service: FeatureService, document: Document) -> "Served":
+        """Say what a document lays out for a service."""
+        return cls(address, {each.view.name: each.view for each in service.selections}, document)
 
     def files_of(self, view: str) -> list[str]:
         """Return the names of a view's files: the version's, then the changes."""
@@ -97,8 +103,7 @@ class Layouts:
         document = self.materialized.find(address)
         if document is None or not document.body["files"]:
             return None
-        _, definition, _ = self._definitions.get(address)
-        return Served(address, {each.view.name: each.view for each in definition.selections}, document)
+        return Served.of(address, self._definitions.get(address)[1], document)
 
     def list_served(self) -> Iterator[Served]:
         """Yield every service that is materialized."""
@@ -151,6 +156,11 @@ class Layouts:
             if base is not None:
                 base.remove(file_id(Path(name).stem))
             self._storage.objects.files.remove(self.folder / name)
+
+    @property
+    def may_have_leftovers(self) -> bool:
+        """Whether a killed run may have left rows in the online store: whether it keeps those of versions."""
+        return self.pushes is not None and self.pushes.base is not None
 
     def remove_leftovers(self, needed: Iterable[str]) -> None:
         """Remove what killed runs left in the online store; what was written to lately may be another's who runs."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from foldstore.datastore.catalog.records import Document
@@ -80,7 +81,7 @@ class Materializer:
         name, definition, version = self._definitions.get(service)
         address = f"{name}@{version}"
         newest = self._layouts.materialized.find(address)
-        served = self._layouts.find(address)
+        served = Served.of(address, definition, newest) if newest is not None and newest.body["files"] else None
         store = self._layouts.pushes
         mark = None if store is None else {"store": store.id, "mark": store.mark()}
         pins = Pins(self._rows, given_pins(like))
@@ -102,26 +103,27 @@ class Materializer:
         if served is not None and _without_pushes(served.document.body) == body:
             mark = served.document.body.get("pushes")  # nothing is new: earlier pushes count as they did
         settle()
-        self._commit(address, {**body, **({} if mark is None else {"pushes": mark})}, newest)
+        document = self._commit(address, {**body, **({} if mark is None else {"pushes": mark})}, newest)
         if progress is not None:
             progress(len(views), len(views))
-        done = self._layouts.find(address)
-        assert done is not None  # noqa: S101  # it was put just now
+        done = Served.of(address, definition, document)
         trim_pushes(self._layouts, done)
-        self._remove_replaced(address)
+        self._remove_replaced(document)
         self._storage.on_step("trimmed")
         return done
 
-    def _commit(self, address: str, body: Mapping[str, Any], newest: Document | None) -> None:
+    def _commit(self, address: str, body: Mapping[str, Any], newest: Document | None) -> Document:
         now = format_time(self._storage.clock())
         after = 0 if newest is None else newest.version
         try:
-            self._layouts.materialized.put(address, body, author=self._author, created_at=now, after=after)
+            made = self._layouts.materialized.put(address, body, author=self._author, created_at=now, after=after)
         except ConflictError:
             there = self._layouts.materialized.find(address)
             if there is None or _without_pushes(there.body) != _without_pushes(body):
                 raise
+            made = there
         self._storage.on_step("materialized")
+        return made
 
     def _lay_out(self, view: FeatureView, pins: Pins, served: Served | None, *, full: bool) -> list[str]:
         """Lay one view out, by the cheapest way that there is; return its files."""
@@ -230,7 +232,7 @@ class Materializer:
             return None
         needed = view.columns()
         unique = bool(new.dataset.key) and set(new.dataset.key) <= {*view.join_keys, view.event_time}
-        known = unique or (_keeps_order(diff, old, new) if view.aggregations else _is_appended(diff, new))
+        known = unique or (_keeps_order(old, new) if view.aggregations else _is_appended(diff, old, new))
         if _touched(diff) & set(needed) or not known:
             return None
         added, removed = [diff.rows_added(needed)], [diff.rows_removed(needed)]
@@ -239,12 +241,16 @@ class Materializer:
             added.append(pairs.after.take(pairs.after_places, needed))
         return SourceChanges(_together(added), _together(removed), unique or bool(view.aggregations))
 
-    def _remove_replaced(self, address: str) -> None:
+    def _remove_replaced(self, done: Document) -> None:
         """Remove the files that no service has needed since the laying out before the last one."""
-        versions = self._layouts.materialized.list_versions(address)
+        versions = self._layouts.materialized.list_versions(done.name, newest=4)
+        old, kept = (
+            {name for each in part for name in files_of_body(each.body)} for part in (versions[:-2], versions[-2:])
+        )
+        if old <= kept and not self._layouts.may_have_leftovers:
+            return
         needed = self._layouts.list_needed()
-        for document in versions[-4:-2]:
-            self._layouts.remove(files_of_body(document.body) - needed)
+        self._layouts.remove(old - needed)
         self._layouts.remove_leftovers(needed)
 
 
@@ -260,23 +266,28 @@ def _touched(diff: VersionDiff) -> set[str]:
     return names | {name for pair in columns.renamed for name in pair} | set(columns.replaced)
 
 
-def _is_appended(diff: VersionDiff, new: Version) -> bool:
+def _is_appended(diff: VersionDiff, old: Version, new: Version) -> bool:
     """Say whether all that changed is rows after those that were there: then the order of writing is known."""
     if diff.num_removed or diff.num_changed:
         return False
-    come = {part.fragment.id for part in diff.added.parts}
-    order = [fragment.id in come for fragment in new.rows.fragments]
-    return order == sorted(order) and all(part.chosen is None for part in diff.added.parts)
+    before, after = _fragments(old), _fragments(new)
+    if after[: len(before)] == before and all(part.chosen is None for part in diff.added.parts):
+        return True
+    return np.array_equal(new.row_ids()[: old.num_rows], old.row_ids())  # a compaction put them elsewhere
 
 
-def _keeps_order(diff: VersionDiff, old: Version, new: Version) -> bool:
+def _keeps_order(old: Version, new: Version) -> bool:
     """Say whether the rows that are in both versions were written in one order in both."""
-    before, after = ([fragment.id for fragment in version.rows.fragments] for version in (old, new))
-    if [each for each in before if each in set(after)] != [each for each in after if each in set(before)]:
-        return False
-    gone = {part.fragment.id: part.num_rows for part in diff.removed.parts}
-    lost = [fragment for fragment in old.rows.fragments if fragment.id not in set(after)]
-    return all(gone.get(fragment.id, 0) == fragment.live_rows for fragment in lost)
+    before, after = _fragments(old), _fragments(new)
+    both = set(after).intersection(before)
+    if len(both) == len(before) and [each for each in after if each in both] == before:
+        return True
+    first, second = old.row_ids(), new.row_ids()
+    return np.array_equal(first[np.isin(first, second)], second[np.isin(second, first)])
+
+
+def _fragments(version: Version) -> list[int]:
+    return [fragment.id for fragment in version.rows.fragments]
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:

@@ -30,11 +30,10 @@ def trim_pushes(layouts: Layouts, done: Served) -> int:
     if store is None:
         return 0
     removed = 0
-    everybody = list(layouts.list_served())
-    for view in done.views.values():
+    pushed = [view for view in done.views.values() if store.state(identify(view))[0]]
+    everybody = list(layouts.list_served()) if pushed else []
+    for view in pushed:
         view_id = identify(view)
-        if not store.state(view_id)[0]:
-            continue
         bases = list(_bases(layouts, everybody, view_id, store))
         dead = [(row.entity, row.order) for row in _dead_rows(store, view, bases)]
         removed += store.trim(view_id, dead, min(base.known for base in bases)) if dead else 0

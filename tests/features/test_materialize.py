@@ -129,6 +129,18 @@ def test_rows_appended_to_a_dataset_without_a_key_are_laid_over(tmp_path):
         assert everything(store) == anew(store)
 
 
+def test_a_compaction_is_no_reason_to_lay_out_anew(tmp_path):
+    with serve_rides(tmp_path / "store", ROWS, key=()) as store:
+        rides = store.dataset("rides")
+        rides.append(columns([ride(3, 4, -1)]))
+        rides.append(columns([ride(3, 4, -2)]))
+        rides.compact()
+        store.features.materialize("model")
+        assert changes(store) == 1
+        assert trips(store, 3)[0] == -2
+        assert everything(store) == anew(store)
+
+
 def test_services_share_the_files_of_a_view(store):
     store.features.apply(foldstore.FeatureService("other", [rides_view()[["trips"]]]))
     before = files(store)

@@ -156,6 +156,8 @@ def _lay(table: pa.Table, gone: pa.Array, lay: Laying) -> list[str]:
 def _rows_of(changes: SourceChanges, base: LayeredReader) -> tuple[pa.Table, pa.Array]:
     """Return the rows to lay down and which of them are gone."""
     view = base.view
+    if not changes.removed.num_rows and view.created_time is None:
+        return changes.added.select(view.columns()), pa.array(np.zeros(changes.added.num_rows, dtype=np.bool_))
     removed = dict.fromkeys(_places(changes.removed, view))
     removed.pop(None, None)
     places = _places(changes.added, view)
