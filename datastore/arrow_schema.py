@@ -97,6 +97,8 @@ def _with_inner(field: pa.Field) -> Iterator[pa.Field]:
 def inner_fields(kind: pa.DataType) -> list[pa.Field]:
     """Return the fields one level inside a type; none for a plain one."""
     t = pa.types
+    if t.is_primitive(kind):
+        return []
     if is_list(kind):
         return [kind.value_field]
     if t.is_map(kind):

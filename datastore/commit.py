@@ -79,13 +79,18 @@ def _check_text(name: str, value: object, *, optional: bool) -> None:
 
 
 def load_head(storage: Storage, dataset: DatasetRecord, branch: str = MAIN_BRANCH) -> Head:
-    """Read the head of a branch.
+    """Read the head of a branch; while nothing is committed, the one that was read before.
 
     Raises
     ------
     NotFoundError
         When the dataset has no such branch.
     """
+    mark = storage.catalog.change_mark.read()
+    return storage.heads.find(mark, (dataset.id, branch), lambda: _read_head(storage, dataset, branch))
+
+
+def _read_head(storage: Storage, dataset: DatasetRecord, branch: str) -> Head:
     ref = storage.catalog.find_ref(dataset.id, branch)
     if ref is None or ref.kind != "branch":
         raise NotFoundError(

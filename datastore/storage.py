@@ -18,10 +18,12 @@ from foldstore.datastore.files import LocalFiles, ReadOnlyFiles
 from foldstore.datastore.objects import ObjectArea
 from foldstore.datastore.page_cache import PageCache
 from foldstore.datastore.prefix_cache import PrefixCache
+from foldstore.datastore.unchanged import Unchanged
 from foldstore.errors import StoreError, StoreFormatError
 from foldstore.types import Clock, utc_now
 
 if TYPE_CHECKING:
+    from foldstore.datastore.draft import Head
     from foldstore.datastore.guard import ReadGuard
     from foldstore.datastore.statistics.profile import Profile
 
@@ -30,6 +32,7 @@ CATALOG_FILE: Final = "catalog.db"
 IDENTITY_FILE: Final = "store.json"
 _FORMAT: Final = 1
 _MOST_PROFILES: Final = 8
+_MOST_HEADS: Final = 64
 
 
 def _ignore_step(_name: str) -> None:
@@ -52,6 +55,8 @@ class Storage:
         Told the name of each step of a commit when it is done; tests end the process there.
     merged_profiles : PrefixCache of Profile
         The profiles of the versions that were looked at last. They are of files by content: a seal has other files.
+    heads : Unchanged of Head
+        The states of branches, by dataset and name.
     """
 
     root: Path
@@ -67,6 +72,7 @@ class Storage:
     online_url: str | None = field(default=None, repr=False)
     on_step: Callable[[str], None] = field(default=_ignore_step)
     merged_profiles: "PrefixCache[Profile]" = field(default_factory=lambda: PrefixCache(_MOST_PROFILES))
+    heads: "Unchanged[Head]" = field(default_factory=lambda: Unchanged(_MOST_HEADS))
 
     def close(self) -> None:
         """Let go of every file and connection."""

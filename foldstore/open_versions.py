@@ -5,6 +5,7 @@ from typing import Final
 from foldstore.dataset import Dataset
 from foldstore.datastore.lineage.recording import find_recording
 from foldstore.datastore.storage import Storage
+from foldstore.datastore.unchanged import Unchanged
 from foldstore.names import Address
 from foldstore.version import Version
 
@@ -25,8 +26,7 @@ class OpenVersions:
     def __init__(self, storage: Storage, author: str) -> None:
         self._storage = storage
         self._author = author
-        # Threads share it without a lock: each takes the mark and what is known at it together.
-        self._known: tuple[tuple[int, int], dict[Address, Version]] = (0, 0), {}
+        self._known: Unchanged[Version | None] = Unchanged(_MOST)
 
     def find(self, address: Address) -> Version | None:
         """Return the version at an address; None when no dataset has its name.
@@ -39,19 +39,7 @@ class OpenVersions:
         if self._storage.guard is not None or find_recording(self._storage) is not None:
             return self._look_up(address)  # what may be read is asked each time; a run notes each look
         mark = self._storage.catalog.change_mark.read()
-        if mark is None:
-            return self._look_up(address)
-        if self._known[0] != mark:
-            self._known = mark, {}
-        _, known = self._known
-        version = known.get(address)
-        if version is None:
-            version = self._look_up(address)  # as it was at the mark or later: then the next mark is another one
-            if version is not None:
-                if len(known) >= _MOST:
-                    known.clear()
-                known[address] = version
-        return version
+        return self._known.find(mark, address, lambda: self._look_up(address))
 
     def _look_up(self, address: Address) -> Version | None:
         record = self._storage.catalog.find_dataset(address.name)

@@ -36,7 +36,8 @@ _ONLY_KEY: Final = Uniqueness(key=True)
 # Of so many texts the different ones are looked at; where more than half of the first ones differ, all are.
 _FIRST: Final = 4_096
 _PIECE: Final = 131_072
-# Chunks of more bytes are not joined.
+# Chunks of more rows are not joined with others, nor are chunks that would be of more bytes together.
+_MOST_JOINED: Final = 16_384
 _MOST_BYTES: Final = 2**24
 
 
@@ -166,17 +167,22 @@ def _pieces(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:
 
 
 def _runs(chunks: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:
-    """Yield cuts of chunks that together are no longer than a piece, and of few enough bytes to be copied."""
+    """Yield cuts of chunks: long ones alone, short ones together while they are no more than a piece, and few bytes."""
     run: list[pa.Array] = []
     rows = size = 0
     for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE):
-            cut = chunk.slice(start, _PIECE)
-            rows, size = rows + len(cut), size + cut.nbytes
-            if run and (rows > _PIECE or size > _MOST_BYTES):
+        if len(chunk) > _MOST_JOINED:
+            if run:
                 yield run
-                run, rows, size = [], len(cut), cut.nbytes
-            run.append(cut)
+                run, rows, size = [], 0, 0
+            yield from ([chunk.slice(start, _PIECE)] for start in range(0, len(chunk), _PIECE))
+            continue
+        rows, size = rows + len(chunk), size + chunk.nbytes
+        if run and (rows > _PIECE or size > _MOST_BYTES):
+            yield run
+            run, rows, size = [], len(chunk), chunk.nbytes
+        if len(chunk):
+            run.append(chunk)
     if run:
         yield run
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
@@ -72,7 +73,7 @@ class Fixable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSchema:
     """What a dataset must look like.
 
@@ -186,7 +187,7 @@ class DataSchema:
     def __repr__(self) -> str:
         return f"DataSchema({self.name or 'unnamed'} {self.version}, {len(self.columns)} columns, id={self.id[:12]})"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """BLAKE3 of the canonical JSON."""
         return str(blake3(self.to_json().encode()).hexdigest())
@@ -325,16 +326,16 @@ class DataSchema:
         lost: dict[str, Any] = {role: None for role in _ROLES if getattr(self, role) not in (None, *columns)}
         if "time_column" in lost:
             lost |= {"freshness": None, "time_step": None}
-        return replace(
-            self,
-            columns=columns,
-            keys=self.keys if all(key in columns for key in self.keys) else (),
-            other_keys=tuple(keys for keys in self.other_keys if all(key in columns for key in keys)),
-            column_order=tuple(name for name in self.column_order if name in columns),
-            refs=tuple(ref for ref in self.refs if all(name in columns for name in ref.columns)),
-            segments=tuple(each for each in self.segments if all(name in columns for name in each.by)),
-            **lost,
-        )
+        kept: dict[str, Any] = {
+            "columns": columns,
+            "keys": self.keys if all(key in columns for key in self.keys) else (),
+            "other_keys": tuple(keys for keys in self.other_keys if all(key in columns for key in keys)),
+            "column_order": tuple(name for name in self.column_order if name in columns),
+            "refs": tuple(ref for ref in self.refs if all(name in columns for name in ref.columns)),
+            "segments": tuple(each for each in self.segments if all(name in columns for name in each.by)),
+        }
+        changed = {name: value for name, value in (kept | lost).items() if getattr(self, name) != value}
+        return replace(self, **changed) if changed else self
 
     def accept(self, anomalies: Iterable[Fixable], *, reason: str | None = None) -> "DataSchema":
         """Return a child to which the fixes that anomalies propose are applied.

@@ -4,7 +4,7 @@ Arrow's own full validation passes over what stands in the place of a null. Its 
 dictionaries do not: a null with a damaged view or index made them read outside their memory (pyarrow 26).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -50,17 +50,22 @@ def check_names_inside(field: pa.Field) -> None:
 
 
 def _sound_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    schema = pa.schema([])
+    plain: list[int] = []
+    others: list[int] = []
     for batch in batches:
-        names = batch.schema.names
-        for place in _doubtful(batch):
-            name, column = names[place], batch.column(place)
+        if not batch.schema.equals(schema):
+            schema = batch.schema
+            plain = [place for place, kind in enumerate(schema.types) if pa.types.is_primitive(kind)]
+            others = [place for place in range(len(schema)) if place not in plain]
+        # Numbers are looked at together first.
+        for place in others if _is_sound(batch.select(plain)) else range(batch.num_columns):
             try:
-                if not _is_ascii(column):
-                    column.validate(full=True)
-                    _check_nulls(column)
+                _check_sound(batch.column(place))
             except (pa.ArrowException, ValueError) as error:
+                name = schema.names[place]
                 raise IngestError(
-                    f"Column {name!r} holds what is not {column.type}: {error}.",
+                    f"Column {name!r} holds what is not {schema.types[place]}: {error}.",
                     hint="Nothing was committed. Mend the data where it is made.",
                     code="invalid-utf8" if "Invalid UTF8" in str(error) else None,
                     column=name,
@@ -68,14 +73,18 @@ def _sound_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
         yield batch
 
 
-def _doubtful(batch: pa.RecordBatch) -> Sequence[int]:
-    """Return the places of the columns to be looked at one by one: numbers are looked at together first."""
-    is_plain = [pa.types.is_primitive(kind) for kind in batch.schema.types]
+def _is_sound(batch: pa.RecordBatch) -> bool:
     try:
-        batch.select([place for place, plain in enumerate(is_plain) if plain]).validate(full=True)
+        batch.validate(full=True)
     except (pa.ArrowException, ValueError):
-        return range(batch.num_columns)
-    return [place for place, plain in enumerate(is_plain) if not plain]
+        return False
+    return True
+
+
+def _check_sound(column: pa.Array) -> None:
+    if not _is_ascii(column):
+        column.validate(full=True)
+        _check_nulls(column)
 
 
 def _is_ascii(column: pa.Array) -> bool:

@@ -65,6 +65,8 @@ def _open_object(data: Any, target: pa.Schema | None) -> BatchSource:
         return _from_mapping(data, target)
     if isinstance(data, pa.RecordBatchReader):
         return _from_reader(data, data)  # as it is: through the C interface, an error would be a text
+    if isinstance(data, pa.Table):
+        return _from_reader(data, data.to_reader())
     if hasattr(data, "__arrow_c_stream__"):
         _refuse_objects(data)
         with _foreign(_name(data)):

@@ -1,6 +1,7 @@
 """Quick looks at many short texts, such as codes: by their bytes where they lie, without a look at each as a text."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import count
 from typing import Any, Final
 
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from foldstore.datastore.statistics.distinct_numbers import DistinctNumbers
+
 # Whole numbers that are made of bytes.
 _KINDS: Final = tuple(map(np.dtype, ("<u1", "<u2", "<u4", "<u8")))
 _WIDEST: Final = 8
-# Of so many rows the different ones are told first; where those are few, the others are held against each.
-_FIRST: Final = 4_096
-_FEW: Final = 16
+# So many rows are read at a time: what is made of them stays near the processor.
+_RUN: Final = 2**15
 # Texts of so many bytes on average are searched as a whole.
 _SHORT: Final = 16
 
@@ -86,13 +88,18 @@ def longest_text(texts: pa.ChunkedArray) -> int:
 
 def _as_long_as(lengths: NDArray[Any], wanted: Sequence[str]) -> NDArray[np.bool_]:
     """Say which lengths in bytes some of the texts have."""
-    known = {len(each.encode()) for each in wanted}
+    known = _lengths(tuple(wanted))
     greatest = int(lengths.max())
     found = np.zeros(len(lengths), np.bool_)
     for begin in (each for each in known if each <= greatest and each - 1 not in known):
         end = next(each for each in count(begin) if each + 1 not in known)
         found |= (lengths <= end) & (lengths >= begin) if begin else lengths <= end
     return found
+
+
+@cache
+def _lengths(wanted: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(len(each.encode()) for each in wanted)
 
 
 def _is_there(texts: pa.Array) -> NDArray[np.bool_]:
@@ -124,23 +131,26 @@ def _places(texts: pa.Array) -> tuple[NDArray[Any], NDArray[np.uint8]] | None:
 def _of_one_width(texts: pa.ChunkedArray) -> pa.Array | None:
     """Return the different texts where all have one width of few bytes, and nulls none; else None.
 
-    Each chunk is read into the same memory: to get new memory takes longer than to read it.
+    Runs of rows are read into the same memory: to get new memory takes longer than to read it.
     """
-    held = [chunk for chunk in texts.chunks if len(chunk) > chunk.null_count]
-    longest = max((len(chunk) for chunk in held), default=0)
-    known: pa.Array | None = None
+    known: DistinctNumbers | None = None
     room, width = np.empty(0, np.uint8), 0
-    for chunk in held:
+    for chunk in (chunk for chunk in texts.chunks if len(chunk) > chunk.null_count):
         cells = _cells(chunk)
         if cells is None or width not in (0, cells.shape[1]):
             return None
-        if not width:
+        if known is None:
             width = cells.shape[1]
-            room = np.empty(longest, next(each for each in _KINDS if width <= each.itemsize))
-        numbers = room[: len(cells)]
-        _read_numbers(cells, numbers)
-        known = _with_new(pc.unique(pa.array(numbers[:_FIRST])) if known is None else known, numbers)
-    return None if known is None else _as_texts(np.asarray(known), width)
+            room = np.empty(_RUN, next(each for each in _KINDS if width <= each.itemsize))
+        for start in range(0, len(cells), _RUN):
+            run = cells[start : start + _RUN]
+            numbers = room[: len(run)]
+            _read_numbers(run, numbers)
+            if known is None:
+                known = DistinctNumbers(numbers, _RUN)
+            else:
+                known.add(numbers)
+    return None if known is None else _as_texts(known.found, width)
 
 
 def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
@@ -148,19 +158,6 @@ def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
     body = numbers.view(np.uint8).reshape(len(numbers), numbers.itemsize)[:, :width].tobytes()
     starts = np.arange(0, len(body) + 1, width, dtype=np.int64)
     return pa.Array.from_buffers(pa.large_string(), len(numbers), [None, pa.py_buffer(starts), pa.py_buffer(body)])
-
-
-def _with_new(known: pa.Array, numbers: NDArray[Any]) -> pa.Array:
-    """Return different numbers with those that are new; where few are known, the others are held against each."""
-    if len(known) <= _FEW:
-        is_new, differs = np.ones(len(numbers), np.bool_), np.empty(len(numbers), np.bool_)
-        for each in np.asarray(known):
-            np.not_equal(numbers, each, out=differs)
-            is_new &= differs
-        if not is_new.any():
-            return known
-        numbers = numbers[is_new]
-    return pc.unique(pa.chunked_array([known, pc.unique(pa.array(numbers))]))
 
 
 def _read_numbers(cells: NDArray[np.uint8], into: NDArray[Any]) -> None:
@@ -189,9 +186,7 @@ def _cells(texts: pa.Array) -> NDArray[np.uint8] | None:
     width, rest = divmod(end - begin, held)
     if rest or not 0 < width <= _WIDEST:
         return None
-    if texts.null_count:
-        if not np.array_equal(np.diff(offsets), _is_there(texts).astype(offsets.dtype) * width):
-            return None
-    elif not np.array_equal(offsets, np.arange(begin, end + 1, width, dtype=offsets.dtype)):
+    widths = _is_there(texts).astype(offsets.dtype) * width if texts.null_count else width
+    if not np.equal(np.diff(offsets), widths).all():
         return None
     return data[begin:end].reshape(held, width)

@@ -12,11 +12,12 @@ import foldstore
 from foldstore.datastore.add_columns import AddColumns
 from foldstore.datastore.append import Append
 from foldstore.datastore.catalog import commits
-from foldstore.datastore.commit import CommitOptions, commit_steps
+from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.commit import CommitOptions, commit_steps, load_head
 from foldstore.datastore.gate import OpenGate
 from foldstore.datastore.ingest.source import open_source
 from foldstore.datastore.storage import open_storage
-from foldstore.errors import ConflictError, DuplicateKeyError
+from foldstore.errors import ConflictError, DuplicateKeyError, NotFoundError
 from tests import killing
 
 STEPS = ["begun", "staged", "registered", "linked", "judged", "flipped", "recorded"]
@@ -72,6 +73,30 @@ def test_commit_objects_describe_each_version(folder, numbers):
     assert described["dataset"]["name"] == "numbers"
     assert [len(page) for page in described["new_pages"].values()] == [2]
     assert oct(files[-1].stat().st_mode & 0o777) == "0o444"
+
+
+def test_a_head_is_looked_up_again_once_somebody_committed(folder, store, numbers, monkeypatch):
+    storage, record, looked = store._storage, numbers._record, []
+    real = Catalog.find_ref
+
+    def spy(catalog, *given):
+        looked.append(given[-1])
+        return real(catalog, *given)
+
+    monkeypatch.setattr(Catalog, "find_ref", spy)
+    before = load_head(storage, record)
+    looked.clear()
+    assert load_head(storage, record) is before
+    assert looked == []
+    with foldstore.connect(folder) as other:
+        other.dataset("numbers").append({"id": [3]})
+    after = load_head(storage, record)
+    assert (before.version.number, after.version.number) == (1, 2)
+    assert looked.count("main") >= 1
+    numbers.create_branch("trial")
+    with pytest.raises(NotFoundError, match="no branch 'other'"):
+        load_head(storage, record, "other")
+    assert load_head(storage, record, "trial").version.number == 2
 
 
 def _contents(folder):

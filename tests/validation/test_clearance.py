@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.statistics import distinct_numbers, short_texts
 from foldstore.datastore.statistics import profile as profiles
-from foldstore.datastore.statistics import short_texts
 from foldstore.datastore.statistics.profile import profile_table
 from foldstore.datastore.statistics.short_texts import distinct_texts, encode_texts, has_text, longest_text
 from foldstore.errors import FoldstoreError
@@ -179,8 +179,10 @@ def sizes(request) -> Iterator[str]:
         if request.param == "small":
             patch.setattr(clearance, "_FIRST", 4)
             patch.setattr(clearance, "_PIECE", 5)
-            patch.setattr(short_texts, "_FIRST", 3)
-            patch.setattr(short_texts, "_FEW", 2)
+            patch.setattr(clearance, "_MOST_JOINED", 3)
+            patch.setattr(short_texts, "_RUN", 4)
+            patch.setattr(distinct_numbers, "_FEW", 2)
+            patch.setattr(distinct_numbers, "_PLACES_EACH", 1)
         yield request.param
 
 
