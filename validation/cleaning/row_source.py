@@ -36,7 +36,9 @@ class RowSource:
         for fragment in self.reader.fragments:
             positions = np.flatnonzero(self.reader.live(fragment))
             ids = self.reader.row_ids_of(fragment)
-            free = ~np.isin(np.uint64(fragment.id << _POSITION_BITS) + positions.astype(np.uint64), self.sealed)
+            free = np.ones(len(positions), np.bool_)
+            if len(self.sealed):
+                free = ~np.isin(np.uint64(fragment.id << _POSITION_BITS) + positions.astype(np.uint64), self.sealed)
             start = 0
             for batch in self.reader.restricted([fragment]).batches(columns):
                 here = slice(start, start + batch.num_rows)

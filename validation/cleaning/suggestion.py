@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from foldstore.datastore.exact_cast import is_text
 from foldstore.datastore.statistics.column import json_value
-from foldstore.datastore.statistics.hashing import hash_rows
+from foldstore.datastore.statistics.hashing import Hashes, hash_rows
 from foldstore.errors import column_not_found
 from foldstore.validation.anomaly import percent
 from foldstore.validation.cleaning.action import CleaningAction
@@ -63,6 +63,7 @@ class ValueTally:
 
     counts: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
     whole: bool = True
+    _known: pa.Array | None = field(default=None, repr=False)
 
     def add(self, column: pa.Array) -> None:
         """Count more values; null and what a full tally does not know are left out."""
@@ -75,6 +76,8 @@ class ValueTally:
         if len(found) > MOST_VALUES * 2:
             self.whole = False
             return
+        if len(self.counts) >= MOST_VALUES and is_text(column.type):
+            found = self._only_known(found)
         try:
             values = found.field("values").to_pylist()
         except (OverflowError, ValueError):  # times that Python cannot hold
@@ -85,6 +88,16 @@ class ValueTally:
                 self.counts[value] += count
             else:
                 self.whole = False
+
+    def _only_known(self, found: pa.StructArray) -> pa.StructArray:
+        """Leave out the texts that a full tally does not know, without a look at each."""
+        values = found.field("values")
+        if self._known is None:
+            self._known = pa.array(list(self.counts), values.type)
+        is_known = pc.is_in(values, value_set=self._known)
+        if is_known.true_count < len(found):
+            self.whole = False
+        return found.filter(is_known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -397,11 +410,23 @@ def _repeated(looked: Looked, columns: Sequence[str]) -> Iterator[CleaningAction
     nested = any(pa.types.is_nested(field.type) for field in looked.schema)
     if looked.keyed or nested or len(columns) < len(looked.schema.names) or looked.rows > _MOST_REPEATED:
         return
-    hashes = [np.empty(0, np.uint64), *(hash_rows(batch.columns) for batch in looked.batches(looked.schema.names))]
-    rows = np.concatenate(hashes)
-    repeated = len(rows) - len(np.unique(rows))
+    rows = _gather_hashes(looked)
+    rows.sort()
+    repeated = int(np.count_nonzero(rows[1:] == rows[:-1]))
     if repeated:
         yield CleaningAction(
             op="deduplicate", code="duplicate_rows", confidence=0.5, evidence={"rows": repeated},
             reason=f"{repeated:,} rows ({percent(repeated / len(rows))}) repeat another in all columns",
         )  # fmt: skip
+
+
+def _gather_hashes(looked: Looked) -> Hashes:
+    """Return a hash of each row, in one array that is as long as there are rows."""
+    hashes, rows = np.empty(looked.rows, np.uint64), 0
+    for batch in looked.batches(looked.schema.names):
+        more = hash_rows(batch.columns)
+        if rows + len(more) > len(hashes):
+            hashes = np.concatenate([hashes[:rows], np.empty(rows + len(more), np.uint64)])
+        hashes[rows : rows + len(more)] = more
+        rows += len(more)
+    return hashes[:rows]
