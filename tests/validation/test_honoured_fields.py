@@ -1,0 +1,123 @@
+"""Fields that say how much is tolerated, and in which direction: each makes a difference that a test can see."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+import foldstore
+from foldstore.validation.check import validate
+from foldstore.validation.column_bounds import DriftPolicy
+from foldstore.validation.column_domains import SharedDomain, TextDomain
+from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.dataset_rules import JointDrift, TrendRule
+from foldstore.validation.history import History
+from foldstore.validation.inference import infer_schema
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import TableSubject
+from foldstore.validation.surroundings import Surroundings
+
+
+def judge(values, kind, **fields):
+    domains = fields.pop("domains", {})
+    schema = DataSchema(columns={"x": ColumnSchema(type=kind, **fields)}, domains=domains)
+    table = pa.table({"x": values if isinstance(values, pa.ChunkedArray) else pa.array(values)})
+    report = validate(TableSubject(table, "t"), schema)
+    return {each.code: each.count for each in report.anomalies}
+
+
+@pytest.mark.parametrize("form", [{"pattern": "[0-9]+"}, {"semantic": "email"}])
+def test_texts_of_another_form_are_tolerated_up_to_their_share(form):
+    good, code = ("7", "pattern_mismatch") if "pattern" in form else ("a@b.org", "semantic_class_changed")
+    for strange, domain, count in (
+        (10, TextDomain(**form, min_mass=0.9), None),
+        (11, TextDomain(**form, min_mass=0.9), 11),
+        (1, TextDomain(**form), 1),
+        # Of 100 rows 11 may be strange by chance where one in ten is; 25 hardly.
+        (11, TextDomain(**form, min_mass=0.9, confidence=0.99), None),
+        (25, TextDomain(**form, min_mass=0.9, confidence=0.99), 25),
+    ):
+        texts = [good] * (100 - strange) + [f"no{n}!" for n in range(strange)]
+        assert judge(texts, "string", domain=domain).get(code) == count
+
+
+def test_shared_values_may_be_missed_as_often_as_each_column_says():
+    domains = {"ports": ("EWR", "JFK")}
+    values = ["EWR"] * 95 + ["XXX"] * 5
+    tolerant = SharedDomain(ref="ports", min_mass=0.95)
+    assert "value_outside_domain" not in judge(values, "string", domain=tolerant, domains=domains)
+    assert judge(values, "string", domain=SharedDomain(ref="ports"), domains=domains)["value_outside_domain"] == 5
+
+
+@pytest.mark.parametrize(("order", "wrong"), [("increasing", 2), ("decreasing", 3)])
+def test_an_order_has_a_direction_and_goes_on_over_batches(order, wrong):
+    values = pa.chunked_array([[1, 3], [2, 4, None], [0]])
+    assert judge(values, "int64", monotone=order) == {"not_monotone": wrong}
+
+
+def test_finer_times_lose_and_other_zones_do_not_fit():
+    fine = pa.array([0], pa.timestamp("ns"))
+    assert judge(fine, "timestamp[s]").keys() == {"type_lossy"}
+    assert judge(fine.cast(pa.timestamp("s")), "timestamp[ns]").keys() == {"type_mismatch"}
+    assert judge(pa.array([0], pa.timestamp("ns", "UTC")), "timestamp[s]").keys() == {"type_mismatch"}
+
+
+def test_nulls_have_limits_of_their_own():
+    draw = np.random.default_rng(0).normal(size=4_000)
+    schema = infer_schema(TableSubject(pa.table({"x": draw}), "t").profile())
+    some = pa.table({"x": pa.array(draw, mask=np.arange(4_000) % 20 == 0)})  # Cohen's h of 5 % beside none: 0.45
+    for warn, error, severity in ((0.1, 0.2, "error"), (0.1, 0.6, "warn"), (0.5, 0.6, None)):
+        policy = DriftPolicy(null_warn=warn, null_error=error)
+        child = schema.with_column("x", drift=policy, nullable=True, min_fraction=0.0)
+        found = validate(TableSubject(some, "t"), child).by_code().get("missingness_drift", ())
+        assert [str(each.severity) for each in found] == ([] if severity is None else [severity])
+
+
+def test_a_gate_has_limits_of_its_own(tmp_path):
+    draw = np.random.default_rng(1)
+    with foldstore.connect(tmp_path / "store") as store:
+        for name, limits, status in (
+            ("usual", DriftPolicy(), "quarantined"),
+            ("wide", DriftPolicy(tau_warn=0.6, tau_error=0.7), "published"),
+        ):
+            data = store.create_dataset(name)
+            data.append({"x": draw.normal(size=2_000)})
+            data.set_gate(foldstore.GatePolicy(drift="previous", limits=limits))
+            assert str(data.append({"x": draw.normal(size=2_000) + 0.8}).status) == status
+
+
+def test_versions_before_are_those_that_the_rules_name():
+    asked = []
+    history = History(
+        lambda text: asked.append(text) or 0, lambda season: asked.append(season) or SimpleNamespace(trends=())
+    )
+    for joint, trend, wanted in (
+        (JointDrift(concept=True), TrendRule(), ["previous", 1]),
+        (JointDrift(concept=True, vs="rolling", window=3), TrendRule(season=12), ["rolling(3)", 12]),
+        (JointDrift(concept=True, vs="seasonal", lag=4), TrendRule(season=7), ["seasonal(4)", 7]),
+    ):
+        asked.clear()
+        schema = DataSchema(columns={"x": ColumnSchema(type="double")}, joint_drift=joint, trend=trend)
+        validate(TableSubject(pa.table({"x": [0.5]}), "t"), schema, Surroundings(history=history))
+        assert asked == wanted
+
+
+def test_a_correlation_changes_by_more_than_chance_at_the_level_that_is_asked_for():
+    draw = np.random.default_rng(3)
+    x, noise = draw.normal(size=(2, 60))
+    before, after = (pa.table({"x": x, "y": slope * x + noise}) for slope in (0.0, 0.5))
+    history = History(lambda _: TableSubject(before, "before"), lambda _: None)
+    r = [np.corrcoef(each["x"], each["y"])[0, 1] for each in (before, after)]
+    z = abs(np.arctanh(r[0]) - np.arctanh(r[1])) / np.sqrt(2 / 57)
+    p = 2 * stats.norm.sf(z)
+    assert 0.001 < p < 0.2
+    for alpha, limit, is_found in ((p * 1.01, 0.2, True), (p * 0.99, 0.2, False), (p * 1.01, 0.99, False)):
+        joint = JointDrift(correlation=limit, alpha=alpha)
+        columns = {name: ColumnSchema(type="double") for name in "xy"}
+        schema = DataSchema(columns=columns, joint_drift=joint)
+        report = validate(TableSubject(after, "after"), schema, Surroundings(history=history))
+        assert ("correlation_change" in report.by_code()) is is_found
+        if is_found:
+            assert report.by_code()["correlation_change"][0].evidence["p_adjusted"] == pytest.approx(p, rel=1e-9)
