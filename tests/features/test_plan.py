@@ -115,6 +115,7 @@ def _use_everywhere(store):
     store.features.log_lookups("model", share=0.5)
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_everybody_who_would_break_is_named_and_it_is_refused(store, rides):
     _use_everywhere(store)
     plan = store.features.plan(model(stats()[["trips"]]))
@@ -132,6 +133,7 @@ def test_everybody_who_would_break_is_named_and_it_is_refused(store, rides):
     assert store.features.apply(model(stats()[["trips"]]), allow_breaking=True) == "model@2"
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_what_takes_nothing_away_is_applied_whoever_uses_it(store, rides):
     _use_everywhere(store)
     more = model(stats(features=["trips", "tips", "other"]))
@@ -141,6 +143,7 @@ def test_what_takes_nothing_away_is_applied_whoever_uses_it(store, rides):
     assert [str(each) for each in store.features.diff("model@1", "model@2")] == ["stats__other is added"]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_user_of_an_older_version_is_not_forgotten(store, rides):
     _use_everywhere(store)
     store.features.log_lookups("model", share=0)
@@ -155,6 +158,7 @@ def test_nobody_is_broken_where_nobody_uses_it(store, rides):
     assert store.features.apply(model(stats()[["trips"]])) == "model@2"
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_the_same_definition_is_no_new_version(store, rides):
     _use_everywhere(store)
     plan = store.features.plan(model())
@@ -162,6 +166,7 @@ def test_the_same_definition_is_no_new_version(store, rides):
     assert store.features.apply(model()) == "model@1"
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_to_plan_is_no_input_of_a_run(store, rides):
     store.features.apply(model())
     with store.run("look") as run:
@@ -169,6 +174,7 @@ def test_to_plan_is_no_input_of_a_run(store, rides):
     assert store.runs.get(run.id).inputs == ()
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_file_is_applied_whole_or_not_at_all(store, rides):
     lost = foldstore.FeatureView("lost", entity=DRIVER, source="rides", event_time="ts", features=["nothing"])
     with pytest.raises(NotFoundError, match="'nothing'"):
@@ -176,6 +182,7 @@ def test_a_file_is_applied_whole_or_not_at_all(store, rides):
     assert store.features.list_services() == []
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_writer_that_was_overtaken_is_told(store, rides, monkeypatch):
     planned = store.features._planner.plan
 
@@ -292,6 +299,7 @@ UNFIT = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("each_catalog")
 @pytest.mark.parametrize("act", ["plan", "apply"])
 @pytest.mark.parametrize(("changes", "error", "words"), UNFIT.values(), ids=UNFIT)
 def test_a_source_that_does_not_fit_is_refused_before_anything_is_kept(store, rides, changes, error, words, act):

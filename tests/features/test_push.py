@@ -20,6 +20,7 @@ def store(tmp_path):
         yield opened
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_pushed_row_is_looked_up_from_its_own_time_on(store):
     done = store.features.push("stats", [ride(1, 9, 19, "Bern")])
     assert done.to_dict() == {"view": "stats", "rows": 1, "services": ["model@1"], "version": None}
@@ -60,6 +61,7 @@ def test_a_null_that_was_pushed_is_one(store):
     assert trips(store, 1) == (None, "NULL_VALUE")
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_deleted_entity_is_not_found_until_a_newer_row_comes(store):
     store.features.delete_online("stats", [{"driver": 1}], at=DAY[9])
     assert [trips(store, 1, day) for day in (8, 9)] == [(15, "PRESENT"), (None, "NOT_FOUND")]
@@ -83,6 +85,7 @@ def test_batches_answer_as_single_lookups_do(store):
     assert found.pushed == {place for place, entity in enumerate(entities) if entity["driver"] in (1, 2, 4)}
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_another_process_sees_a_push_at_once(store):
     with foldstore.connect(store.root) as other:
         handle = other.features.online("model")
@@ -91,6 +94,7 @@ def test_another_process_sees_a_push_at_once(store):
         assert handle.get({"driver": 1}, DAY[20]).values["trips"] == 19
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_push_survives_the_store_that_took_it(store):
     store.features.push("stats", [ride(1, 9, 19)])
     store.close()
@@ -98,6 +102,7 @@ def test_a_push_survives_the_store_that_took_it(store):
         assert trips(again, 1)[0] == 19
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_push_to_both_is_a_version_and_is_looked_up(store):
     done = store.features.push("stats", columns([ride(1, 9, 19)]), to="online_and_offline", message="a ride")
     assert done.version == "rides@2"
@@ -110,6 +115,7 @@ def test_a_push_to_both_is_a_version_and_is_looked_up(store):
     assert [each.pushed for each in store.features.online_status()] == [0]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_push_offline_is_not_looked_up_before_it_is_materialized(store):
     store.features.push("stats", [ride(1, 9, 19)], to="offline")
     assert trips(store, 1)[0] == 15
@@ -117,6 +123,7 @@ def test_a_push_offline_is_not_looked_up_before_it_is_materialized(store):
     assert trips(store, 1)[0] == 19
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_rows_newer_than_the_version_survive_a_materialization(store):
     store.features.push("stats", [ride(1, 9, 19), ride(2, 9, 29)])
     store.dataset("rides").append(columns([ride(1, 11, 111)]))
@@ -127,6 +134,7 @@ def test_rows_newer_than_the_version_survive_a_materialization(store):
     assert [each.pushed for each in store.features.online_status("model")] == [1]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_what_a_version_corrects_is_not_undone_by_an_earlier_push(store):
     store.features.push("stats", [ride(1, 9, 19)], to="online_and_offline")
     store.dataset("rides").upsert(columns([ride(1, 9, 20)]))
@@ -245,6 +253,7 @@ def test_rows_that_the_dataset_s_schema_refuses_are_not_looked_up(store):
     assert trips(store, 1)[0] == 15
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_sealing_forgets_what_was_pushed(store):
     store.features.push("stats", [ride(1, 9, 19)])
     store.features.forget_copies("rides")
@@ -252,6 +261,7 @@ def test_sealing_forgets_what_was_pushed(store):
     assert trips(store, 1)[0] == 15
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_store_that_is_only_read_answers_with_what_was_pushed(store):
     store.features.push("stats", [ride(1, 9, 19)])
     with foldstore.connect(store.root, read_only=True) as reader:

@@ -54,6 +54,7 @@ def check(store, hours, drivers=(1, 2, 3), name="rides"):
             assert found[each.name] == joined[each.name].to_pylist(), (hour, each.name)
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_an_event_is_in_the_windows_at_once(store):
     done = store.features.push("rides_recent", [event(1, 6, 0.7), event(3, 5)], to="online_and_offline")
     assert (done.version, done.services) == ("rides@2", ("rides@1",))
@@ -64,6 +65,7 @@ def test_an_event_is_in_the_windows_at_once(store):
     check(store, [0, 1, 4.5, 5.5, 6.5, 9, 15.5, 30, 60])
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_an_event_that_was_deleted_leaves_nothing_behind(store):
     store.features.push("rides_recent", [event(1, 6, 0.7)], to="online_and_offline")
     store.dataset("rides").delete("fare = 0.7")
@@ -71,6 +73,7 @@ def test_an_event_that_was_deleted_leaves_nothing_behind(store):
     check(store, [6.5, 9, 11.5, 14, 15.5, 30])
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_version_that_comes_meanwhile_is_read_too(store, monkeypatch):
     make, times = PushedWindows._steps, []
 

@@ -94,6 +94,7 @@ def joined(store, service="model", asked=None):
     return store.features.get_historical_features(asked or labels(), service)
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_lookup_at_any_instant_is_what_the_join_gives_for_it(store, dataset):
     store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
     store.features.materialize("model")
@@ -106,6 +107,7 @@ def test_a_lookup_at_any_instant_is_what_the_join_gives_for_it(store, dataset):
         assert [repr(found[name][0]) for name in names] == [repr(row[name]) for name in names]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_logged_lookups_are_audited_equal(store, dataset):
     store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
     store.features.materialize("model")
@@ -135,6 +137,7 @@ def test_an_empty_window_counts_nothing_and_an_unknown_entity_is_not_found(store
     assert statuses["fare_sum_1h"] == ["NULL_VALUE", "NOT_FOUND"]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_new_rows_are_a_tile_beside_the_others_and_the_bits_are_those_of_one(store, folder, dataset, kept):
     store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
     joined(store)
@@ -175,6 +178,7 @@ def test_many_small_commits_are_a_few_tiles_and_the_bits_stay(store, dataset, ke
     assert joined(store, "once") == found
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_rows_that_were_deleted_are_in_no_window(store, dataset, kept):
     store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
     before = joined(store)
@@ -273,6 +277,7 @@ def test_after_any_history_windows_are_those_of_the_rows_that_are_left(first, hi
                     assert list(map(repr, found[name].to_pylist())) == list(map(repr, column.to_pylist())), name
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_a_broken_tile_is_made_again_and_gc_removes_those_of_versions_that_are_gone(store, folder, dataset, kept):
     store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
     found = joined(store)
@@ -290,6 +295,7 @@ def test_a_broken_tile_is_made_again_and_gc_removes_those_of_versions_that_are_g
     assert not stray.exists()
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_sealed_cells_leave_no_tile_behind(store, kept):
     dataset = store.create_dataset("rides", key=["id"], event_time="ts")
     rows = rides(1)
@@ -319,6 +325,7 @@ def test_without_rows_that_ask_every_entity_asks_whenever_a_window_changes(store
     assert history["fare_sum_5h"].to_pylist() == [2.0, 6.0, 4.0, None]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_training_sets_and_selections_take_windows_as_they_take_columns(store, dataset):
     view = view_of(CUTTABLE)
     service = foldstore.FeatureService("model", [view[["stops_max_3d", "count_12h"]]])
@@ -332,6 +339,7 @@ def test_training_sets_and_selections_take_windows_as_they_take_columns(store, d
     assert train["count_12h"] == again["count_12h"]
 
 
+@pytest.mark.usefixtures("each_catalog")
 def test_services_pin_windows_and_files_say_them(store, dataset):
     service = foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])])
     store.features.apply(service)
