@@ -160,6 +160,23 @@ def test_history_between_pushes_is_the_dataset_s(store):
     assert [trips(store, 1, day)[0] for day in (9, 10, 11)] == [15, 15, 111]
 
 
+@pytest.mark.parametrize("features", [["city"], ["city", "note"], ["trips"]])
+def test_a_view_of_texts_alone_or_numbers_alone_is_pushed_to(tmp_path, features):
+    with foldstore.connect(tmp_path / "store") as store:
+        rows = {"driver": [1], "ts": [DAY[0]], "city": ["Oslo"], "note": ["x"], "trips": [1]}
+        store.create_dataset("rides", key=["driver", "ts"]).append(rows)
+        store.features.apply(foldstore.FeatureService("model", [rides_view(features=features)]))
+        store.features.materialize("model")
+        pushed = {"city": ["", None], "note": ["y", "z"], "trips": [2, None]}
+        keys = {"driver": [1, 2], "ts": [DAY[2]] * 2}
+        store.features.push("stats", {**keys, **{name: pushed[name] for name in features}})
+        ask = [{"driver": 1}, {"driver": 2}, {"driver": 3}]
+        found = store.features.get_online_features("model", ask, at=DAY[5]).to_dict()
+        assert {name: found[name] for name in features} == {name: [*pushed[name], None] for name in features}
+        handle = store.features.online("model")
+        assert handle.get({"driver": 1}, DAY[5]).values == {name: pushed[name][0] for name in features}
+
+
 def test_values_in_every_type_come_back_to_the_bit(tmp_path):
     types = {"f": pa.float32(), "n": pa.uint64(), "when": pa.timestamp("ns", "UTC"), "many": pa.list_(pa.int32())}
     first = pa.table({"driver": [1], "ts": [DAY[0]], **{name: pa.nulls(1, kind) for name, kind in types.items()}})

@@ -97,7 +97,8 @@ class RowCodec:
         count, size = len(rows), self._record.itemsize
         bits = np.frombuffer(b"".join(row[: self._nulls] for row in rows), np.uint8).reshape(count, self._nulls)
         absent = np.unpackbits(bits, axis=1, bitorder="little").view(np.bool_)
-        fixed = np.frombuffer(b"".join(row[self._nulls : self._nulls + size] for row in rows), self._record)
+        raw = b"".join(row[self._nulls : self._nulls + size] for row in rows)
+        fixed = np.frombuffer(raw, self._record) if size else np.empty(count, self._record)  # no byte holds no number
         columns: list[Any] = [None] * len(self.schema)
         for place in self._fixed:
             columns[place] = _array(self.schema.field(place).type, fixed[str(place)], absent[:, place])
@@ -105,7 +106,7 @@ class RowCodec:
         for place in self._others:
             taken = [_next(row, start) for row, start in zip(rows, starts, strict=True)]
             starts = [end for _, end in taken]
-            columns[place] = _others(self.schema.field(place).type, [raw for raw, _ in taken], absent[:, place])
+            columns[place] = _others(self.schema.field(place).type, [value for value, _ in taken], absent[:, place])
         return pa.Table.from_arrays(columns, schema=self.schema)
 
 
