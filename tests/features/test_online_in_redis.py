@@ -1,5 +1,6 @@
 """A store whose online store is Redis: hosts that have the catalog and not the folder answer as those that have it."""
 
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -86,6 +87,53 @@ def test_a_host_without_the_folder_answers_as_one_that_has_it(hosts):
     assert [each.to_dict() for each in host.features.online_status()] == [
         each.to_dict() for each in store.features.online_status()
     ]
+
+
+def test_the_views_of_a_service_are_asked_for_in_one_round_trip(hosts, redis, monkeypatch):
+    from redis.connection import AbstractConnection
+
+    store, open_host = hosts
+    whole = store.features.service("model").selections[0].view
+    others = [dataclasses.replace(whole, name=f"other{n}", features=["trips"]) for n in range(3)]
+    store.features.apply(foldstore.FeatureService("many", [whole, *(each.as_(each.name) for each in others)]))
+    cities = dataclasses.replace(whole, name="cities", features=["city"])
+    store.features.apply(foldstore.FeatureService("pair", [whole[["trips"]], cities]))
+    for service in ("many", "pair"):
+        store.features.materialize(service)
+    for name in ("stats", "other1"):
+        row = ride(1, 6, 16)
+        store.features.push(name, [row if name == "stats" else {key: row[key] for key in ("driver", "ts", "trips")}])
+    host = open_host()
+    sent = []
+    send = AbstractConnection.send_packed_command
+    monkeypatch.setattr(
+        AbstractConnection,
+        "send_packed_command",
+        lambda self, *given, **how: (sent.append(1), send(self, *given, **how)),
+    )
+
+    def count(act):
+        act()  # what is opened and read once is
+        sent.clear()
+        return act(), len(sent)
+
+    entities = [{"driver": each} for each in (1, 2, 9)]
+    ask = lambda each, service: each.features.get_online_features(  # noqa: E731
+        service, entities, at=AT, full_feature_names=True
+    ).to_dict(include_statuses=True)
+    found, trips_of_many = count(lambda: ask(host, "many"))
+    assert (trips_of_many, count(lambda: ask(host, "model"))[1]) == (1, 1)
+    assert found == ask(store, "many")
+    assert (found["stats__trips"], found["other0__trips"], found["other1__trips"]) == (
+        [16, 20, None], [14, 20, None], [16, 20, None],
+    )  # fmt: skip
+    handles = [each.features.online("pair") for each in (host, store)]
+    for driver in (1, 2, 9):
+        row, asked = count(lambda driver=driver: handles[0].get({"driver": driver}, DAY[20]))
+        assert asked == 1
+        assert row == handles[1].get({"driver": driver}, DAY[20])
+    redis.script_flush()  # as after the server was started anew
+    assert ask(host, "many") == found
 
 
 def test_pushes_deletes_and_new_versions_reach_it(hosts):

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from foldstore.errors import ConflictError, RefusedError
 from foldstore.views.online.redis_connection import RedisConnection
-from foldstore.views.online.store import ENTITY_BYTES, ORDER_BYTES, TIMES_BYTES, BaseRow, FoundOver, StoredRow
+from foldstore.views.online.store import (
+    ENTITY_BYTES,
+    ORDER_BYTES,
+    TIMES_BYTES,
+    BaseRow,
+    FoundOver,
+    OverQuestion,
+    StoredRow,
+)
 
 TRIMMED: Final = b"trimmed"
 _FILES: Final = b"files"
@@ -87,18 +95,20 @@ class RedisBase:
 
     def find_over(self, files: Sequence[bytes], view: bytes, entities: Sequence[bytes], below: bytes) -> FoundOver:
         """Return of each entity the newest row before `below` in each file and of what was pushed, of one moment."""
-        names = [self._file(file) for file in files]
+        question = OverQuestion(files, view, entities, below)
+        return _read_over(question, self._server.call(self._find, *self._command(question)))
+
+    def find_over_all(self, questions: Sequence[OverQuestion]) -> list[FoundOver]:
+        """Do what `find_over` does for several views, in one round trip; each answer is of a moment of its own."""
+        found = self._server.call_all(self._find, [self._command(each) for each in questions])
+        return [_read_over(*each) for each in zip(questions, found, strict=True)]
+
+    def _command(self, question: OverQuestion) -> tuple[list[bytes], list[bytes]]:
+        """Return the names and what else the script is given."""
+        names = [self._file(file) for file in question.files]
+        view = question.view
         names += [self._server.name(part) for part in (entities_of(view), TRIMMED, rows_of(view, b""))]
-        found = self._server.call(self._find, names, [view, b"(" + below, *entities])
-        width, first = len(entities), len(files) + 2
-        rows = [found[start : start + width] for start in (first + number * width for number in range(len(files)))]
-        pushed = found[first + len(files) * width :] or [None] * width
-        return FoundOver(
-            complete=all(found[: len(files)]),
-            state=(bool(found[first - 2]), int(found[first - 1] or 0)),
-            rows=[[_older(*each, below) for each in zip(entities, row, strict=True)] for row in rows],
-            pushed=[_split(*each, ORDER_BYTES) for each in zip(entities, pushed, strict=True)],
-        )
+        return names, [view, b"(" + question.below, *question.entities]
 
     def files(self) -> Mapping[bytes, int]:
         """Return the files that are there, in part or whole, and how many seconds ago each was written to."""
@@ -202,6 +212,21 @@ def entities_of(view: bytes) -> bytes:
 def rows_of(view: bytes, entity: bytes) -> bytes:
     """Return the name of an entity's pushed rows."""
     return b"rows:" + view.hex().encode() + b":" + entity.hex().encode()
+
+
+def _read_over(question: OverQuestion, found: Sequence[Any]) -> FoundOver:
+    """Read what the script answered."""
+    entities, below = question.entities, question.below
+    width, count = len(entities), len(question.files)
+    first = count + 2
+    rows = [found[start : start + width] for start in (first + number * width for number in range(count))]
+    pushed = found[first + count * width :] or [None] * width
+    return FoundOver(
+        complete=all(found[:count]),
+        state=(bool(found[first - 2]), int(found[first - 1] or 0)),
+        rows=[[_older(*each, below) for each in zip(entities, row, strict=True)] for row in rows],
+        pushed=[_split(*each, ORDER_BYTES) for each in zip(entities, pushed, strict=True)],
+    )
 
 
 def _older(entity: bytes, member: bytes | None, below: bytes) -> StoredRow | None:

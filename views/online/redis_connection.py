@@ -34,6 +34,7 @@ class RedisConnection:
             ) from error
         self._error = redis.RedisError
         self._watch_error = redis.WatchError
+        self._no_script_error = redis.exceptions.NoScriptError
         self._prefix = prefix.encode()
         try:
             # Of commands that are sent once; a write that is sent twice is two writes with one meaning.
@@ -93,6 +94,24 @@ class RedisConnection:
             return script(keys=names, args=given)
         except self._error as error:
             raise _not_answering(error) from error
+
+    def call_all(self, script: Any, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        """Run a script several times, in one round trip: for each of some names with what is given."""
+        try:
+            try:
+                return self._call_all(script, calls)
+            except self._no_script_error:  # the server was started anew, or never had it
+                self._server.script_load(script.script)
+                return self._call_all(script, calls)
+        except self._error as error:
+            raise _not_answering(error) from error
+
+    def _call_all(self, script: Any, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        pipe = self._server.pipeline(transaction=False)
+        for names, given in calls:
+            pipe.evalsha(script.sha, len(names), *names, *given)
+        answers: list[Any] = pipe.execute()
+        return answers
 
     def memory_policy(self) -> str:
         """Return what the server does when its memory is full; ``noeviction`` where it may take what it likes."""

@@ -11,9 +11,10 @@ from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.instant import parse_instant
 from foldstore.views.online.entities import Entities, count_entities, read_entities
-from foldstore.views.online.reader import ViewReader
+from foldstore.views.online.reader import FoundMany, ViewReader, read_key
 from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
 from foldstore.views.online.status import FeatureStatus
+from foldstore.views.online.stored_reader import StoredReader, read_one, search_together
 
 Instant = Any  # what parse_instant reads: text, a datetime, nanoseconds
 
@@ -91,14 +92,10 @@ class OnlineService:
         columns = read_entities(entities, self.join_keys)
         count = count_entities(entities, columns)
         moment = _now() if at is None else parse_instant(at)
+        asks = [(part.reader, [columns[key] for key in part.keys]) for part in self._parts]
         groups = tuple(
-            FoundGroup(
-                part.reader,
-                part.selection.features,
-                part.names,
-                part.reader.search([columns[key] for key in part.keys], moment, count),
-            )
-            for part in self._parts
+            FoundGroup(part.reader, part.selection.features, part.names, found)
+            for part, found in zip(self._parts, _search(asks, moment, count), strict=True)
         )
         return OnlineResult(self.address, moment, columns, groups, self.materialization)
 
@@ -125,7 +122,11 @@ class OnlineHandle:
     ) -> None:
         self._now = now
         self._names = tuple(chain.from_iterable(names for _, _, names in parts))
-        self._parts = [_prepare(reader, selection) for reader, selection, _ in parts]
+        stored = [(reader, selection) for reader, selection, _ in parts if isinstance(reader, StoredReader)]
+        if len(stored) == len(parts) > 1:
+            self._parts = [_prepare_together(stored)]
+        else:
+            self._parts = [_prepare(reader, selection) for reader, selection, _ in parts]
 
     def get(self, entity: Mapping[str, Any], at: Instant = None) -> OnlineRow:
         """Look one entity up.
@@ -151,6 +152,18 @@ class OnlineHandle:
         )
 
 
+def _search(asks: Sequence[tuple[ViewReader, Sequence[Sequence[Any]]]], at: int, count: int) -> Sequence[FoundMany]:
+    """Look entities up in several views; those whose rows are on a server are asked for together."""
+    together = [(place, reader, keys) for place, (reader, keys) in enumerate(asks) if isinstance(reader, StoredReader)]
+    if len(together) < 2:
+        return [reader.search(keys, at, count) for reader, keys in asks]
+    found = search_together([(reader, keys) for _, reader, keys in together], at, count)
+    known = {place: each for (place, _, _), each in zip(together, found, strict=True)}
+    return [
+        known[place] if place in known else reader.search(keys, at, count) for place, (reader, keys) in enumerate(asks)
+    ]
+
+
 _Values = tuple[list[Any], tuple[FeatureStatus, ...], tuple[int | None, ...]]
 
 
@@ -164,6 +177,22 @@ def _prepare(reader: ViewReader, selection: FeatureSelection) -> Callable[[Mappi
         values, event, status = look(entity, at)
         statuses = _with_nulls(values) if status is present and None in values else uniform[status]
         return values, statuses, (event,) * count
+
+    return get
+
+
+def _prepare_together(
+    parts: Sequence[tuple[StoredReader, FeatureSelection]],
+) -> Callable[[Mapping[str, Any], int], _Values]:
+    def get(entity: Mapping[str, Any], at: int) -> _Values:
+        asks = [(reader, [[read_key(entity, column)] for column in each.label_keys]) for reader, each in parts]
+        values, statuses, times = list[Any](), list[FeatureStatus](), list[int | None]()
+        for found, (_, selection) in zip(search_together(asks, at, 1), parts, strict=True):
+            own, event, status = read_one(found, selection.features)
+            values += own
+            statuses += _with_nulls(own) if status is FeatureStatus.PRESENT else [status] * len(own)
+            times += [event] * len(own)
+        return values, tuple(statuses), tuple(times)
 
     return get
 

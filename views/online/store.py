@@ -56,6 +56,15 @@ class BaseRow(NamedTuple):
     alone: bool
 
 
+class OverQuestion(NamedTuple):
+    """What `BaseStore.find_over` is asked."""
+
+    files: Sequence[bytes]
+    view: bytes
+    entities: Sequence[bytes]
+    below: bytes
+
+
 class FoundOver(NamedTuple):
     """The rows that files and pushes have of some entities, all of one moment.
 
@@ -91,6 +100,9 @@ class BaseStore(Protocol):
 
     def find_over(self, files: Sequence[bytes], view: bytes, entities: Sequence[bytes], below: bytes) -> FoundOver:
         """Return of each entity the newest row before `below` in each file and of what was pushed, of one moment."""
+
+    def find_over_all(self, questions: Sequence[OverQuestion]) -> list[FoundOver]:
+        """Do what `find_over` does for several views, in one round trip; each answer is of a moment of its own."""
 
     def files(self) -> Mapping[bytes, int]:
         """Return the files that are there, in part or whole, and how many seconds ago each was written to."""
