@@ -10,7 +10,7 @@ online store that keeps them), ``materialized`` (the document is there), ``trimm
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ from foldstore.views.online.pushed_rows import identify
 from foldstore.work import settle
 
 Progress = Callable[[int, int], None]
+MOST_CHANGES: Final = 1_000_000  # rows; these are held in memory, and what is laid out anew is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,8 @@ class Materializer:
             old, new = self._rows.version(before), self._rows.version(after)
             diff = diff_versions(self._storage, new.dataset, old.record, new.record)
         except FoldstoreError:  # the version is gone, or its rows are
+            return None
+        if diff.num_added + diff.num_removed + 2 * diff.num_changed > MOST_CHANGES:
             return None
         needed = view.columns()
         unique = bool(new.dataset.key) and set(new.dataset.key) <= {*view.join_keys, view.event_time}

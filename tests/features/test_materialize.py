@@ -6,6 +6,7 @@ import pytest
 
 import foldstore
 from foldstore.errors import ConflictError, CorruptObjectError, FoldstoreError
+from foldstore.features import materializing
 from foldstore.views.online import materialize as writing
 from tests.features.online import DAY, columns, ride, rides_view, serve_rides, trips
 from tests.killing import assert_killed, run
@@ -139,6 +140,17 @@ def test_a_compaction_is_no_reason_to_lay_out_anew(tmp_path):
         assert changes(store) == 1
         assert trips(store, 3)[0] == -2
         assert everything(store) == anew(store)
+
+
+def test_more_changes_than_are_held_in_memory_are_laid_out_anew(store, monkeypatch):
+    monkeypatch.setattr(materializing, "MOST_CHANGES", 3)
+    store.dataset("rides").upsert(columns([ride(4, 2, -42), ride(5, 6, 56)]))
+    store.features.materialize("model")
+    assert changes(store) == 1
+    store.dataset("rides").upsert(columns([ride(4, 2, -43), ride(5, 6, 57)]))
+    store.features.materialize("model")
+    assert changes(store) == 0
+    assert (trips(store, 4, 2)[0], trips(store, 5)[0]) == (-43, 57)
 
 
 def test_services_share_the_files_of_a_view(store):

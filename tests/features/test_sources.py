@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 import foldstore
-from foldstore.errors import NotFoundError, RefusedError, UsageError
+from foldstore.errors import InvalidQueryError, NotFoundError, RefusedError, UsageError
 
 DRIVER = foldstore.Entity("driver", keys={"driver": "int64"})
 
@@ -163,3 +163,23 @@ class TestWithoutAnEntity:
     def test_it_survives_being_written(self, rates):
         assert type(rates).from_dict(rates.to_dict()) == rates
         assert rates.join_keys == ()
+
+
+def test_a_view_that_never_ends_is_refused_by_joins_and_by_what_streams_it(store, rides):
+    store.view("rides@1").repeat().save("forever")
+    store.features.apply(foldstore.FeatureService("model", [view("forever")]))
+    for job in (lambda: asked(store, "model"), lambda: store.features.materialize("model")):
+        with pytest.raises(UsageError) as refused:
+            job()
+        assert refused.value.code == "endless-view"
+
+
+def test_a_query_that_fails_half_way_leaves_nothing(store, rides):
+    broken = foldstore.sql(
+        "SELECT driver, ts, CASE WHEN trips = 7 THEN error('seven') ELSE trips END AS trips FROM rides"
+    )
+    store.features.apply(foldstore.FeatureService("model", [view(broken)]))
+    with pytest.raises(InvalidQueryError, match="seven"):
+        store.features.materialize("model")
+    assert store.features.online_status() == []
+    assert list((store.root / "online").glob("*")) == []
