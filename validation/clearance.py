@@ -101,7 +101,7 @@ def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, kind: Ki
     return (
         not has_usual_extreme(seen)
         and not any(_on_statistics(name, schema, seen))
-        and _fits_vocabulary(schema, values)
+        and all(_fits_vocabulary(schema, piece) for piece in _pieces(values))
         and all(_none_fails(each, values) for each in check_rows(name, schema, seen, now))
     )
 
@@ -145,7 +145,7 @@ def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iter
     yield from check_statistics(name, schema if schema.unique is None else replace(schema, unique=None), seen)
 
 
-def _fits_vocabulary(schema: ColumnSchema, values: pa.Array | pa.ChunkedArray) -> bool:
+def _fits_vocabulary(schema: ColumnSchema, values: pa.Array) -> bool:
     if not isinstance(schema.domain, CategoryDomain):
         return True
     return count_array(values, CategoryGrid(schema.domain.values)).cells[-1] == 0

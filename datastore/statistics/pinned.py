@@ -236,10 +236,9 @@ def _differences(up_to: NDArray[np.integer[Any]], total: int) -> tuple[int, ...]
 
 def _count_categories(array: pa.Array, kind: Kind, grid: CategoryGrid) -> GridCounts:
     _check_categories(kind, grid, str(array.type))
-    counted = pc.value_counts(array.drop_null())
     target = _target(kind)
-    cells = _place(counted.field(0).cast(target), counted.field(1).to_numpy(), grid, target)
-    return GridCounts(cells, array.null_count)
+    values = array.drop_null().cast(target)
+    return GridCounts(_place(values, None, grid, target), array.null_count)
 
 
 def _categories_from_column(column: ColumnProfile, grid: CategoryGrid) -> GridCounts | None:
@@ -256,15 +255,18 @@ def _target(kind: Kind) -> pa.DataType:
     return {Kind.TEXT: pa.large_string(), Kind.BOOLEAN: pa.bool_(), Kind.UNSIGNED: pa.uint64()}.get(kind, pa.int64())
 
 
-def _place(values: pa.Array, counts: NDArray[Any], grid: CategoryGrid, target: pa.DataType) -> tuple[int, ...]:
+def _place(values: pa.Array, counts: NDArray[Any] | None, grid: CategoryGrid, target: pa.DataType) -> tuple[int, ...]:
+    """Count values in cells, each as often as `counts` says, or once."""
     try:
         categories = pa.array(grid.values, target)
     except (pa.ArrowInvalid, OverflowError):  # a category the type cannot hold, such as -1 among uint64
         whole = [value for value in grid.values if isinstance(value, int) and 0 <= value < 2**64]
         found = dict(zip(whole, _place(values, counts, CategoryGrid(tuple(whole)), target), strict=False))
         known = [found.get(value, 0) if isinstance(value, int) else 0 for value in grid.values]
-        return (*known, int(counts.sum()) - sum(known))
+        return (*known, (len(values) if counts is None else int(counts.sum())) - sum(known))
     places = pc.index_in(values, value_set=categories).fill_null(len(grid.values)).to_numpy()
+    if counts is None:
+        return tuple(np.bincount(places, minlength=grid.cells).tolist())
     cells = np.zeros(grid.cells, np.int64)
     np.add.at(cells, places, counts)
     return tuple(cells.tolist())
