@@ -27,7 +27,7 @@ from foldstore.errors import StoreError
 from foldstore.types import Progress
 
 # Part of the key: a change of what a profile holds makes old ones unfindable instead of wrong.
-PROFILE_KIND: Final = "profile/3"
+PROFILE_KIND: Final = "profile/4"
 _GRID_KIND: Final = "grid/1"
 _KEEP_EVERY: Final = 64
 _MOST_MERGED: Final = 64

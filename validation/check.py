@@ -154,18 +154,22 @@ def _check_distributions(
     counts = count_pinned(subject, fitting)
     # Of all columns: so the noise that is drawn for a comparison belongs to these rows.
     seed = f"{schema.id}\n{subject.profile().id}" if any(each.drift for each in fitting.values()) else ""
-    drift = drift_from_schema(counts, fitting, seed=seed)
+    drift = drift_from_schema(counts, fitting, subject.profile(), seed=seed)
     roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
-    for name, result in drift.columns.items():
-        policy = fitting[name].drift or DriftPolicy()
-        found = check_drift(result, policy, code=roles.get(name, "drift"))
-        findings += found if schema.columns[name].drift else (for_usual(each, policy) for each in found)
     profile = subject.profile()
+    shifts: list[Finding] = []
     for name, column in fitting.items():
         if may_shift(column):
             shown = counts.get(name)
-            findings += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
-    return fitting, drift, findings
+            shifts += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
+    turned = {each.column for each in shifts if each.code == "timezone_shift_suspect"}
+    for name, result in drift.columns.items():
+        policy = fitting[name].drift or DriftPolicy()
+        found = check_drift(result, policy, code=roles.get(name, "drift"))
+        # Hours that another zone turned have a name: that they moved is not said again.
+        said = [each for each in found if each.code == "missingness_drift" or name not in turned]
+        findings += said if schema.columns[name].drift else (for_usual(each, policy) for each in said)
+    return fitting, drift, [*findings, *shifts]
 
 
 def unreadable(schema: DataSchema, address: str, column: str, reason: str, *, created_at: str) -> Report:
@@ -191,8 +195,9 @@ def drift_between(
     """Compare two sets of rows column by column, on the grids that inference chooses for the reference.
 
     Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
-    without a distribution worth comparing: calendar columns, identifiers, constants. Where a metric needs an order,
-    columns of categories are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too.
+    without a distribution worth comparing: identifiers, constants, and calendar columns, but for the hours of the day
+    and the days of the week of dates and timestamps. Where a metric needs an order, these and columns of categories
+    are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too.
 
     Examples
     --------
@@ -211,7 +216,7 @@ def drift_between(
         if type_fits(after, name, column)
     }
     counts = count_pinned(current, columns)
-    found = drift_from_schema(counts, columns, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    found = drift_from_schema(counts, columns, after, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
 

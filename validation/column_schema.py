@@ -10,7 +10,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid, grid_from_dict
+from foldstore.datastore.statistics.pinned import (
+    CategoryGrid,
+    GridCounts,
+    NumericGrid,
+    PinnedGrid,
+    WeekGrid,
+    grid_from_dict,
+)
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
 from foldstore.errors import InvalidSchemaError
 from foldstore.types import Severity
@@ -60,7 +67,7 @@ _SCALARS: Final[Mapping[str, Any]] = MappingProxyType(
      "inferred": False}
 )  # fmt: skip
 _RECORDS: Final = ("domain", "valency", "unique", "bounds", "drift", "skew", "grid", "reference")
-_CELLS: Final = {CategoryGrid: "categories", NumericGrid: "two cells only"}
+_CELLS: Final = {CategoryGrid: "categories", NumericGrid: "two cells only", WeekGrid: "hours and days"}
 _LISTS: Final = ("coerce_from", "fixed_shape", "in_environment", "not_in_environment", "derived_from", "tags")
 _FIELDS: Final = ("type", *_SCALARS, *_RECORDS, *_LISTS, "severity", "stage", "evidence")
 
@@ -340,6 +347,8 @@ def metric_fits(metric: str, grid: PinnedGrid) -> bool:
 
 
 def _grid_fits(grid: PinnedGrid, kind: Kind) -> bool:
+    if isinstance(grid, WeekGrid):
+        return kind is Kind.TEMPORAL
     return kind.is_numeric if isinstance(grid, NumericGrid) else values_fit(grid.values, kind)
 
 

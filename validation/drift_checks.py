@@ -1,11 +1,13 @@
 """The distribution checks of a schema: its pinned grids compared, and what the comparison means."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil
 from typing import Any, TypeAlias
 
-from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid
+from foldstore.datastore.statistics.pinned import CategoryGrid, GridCounts, NumericGrid, PinnedGrid, WeekGrid
+from foldstore.datastore.statistics.profile import Profile
 from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_bounds import DriftPolicy
@@ -16,11 +18,15 @@ from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
+from foldstore.validation.inferred_week import infer_week
 from foldstore.validation.nested_paths import with_nested
 from foldstore.validation.row_sets import Others
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
 
+_FIXED_CLOCK = re.compile(r", tz=(UTC|GMT|Z|Etc/.*|[+-][0-9]{2}:?[0-9]{2})\]$")
+# How many hours or days that grew are named.
+_MOST_GROWN = 3
 _FLAGS = {DriftVerdict.WARN: Severity.WARN, DriftVerdict.ERROR: Severity.ERROR}
 
 
@@ -73,7 +79,10 @@ def _refer(name: str, column: ColumnSchema, text: str, window: Subject | int) ->
     ):
         facts = {"field": f"drift.vs {text}", "reason": f"{window.address} has no such column of this type"}
         return replace(column, drift=None), [Finding(code="stats_unavailable", column=name, facts=facts)]
-    return replace(column, reference=window.grid_counts({name: column.grid})[name]), []
+    counts = window.grid_counts({name: column.grid})[name]
+    if isinstance(column.grid, WeekGrid):  # which time is covered belongs to the rows
+        return replace(column, grid=infer_week(found) or column.grid, reference=counts), []
+    return replace(column, reference=counts), []
 
 
 def count_pinned(subject: Subject, columns: Mapping[str, ColumnSchema]) -> Mapping[str, GridCounts]:
@@ -88,15 +97,32 @@ def count_pinned(subject: Subject, columns: Mapping[str, ColumnSchema]) -> Mappi
 
 
 def drift_from_schema(
-    counts: Mapping[str, GridCounts], columns: Mapping[str, ColumnSchema], *, seed: str, adjustment: Adjustment = "bh"
+    counts: Mapping[str, GridCounts],
+    columns: Mapping[str, ColumnSchema],
+    profile: Profile,
+    *,
+    seed: str,
+    adjustment: Adjustment = "bh",
 ) -> DriftResult:
-    """Compare every column that has a drift policy with its reference; `counts` is from `count_pinned`."""
+    """Compare every column that has a drift policy with its reference.
+
+    Parameters
+    ----------
+    counts : mapping of str to GridCounts
+        From `count_pinned`.
+    profile : Profile
+        Of the rows that are judged: of times it says what they cover.
+    """
     targets = [
         target
         for name, column in columns.items()
         if column.drift is not None
         and column.grid is not None
         and (target := _target(name, column, column.grid, counts[name])) is not None
+    ]
+    targets = [
+        replace(each, weeks=(each.weeks[0], infer_week(profile.columns[each.column]))) if each.weeks else each
+        for each in targets
     ]
     return detect_drift(targets, seed=seed, adjustment=adjustment)
 
@@ -150,16 +176,24 @@ def check_skew(
 
 
 def _compare_served(subject: Subject, served: Subject, columns: Mapping[str, ColumnSchema]) -> Iterator[Finding]:
+    columns = {name: _repinned(name, column, subject) for name, column in columns.items()}
     grids = {name: column.grid for name, column in columns.items() if column.grid is not None}
     if not grids:
         return
     learnt, given = subject.grid_counts(grids), served.grid_counts(grids)
     policies = {name: replace(column, drift=column.skew, reference=learnt[name]) for name, column in columns.items()}
     seed = f"{subject.profile().id}\n{served.profile().id}"
-    for name, result in drift_from_schema(given, policies, seed=seed).columns.items():
+    for name, result in drift_from_schema(given, policies, served.profile(), seed=seed).columns.items():
         for finding in check_drift(result, columns[name].skew or DriftPolicy(), code="skew"):
             facts = {**finding.facts, "dataset": served.address}
             yield replace(finding, facts=facts, fix=_for_skew(finding.fix))
+
+
+def _repinned(name: str, column: ColumnSchema, subject: Subject) -> ColumnSchema:
+    """Return a column of times with what the rows that are the reference cover."""
+    if not isinstance(column.grid, WeekGrid):
+        return column
+    return replace(column, grid=infer_week(subject.profile().columns[name]) or column.grid)
 
 
 def _for_skew(fix: tuple[Patch, ...] | None) -> tuple[Patch, ...] | None:
@@ -179,6 +213,8 @@ def _target(name: str, column: ColumnSchema, grid: PinnedGrid, current: GridCoun
         current=current,
         policy=column.drift,
         edges=grid.edges if isinstance(grid, NumericGrid) else None,
+        weeks=(grid, None) if isinstance(grid, WeekGrid) else None,
+        is_fixed_clock=_FIXED_CLOCK.search(column.type) is not None,
     )
 
 
@@ -194,17 +230,33 @@ def _drifted(result: ColumnDrift, policy: DriftPolicy, code: str) -> Finding:
             "noise": f"{result.noise:.2f}",
             "limit": f"{limit:.2f}",
             "p": _p(result.p_adjusted),
-            "change": f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}",
+            "change": f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}{_turned(result)}",
         },
         observed=result.effect,
         expected=limit,
-        evidence=_evidence(result, "effect", "noise", "p_value", "p_adjusted", "method", "largest_change"),
+        evidence=_evidence(result, "effect", "noise", "p_value", "p_adjusted", "method", "largest_change")
+        | _of_week(result),
         fix=_raise_limits(result.column, result.effect, policy, "tau", code),
     )
 
 
+def _turned(result: ColumnDrift) -> str:
+    return f"; the hours fit best {abs(result.lag)} h {'later' if result.lag > 0 else 'earlier'}" if result.lag else ""
+
+
+def _of_week(result: ColumnDrift) -> dict[str, Any]:
+    """Return what is known of times: the part of the week, the cells that grew most, by what the hours are turned."""
+    if not result.part or result.distribution is None:
+        return {}
+    shares = zip(result.distribution.labels, result.distribution.shares, strict=True)
+    grew = sorted(((p - q, at, (label, p, q)) for at, (label, (p, q)) in enumerate(shares) if q > p))[:_MOST_GROWN]
+    cells = [{"cell": label, "before": p, "after": q} for _, _, (label, p, q) in grew]
+    return {"part": result.part, "grew": cells} | ({"lag": result.lag} if result.lag else {})
+
+
 def _untestable(result: ColumnDrift, policy: DriftPolicy) -> Finding:
     needs = "a larger reference is needed" if result.needed is None else f"needs about {result.needed}"
+    needs = result.reason or needs
     return Finding(
         code="drift_untestable",
         column=result.column,

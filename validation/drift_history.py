@@ -8,6 +8,7 @@ from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.trend import WARM_UP, noise_floor
 from foldstore.validation.drift.windows import list_windows, rows_added
 from foldstore.validation.drift_checks import drift_from_schema
@@ -47,8 +48,10 @@ def past_effects(
         grids = {each: column.grid for each, column in fitting.items() if column.grid is not None}
         if not grids or not profile.rows:
             continue
-        drift = drift_from_schema(rows.grid_counts(grids), fitting, seed=profile.id)
+        drift = drift_from_schema(rows.grid_counts(grids), fitting, profile, seed=profile.id)
         for each, result in drift.columns.items():
+            if result.part and result.verdict is DriftVerdict.UNTESTABLE:
+                continue  # what could not be told is no small effect
             found[each].append((result.effect, result.null_effect))
     return found
 

@@ -21,6 +21,7 @@ from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.inferred_bounds import infer_bounds
 from foldstore.validation.inferred_domain import floor_share, infer_domain, reads_as_names, tells_rows_apart
 from foldstore.validation.inferred_grid import infer_grid, is_calendar, is_identifier
+from foldstore.validation.inferred_week import infer_week
 from foldstore.validation.intervals import NULL_SLACK, allowed_null_share
 from foldstore.validation.nested_paths import is_inside
 from foldstore.validation.schema import DataSchema
@@ -32,6 +33,10 @@ _ROWS_FOR_CONSTANT: Final = 100
 # Instants are those of single events when at least half of so many differ.
 _ROWS_FOR_MOMENTS: Final = 1_000
 _MOMENTS: Final = 0.5
+_USUAL: Final = DriftPolicy()
+_USUAL_LIMITS: Final = (
+    f"the usual limits, {_USUAL.tau_warn:g} and {_USUAL.tau_error:g}: no versions before were looked at"
+)
 # Fields, and why by the path of each.
 _Reasoned: TypeAlias = tuple[dict[str, Any], dict[str, str]]
 # What an inferred limit says is worth a look; a person who sets one may want more.
@@ -209,6 +214,7 @@ def infer_column(
         _add(fields, why, _range(name, column, None))
     elif is_calendar(name, column):
         _add(fields, why, _moments_vary(column))
+        _add(fields, why, _week(column))
         if column.kind is Kind.TEXT and (found := infer_domain(name, column)) is not None:
             _add(fields, why, ({"domain": found[0]}, found[1]))
     _add(fields, why, _uniqueness(name, column, is_unique, tells=not (is_key or is_nested)))
@@ -241,7 +247,7 @@ _ALONE: WeakKeyDictionary[ColumnProfile, dict[str, ColumnSchema | None]] = WeakK
 def _distribution_alone(name: str, column: ColumnProfile) -> ColumnSchema | None:
     known = _ALONE.setdefault(column, {})
     if name not in known:
-        chosen = _distribution(name, column)[0] if _varies(name, column) else {}
+        chosen = _distribution(name, column)[0] if _varies(name, column) else _week(column)[0]
         known[name] = ColumnSchema(type=plain_type(column.type), **chosen) if chosen else None
     return known[name]
 
@@ -309,12 +315,19 @@ def _distribution(name: str, column: ColumnProfile, *, is_key: bool = False, is_
     reference = None if grid is None else counts_from_column(column, grid)
     if grid is None or reference is None:
         return {}, {}
-    policy = DriftPolicy()
-    why = {
-        "grid": f"{grid.cells} cells of {reference.total:,} values",
-        "drift": f"the usual limits, {policy.tau_warn:g} and {policy.tau_error:g}: no versions before were looked at",
-    }
-    return {"grid": grid, "reference": reference, "drift": policy}, why
+    why = {"grid": f"{grid.cells} cells of {reference.total:,} values", "drift": _USUAL_LIMITS}
+    return {"grid": grid, "reference": reference, "drift": _USUAL}, why
+
+
+def _week(column: ColumnProfile) -> _Reasoned:
+    """Compare times by hour of the day and day of the week; the calendar moves them with every batch."""
+    grid = infer_week(column)
+    reference = None if grid is None or (column.distinct or 0) < 2 else counts_from_column(column, grid)
+    if grid is None or reference is None:
+        return {}, {}
+    span = f"{round((grid.last - grid.first) / (24 if grid.by_hour else 1)):,} days"
+    why = {"grid": f"the week of {reference.total:,} times in {span}", "drift": _USUAL_LIMITS}
+    return {"grid": grid, "reference": reference, "drift": _USUAL}, why
 
 
 def _evidence(column: ColumnProfile, why: Mapping[str, str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from foldstore.validation.finding import Finding
 from foldstore.validation.intervals import cohen_h, wilson
 
 _LEAST_ROWS: Final = 100
+_NUMBERS: Final = (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL)
 # Jensen-Shannon distances (base 2, debiased): so far apart as they are, and so near, and so much nearer, once undone.
 _APART: Final = 0.20
 _UNDONE: Final = 0.05
@@ -79,7 +80,7 @@ def check_shifts(
     if isinstance(schema.grid, CategoryGrid):
         if counts is not None and not drifted and not isinstance(schema.domain, CategoryDomain):
             yield from _check_new_categories(name, schema.reference, counts)
-    elif column.kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.FLOAT, Kind.DECIMAL):
+    elif isinstance(schema.grid, NumericGrid) and column.kind in _NUMBERS:
         yield from _check_unit(name, schema.grid, schema.reference, column)
         if not drifted:
             yield from _check_tails(name, schema, column)

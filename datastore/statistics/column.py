@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from foldstore.datastore.statistics.clock import Gap, count_hours, count_weekdays
+from foldstore.datastore.statistics.clock import Gap, count_clock
 from foldstore.datastore.statistics.counting import (
     INT64,
     check_text,
@@ -77,6 +77,8 @@ class ColumnProfile:
         How many texts belong to each class; see `text_classes`.
     hours, weekdays : tuple of int or None
         Times by hour of the day, and by day of the week from Monday on; in UTC where they have a zone.
+    week : tuple of int or None
+        Timestamps by hour of the week, from Monday 00:00 on, on the clock of their zone.
     values : ValueCounts or None
         Which values, how often.
     hashes : DistinctHashes or None
@@ -109,6 +111,7 @@ class ColumnProfile:
     classes: tuple[int, ...] | None = None
     hours: tuple[int, ...] | None = None
     weekdays: tuple[int, ...] | None = None
+    week: tuple[int, ...] | None = None
     values: ValueCounts | None = None
     hashes: DistinctHashes | None = None
     children: Mapping[str, "ColumnProfile"] = field(default_factory=lambda: MappingProxyType({}))
@@ -420,6 +423,7 @@ def merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         classes=_add(a.classes, b.classes),
         hours=_add(a.hours, b.hours),
         weekdays=_add(a.weekdays, b.weekdays),
+        week=_add(a.week, b.week),
         values=values,
         hashes=hashes,
         children=_merge_children(a.children, b.children),
@@ -441,7 +445,6 @@ def _profile_numbers(base: ColumnProfile, array: pa.Array, kind: Kind) -> Column
         extremes = pc.min_max(wide).as_py()
         low, high = extremes["min"], extremes["max"]
         low_at, high_at = (first_row(wide, extreme) for extreme in (low, high))
-    temporal = kind is Kind.TEMPORAL
     return replace(
         base,
         nan=nan,
@@ -456,8 +459,7 @@ def _profile_numbers(base: ColumnProfile, array: pa.Array, kind: Kind) -> Column
         moments=Moments.of(floats, weights),
         grid=Grid.of_integers(values, counts) if kind in INT64 else Grid.of_floats(floats, weights),
         log_grid=Grid.of_logarithms(floats, weights) if kind is Kind.FLOAT else None,
-        hours=count_hours(values, counts, array.type) if temporal else None,
-        weekdays=count_weekdays(values, counts, array.type) if temporal else None,
+        **(count_clock(values, counts, array.type) if kind is Kind.TEMPORAL else {}),
         values=tally,
         hashes=None if tally.exact else DistinctHashes.of(hash_numbers(values)),
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.grid import Ints
-from foldstore.datastore.statistics.pinned import Category, CategoryGrid, NumericGrid, PinnedGrid
+from foldstore.datastore.statistics.pinned import Category, CategoryGrid, NumericGrid, ValueGrid
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
 from foldstore.datastore.statistics.row_source import Batches, RowSource, Scan, cut_rows
@@ -225,7 +225,7 @@ def tabulate(
     return LabelTables(label, dict(_tables(label, chosen, counted)))
 
 
-def choose_cells(column: ColumnProfile, bins: int = BINS) -> PinnedGrid | None:
+def choose_cells(column: ColumnProfile, bins: int = BINS) -> ValueGrid | None:
     """Return the cells that a column's values are counted in; None for bytes and nested values."""
     values = column.values
     if values is None or column.kind is Kind.BINARY:
@@ -241,7 +241,7 @@ def choose_cells(column: ColumnProfile, bins: int = BINS) -> PinnedGrid | None:
     return NumericGrid(tuple(int(edge) if column.kind.has_integer_grid else edge for edge in edges))
 
 
-def _count(rows: RowSource, grids: Mapping[str, PinnedGrid]) -> list[Ints]:
+def _count(rows: RowSource, grids: Mapping[str, ValueGrid]) -> list[Ints]:
     """Return the table of each feature against the label, which comes first among the grids."""
     in_order = list(grids.values())
 
@@ -256,11 +256,11 @@ def _count(rows: RowSource, grids: Mapping[str, PinnedGrid]) -> list[Ints]:
     return total
 
 
-def _no_counts(grids: Sequence[PinnedGrid]) -> list[Ints]:
+def _no_counts(grids: Sequence[ValueGrid]) -> list[Ints]:
     return [np.zeros((grid.cells + 2, grids[0].cells + 2), np.int64) for grid in grids[1:]]
 
 
-def _count_batches(schema: pa.Schema, batches: Batches, grids: Sequence[PinnedGrid]) -> list[Ints]:
+def _count_batches(schema: pa.Schema, batches: Batches, grids: Sequence[ValueGrid]) -> list[Ints]:
     total = _no_counts(grids)
     for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
         width = grids[0].cells + 2
@@ -272,7 +272,7 @@ def _count_batches(schema: pa.Schema, batches: Batches, grids: Sequence[PinnedGr
     return total
 
 
-def place_in_cells(array: pa.ChunkedArray | pa.Array, grid: PinnedGrid) -> NDArray[np.int64]:
+def place_in_cells(array: pa.ChunkedArray | pa.Array, grid: ValueGrid) -> NDArray[np.int64]:
     """Return the cell of each row: those of the grid, then one for null and one for NaN."""
     plain = plain_array(array)
     kind = kind_of(plain.type)
@@ -297,7 +297,7 @@ def _edges(grid: NumericGrid, numbers: NDArray[Any]) -> NDArray[Any]:
     return np.array(grid.edges, np.int64 if whole and numbers.dtype.kind == "i" else np.float64)
 
 
-def _tables(label: str, grids: Mapping[str, PinnedGrid], counted: Sequence[Ints]) -> Iterator[tuple[str, CrossTable]]:
+def _tables(label: str, grids: Mapping[str, ValueGrid], counted: Sequence[Ints]) -> Iterator[tuple[str, CrossTable]]:
     columns = _labels(grids[label])
     for (feature, grid), counts in zip(list(grids.items())[1:], counted, strict=True):
         rows = _labels(grid)
@@ -307,7 +307,7 @@ def _tables(label: str, grids: Mapping[str, PinnedGrid], counted: Sequence[Ints]
         yield feature, CrossTable(feature, label, *shown, counts[held][:, across])
 
 
-def _labels(grid: PinnedGrid) -> tuple[str, ...]:
+def _labels(grid: ValueGrid) -> tuple[str, ...]:
     shown = (*map(str, grid.values), "other") if isinstance(grid, CategoryGrid) else grid.labels
     return (*shown, "null", "NaN")
 

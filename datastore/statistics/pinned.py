@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from foldstore.datastore.statistics.clock import HOURS, WEEK, WEEKDAYS, count_week, count_weekdays, has_weekdays
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.grid import Scale
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
@@ -101,7 +102,70 @@ class CategoryGrid:
         return {"values": list(self.values)}
 
 
-PinnedGrid: TypeAlias = NumericGrid | CategoryGrid
+@dataclass(frozen=True, slots=True)
+class WeekGrid:
+    """A cell for each hour of the week, or for each weekday of dates, from Monday on; and the time that is covered.
+
+    Attributes
+    ----------
+    first, last : int
+        The first hour (or day) that is covered as a whole, and the one after the last, since 1970-01-01 00:00 on the
+        clock of the column's zone.
+    by_hour : bool
+        False for dates.
+    hours_vary, days_vary : float or None
+        The square of the coefficient of variation of the rows of an hour, from day to day, and of a weekday, from week
+        to week, beyond that of independent rows; None where that is not known.
+
+    Examples
+    --------
+    >>> WeekGrid(0, 14, by_hour=False).labels[:2]
+    ('Monday', 'Tuesday')
+    """
+
+    first: int
+    last: int
+    by_hour: bool = True
+    hours_vary: float | None = None
+    days_vary: float | None = None
+
+    def __post_init__(self) -> None:
+        whole = all(isinstance(each, int) and not isinstance(each, bool) for each in (self.first, self.last))
+        varies = [each for each in (self.hours_vary, self.days_vary) if each is not None]
+        is_sound = isinstance(self.by_hour, bool) and all(
+            isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) and each >= 0
+            for each in varies
+        )
+        if not whole or not is_sound or self.first > self.last or max(abs(self.first), abs(self.last)) >= 2**53:
+            raise InvalidSchemaError(
+                "The grid of a week has whole numbers first <= last, and what varies is 0 or more.",
+                hint="Infer the column, or take the grid away.",
+            )
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return WEEK if self.by_hour else WEEKDAYS
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each cell holds, for people."""
+        if not self.by_hour:
+            return DAY_NAMES
+        return tuple(f"{day} {hour}" for day in DAY_NAMES for hour in HOUR_NAMES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        plain: dict[str, Any] = {"week": "hours" if self.by_hour else "days", "first": self.first, "last": self.last}
+        varies = {"hours_vary": self.hours_vary, "days_vary": self.days_vary}
+        return plain | {name: each for name, each in varies.items() if each is not None}
+
+
+DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+HOUR_NAMES: Final = tuple(f"{hour:02}:00" for hour in range(HOURS))
+# Cells of values.
+ValueGrid: TypeAlias = NumericGrid | CategoryGrid
+PinnedGrid: TypeAlias = ValueGrid | WeekGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +206,21 @@ class GridCounts:
         return cls(tuple(numbers[:-2]), numbers[-2], numbers[-1])
 
 
+_OF_WEEK: Final = {"week", "first", "last", "hours_vary", "days_vary"}
+
+
 def grid_from_dict(data: Mapping[str, Any]) -> PinnedGrid:
-    """Read a grid from plain JSON data: ``{"edges": [...]}`` or ``{"values": [...]}``."""
+    """Read a grid from plain JSON data: ``{"edges": [...]}``, ``{"values": [...]}`` or that of a week."""
     if set(data) == {"edges"} and isinstance(data["edges"], list):
         return NumericGrid(tuple(data["edges"]))
     if set(data) == {"values"} and isinstance(data["values"], list):
         return CategoryGrid(tuple(data["values"]))
-    raise InvalidSchemaError("A grid has either 'edges' or 'values', as a list.", keys=sorted(map(str, data)))
+    if {"week", "first", "last"} <= set(data) <= _OF_WEEK and data["week"] in ("hours", "days"):
+        fields = {name: value for name, value in data.items() if name != "week"}
+        return WeekGrid(**fields, by_hour=data["week"] == "hours")
+    raise InvalidSchemaError(
+        "A grid has either 'edges' or 'values', as a list, or is that of a week.", keys=sorted(map(str, data))
+    )
 
 
 def count_batches(batches: Iterable[pa.RecordBatch], grids: Mapping[str, PinnedGrid]) -> dict[str, GridCounts]:
@@ -175,6 +247,8 @@ def count_array(array: pa.Array | pa.ChunkedArray, grid: PinnedGrid) -> GridCoun
     kind = kind_of(plain.type)
     if isinstance(grid, CategoryGrid):
         return _count_categories(plain, kind, grid)
+    if isinstance(grid, WeekGrid):
+        return _count_week(plain, kind, grid)
     if not kind.is_numeric:
         raise SchemaMismatchError(f"Values of type {plain.type} have no place on a grid of numbers.")
     ordered = np.sort(read_numbers(plain, kind))
@@ -194,6 +268,9 @@ def counts_from_column(column: ColumnProfile, grid: PinnedGrid) -> GridCounts | 
         return None
     if isinstance(grid, CategoryGrid):
         return _categories_from_column(column, grid)
+    if isinstance(grid, WeekGrid):
+        tally = column.week if grid.by_hour else column.weekdays
+        return None if tally is None else GridCounts(tally, column.nulls)
     if not column.kind.is_numeric:
         return None
     ends, counts = column.mass()
@@ -205,6 +282,14 @@ def counts_from_column(column: ColumnProfile, grid: PinnedGrid) -> GridCounts | 
     cells[0] += column.neg_inf
     cells[-1] += column.pos_inf
     return GridCounts(tuple(cells), column.nulls, column.nan)
+
+
+def _count_week(array: pa.Array, kind: Kind, grid: WeekGrid) -> GridCounts:
+    if not (pa.types.is_timestamp(array.type) if grid.by_hour else has_weekdays(array.type)):
+        raise SchemaMismatchError(f"Values of type {array.type} have no place in a week.")
+    ticks, counts = np.unique(read_numbers(array, kind), return_counts=True)
+    tally = (count_week if grid.by_hour else count_weekdays)(ticks, counts, array.type)
+    return GridCounts(tally or (0,) * grid.cells, array.null_count)
 
 
 def _ends_at(column: ColumnProfile, grid: NumericGrid, places: NDArray[np.intp]) -> bool:

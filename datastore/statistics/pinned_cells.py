@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, PinnedGrid
+from foldstore.datastore.statistics.pinned import CategoryGrid, NumericGrid, ValueGrid
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, read_numbers
 from foldstore.errors import SchemaMismatchError
 
 NULL = -1
 
 
-def cell_numbers(array: pa.Array, grid: PinnedGrid) -> NDArray[np.int64]:
+def cell_numbers(array: pa.Array, grid: ValueGrid) -> NDArray[np.int64]:
     """Return for each value the number of its cell; ``grid.cells`` for NaN and -1 for null.
 
     Examples
@@ -36,7 +36,7 @@ def cell_numbers(array: pa.Array, grid: PinnedGrid) -> NDArray[np.int64]:
 
 
 def count_pairs(
-    batches: Iterable[pa.RecordBatch], first: tuple[str, PinnedGrid], second: tuple[str, PinnedGrid]
+    batches: Iterable[pa.RecordBatch], first: tuple[str, ValueGrid], second: tuple[str, ValueGrid]
 ) -> NDArray[np.int64]:
     """Count rows by the cells of two columns.
 
@@ -53,7 +53,7 @@ def count_pairs(
     return table
 
 
-def _folded(array: pa.Array, grid: PinnedGrid) -> NDArray[np.int64]:
+def _folded(array: pa.Array, grid: ValueGrid) -> NDArray[np.int64]:
     numbers = cell_numbers(array, grid)
     return np.where(numbers == NULL, grid.cells + 1, numbers)
 

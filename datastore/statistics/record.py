@@ -22,7 +22,7 @@ from foldstore.datastore.statistics.moments import Moments
 from foldstore.datastore.statistics.reading import Kind, read_raw, write_raw
 from foldstore.errors import CorruptObjectError, StoreFormatError
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 _HEADER: Final = b"foldstore.profile"
 _COUNTS: Final = ("rows", "nulls", "nan", "pos_inf", "neg_inf", "zero", "negative", "empty")
 _MOMENTS: Final = ("mean", "m2", "m3", "m4")
@@ -30,6 +30,7 @@ _GRIDS: Final = ("grid", "log_grid", "lengths")
 _GRIDS_2: Final = ("byte_lengths", "valency")
 _PLACES: Final = ("low_at", "high_at")
 _TALLIES: Final = ("classes", "hours", "weekdays")
+_TALLIES_4: Final = ("week",)
 _INTS: Final = pa.list_(pa.int64())
 
 
@@ -79,8 +80,9 @@ _SECOND: Final = pa.schema(
         pa.field("mask_counts", _INTS),
     ]
 )
-SCHEMA: Final = pa.schema([*_SECOND, pa.field("inside", pa.int64())])
-_FORMS: Final = {1: _FIRST, 2: _SECOND, FORMAT: SCHEMA}
+_THIRD: Final = pa.schema([*_SECOND, pa.field("inside", pa.int64())])
+SCHEMA: Final = pa.schema([*_THIRD, *(pa.field(name, _INTS) for name in _TALLIES_4)])
+_FORMS: Final = {1: _FIRST, 2: _SECOND, 3: _THIRD, FORMAT: SCHEMA}
 
 
 def write_columns(rows: int, columns: Mapping[str, ColumnProfile]) -> pa.Table:
@@ -150,7 +152,7 @@ def _write(name: str, column: ColumnProfile) -> dict[str, Any]:
     record |= {field: getattr(column, field) for field in _COUNTS}
     record |= {field: getattr(column.moments, field) for field in _MOMENTS}
     record |= {"minimum": write_raw(column.low), "maximum": write_raw(column.high), "distinct_count": column.distinct}
-    record |= {name: getattr(column, name) for name in (*_PLACES, *_TALLIES, "skewness", "kurtosis")}
+    record |= {name: getattr(column, name) for name in (*_PLACES, *_TALLIES, *_TALLIES_4, "skewness", "kurtosis")}
     for field in (*_GRIDS, *_GRIDS_2):
         grid: Grid | None = getattr(column, field)
         record[f"{field}_level"] = None if grid is None else grid.level
@@ -195,6 +197,7 @@ def _read(table: pa.Table, row: int) -> ColumnProfile:
         classes=_read_tally(table, row, "classes"),
         hours=_read_tally(table, row, "hours"),
         weekdays=_read_tally(table, row, "weekdays"),
+        week=_read_tally(table, row, "week"),
         masks=None if masks is None else _read_counts(table, row, "mask", masks),
         values=None if values is None else _read_counts(table, row, "value", _values_from_text(values, kind)),
         hashes=None if hashes is None else DistinctHashes(hashes.to_numpy(), table["hashes_exact"][row].as_py()),

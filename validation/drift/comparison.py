@@ -6,15 +6,15 @@ computed from counts on a pinned grid, so no raw reference is needed and every r
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from os import PathLike
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from foldstore.datastore.statistics.pinned import GridCounts
+from foldstore.datastore.statistics.pinned import GridCounts, WeekGrid
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.distribution import Distribution, summarize
 from foldstore.validation.drift.adjustment import Adjustment, adjust
@@ -30,9 +30,12 @@ from foldstore.validation.drift.significance import (
     seeded,
 )
 from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows, drift_text, html_rows
+from foldstore.validation.drift.week import WeekPart, split_week
 from foldstore.validation.intervals import cohen_h
 from foldstore.validation.reporting.drift_page import drift_page
 from foldstore.validation.reporting.file import save
+
+_SAVING: Final = "the hours moved by one, as daylight saving time moves them on a clock that does not follow it"
 
 
 class DriftVerdict(StrEnum):
@@ -58,6 +61,10 @@ class DriftTarget:
     policy : DriftPolicy
     edges : tuple of numbers, optional
         Of a grid of numbers; what has none has no order.
+    weeks : tuple of WeekGrid, optional
+        Of times: the grids of both sides, which say what each covers.
+    is_fixed_clock : bool
+        Whether they are in UTC or at a fixed offset, where daylight saving time moves the hours.
     """
 
     column: str
@@ -66,6 +73,8 @@ class DriftTarget:
     current: GridCounts
     policy: DriftPolicy
     edges: tuple[int | float, ...] | None = None
+    weeks: tuple[WeekGrid, WeekGrid | None] | None = None
+    is_fixed_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,13 @@ class ColumnDrift:
         The same for the fraction of nulls; the effect is Cohen's h, debiased.
     distribution : Distribution or None
         The counts that were compared, on forty cells at most, for plots.
+    part : str
+        Of times, what of them is shown: ``hour of the day`` or ``day of the week``, the one that moved more; empty of
+        other columns. `largest_change` is then the cell that grew most.
+    lag : int or None
+        Of hours of the day, by how many hours later they fit the reference best; None where that is not known.
+    reason : str
+        Of times, why nothing can be said where more rows alone would not do, or why what moved is not flagged.
     """
 
     column: str
@@ -125,6 +141,9 @@ class ColumnDrift:
     null_p_adjusted: float
     null_verdict: DriftVerdict
     distribution: Distribution | None = None
+    part: str = ""
+    lag: int | None = None
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
@@ -213,13 +232,13 @@ def detect_drift(targets: Sequence[DriftTarget], *, seed: str, adjustment: Adjus
     adjustment : {'bh', 'by', 'holm'}
         How p-values are adjusted for the number of columns; see `foldstore.validation.drift.adjustment.adjust`.
     """
-    tests = [_test_values(target, seed) for target in targets]
+    tested = [_test(target, seed) for target in targets]
     nulls = [_test_nulls(target) for target in targets]
-    adjusted = adjust([test.p_value for test in tests], adjustment)
+    adjusted = adjust([each.p_value for each in tested], adjustment)
     nulls_adjusted = adjust([p_value for _, p_value in nulls], adjustment)
     columns = {}
-    for target, test, p, null, null_p in zip(targets, tests, adjusted, nulls, nulls_adjusted, strict=True):
-        columns[target.column] = _judge(target, test, p, null, null_p)
+    for target, each, p, null, null_p in zip(targets, tested, adjusted, nulls, nulls_adjusted, strict=True):
+        columns[target.column] = _judge(target, each, p, null, null_p)
     return DriftResult(columns)
 
 
@@ -230,14 +249,60 @@ def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
     return f, g
 
 
-def _test_values(target: DriftTarget, seed: str) -> CountTest:
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """What a column was tested by: of times the part of the week that says most."""
+
+    test: CountTest
+    p_value: float
+    shown: DriftTarget
+    is_hidden: bool
+    needed: int | None = None
+    part: WeekPart | None = None
+    reason: str = ""
+
+
+def _test(target: DriftTarget, seed: str) -> _Tested:
+    if target.weeks is not None:
+        return _test_week(target, target.weeks, seed)
+    test = _compare(target, *_cells(target), seed)
+    return _Tested(test, test.p_value, target, *_is_hidden(test, target.policy))
+
+
+def _compare(target: DriftTarget, f: Counts, g: Counts, seed: str) -> CountTest:
     policy = target.policy
-    return compare_counts(
-        *_cells(target),
-        seeded(seed, target.column),
-        measure=measure_named(policy.metric, target.edges),
-        tau=policy.tau_warn,
-        alpha=policy.alpha,
+    measure = measure_named(policy.metric, target.edges)
+    return compare_counts(f, g, seeded(seed, target.column), measure=measure, tau=policy.tau_warn, alpha=policy.alpha)
+
+
+def _test_week(target: DriftTarget, weeks: tuple[WeekGrid, WeekGrid | None], seed: str) -> _Tested:
+    """Test hours and weekdays, and take the part that would be flagged, or else is least likely by chance.
+
+    Both are one column: the p-value is that of the part times the number of parts (Bonferroni).
+    """
+    f, g = (np.array(each.cells, np.int64) for each in (target.reference, target.current))
+    parts = split_week(f, g, *weeks)
+    tests = [_compare(target, *part.counted, f"{seed}\n{part.name}") for part in parts]
+    tau = target.policy.tau_warn
+    saving = [target.is_fixed_clock and part.is_turned_by_an_hour(tau) for part in parts]
+    tests = [replace(test, p_value=1.0) if moved else test for test, moved in zip(tests, saving, strict=True)]
+    told = [(test, part) for test, part in zip(tests, parts, strict=True) if not part.reason]
+    best, part = min(told or zip(tests, parts, strict=True), key=lambda each: (each[0].effect < tau, each[0].p_value))
+    hidden = [(part, _is_hidden(test, target.policy)) for test, part in told]
+    reasons = [each.reason for each in parts if each.reason]
+    reasons += [f"too few rows by {each.name}, as these vary" for each, (is_hidden, _) in hidden if is_hidden]
+    before, after = (GridCounts(tuple(each.tolist())) for each in (part.before, part.after))
+    p_value = min(1.0, best.p_value * len(told)) if told else 1.0
+    if not told:
+        best = CountTest(n_reference=best.n_reference, n_current=best.n_current, cells=best.cells)
+    sized = replace(best, n_reference=int(part.before.sum()), n_current=int(part.after.sum()))
+    return _Tested(
+        sized,
+        p_value,
+        replace(target, labels=part.labels, reference=before, current=after),
+        is_hidden=bool(reasons),
+        part=part,
+        reason="; ".join(reasons) or (_SAVING if any(saving) and best.effect >= tau else ""),
     )
 
 
@@ -263,29 +328,30 @@ def _test_nulls(target: DriftTarget) -> tuple[float, float]:
     return effect, float(2 * special.ndtr(-abs(z)))
 
 
-def _judge(target: DriftTarget, test: CountTest, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
-    policy = target.policy
+def _judge(target: DriftTarget, tested: _Tested, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
+    policy, test, shown, part = target.policy, tested.test, tested.shown, tested.part
     verdict = _verdict(test.effect, p, policy.tau_warn, policy.tau_error, policy.alpha)
-    is_hidden, needed = _is_hidden(test, policy)
-    if verdict is DriftVerdict.STABLE and is_hidden:
+    if verdict is DriftVerdict.STABLE and tested.is_hidden:
         verdict = DriftVerdict.UNTESTABLE
-    n, m = test.n_reference, test.n_current
+    if verdict is DriftVerdict.ERROR and part is not None and part.is_turned_by_an_hour(policy.tau_warn):
+        verdict = DriftVerdict.WARN
+    is_untestable = verdict is DriftVerdict.UNTESTABLE
     f, g = target.reference, target.current
     return ColumnDrift(
         column=target.column,
         effect=test.effect,
         distance=test.distance,
         noise=test.noise,
-        p_value=test.p_value,
+        p_value=tested.p_value,
         p_adjusted=p,
         method=test.method,
-        n_reference=n,
-        n_current=m,
+        n_reference=test.n_reference,
+        n_current=test.n_current,
         verdict=verdict,
-        largest_change=_largest_change(target),
+        largest_change=_largest_change(shown, grown=part is not None),
         metric=policy.metric,
-        measures=measure_all(*_cells(target), target.edges),
-        needed=needed if verdict is DriftVerdict.UNTESTABLE else None,
+        measures=measure_all(*_cells(shown), shown.edges),
+        needed=tested.needed if is_untestable else None,
         detectable=test.detectable,
         null_before=f.nulls / max(1, f.total + f.nan + f.nulls),
         null_after=g.nulls / max(1, g.total + g.nan + g.nulls),
@@ -293,7 +359,10 @@ def _judge(target: DriftTarget, test: CountTest, p: float, null: tuple[float, fl
         null_p_value=null[1],
         null_p_adjusted=null_p,
         null_verdict=_verdict(null[0], null_p, policy.null_warn, policy.null_error, policy.alpha),
-        distribution=summarize(target.labels, f, g, ordered=target.edges is not None),
+        distribution=summarize(shown.labels, shown.reference, shown.current, ordered=shown.edges is not None),
+        part="" if part is None else part.name,
+        lag=None if part is None else part.lag,
+        reason=tested.reason if verdict in (DriftVerdict.UNTESTABLE, DriftVerdict.STABLE) else "",
     )
 
 
@@ -316,10 +385,11 @@ def _verdict(effect: float, p: float, warn: float, error: float, alpha: float) -
     return DriftVerdict.ERROR if effect >= error else DriftVerdict.WARN
 
 
-def _largest_change(target: DriftTarget) -> dict[str, Any]:
+def _largest_change(target: DriftTarget, *, grown: bool) -> dict[str, Any]:
     f, g = _cells(target)
     if not f.sum() or not g.sum():
         return {}
     p, q = f / f.sum(), g / g.sum()
-    place = int(np.argmax(np.round(np.abs(p - q), 12)))  # of equal moves the first, whatever the last bit says
+    moved = q - p if grown else np.abs(p - q)
+    place = int(np.argmax(np.round(moved, 12)))  # of equal moves the first, whatever the last bit says
     return {"cell": (*target.labels, "NaN")[place], "before": float(p[place]), "after": float(q[place])}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from foldstore.datastore.statistics.pinned import CategoryGrid, PinnedGrid
+from foldstore.datastore.statistics.pinned import CategoryGrid, ValueGrid, WeekGrid
 from foldstore.datastore.statistics.pinned_cells import count_pairs
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.column_schema import plain_type
@@ -43,7 +43,11 @@ def concept_drift_between(
         for name in asked:
             if name not in profile.columns:
                 raise column_not_found(name, profile.columns, where=side.address)
-    grids = {name: column.grid for name, column in infer_distributions(before).items() if column.grid is not None}
+    grids = {
+        name: column.grid
+        for name, column in infer_distributions(before).items()
+        if column.grid is not None and not isinstance(column.grid, WeekGrid)
+    }
     fits = [name for name in grids if _same_type(before.columns[name].type, after.columns.get(name))]
     for name in asked:
         if name not in fits:
@@ -64,7 +68,7 @@ def _same_type(type_text: str, column: object) -> bool:
 
 
 def _count(
-    reference: Subject, current: Subject, feature: tuple[str, PinnedGrid], label: tuple[str, PinnedGrid]
+    reference: Subject, current: Subject, feature: tuple[str, ValueGrid], label: tuple[str, ValueGrid]
 ) -> PairCounts:
     tables = [count_pairs(side.batches([feature[0], label[0]]), feature, label) for side in (reference, current)]
     # Rows without a label are left out; a category grid's last cell is any other value.

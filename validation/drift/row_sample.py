@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.datastore.statistics.pinned import WeekGrid
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.column_schema import plain_type
@@ -93,7 +94,9 @@ def _comparable(reference: Subject, current: Subject) -> list[str]:
     return [
         name
         for name, column in infer_distributions(reference.profile()).items()
-        if name in after and plain_type(after[name].type) == plain_type(column.type)
+        if name in after
+        and plain_type(after[name].type) == plain_type(column.type)
+        and not isinstance(column.grid, WeekGrid)
     ]
 
 

@@ -82,6 +82,7 @@ def _drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
     moved = f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}" if change else ""
     if each.needed is not None:
         moved = f"about {each.needed:,} rows are needed"
+    moved = each.reason or moved
     nulls = ""
     if each.null_before or each.null_after:
         flag = "" if str(each.null_verdict) == "stable" else f" ({each.null_verdict})"

@@ -57,7 +57,8 @@ def drift_details(drift: "ColumnDrift", ident: str) -> Markup:
     parts: list[Markup] = []
     name = one_line(drift.column, _CELL)
     if drift.distribution is not None:
-        parts.append(distribution_plot(f"{ident}-values", f"Distribution of {name}", drift.distribution))
+        title = f"Distribution of {name}" + (f" by {drift.part}" if drift.part else "")
+        parts.append(distribution_plot(f"{ident}-values", title, drift.distribution))
     if drift.null_before or drift.null_after:
         title = f"Nulls of {name}"
         parts.append(share_plot(f"{ident}-nulls", title, "null", drift.null_before, drift.null_after))
@@ -81,6 +82,10 @@ def _drift_rows(drift: "ColumnDrift") -> list[tuple[str, str, str]]:
     ]
     if change:
         rows.append(("largest change", _fact("largest_change", change), ""))
+    if drift.lag:
+        rows.append(("the hours fit best", f"{abs(drift.lag)} h {'later' if drift.lag > 0 else 'earlier'}", ""))
+    if drift.reason:
+        rows.append(("not to be told", one_line(drift.reason), ""))
     return [*rows, ("values in cells", f"{drift.n_reference:,} → {drift.n_current:,}", "")]
 
 

@@ -351,3 +351,12 @@ def test_a_profile_of_the_first_format_is_still_read():
         Profile.from_arrow(
             table.replace_schema_metadata({b"foldstore.profile": b'{"format":%d,"rows":2}' % (FORMAT + 1)})
         )
+
+
+def test_a_profile_of_the_third_format_knows_no_week():
+    table = profile_table(pa.table({"at": pa.array([0, 3_600], pa.timestamp("s"))})).to_arrow()
+    third = table.drop_columns(["week"]).replace_schema_metadata({b"foldstore.profile": b'{"format":3,"rows":2}'})
+    back, now = Profile.from_arrow(third), Profile.from_arrow(table)
+    assert (back.id, back.columns["at"].week) == (now.id, None)
+    assert sum(now.columns["at"].week) == 2
+    assert Profile.merge(back, now).columns["at"].week is None

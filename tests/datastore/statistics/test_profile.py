@@ -224,8 +224,8 @@ def test_impossible_joins_are_refused():
 
 def test_a_newer_format_and_a_foreign_table_are_refused():
     table = profile_table(pa.table({"x": [1]})).to_arrow()
-    newer = table.replace_schema_metadata({b"foldstore.profile": b'{"format":4,"rows":1}'})
-    with pytest.raises(StoreFormatError, match="format 4"):
+    newer = table.replace_schema_metadata({b"foldstore.profile": b'{"format":5,"rows":1}'})
+    with pytest.raises(StoreFormatError, match="format 5"):
         Profile.from_arrow(newer)
     with pytest.raises(CorruptObjectError, match="not a profile"):
         Profile.from_arrow(pa.table({"x": [1]}))
