@@ -12,7 +12,7 @@ from foldstore.validation.check import validate
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_domains import SharedDomain, TextDomain
 from foldstore.validation.column_schema import ColumnSchema
-from foldstore.validation.dataset_rules import JointDrift, TrendRule
+from foldstore.validation.dataset_rules import JointDrift, Segment, TrendRule
 from foldstore.validation.history import History
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
@@ -121,3 +121,21 @@ def test_a_correlation_changes_by_more_than_chance_at_the_level_that_is_asked_fo
         assert ("correlation_change" in report.by_code()) is is_found
         if is_found:
             assert report.by_code()["correlation_change"][0].evidence["p_adjusted"] == pytest.approx(p, rel=1e-9)
+
+
+def test_a_slice_by_two_columns_holds_the_rows_of_both_values():
+    places = np.arange(400)
+    table = pa.table(
+        {
+            "a": places // 200,
+            "b": places // 100 % 2,
+            "x": pa.array(places, mask=(places >= 300) & (places < 360)),
+        }
+    )
+    columns = {
+        name: ColumnSchema(type="int64", min_fraction=0.8 if name == "x" else 0.0) for name in table.column_names
+    }
+    schema = DataSchema(columns=columns, segments=(Segment(name="both", by=("a", "b")),))
+    (found,) = validate(TableSubject(table, "t"), schema).anomalies
+    assert (found.code, found.evidence["slice"]) == ("null_fraction_high", "a=1, b=1")
+    assert (found.count, found.fraction) == (60, 0.6)

@@ -68,7 +68,32 @@ class LabelIssues:
     issues: tuple[LabelIssue, ...]
 
     def __str__(self) -> str:
-        return f"{self.label}: {len(self.issues):,} of {self.rows:,} labels are probably wrong"
+        said = f"{self.label}: {len(self.issues):,} of {self.rows:,} labels are probably wrong"
+        unsure = "; but the model hardly tells labels better than guessing does"
+        return said if self.is_informed or not self.issues else said + unsure
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether the model tells labels better than guessing does: else the issues say little.
+
+        The mean over the classes of the share that counts for its own class, held against one in as many classes, by
+        two standard errors.
+
+        Examples
+        --------
+        >>> guesses = np.tile([[0.6, 0.4], [0.4, 0.6]], (50, 1))
+        >>> labels = np.arange(100) // 2 % 2
+        >>> find_label_issues(labels, guesses, classes=["a", "b"], ids=np.arange(100)).is_informed
+        False
+        """
+        joint = np.array(self.joint, np.float64).reshape(len(self.classes), -1)
+        seen = joint.sum(axis=1)
+        there = seen > 0
+        if not there.any():
+            return False
+        own = np.diag(joint)[there] / seen[there]
+        error = np.sqrt((own * (1 - own) / seen[there]).sum()) / len(own)
+        return bool(own.mean() - 1 / len(own) > 2 * error)
 
     def repair(self, most: int | None = None) -> tuple[CleaningAction, ...]:
         """Return the action that gives the surest issues the suggested labels: none when there is none.

@@ -1,9 +1,11 @@
 """What cleaning cannot be asked is refused in words, and nothing is left out unseen."""
 
+import numpy as np
 import pytest
 
 import foldstore
 from foldstore.errors import ColumnNotFoundError, UsageError
+from foldstore.validation.cleaning.label_issues import find_label_issues
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,15 @@ def test_nothing_is_clipped_to_nan(version, side):
 def test_a_plan_is_not_surer_than_sure(version, confidence):
     with pytest.raises(UsageError, match="sure"):
         version.suggest_cleaning(min_confidence=confidence)
+
+
+def test_a_model_that_knows_nothing_says_so():
+    draw = np.random.default_rng(5)
+    for classes, sizes in ((2, (0.5, 0.5)), (3, (0.8, 0.15, 0.05))):
+        labels = draw.choice(classes, size=3_000, p=sizes)
+        noise = draw.dirichlet(np.full(classes, 5.0), size=len(labels))
+        told = (noise + np.eye(classes)[labels]) / 2
+        for given, is_informed in ((noise, False), (told, True)):
+            found = find_label_issues(labels, given, classes=list(range(classes)), ids=np.arange(len(labels)))
+            assert found.is_informed is is_informed
+            assert ("guessing" in str(found)) is (not is_informed)
