@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import foldstore
-from foldstore.validation.check import validate
+from foldstore.validation.check import drift_between, validate
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_domains import SharedDomain, TextDomain
 from foldstore.validation.column_schema import ColumnSchema
@@ -139,3 +139,17 @@ def test_a_slice_by_two_columns_holds_the_rows_of_both_values():
     (found,) = validate(TableSubject(table, "t"), schema).anomalies
     assert (found.code, found.evidence["slice"]) == ("null_fraction_high", "a=1, b=1")
     assert (found.count, found.fraction) == (60, 0.6)
+
+
+def test_what_chance_does_to_nulls_is_taken_off_the_effect():
+    n, m, before, after = 1_000, 800, 50, 96
+    rows = [
+        TableSubject(pa.table({"x": pa.array(np.arange(size) % 50, mask=np.arange(size) < nulls)}), "t")
+        for size, nulls in ((n, before), (m, after))
+    ]
+    found = drift_between(*rows).columns["x"]
+    h = 2 * abs(np.arcsin(np.sqrt(before / n)) - np.arcsin(np.sqrt(after / m)))
+    pooled = (before + after) / (n + m)
+    z = (before / n - after / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    assert found.null_effect == pytest.approx(np.sqrt(h * h - 1 / n - 1 / m), rel=1e-12)
+    assert found.null_p_value == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-9)
