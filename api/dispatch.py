@@ -16,6 +16,7 @@ from starlette.responses import Response
 from foldstore.api.access import PRINCIPAL_KEY
 from foldstore.api.audit import AuditLog
 from foldstore.api.body import refuse_bombs
+from foldstore.api.client_watch import ClientWatch
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _ABOUT_THE_SERVER: Final = ("/v1/tokens", "/v1/rules", "/v1/audit")
 _LOOK_SECONDS: Final = 0.02
+# With these a token changes nothing, whatever the method.
+_READ_SCOPES: Final = frozenset({"datasets:read", "features:read", "sql:run"})
 
 
 class Dispatcher:
@@ -104,6 +107,8 @@ class Dispatcher:
                     access=access_of(token, rules) if route.needs_access else "",
                     rules=rules,
                 )
+                if route.scope in _READ_SCOPES:
+                    ClientWatch().begin(request.receive)
                 wish = read_preference(request.headers) if route.is_long and self._operations is not None else None
                 return await (self._work(route, call) if wish is None else self._begin(route, call, wish))
 

@@ -30,7 +30,6 @@ _RESULT: Final = "result"
 _LOCK: Final = "lock"
 _CANCEL: Final = "cancel"
 _FORGOTTEN: Final = "forgotten"
-_LOST: Final = "operation-lost"
 _UNFINISHED: Final = frozenset({"queued", "running"})
 
 
@@ -85,7 +84,7 @@ class OperationRecord:
     @property
     def is_lost(self) -> bool:
         """Whether the process that worked on it ended before it was done."""
-        return self.problem is not None and self.problem["code"] == _LOST
+        return self.problem is not None and self.problem["code"] == "operation-lost"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -241,7 +240,7 @@ class OperationFolder:
             error = StoreError(
                 "The process that worked on this ended before it was done.",
                 hint="Ask again: what was not committed has changed nothing.",
-                code=_LOST,
+                code="operation-lost",
             )
             lost = {"status": 503, "code": error.code, "detail": error.message, "hint": error.hint}
             record = replace(record, state="failed", problem=lost, finished_at=format_time(self._clock()))

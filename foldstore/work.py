@@ -33,6 +33,11 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _WATCHER.reset(before)
 
 
+def watch(watcher: Watcher) -> None:
+    """Have somebody watch what this task, or thread, does from here on, and the threads that it waits for."""
+    _WATCHER.set(watcher)
+
+
 def note_rows(rows: int) -> None:
     """Tell whoever watches that rows were read.
 
