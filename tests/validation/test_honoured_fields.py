@@ -11,7 +11,7 @@ import foldstore
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_domains import SharedDomain, TextDomain
-from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.dataset_rules import JointDrift, Segment, TrendRule
 from foldstore.validation.history import History
 from foldstore.validation.inference import infer_schema
@@ -153,3 +153,36 @@ def test_what_chance_does_to_nulls_is_taken_off_the_effect():
     z = (before / n - after / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
     assert found.null_effect == pytest.approx(np.sqrt(h * h - 1 / n - 1 / m), rel=1e-12)
     assert found.null_p_value == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-9)
+
+
+def test_a_level_is_that_of_the_policy():
+    draw = np.random.default_rng(4)
+    before, after = (TableSubject(pa.table({"x": draw.normal(size=400) + by}), "t") for by in (0, 0.25))
+    p = drift_between(before, after, policy=DriftPolicy(tau_warn=0.0, tau_error=0.0)).columns["x"].p_adjusted
+    for alpha, is_found in ((p * 1.01, True), (p * 0.99, False)):
+        policy = DriftPolicy(tau_warn=0.0, tau_error=0.0, alpha=alpha)
+        assert ("x" in drift_between(before, after, policy=policy).drifted) is is_found
+
+
+def test_nan_has_a_cell_of_its_own_on_both_sides():
+    values = np.random.default_rng(6).normal(size=2_000)
+    whole, holed = (
+        TableSubject(pa.table({"x": np.where(np.arange(2_000) < n, np.nan, values)}), "t") for n in (0, 600)
+    )
+    for before, after in ((whole, holed), (holed, whole)):
+        found = drift_between(before, after).columns["x"]
+        assert str(found.verdict) == "error"
+        assert found.largest_change["cell"] == "NaN"
+    assert not drift_between(holed, holed).drifted
+
+
+def test_a_disabled_column_is_not_looked_at_and_nulls_are_adjusted_over_columns():
+    disabled = ColumnSchema(type="int64", nullable=False, stage=Stage.DISABLED)
+    rows = TableSubject(pa.table({"x": pa.array([None, 1])}), "t")
+    assert validate(rows, DataSchema(columns={"x": disabled})).anomalies == ()
+    holes = [(np.arange(1_000) < nulls) for nulls in (50, 80, 50, 52, 49)]
+    before = TableSubject(pa.table({f"c{n}": pa.array(np.arange(1_000) % 50, mask=holes[0]) for n in range(5)}), "t")
+    after = TableSubject(pa.table({f"c{n}": pa.array(np.arange(1_000) % 50, mask=holes[n]) for n in range(5)}), "t")
+    found = drift_between(before, after).columns.values()
+    expected = stats.false_discovery_control([each.null_p_value for each in found])
+    assert [each.null_p_adjusted for each in found] == pytest.approx(list(expected))
