@@ -186,3 +186,10 @@ def test_a_disabled_column_is_not_looked_at_and_nulls_are_adjusted_over_columns(
     found = drift_between(before, after).columns.values()
     expected = stats.false_discovery_control([each.null_p_value for each in found])
     assert [each.null_p_adjusted for each in found] == pytest.approx(list(expected))
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_columns_in_beta_and_production_alone_have_to_be_there(stage):
+    columns = {"x": ColumnSchema(type="int64"), "y": ColumnSchema(type="int64", stage=stage)}
+    found = validate(TableSubject(pa.table({"x": [1]}), "t"), DataSchema(columns=columns)).by_code()
+    assert ("column_missing" in found) is (stage in (Stage.BETA, Stage.PRODUCTION))
