@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from foldstore.errors import CorruptObjectError, UnreadableError
 from foldstore.features.layouts import Base, Layouts, Served
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.key_hash import KeyHasher
@@ -24,7 +25,8 @@ def trim_pushes(layouts: Layouts, done: Served) -> int:
 
     A row stays while it is newer than all that one service's version has of the entity, or came after that version
     was read. Of several such that came before it the newest stays: what was pushed in between is history that only
-    the dataset keeps. Of windows none stays: a version that was read later has all of their steps.
+    the dataset keeps. Of windows none stays: a version that was read later has all of their steps. All stay while the
+    file of some service cannot be read: what that service needs of them is not known.
     """
     store = layouts.pushes
     if store is None:
@@ -34,8 +36,11 @@ def trim_pushes(layouts: Layouts, done: Served) -> int:
     everybody = list(layouts.list_served()) if pushed else []
     for view in pushed:
         view_id = identify(view)
-        bases = list(_bases(layouts, everybody, view_id, store))
-        dead = [(row.entity, row.order) for row in _dead_rows(store, view, bases)]
+        try:
+            bases = list(_bases(layouts, everybody, view_id, store))
+            dead = [(row.entity, row.order) for row in _dead_rows(store, view, bases)]
+        except (UnreadableError, CorruptObjectError):  # the next materialization of that service mends it
+            continue
         removed += store.trim(view_id, dead, min(base.known for base in bases)) if dead else 0
     return removed
 

@@ -5,7 +5,14 @@ import pyarrow as pa
 import pytest
 
 import foldstore
-from foldstore.errors import ColumnNotFoundError, NotFoundError, RefusedError, SchemaMismatchError, UsageError
+from foldstore.errors import (
+    ColumnNotFoundError,
+    FoldstoreError,
+    NotFoundError,
+    RefusedError,
+    SchemaMismatchError,
+    UsageError,
+)
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import RowRule
 from foldstore.validation.schema import DataSchema
@@ -132,6 +139,28 @@ def test_rows_newer_than_the_version_survive_a_materialization(store):
     assert [trips(store, driver)[0] for driver in (1, 2)] == [111, 29]
     assert handle.get({"driver": 1}, DAY[20]).values["trips"] == 111  # prepared before, and not behind
     assert [each.pushed for each in store.features.online_status("model")] == [1]
+
+
+def test_a_damaged_file_of_another_service_does_not_stop_a_materialization(store):
+    store.features.apply(foldstore.FeatureService("other", [rides_view()]))
+    store.features.materialize("other")
+    store.dataset("rides").append(columns([ride(1, 7, 17)]))
+    store.features.materialize("model", full=True)
+    store.features.push("stats", [ride(1, 9, 19), ride(2, 9, 29)])
+    for path in (store.root / "online").glob("*.arrow"):
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // 2)
+    with foldstore.connect(store.root) as again:
+        with pytest.raises(FoldstoreError):
+            trips(again, 1)
+        again.dataset("rides").append(columns([ride(1, 11, 111)]))
+        assert again.features.materialize("model") == "model@1"
+        assert [trips(again, driver)[0] for driver in (1, 2)] == [111, 29]
+        assert again.features.online_status("model")[0].pushed == 2, "what the other needs of them is not known"
+        again.features.materialize("other")
+        assert again.features.get_online_features("other", [{"driver": 1}], at=DAY[27]).to_dict()["trips"] == [111]
+        assert again.features.online_status("model")[0].pushed == 1
 
 
 @pytest.mark.usefixtures("each_catalog")
