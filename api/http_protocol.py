@@ -7,6 +7,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from foldstore.api.head_clock import HeadClock
 from foldstore.api.shortcut import Shortcut
 
+_LARGE: Final = 1 << 14  # bytes; a body from here on is not copied behind its head
 MOST_HEAD: Final = 1 << 16  # bytes; as much as uvicorn's other parser takes
 
 
@@ -81,14 +82,17 @@ class ShortcutHttp(HttpToolsProtocol):
         for part in parts:
             super().on_body(part)
 
-    def _write(self, rest: bytes) -> None:
+    def _write(self, rest: bytes, body: bytes) -> None:
         """Write an answer, whose first lines say that it is one, and what the server says of itself."""
         headers, lines = self._first_lines
         if headers is not self.server_state.default_headers:  # another list each second
             headers = self.server_state.default_headers
             lines = STATUS_LINE[200] + b"".join(b"%b: %b\r\n" % header for header in headers)
             self._first_lines = headers, lines
-        self.transport.write(lines + rest)
+        if len(body) < _LARGE:
+            self.transport.write(b"".join((lines, rest, body)))
+        else:
+            self.transport.writelines((lines + rest, body))
 
 
 class BoundedHttp(HeadClock, ShortcutHttp):

@@ -6,7 +6,6 @@ mapped columns through numpy into text, without a Python object for each.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -59,41 +58,44 @@ def write_answer(result: OnlineResult, *, wide_as_text: bool = False, request_id
     if features is None:
         features = _features(_columns(result, _Times(b"null"), wide_as_text=wide_as_text))
     entities = b",".join([b"%b:%b" % (_text(name), _request_list(each)) for name, each in result.entities.items()])
-    return b'{%b"service":%b,"at":%b,"entities":{%b},"features":{%b}}' % (
+    start = b'{%b"service":%b,"at":%b,"entities":{%b},"features":{' % (
         _named(request_id),
         _text(result.service),
         _instant(result.at),
         entities,
-        features,
     )
+    if features:
+        features[0] = features[0][1:]  # the comma before the first
+    return b"".join((start, *features, b"}}"))
 
 
-def _features(columns: Iterator[_Column]) -> bytes:
-    """Write features by name."""
-    features, last, tail = list[bytes](), None, b""
+def _features(columns: Iterator[_Column]) -> list[bytes]:
+    """Write features by name, in pieces; a comma stands before each feature."""
+    pieces, last, tail = list[bytes](), None, b""
     for name, values, shared in columns:
         if shared is not last:
             last, tail = shared, _TAIL % shared
-        features.append(b'%b:{"values":%b%b' % (name, values, tail))
-    return b",".join(features)
+        pieces += (b',%b:{"values":' % name, values, tail)
+    return pieces
 
 
-def _one_row(groups: Sequence[FoundGroup]) -> bytes | None:
-    """Write the features of one entity by name, where every value is there; None where that does not hold."""
-    parts = list[bytes]()
+def _one_row(groups: Sequence[FoundGroup]) -> list[bytes] | None:
+    """Write the features of one entity as `_features` does; None where not every value is there."""
+    pieces = list[bytes]()
     for group in groups:
         found = group.found
         if found.layer_of is not None or len(found.rows) != 1 or found.rows[0] == NOWHERE:
             return None
-        cells_of = group.layers[0].cells
-        texts = row_texts([cells_of[feature] for feature in group.features], found.rows[0])
+        texts = row_texts(group.layers[0].cells.choose(group.features), found.rows[0])
         if b"null" in texts:
             return None
         time = found.event_times[0]
         times = b"[null]" if time is None else b"[%b]" % _instant(time)
         tail = _ONE_TAIL % (_statuses(found.statuses), times, _sources(group.reader.sources))
-        parts += chain.from_iterable(zip(_heads(group.names), texts, repeat(tail)))
-    return b"".join(parts)[1:]
+        part = [tail] * (3 * len(texts))
+        part[::3], part[1::3] = _heads(group.names), texts
+        pieces += part
+    return pieces
 
 
 def write_feast_answer(
@@ -191,7 +193,7 @@ def _group_columns(group: FoundGroup, times: _Times, *, wide_as_text: bool) -> I
     names = _quoted(group.names)
     shared = _Shared(_statuses(found.statuses), times.write(found.event_times), _sources(group.reader.sources))
     if len(found.rows) == 1 and found.rows[0] != NOWHERE and not wide_as_text:
-        texts = row_texts([cells_of[feature] for feature in group.features], found.rows[0])
+        texts = row_texts(cells_of.choose(group.features), found.rows[0])
         null = shared._replace(statuses=_repeated(_NULL, 1)) if b"null" in texts else shared
         for name, text in zip(names, texts, strict=True):
             yield name, b"[%b]" % text, null if text == b"null" else shared
@@ -199,7 +201,7 @@ def _group_columns(group: FoundGroup, times: _Times, *, wide_as_text: bool) -> I
     rows = np.array(found.rows, dtype=np.int64)
     known = None if NOWHERE not in found.rows else rows >= 0
     if known is None and not wide_as_text:
-        written = narrow_texts([cells_of[feature] for feature in group.features], rows)
+        written = narrow_texts(cells_of.choose(group.features), rows)
         if written is not None:
             for name, text in zip(names, written, strict=True):
                 yield name, text, shared

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from foldstore.api.access import SCOPE_BY_PATH, permits
@@ -19,7 +18,7 @@ _UNUSUAL: Final = frozenset(
 _HEAD: Final = (
     b"content-length: %d\r\ncontent-type: application/json\r\n"
     + b"".join(b"%b: %b\r\n" % header for header in HEADERS)
-    + b"x-request-id: %b\r\n\r\n%b"
+    + b"x-request-id: %b\r\n\r\n"
 )
 
 
@@ -65,7 +64,7 @@ class Shortcut:
             return None
         return given[0] if int(declared[0][:20]) <= self._longest else None
 
-    def answer(self, given: bytes, address: str, body: bytes, write: Callable[[bytes], None]) -> bool:
+    def answer(self, given: bytes, address: str, body: bytes, write: Callable[[bytes, bytes], None]) -> bool:
         """Answer a request, when it can be answered at once; say whether it was.
 
         Parameters
@@ -77,13 +76,16 @@ class Shortcut:
         body : bytes
             The whole body.
         write : callable
-            Takes the answer behind its first lines: headers and body.
+            Takes the answer behind its first lines: the other headers, and the body.
         """
-        began, text, token = time.perf_counter(), None, self._recognize(given, address)
-        if token is not None:
-            with suppress(Exception):  # the gate asks again, and says what is wrong
-                text = self._endpoint.answer_at_once(token, body)
-        if token is None or text is None:
+        began, token = time.perf_counter(), self._recognize(given, address)
+        if token is None:
+            return False
+        try:
+            text = self._endpoint.answer_at_once(token, body)
+        except Exception:  # noqa: BLE001  # the gate asks again, and says what is wrong
+            return False
+        if text is None:
             return False
         self._watch.check_rate(token)  # nothing asked since `recognize` looked
         record = RequestRecord(
@@ -97,7 +99,7 @@ class Shortcut:
             address=address,
         )
         self._watch.begin_reading(record)
-        write(_HEAD % (len(text), record.id.encode(), text))
+        write(_HEAD % (len(text), record.id.encode()), text)
         record.seconds = time.perf_counter() - began
         self._watch.end(record)
         return True

@@ -31,6 +31,7 @@ _INSTANT: Final = re.compile(
 LIMIT: Final = 2**63 - 1
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
+_TWO_DIGITS: Final = tuple(f"{number:02d}" for number in range(60))
 
 
 def parse_duration(value: str | dt.timedelta) -> int:
@@ -115,9 +116,8 @@ def format_instant(nanoseconds: int) -> str:
     '2013-10-01T00:00:00Z'
     """
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    day, second = divmod(seconds, 86_400)
-    minute, second = divmod(second, 60)
-    text = f"{_day_text(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
+    minute, second = divmod(seconds, 60)
+    text = f"{_minute_text(minute)}{_TWO_DIGITS[second]}"
     if not rest:
         return f"{text}Z"
     digits = f"{rest:09d}"
@@ -126,15 +126,22 @@ def format_instant(nanoseconds: int) -> str:
     return f"{text}.{digits}Z"
 
 
-@lru_cache(maxsize=1_000)
-def _day_text(day: int) -> str:
-    return (_EPOCH + dt.timedelta(days=day)).isoformat()[:10]
+@lru_cache(maxsize=10_000)
+def _minute_text(minute: int) -> str:
+    return (_EPOCH + dt.timedelta(minutes=minute)).isoformat()[:17]
 
 
 def _read_instant(value: Any) -> int:
-    match = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= 64 else None
+    if not isinstance(value, str) or len(value) > 64:
+        raise _no_instant(value)
+    return _read_instant_text(value)
+
+
+@lru_cache(maxsize=1_000)
+def _read_instant_text(value: str) -> int:
+    match = _INSTANT.fullmatch(value.strip())
     if match is None:
-        raise UsageError(f"{_shown(value)} is not an instant.", hint='Write "2013-10-01" or "2013-10-01T00:00:00Z".')
+        raise _no_instant(value)
     date, time, fraction, zone = match.groups()
     text = f"{date}T{time or '00:00'}{'+00:00' if zone in (None, 'Z') else zone}"
     try:
@@ -142,6 +149,10 @@ def _read_instant(value: Any) -> int:
     except ValueError as error:
         raise UsageError(f"{_shown(value)} is not an instant: {error}.", hint="Check the calendar.") from None
     return _since_epoch(moment) + int((fraction or "").ljust(9, "0"))
+
+
+def _no_instant(value: object) -> UsageError:
+    return UsageError(f"{_shown(value)} is not an instant.", hint='Write "2013-10-01" or "2013-10-01T00:00:00Z".')
 
 
 def _since_epoch(moment: dt.datetime) -> int:

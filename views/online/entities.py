@@ -32,6 +32,9 @@ def read_entities(entities: Entities, keys: Sequence[str], brought: Sequence[str
     >>> read_entities([{"carrier": "UA"}, {"carrier": "B6"}], ["carrier"])
     {'carrier': ['UA', 'B6']}
     """
+    plain = None if brought else _plain_columns(entities, keys)
+    if plain is not None:
+        return plain
     if type(entities) is dict or isinstance(entities, Mapping):
         columns = _columns(entities)
     elif _is_list(entities):
@@ -45,6 +48,20 @@ def read_entities(entities: Entities, keys: Sequence[str], brought: Sequence[str
     if needed and not columns[needed[0]]:
         raise UsageError("There are no entities.", hint="Give at least one.")
     return {name: columns[name] for name in needed}
+
+
+def _plain_columns(entities: Entities, keys: Sequence[str]) -> dict[str, list[Any]] | None:
+    """Return columns of the keys alone, of one length; None for whatever takes a closer look."""
+    if type(entities) is not dict or not keys or len(entities) != len(keys):
+        return None
+    columns, count = dict[str, list[Any]](), 0
+    for name in keys:
+        values = entities.get(name)
+        if type(values) is not list or not values or len(values) != (count or len(values)):
+            return None
+        count = len(values)
+        columns[name] = values.copy()
+    return columns
 
 
 def _check_names(columns: Mapping[str, Any], keys: Sequence[str], brought: Sequence[str]) -> None:

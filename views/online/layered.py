@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import Cells
+from foldstore.views.online.cells import FeatureCells
 from foldstore.views.online.pushed_rows import PushedRow, PushedRows
 from foldstore.views.online.reader import NOWHERE, FoundMany, FoundRow, Layer, OnlineReader, RowLookup, read_key
 from foldstore.views.online.status import FeatureStatus
@@ -80,7 +80,7 @@ class LayeredReader:
         return LayeredReader(self.files, pushed)
 
     @property
-    def cells(self) -> Mapping[str, Cells]:
+    def cells(self) -> FeatureCells:
         """Each feature's values in the first file."""
         return self.files[0].cells
 

@@ -1,7 +1,7 @@
 """The pushed rows of one feature view, read for a lookup and written by a push."""
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from foldstore.datastore.canonical import canonical_json
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import Cells, read_cells
+from foldstore.views.online.cells import FeatureCells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.row_codec import RowCodec
 from foldstore.views.online.store import NewRow, OnlineStore, StoredRow, above, pack_times, unpack_order
@@ -50,13 +50,13 @@ class PushedBatch:
     """Pushed rows as a layer that values are taken from."""
 
     table: pa.Table
-    cells: Mapping[str, Cells]
+    cells: FeatureCells
 
     @classmethod
     def of(cls, table: pa.Table) -> "PushedBatch":
         """Make one of a table."""
         whole = table.combine_chunks()
-        return cls(whole, {name: read_cells(_whole(whole.column(name))) for name in whole.column_names})
+        return cls(whole, FeatureCells({name: read_cells(_whole(whole.column(name))) for name in whole.column_names}))
 
     def column(self, feature: str) -> pa.Array:
         """Return a feature's values."""

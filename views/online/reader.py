@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ from foldstore.datastore.canonical import HASH_PREFIX
 from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError
 from foldstore.views.features.asked_entities import write_out
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import Cells, read_cells
+from foldstore.views.online.cells import Cells, FeatureCells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import (
     HASH_PLACE,
@@ -39,7 +38,7 @@ class Layer(Protocol):
     """Where values are: a file, or rows that were pushed."""
 
     @property
-    def cells(self) -> Mapping[str, Cells]:
+    def cells(self) -> FeatureCells:
         """Each feature's values."""
 
     def column(self, feature: str) -> pa.Array:
@@ -68,8 +67,7 @@ _NOTHING: Final = Found(NOWHERE, None, _NOT_FOUND)
 _NO_ROW: Final = (NOWHERE, NOWHERE)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundMany:
+class FoundMany(NamedTuple):
     """What is known of several entities, one entry each; see `Found`.
 
     Attributes
@@ -113,7 +111,7 @@ class ViewReader(Protocol):
         """The addresses of the versions that the rows come from."""
 
     @property
-    def cells(self) -> Mapping[str, Cells]:
+    def cells(self) -> FeatureCells:
         """Each feature's values."""
 
     def column(self, feature: str) -> pa.Array:
@@ -177,7 +175,7 @@ class OnlineReader:
         columns = [read_cells(array) for array in self._batch.columns[header.first_key :]]
         self._keys: tuple[Cells, ...] = tuple(columns[:count])
         self._one_key = self._keys[0].one if count == 1 else None
-        self.cells: Mapping[str, Cells] = dict(zip(self.view.features, columns[count:], strict=True))
+        self.cells = FeatureCells(dict(zip(self.view.features, columns[count:], strict=True)))
 
     @property
     def view(self) -> FeatureView:
@@ -352,6 +350,9 @@ class OnlineReader:
 
     def search_checked(self, checked: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
         """Do what `search` does for keys that `check_keys` gave."""
+        if len(checked) == 1:
+            row, event, status = _NOTHING if checked[0] is None else self._find(checked[0], at)
+            return FoundMany([row], [event], [status])
         if len(checked) < _FEW or not self.num_rows:
             found = [_NOTHING if key is None else self._find(key, at) for key in checked]
             return FoundMany(
@@ -360,17 +361,21 @@ class OnlineReader:
         return self._search(checked, at)
 
     def _search(self, keys: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
-        wanted = np.array(self.hasher.hash_many(keys), dtype=np.uint64)
+        match = self._keys[0].match if self.hasher.is_text and None not in keys else None
+        texts = None if match is None else [key[0].encode() for key in keys if key is not None]
+        wanted = np.array(
+            self.hasher.hash_many(keys) if texts is None else self.hasher.hash_texts(texts), dtype=np.uint64
+        )
         hashes = np.asarray(self._hashes)
         first = np.searchsorted(hashes, wanted)
         safe = np.minimum(first, len(hashes) - 1)
-        here = (hashes[safe] == wanted).tolist()
-        holds, one_key, asked = self._holds, self._one_key, zip(here, keys, safe.tolist(), strict=True)
-        if one_key is None:
-            hits = [hit and key is not None and holds(row, key) for hit, key, row in asked]
-        else:  # the same, without a call for each
-            hits = [hit and key is not None and one_key(row) == key[0] for hit, key, row in asked]
-        known = np.array(hits, dtype=np.bool_)
+        here = hashes[safe] == wanted
+        if match is not None and texts is not None:
+            known = here & np.array(match(safe, texts), dtype=np.bool_)
+        else:
+            asked = zip(here.tolist(), keys, safe.tolist(), strict=True)
+            hits = [hit and key is not None and self._holds(row, key) for hit, key, row in asked]
+            known = np.array(hits, dtype=np.bool_)
         places, events = self._last_until(safe, wanted, known, at)
         return self._answer(places, events, known & (places >= safe), at)
 

@@ -44,8 +44,7 @@ class OnlineColumn:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundGroup:
+class FoundGroup(NamedTuple):
     """The rows of one feature view that answer, and which of its features under which names."""
 
     reader: ViewReader

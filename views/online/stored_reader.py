@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from foldstore.errors import StoreError
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import Cells
+from foldstore.views.online.cells import FeatureCells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import OnlineHeader, check_layout, decode_header
 from foldstore.views.online.pushed_rows import OutdatedError, PushedBatch, PushedRow, PushedRows, digest, identify
@@ -189,7 +189,7 @@ class StoredReader:
         return len(self.files) - 1
 
     @property
-    def cells(self) -> Mapping[str, Cells]:
+    def cells(self) -> FeatureCells:
         """Each feature's values in a batch without any."""
         return self._batch([]).cells
 

@@ -151,10 +151,24 @@ def test_composite_keys_are_not_pasted_together(tmp_path):
     assert service.get({"l": ["ab", "a", "abc"], "r": ["c", "bc", ""]}, 0).to_dict()["x"] == [1, 2, None]
 
 
+def test_texts_of_any_length_are_found_one_by_one_and_at_once(tmp_path):
+    texts = ["", "a", "Zoë", "\U0001f600", *("x" * size for size in (2, 200, 254, 255, 256, 257, 5_000))]
+    rows = [{"driver": text, "ts": 0, "x": number} for number, text in enumerate(texts)]
+    service = OnlineService([driver_view()[["x"]]], {"stats": open_view(ride_table(rows), driver_view(), tmp_path)})
+    asked = [*texts, "x" * 3, "x" * 258, "Zoe", *reversed(texts)]
+    numbers = {text: number for number, text in enumerate(texts)}
+    for some in (asked, [text for text in asked if len(text) < 256]):
+        assert service.get({"driver": some}, SECOND).to_dict()["x"] == [numbers.get(text) for text in some]
+    assert [service.get({"driver": [text]}, SECOND).to_dict()["x"] for text in asked] == [
+        [numbers.get(text)] for text in asked
+    ]
+
+
 def test_a_key_that_shares_a_hash_with_another_is_not_found(tmp_path, monkeypatch):
     reader = open_view(ride_table([{"driver": "a", "ts": 0, "x": 1}]), driver_view(), tmp_path)
     stored = KeyHasher({"driver": "string"}, reader.header.salt).hash_one(["a"])
     monkeypatch.setattr(KeyHasher, "hash_one", lambda *_: stored)
+    monkeypatch.setattr(KeyHasher, "hash_texts", lambda _, texts: [stored] * len(texts))
     assert reader.find(["b"], SECOND).status == "NOT_FOUND"
     assert reader.search([["b", "a"] * 10], SECOND).statuses == ["NOT_FOUND", "PRESENT"] * 10
 
