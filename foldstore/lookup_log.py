@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from foldstore.datastore.catalog.change_mark import Mark
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
@@ -100,11 +101,14 @@ class LookupLogs:
             )
         return str(document.body["dataset"])
 
-    def note(self, service: str, result: OnlineResult, request_id: str | None = None) -> None:
-        """Note a lookup, when its service is logged and the lot falls on it: its request id's, if it has one."""
+    def note(self, service: str, result: OnlineResult, mark: Mark, request_id: str | None = None) -> None:
+        """Note a lookup, when its service is logged and the lot falls on it: its request id's, if it has one.
+
+        What is logged is what was at a mark of the catalog, or came since.
+        """
         if self._storage.catalog.read_only:
             return
-        setting = self._setting(service)
+        setting = self._setting(service, mark)
         if setting is None or (lot_of(request_id) if request_id is not None else random.random()) >= setting[1]:  # noqa: S311
             return  # the lot makes a sample and keeps no secret
         with self._lock:
@@ -144,8 +148,7 @@ class LookupLogs:
         with suppress(FoldstoreError):  # it waits on; `flush` says why when the store is closed, at the latest
             self.flush()
 
-    def _setting(self, service: str) -> tuple[str, float] | None:
-        mark = self._storage.catalog.change_mark.read()
+    def _setting(self, service: str, mark: Mark) -> tuple[str, float] | None:
         known = self._settings[1] if mark is not None and self._settings[0] == mark else {}
         if service not in known:
             document = self._registry.find(service)

@@ -3,8 +3,11 @@
 import os
 import sqlite3
 from threading import Lock
+from typing import TypeAlias
 
 import sqlalchemy as sa
+
+Mark: TypeAlias = tuple[int, int] | None  # None: whether something was committed cannot be known
 
 
 class ChangeMark:
@@ -31,7 +34,7 @@ class ChangeMark:
         self._lock = Lock()
         self._connection: sa.PoolProxiedConnection | None = None
 
-    def read(self) -> tuple[int, int] | None:
+    def read(self) -> Mark:
         """Return the mark; None where the database has none (PostgreSQL), or cannot be read.
 
         While it stays the same, everything that the catalog said before holds.

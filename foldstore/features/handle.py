@@ -356,8 +356,8 @@ class Features(MaterializedFeatures, ServedFeatures):
         NotFoundError
             When the service is not there, or not materialized.
         """
-        name, found = self._online.look_up(service, entities, at, full_feature_names=full_feature_names)
-        self._note(name, found, request_id, full_feature_names=full_feature_names)
+        name, found, mark = self._online.look_up(service, entities, at, full_feature_names=full_feature_names)
+        self._note(name, found, request_id, mark, full_feature_names=full_feature_names)
         return found
 
     def close(self) -> None:

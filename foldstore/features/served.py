@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+from foldstore.datastore.catalog.change_mark import Mark
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.free_text import check_text
 from foldstore.datastore.storage import Storage
@@ -95,12 +96,14 @@ class ServedFeatures:
             self._shadow_runner.flush()
         self.lookup_logs.flush()
 
-    def _note(self, name: str, found: OnlineResult, request_id: str | None, *, full_feature_names: bool) -> None:
-        """Note a lookup where it is asked for; the answer is settled."""
+    def _note(
+        self, name: str, found: OnlineResult, request_id: str | None, mark: Mark, *, full_feature_names: bool
+    ) -> None:
+        """Note a lookup where that is asked for as of a mark of the catalog; the answer is settled."""
         if request_id is not None:
             check_text(request_id, "The request id", MAX_REQUEST_ID, line=True)
-        self.lookup_logs.note(name, found, request_id)
-        self._shadow_runner.consider(found, full_feature_names=full_feature_names, request_id=request_id)
+        self.lookup_logs.note(name, found, mark, request_id)
+        self._shadow_runner.consider(found, mark, full_feature_names=full_feature_names, request_id=request_id)
 
     def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
         """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.

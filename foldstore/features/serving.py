@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from foldstore.datastore import index_area
+from foldstore.datastore.catalog.change_mark import Mark
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.operation_folder import forget_results
 from foldstore.datastore.storage import Storage
@@ -84,15 +85,18 @@ class OnlineServing:
         self._author = author
         self._served = OnlineCatalog()
         self._loaded: dict[tuple[str, int], int] = {}
-        self._seen: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
+        self._seen: tuple[Mark, dict[str, str]] = (None, {})
 
-    def look_up(self, service: str, entities: Any, at: Any, *, full_feature_names: bool) -> tuple[str, OnlineResult]:
-        """Look entities up in a service; return its name too."""
+    def look_up(
+        self, service: str, entities: Any, at: Any, *, full_feature_names: bool
+    ) -> tuple[str, OnlineResult, Mark]:
+        """Look entities up in a service; return its name too, and the catalog's mark when that was known."""
 
-        def ask() -> tuple[str, OnlineResult]:
-            ready = self._ready(service)
+        def ask() -> tuple[str, OnlineResult, Mark]:
+            mark = self._storage.catalog.change_mark.read()
+            ready = self._ready(service, mark)
             found = self._served.get_online_features(ready, entities, at, full_feature_names=full_feature_names)
-            return ready.partition("@")[0], found
+            return ready.partition("@")[0], found, mark
 
         return self._current(ask)
 
@@ -105,7 +109,7 @@ class OnlineServing:
             self._drop_forgotten()
             for address in self._layouts.materialized.list_names():
                 with suppress(NotFoundError):  # one that was forgotten is none
-                    self._ready(address)
+                    self._ready(address, self._storage.catalog.change_mark.read())
             return self._served.get_features(features, entities, at, full_feature_names=full_feature_names)
 
         return self._current(ask)
@@ -116,7 +120,8 @@ class OnlineServing:
 
     def join_keys(self, service: str) -> tuple[str, ...]:
         """Return what a lookup in a service must give, and all that it may."""
-        return tuple(self._served.find(self._ready(service)).join_keys)
+        ready = self._ready(service, self._storage.catalog.change_mark.read())
+        return tuple(self._served.find(ready).join_keys)
 
     def open_handle(self, service: str) -> FreshHandle:
         """Return a prepared handle for lookups of one entity in a hot loop."""
@@ -161,12 +166,11 @@ class OnlineServing:
                 self._drop_loaded()
                 return
 
-    def _ready(self, service: str) -> str:
+    def _ready(self, service: str, mark: Mark) -> str:
         """Load what was materialized last, when it is not loaded; return the full address.
 
         While the catalog has not changed, neither has the answer.
         """
-        mark = self._storage.catalog.change_mark.read()
         known = self._seen[1] if mark is not None and self._seen[0] == mark else {}
         found = known.get(service)
         if found is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
+from foldstore.datastore.catalog.change_mark import Mark
 from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.lineage.recording import unrecorded
 from foldstore.datastore.storage import Storage
@@ -57,10 +58,15 @@ class ShadowRunner:
         self._counted_since = 0.0
         self._thread: threading.Thread | None = None
 
-    def consider(self, found: OnlineResult, *, full_feature_names: bool, request_id: str | None = None) -> None:
-        """Hand an answer on to be compared, when its version has a shadow and the lot falls on the request."""
+    def consider(
+        self, found: OnlineResult, mark: Mark, *, full_feature_names: bool, request_id: str | None = None
+    ) -> None:
+        """Hand an answer on to be compared, when its version has a shadow and the lot falls on the request.
+
+        The shadow is the one that it had at a mark of the catalog, or has got since.
+        """
         try:
-            shadow = self._setting(found.service or "")
+            shadow = self._setting(found.service or "", mark)
             if shadow is not None and is_chosen(found.entities, shadow.share, shadow.seed, request_id):
                 self._put(shadow, found, full_feature_names)
         except Exception:  # noqa: BLE001, S110  # the answer is settled: no fault of a shadow's may take it back
@@ -160,8 +166,7 @@ class ShadowRunner:
                     self._counted.setdefault(key, ShadowTally()).add(tally)
             raise
 
-    def _setting(self, live: str) -> Shadow | None:
-        mark = self._storage.catalog.change_mark.read()
+    def _setting(self, live: str, mark: Mark) -> Shadow | None:
         known = self._settings[1] if mark is not None and self._settings[0] == mark else {}
         if live not in known:
             document = self._registry.find(live)
