@@ -79,7 +79,7 @@ class Metrics:
         service = result.service or "features"
         for group in result.groups:
             statuses = group.found.statuses
-            for status in set(statuses):
+            for status in statuses if len(statuses) == 1 else set(statuses):
                 self._count_of(service, status).inc(statuses.count(status))
         now = time.time()
         if abs(now - result.at / 1e9) < _NOW_SECONDS:

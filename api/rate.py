@@ -49,6 +49,8 @@ class RateLimit:
 
     def look(self, name: str) -> float:
         """Return after how many seconds an event may come, and count none."""
+        if not self._left:
+            return 0.0 if self._burst >= 1 else (1 - self._burst) / self._per_second
         left, _ = self._now(name)
         return 0.0 if left >= 1 else (1 - left) / self._per_second
 

@@ -3,8 +3,8 @@
 Run with make bench. F4 writes a million entities of 16 float32; the raw file holds the source sorted by an integer
 and fsync'ed, neither hashed nor named by its contents. The raw lookup searches sorted hashes that it is given and
 makes a dict of one row of a matrix; it knows no nulls, ages or statuses. Over HTTP both sides run on the same uvicorn
-in a process of their own, asked by the same loop on loopback: the constant is an ASGI function that answers with the
-bytes of one real answer.
+in a process of their own, asked by the same loop on loopback: ours is what `foldstore serve` runs, the constant is an
+ASGI function that answers with the bytes of one real answer.
 """
 
 import json
@@ -302,23 +302,26 @@ def _p99(port, token, body):
 
 def _serve(side, folder):
     """Run one side in this process until it is told to end; its port and a token are printed."""
-    from foldstore.api.app import create_app
     from foldstore.api.running import DrainingServer, Running, keep_what_is_there
     from foldstore.api.server import LOOPBACK, listen, url_of
-    from foldstore.api.tokens import TokenVault
-    from foldstore.datastore.catalog.registry import Registry
-    from foldstore.datastore.storage import open_storage
 
-    if side == "constant":
-        app, token = _constant(folder), "none"
-    else:
-        vault = TokenVault(Registry(open_storage(folder / "store").catalog, "token"))
-        token, _ = vault.create("serving", author="benchmark")
-        app = create_app(_service(folder), vault)
+    app, token = (_constant if side == "constant" else _lookup)(folder)
     with listen(LOOPBACK, 0) as listener:
         print(url_of(listener).rpartition(":")[2], token, flush=True)
         keep_what_is_there()
         DrainingServer(app, Running()).run(sockets=[listener])
+
+
+def _lookup(folder):
+    """The whole service: a store with what was pushed and committed since, a token, rules, metrics and the audit."""
+    import foldstore
+    from foldstore.api.app import create_app
+    from foldstore.api.tokens import TokenVault
+
+    store = foldstore.connect(folder / "store")
+    vault = TokenVault(store.registry("token"))
+    token, _ = vault.create("serving", author="benchmark")
+    return create_app(store.features, vault, store=store), token
 
 
 def _constant(folder):
@@ -334,7 +337,7 @@ def _constant(folder):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    return app
+    return app, "none"
 
 
 if __name__ == "__main__":

@@ -92,6 +92,8 @@ def parse_instant(value: str | dt.datetime | dt.date | int) -> int:
     >>> parse_instant("2013-10-01") == parse_instant("2013-10-01T02:00:00+02:00")
     True
     """
+    if type(value) is int and -LIMIT < value < LIMIT:
+        return value
     if isinstance(value, bool):
         raise UsageError(f"{_shown(value)} is not an instant.", hint='Write "2013-10-01T00:00:00Z".')
     if isinstance(value, int):

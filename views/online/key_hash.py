@@ -29,6 +29,11 @@ class KeyHasher:
     salt : str
         What the file's hashes were salted with.
 
+    Attributes
+    ----------
+    is_text : bool
+        Whether the key is one text.
+
     Examples
     --------
     >>> import pyarrow as pa
@@ -37,12 +42,13 @@ class KeyHasher:
     True
     """
 
-    __slots__ = ("_encode", "_suffix", "_types")
+    __slots__ = ("_encode", "_suffix", "_types", "is_text")
 
     def __init__(self, types: Mapping[str, str], salt: str) -> None:
         self._types = dict(types)
         self._encode = [_ENCODERS.get(kind, _integer_bytes) for kind in types.values()]
         self._suffix = salt.encode()
+        self.is_text = [*types.values()] == ["string"]
 
     def hash_one(self, values: Sequence[Any]) -> int:
         """Return the hash of a key that `check` has let pass."""
@@ -55,11 +61,6 @@ class KeyHasher:
             encode = self._encode[0]
             return [0 if key is None else digest(encode(key[0]) + suffix) for key in keys]
         return [0 if key is None else self.hash_one(key) for key in keys]
-
-    @property
-    def is_text(self) -> bool:
-        """Whether the key is one text."""
-        return len(self._types) == 1 and self._encode[0] is _text_bytes
 
     def hash_texts(self, texts: Sequence[bytes]) -> list[int]:
         """Return the hashes of keys of one text, which are given in UTF-8."""
@@ -103,7 +104,7 @@ class KeyHasher:
         """Return keys row by row as `check` does; `count` says how many there are of an entity without keys."""
         if len(columns) == len(self._types) == 1 and len(columns[0]) == 1:
             value = columns[0][0]
-            if type(value) is str and value.isascii() and self.is_text:
+            if self.is_text and type(value) is str and value.isascii():
                 return [(value,)]  # what `check` does, without its steps
             return [self.check(columns[0])]
         uneven = len({len(column) for column in columns}) > 1
