@@ -9,7 +9,9 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from foldstore.errors import SchemaMismatchError
 
@@ -62,12 +64,14 @@ class KeyHasher:
             return [0 if key is None else digest(encode(key[0]) + suffix) for key in keys]
         return [0 if key is None else self.hash_one(key) for key in keys]
 
-    def hash_texts(self, texts: Sequence[bytes]) -> list[int]:
+    def hash_texts(self, texts: Sequence[bytes]) -> NDArray[np.uint64]:
         """Return the hashes of keys of one text, which are given in UTF-8."""
-        digest, suffix, heads = xxhash.xxh3_64_intdigest, self._suffix, _TEXT_HEADS
+        digest, suffix, heads = xxhash.xxh3_64_digest, self._suffix, _TEXT_HEADS
         if max(map(len, texts), default=0) < len(heads):  # what `_text_bytes` does, without a call for each
-            return [digest(heads[len(text)] + text + suffix) for text in texts]
-        return [digest(_text_head(len(text)) + text + suffix) for text in texts]
+            hashes = [digest(heads[len(text)] + text + suffix) for text in texts]
+        else:
+            hashes = [digest(_text_head(len(text)) + text + suffix) for text in texts]
+        return np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
 
     def encode(self, values: Sequence[Any]) -> bytes:
         """Return the bytes that stand for a key that `check` has let pass: equal keys have equal bytes."""

@@ -363,9 +363,8 @@ class OnlineReader:
     def _search(self, keys: Sequence[tuple[Any, ...] | None], at: int) -> FoundMany:
         match = self._keys[0].match if self.hasher.is_text and None not in keys else None
         texts = None if match is None else [key[0].encode() for key in keys if key is not None]
-        wanted = np.array(
-            self.hasher.hash_many(keys) if texts is None else self.hasher.hash_texts(texts), dtype=np.uint64
-        )
+        hasher = self.hasher
+        wanted = np.array(hasher.hash_many(keys), np.uint64) if texts is None else hasher.hash_texts(texts)
         hashes = np.asarray(self._hashes)
         first = np.searchsorted(hashes, wanted)
         safe = np.minimum(first, len(hashes) - 1)

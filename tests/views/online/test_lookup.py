@@ -168,7 +168,7 @@ def test_a_key_that_shares_a_hash_with_another_is_not_found(tmp_path, monkeypatc
     reader = open_view(ride_table([{"driver": "a", "ts": 0, "x": 1}]), driver_view(), tmp_path)
     stored = KeyHasher({"driver": "string"}, reader.header.salt).hash_one(["a"])
     monkeypatch.setattr(KeyHasher, "hash_one", lambda *_: stored)
-    monkeypatch.setattr(KeyHasher, "hash_texts", lambda _, texts: [stored] * len(texts))
+    monkeypatch.setattr(KeyHasher, "hash_texts", lambda _, texts: np.array([stored] * len(texts), np.uint64))
     assert reader.find(["b"], SECOND).status == "NOT_FOUND"
     assert reader.search([["b", "a"] * 10], SECOND).statuses == ["NOT_FOUND", "PRESENT"] * 10
 
