@@ -141,6 +141,21 @@ def test_rows_newer_than_the_version_survive_a_materialization(store):
     assert [each.pushed for each in store.features.online_status("model")] == [1]
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_damaged_file_is_made_again_although_nothing_else_changed(store, full, size):
+    (path,) = (store.root / "online").glob("*.arrow")
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[:size] if size >= 0 else whole[:-9] + b"\0" * 9)
+    with foldstore.connect(store.root) as again:
+        with pytest.raises(FoldstoreError, match="Materialize the view again"):
+            trips(again, 1)
+        again.features.materialize("model", full=full)
+        assert trips(again, 1)[0] == 15
+    assert path.read_bytes() == whole
+
+
 def test_a_damaged_file_of_another_service_does_not_stop_a_materialization(store):
     store.features.apply(foldstore.FeatureService("other", [rides_view()]))
     store.features.materialize("other")

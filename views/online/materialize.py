@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from foldstore.datastore.files import Files, LocalFiles
+from foldstore.datastore.files import Files, LocalFiles, hash_file
 from foldstore.errors import column_not_found
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.joined_batches import join_batches, too_much_text
@@ -274,7 +274,8 @@ def _write(batch: pa.RecordBatch, folder: Path, files: Files, num_entities: int)
             writer.write_batch(batch)
         address = sink.finish()
         path = folder / f"{address}.arrow"
-        files.link(staged, path)
+        if not files.link(staged, path) and hash_file(path) != address:
+            files.replace(staged, path)  # what was there was damaged: these are the right bytes
     files.sync_folders([folder])
     return OnlineFile(
         path=path, address=address, num_bytes=sink.num_bytes, num_rows=batch.num_rows, num_entities=num_entities
