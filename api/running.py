@@ -128,6 +128,11 @@ class DrainingServer(uvicorn.Server):
         How.
     readiness : Readiness, optional
         Is told that the server ends.
+
+    Attributes
+    ----------
+    on_closed : callable
+        Called when it takes no more connections.
     """
 
     def __init__(self, app: ASGIApp, running: Running, readiness: Readiness | None = None) -> None:
@@ -135,6 +140,7 @@ class DrainingServer(uvicorn.Server):
         self._running = running
         self._readiness = readiness
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_closed: Callable[[], None] = lambda: None
 
     async def serve(self, sockets: Any = None) -> None:
         """Serve until told to end."""
@@ -152,6 +158,11 @@ class DrainingServer(uvicorn.Server):
             with suppress(OSError):  # who waited is gone
                 os.write(self._running.announce, b"1")
                 os.close(self._running.announce)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Take no more connections, and finish what was begun."""
+        self.on_closed()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; when told a second time, at once."""

@@ -55,6 +55,7 @@ def serve(
         TLS, and what it does when it is told to end.
     on_start : callable, optional
         Told the server's URL when it listens.
+
     Returns
     -------
     Workers or None
@@ -85,6 +86,7 @@ def serve(
             if workers is not None:
                 stack.callback(workers.close)
                 workers.succeed(server.stop)
+                server.on_closed = workers.let_go
             server.run(sockets=[listener])
             if workers is None or readiness.ends or not workers.has_begun:
                 return None

@@ -53,6 +53,8 @@ class Workers:
         self._ends = threading.Event()
         self._anew = threading.Event()
         self._successor: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._needs_listener = True
 
     @cached_property
     def _shared(self) -> Path:
@@ -87,13 +89,16 @@ class Workers:
     def succeed(self, stop: Callable[[], None]) -> None:
         """Start a process when SIGHUP comes to this one, which serves itself; call `stop` when the other one serves."""
         _on_hangup(self._renew)
+        self._needs_listener = False
 
         def wait() -> None:
             while not self.has_begun:
                 self._anew.wait()
                 self._anew.clear()
-                if self._ends.is_set():
-                    return
+                with self._lock:
+                    if self._ends.is_set():
+                        return
+                    self._needs_listener = True
                 process = self._start_ready()
                 if process is not None:
                     self._processes.append(process)
@@ -106,6 +111,13 @@ class Workers:
         """Have everything end."""
         self._ends.set()
         self._anew.set()
+
+    def let_go(self) -> None:
+        """Close the socket, for this process takes no more requests; not where another one serves it, or is to."""
+        with self._lock:
+            if not self._needs_listener:
+                self.end()
+                self._listener.close()
 
     def close(self) -> None:
         """Tell the processes to end, and wait until they have."""
