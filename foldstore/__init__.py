@@ -15,7 +15,7 @@ Examples
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from foldstore.errors import FoldstoreError, SplitWarning
+from foldstore.errors import EmptyReferenceWarning, FoldstoreError, SplitWarning
 
 if TYPE_CHECKING:
     from foldstore.connecting import connect
@@ -112,6 +112,7 @@ __all__ = [
     "DeprecatedInputWarning",
     "DriftPolicy",
     "Drop",
+    "EmptyReferenceWarning",
     "Entity",
     "FeatureService",
     "FeatureView",

@@ -217,6 +217,10 @@ class ExchangeWarning(UserWarning):
     """A schema was read from, or written for, another system, and something it says has no counterpart."""
 
 
+class EmptyReferenceWarning(UserWarning):
+    """A schema was inferred from no rows: it says types, and nothing of values."""
+
+
 class SplitWarning(UserWarning):
     """A split or folds were made, and do not give what their arguments hope for: the message says what, and why."""
 

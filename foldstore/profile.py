@@ -1,11 +1,13 @@
 """The handle of a version's profile: the statistics, and the schema that they suggest."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foldstore.datastore.keys import find_repeated_keys
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.row_profile import RowProfile
+from foldstore.errors import EmptyReferenceWarning, frames_to_the_caller
 from foldstore.validation.drift_history import History, learn_limits
 from foldstore.validation.inference import infer_schema, update_schema
 from foldstore.validation.schema import DataSchema
@@ -63,6 +65,11 @@ class VersionProfile(RowProfile):
         history : bool
             Learn the limits of drift from how the versions before differ, where at least eight brought rows.
 
+        Warns
+        -----
+        EmptyReferenceWarning
+            When there are no rows: the schema says types alone.
+
         Examples
         --------
         >>> import foldstore
@@ -75,6 +82,7 @@ class VersionProfile(RowProfile):
         >>> print(schema.columns["km"].evidence["why"]["domain.min"])
         none below 0: 2,000 numbers lie between 0 and 96
         """
+        self._warn_of_no_rows()
         schema = infer_schema(
             self,
             keys=self.key,
@@ -85,6 +93,11 @@ class VersionProfile(RowProfile):
             is_unique=None if self.source is None else self._is_unique,
         )
         return learn_limits(schema, self.history(schema.columns)) if history and self.history else schema
+
+    def _warn_of_no_rows(self) -> None:
+        if not self.rows:
+            what = f"{self.dataset or 'The profile'} has no rows: the schema says types alone."
+            warnings.warn(what, EmptyReferenceWarning, stacklevel=frames_to_the_caller())
 
     def _is_unique(self, column: str) -> bool:
         return not find_repeated_keys([column], iter(self._rows().batches([column])), 1).groups

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -238,6 +239,19 @@ def bar(label: str) -> Iterator[Show]:
 def say(text: str) -> None:
     """Tell a person something on stderr."""
     typer.echo(printable(text), err=True)
+
+
+@contextmanager
+def told(category: type[Warning]) -> Iterator[None]:
+    """Tell what is worth a look as a person is told things, not as Python warns programmers."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", category)
+        yield
+    for each in caught:
+        if issubclass(each.category, category):
+            say(f"warning: {each.message}")
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def show_bytes(size: int) -> str:

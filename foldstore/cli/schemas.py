@@ -1,15 +1,12 @@
 """The verbs on schemas: schema infer, show, set, diff, accept, import, export, log."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say
-from foldstore.errors import NotFoundError, UsageError
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say, told
+from foldstore.errors import EmptyReferenceWarning, ExchangeWarning, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,10 +53,9 @@ def infer(
 
     with foldstore.connect(store, create=False) as opened:
         version = opened.version(address)
-        schema = version.profile().infer_schema(label=label, categorical=categorical or (), history=history)
+        with told(EmptyReferenceWarning):
+            schema = version.profile().infer_schema(label=label, categorical=categorical or (), history=history)
         typer.echo(schema.to_yaml(), nl=False)
-        if not version.num_rows:
-            typer.echo(f"{version.address} has no rows: the schema says types alone.", err=True)
         for name, column in schema.columns.items():
             if (suggested := column.suggested_type) is not None:
                 typer.echo(f"{name}: {suggested}; nothing is cast.", err=True)
@@ -157,7 +153,7 @@ def import_schema(
     from foldstore.validation.schema import DataSchema
 
     text = _read(file)
-    with _spoken_warnings():
+    with told(ExchangeWarning):
         if form == "odcs":
             schema = DataSchema.from_contract(read_yaml(text), table=table)
         elif form == "json-schema":
@@ -197,7 +193,7 @@ def export_schema(
         elif form == "pandera":
             from foldstore.validation.interchange.pandera_schema import write_file
 
-            with _spoken_warnings():
+            with told(ExchangeWarning):
                 made = schema.to_pandera()
             typer.echo(write_file(made), nl=False)
         else:
@@ -266,16 +262,6 @@ def _mapping(data: object) -> "Mapping[str, Any]":
     if not isinstance(data, dict):
         raise UsageError("The file holds no mapping.", hint="Give what to_yaml() of pandera writes.")
     return data
-
-
-@contextmanager
-def _spoken_warnings() -> Iterator[None]:
-    """Say warnings as the command says things, without the line of code that they come from."""
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        yield
-    for each in seen:
-        say(f"warning: {each.message}")
 
 
 def _choose(dataset: str, kept: "list[DataSchema]", number: int | None) -> "DataSchema":

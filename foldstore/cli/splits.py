@@ -1,14 +1,12 @@
 """The verbs that share rows out: split, folds."""
 
 import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say
+from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say, told
 from foldstore.errors import SplitWarning, UsageError
 from foldstore.names import parse_address
 
@@ -107,7 +105,7 @@ def split(
         how |= _deciding(by_column, values, by_time, purge, embargo)
         if by_time is not None or boundary:
             how["boundaries"] = boundary or []
-        with _told():
+        with told(SplitWarning):
             found = opened.split_view(_source(opened, address), [where] if where else [], name, _given(how))
         say(f"Made {found!r}: no row will ever move.")
         _print_split(found.report(columns=column or [], label=label), output)
@@ -169,7 +167,7 @@ def folds(
         how = _keeping(group_by, stratify, duplicates, near_duplicates, similarity, key, seed)
         how |= {"k": k, "inner": inner, "past_only": past_only, "boundaries": boundary}
         how |= _deciding(by_column, values, by_time, purge, embargo)
-        with _told():
+        with told(SplitWarning):
             found = opened.fold_view(_source(opened, address), [where] if where else [], name, _given(how))
         say(f"Made {found!r}: no row will ever move.")
         _print_folds(found, label, column, output)
@@ -209,19 +207,6 @@ def _deciding(
         meant.setdefault(part.strip(), []).extend(_names(listed))
     how = {"by_column": by_column, "values": meant or None, "by_time": by_time}
     return how | {"purge": purge if purge != "0" else None, "embargo": embargo if embargo != "0" else None}
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what is worth a look as a person is told things, not as Python warns programmers."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SplitWarning)
-        yield
-    for each in caught:
-        if issubclass(each.category, SplitWarning):
-            say(f"warning: {each.message}")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _names(text: str) -> list[str]:

@@ -44,6 +44,7 @@ class RemoteProfile(VersionProfile):
             return VersionProfile.infer_schema(
                 self, label=label, serving=serving, categorical=categorical, history=False
             )
+        self._warn_of_no_rows()
         asked = {"label": label, "categorical": joined_names(categorical or None)}
         found = DataSchema.from_dict(self.server.read(self.path, None, **asked)["schema"])
         return found if serving is None else place_columns(found, label, serving)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -139,7 +140,9 @@ def test_bad_input_can_be_looked_at_by_every_tool_of_a_version(tmp_path, name):
     with foldstore.connect(tmp_path / "store") as store:
         data = store.create_dataset("data")
         version = data.append(TABLES[name])
-        own = version.profile().infer_schema()
+        warned = pytest.warns(foldstore.EmptyReferenceWarning, match="types alone")
+        with warned if name == "empty" else nullcontext():
+            own = version.profile().infer_schema()
         assert DataSchema.from_yaml(own.to_yaml()).id == own.id
         assert version.validate(own).passed is (name != "empty")
         version.profile().correlations()
