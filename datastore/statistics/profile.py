@@ -84,9 +84,8 @@ class Profile:
         rows = "".join(f"<tr>{_cells('td', _summary(name, c))}</tr>" for name, c in self.columns.items())
         return f"<table><caption>{self.rows} rows</caption><tr>{_cells('th', heads)}</tr>{rows}</table>"
 
-    @classmethod
-    def merge(cls, *parts: "Profile") -> "Profile":
-        """Join profiles of ranges of rows, in their order.
+    def merge(self, *others: "Profile") -> "Profile":
+        """Join profiles of ranges of rows, in their order: these rows, then those of the others.
 
         A column that a part lacks counts as null in all rows of that part.
 
@@ -99,16 +98,19 @@ class Profile:
         --------
         >>> table = pa.table({"x": [1, 2, 3]})
         >>> halves = profile_table(table.slice(0, 1)), profile_table(table.slice(1))
+        >>> halves[0].merge(halves[1]).id == profile_table(table).id
+        True
         >>> Profile.merge(*halves).id == profile_table(table).id
         True
         """
+        parts = (self, *others)
         examples = {name: part.columns[name] for part in parts for name in part.columns}
         merged: dict[str, ColumnProfile] = {}
         for name, example in examples.items():
             for part in parts:
                 column = part.columns.get(name) or _absent(example, part.rows)
                 merged[name] = merge_columns(merged[name], column) if name in merged else column
-        return cls(sum(part.rows for part in parts), merged)
+        return Profile(sum(part.rows for part in parts), merged)
 
     @classmethod
     def beside(cls, *groups: "Profile") -> "Profile":

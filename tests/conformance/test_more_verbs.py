@@ -100,6 +100,17 @@ class TestCourses:
         assert test.n_reference == test.n_current > 0
         assert set(test.columns) == {"rain", "late"}
 
+    def test_rows_too_few_to_learn_from_are_said_to_be(self, store):
+        rides = store.create_dataset("rides")
+        one, many = rides.append({"km": [1]}), rides.append({"km": list(range(99))})
+        with pytest.raises(foldstore.errors.UsageError, match=r"rides@1>? has too few rows to learn from: 1"):
+            many.two_sample_test(one)
+
+    def test_a_schema_of_no_rows_warns(self, store):
+        none = store.create_dataset("none").append({"x": np.array([], "int64")})
+        with pytest.warns(foldstore.EmptyReferenceWarning, match="none has no rows: the schema says types alone"):
+            assert none.profile().infer_schema().columns["x"].type == "int64"
+
     def test_a_split_is_suggested_and_made(self, store):
         rows = {"id": list(range(6000)), "patient_id": [n % 500 for n in range(6000)]}
         version = store.create_dataset("n", key=["id"]).append(rows)

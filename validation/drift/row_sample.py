@@ -18,6 +18,7 @@ from foldstore.validation.inference import infer_distributions
 from foldstore.validation.subject import Subject
 
 _MOST: Final = 100_000
+_LEAST: Final = 4
 
 
 def sample_rows(subject: Subject, columns: Sequence[str], size: int, seed: str) -> pa.Table:
@@ -75,8 +76,18 @@ def two_sample_test_between(
         raise UsageError(
             f"sample={sample!r} is not a number of rows from 8 to {_MOST:,}.", hint="Leave it out for 2,048."
         )
+    for each in (reference, current):
+        if each.num_rows < _LEAST:
+            raise UsageError(
+                f"{each.address} has too few rows to learn from: {each.num_rows}.", hint="Compare four rows or more."
+            )
     before, after = reference.profile(), current.profile()
     chosen = list(columns) if columns is not None else _comparable(reference, current)
+    if not chosen:
+        raise UsageError(
+            f"{reference.address} and {current.address} have no column with a distribution to compare.",
+            hint="Name the columns: columns=[...].",
+        )
     seed = f"{before.id}\n{after.id}"
     sides: list[dict[str, NDArray[Any]]] = []
     for role, subject in (("reference", reference), ("current", current)):

@@ -36,6 +36,13 @@ def merged(table: pa.Table, places: list[int]) -> Profile:
     return Profile.merge(*(profile_table(part) for part in cut(table, places)))
 
 
+def test_a_profile_merges_others_behind_itself():
+    table = pa.table({"x": [3, 1, 2]})
+    parts = cut(table, [1, 2])
+    first, *others = (profile_table(part) for part in parts)
+    assert first.merge(*others).id == profile_table(table).id
+
+
 @given(st.lists(NASTY, max_size=60), CUTS)
 @example([-5e-324, 1e308], [1])
 @example([-0.0, 0.0], [1])
