@@ -101,7 +101,7 @@ def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, kind: Ki
     return (
         not has_usual_extreme(seen)
         and not any(_on_statistics(name, schema, seen))
-        and all(_fits_vocabulary(schema, piece) for piece in _pieces(values))
+        and _fits_vocabulary(schema, values)
         and all(_none_fails(each, values) for each in check_rows(name, schema, seen, now))
     )
 
@@ -115,11 +115,11 @@ def _judge_texts(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: 
     if (len(first) < 2 and may_be_constant(schema, seen)) or any(_on_statistics(name, schema, seen)):
         return None
     if _reads_texts(schema.domain) and len(first) <= min(len(plain), _FIRST) // 2:  # each is looked at once
-        plain = pa.chunked_array([distinct_texts(plain)])
+        plain = pa.chunked_array(_pieces(distinct_texts(plain)), pa.large_string())
     asked = [] if _is_short(schema.domain, plain) else list(check_rows(name, schema, seen, now))
     if any(each.question is None for each in asked):
         return None
-    if not all(not has_mark(piece) and _fits_vocabulary(schema, piece) for piece in _pieces(plain)):
+    if any(map(has_mark, plain.chunks)) or not _fits_vocabulary(schema, plain):
         return None
     return tuple(each for each in asked if not _none_fails(each, plain))
 
@@ -145,10 +145,11 @@ def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iter
     yield from check_statistics(name, schema if schema.unique is None else replace(schema, unique=None), seen)
 
 
-def _fits_vocabulary(schema: ColumnSchema, values: pa.Array) -> bool:
+def _fits_vocabulary(schema: ColumnSchema, values: pa.ChunkedArray) -> bool:
     if not isinstance(schema.domain, CategoryDomain):
         return True
-    return count_array(values, CategoryGrid(schema.domain.values)).cells[-1] == 0
+    grid = CategoryGrid(schema.domain.values)
+    return all(count_array(piece, grid).cells[-1] == 0 for piece in _pieces(values))
 
 
 def _none_fails(finding: Finding, values: pa.Array | pa.ChunkedArray) -> bool:
