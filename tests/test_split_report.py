@@ -62,13 +62,12 @@ def test_the_tests_are_those_of_the_drift_engine_on_the_same_rows(version):
 def test_columns_that_cannot_be_tested_say_why(version):
     report = version.split("s").report()
     assert report.untested == {
-        "t": "it tells when a row is from",
         "id": "its values are too many to compare: an identifier, or free text",
         "code": "its values are too many to compare: an identifier, or free text",
         "one": "train has one value only",
         "list": "there is no distribution of list<item: int64>",
     }
-    assert set(report.drift["test"].columns) == {"x", "trend", "kind", "group", "late"}
+    assert set(report.drift["test"].columns) == {"t", "x", "trend", "kind", "group", "late"}
     assert "not compared: one (train has one value only)" in str(report)
 
 

@@ -155,7 +155,15 @@ class TestProgress:
         assert _open_queries(store) == 0
 
 
+@pytest.fixture
+def _heeds_ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background has ignored
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestStops:
+    @pytest.mark.usefixtures("_heeds_ctrl_c")
     @pytest.mark.parametrize("query", [ENDLESS, LATE])
     def test_ctrl_c_stops_a_query(self, store, query):
         timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))

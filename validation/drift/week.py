@@ -89,7 +89,8 @@ def split_week(f: Counts, g: Counts, before: WeekGrid, after: WeekGrid | None) -
     Examples
     --------
     >>> everyday = np.array([5, 5, 5, 5, 5, 0, 0])
-    >>> [(each.name, each.reason) for each in split_week(everyday, everyday, *[WeekGrid(0, 14, by_hour=False)] * 2)]
+    >>> weeks = [WeekGrid(0, 14, by_hour=False, days_vary=0.0)] * 2
+    >>> [(each.name, each.reason) for each in split_week(everyday, everyday, *weeks)]
     [('day of the week', '')]
     """
     size = len(f)
