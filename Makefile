@@ -85,7 +85,7 @@ bench-judgement-peers: .venv-judgement/.ready .venv-whylogs/.ready .venv-tfdv/.r
 	touch $@
 
 bench-feature-peers: $(READY) .venv-feast/.ready ## joins and lookups beside Feast, which has an environment of its own; its client asks our server
-	$(BIN)/python -m benchmarks feature_peers feature_server_peers
+	$(BIN)/python -m benchmarks feature_peers feature_online_peers feature_server_peers
 
 .venv-feast/.ready: pyproject.toml
 	test -x .venv-feast/bin/python || $(PYTHON) -m venv .venv-feast

@@ -14,7 +14,7 @@ FILES = (
     "learning", "joins", "windows", "cleaning", "pools", "serve", "download", "cold", "demo",
 )  # fmt: skip
 # With peers in environments of their own: make bench-judgement-peers, make bench-feature-peers.
-PEERS = ("judgement_peers", "feature_peers", "feature_server_peers")
+PEERS = ("judgement_peers", "feature_peers", "feature_online_peers", "feature_server_peers")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -1,13 +1,15 @@
 """Feast's feature server, and Feast's client of a remote online store, in Feast's own environment.
 
 `feast_online_job.py serve FOLDER PORT` writes rows to a SQLite online store and serves them as `feast serve` does;
+`feast_online_job.py measure FOLDER` times the same writing, and lookups in the process;
 `feast_online_job.py ask FOLDER URL` asks a server for entities by Feast's own client, unchanged, and prints what came.
 The client's token is in FOLDSTORE_TOKEN.
 """
 
 import json
 import sys
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +48,30 @@ def serve(folder, port):
     )  # fmt: skip
 
 
+def measure(folder):
+    """Print how long it takes to materialize, and to look one entity and a hundred up: seconds, the least of some."""
+    store, definitions = open_store(folder, {"type": "sqlite", "path": str(folder / "online.db")})
+    store.apply(definitions)
+    taken = {
+        "materialize": time_least(lambda: store.materialize(datetime(2023, 1, 1, tzinfo=UTC), datetime.now(UTC)), 1)
+    }
+    for job, count, times in (("one", 1, 100), ("hundred", 100, 20)):
+        asked = [{"user": f"user{number}"} for number in range(count)]
+        taken[job] = time_least(
+            lambda asked=asked: store.get_online_features(features=NAMES, entity_rows=asked).to_dict(), times
+        )
+    print(json.dumps(taken))
+
+
+def time_least(job, times):
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        job()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
 def ask(folder, url):
     auth = {"type": "oidc", "token_env_var": "FOLDSTORE_TOKEN"}
     store, definitions = open_store(folder, {"type": "remote", "path": url}, auth=auth)
@@ -59,5 +85,7 @@ def ask(folder, url):
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "measure":
+        measure(Path(sys.argv[2]))
     else:
         ask(Path(sys.argv[2]), sys.argv[3])

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from benchmarks.measure import Row
 from benchmarks.serve import FEATURES, REQUESTS, _rate
 
-_ROOT = Path(__file__).parent.parent
-_FEAST = str(_ROOT / ".venv-feast" / "bin" / "python")
-_JOB = "benchmarks/feast_online_job.py"
+ROOT = Path(__file__).parent.parent
+FEAST = str(ROOT / ".venv-feast" / "bin" / "python")
+JOB = "benchmarks/feast_online_job.py"
 _SECONDS = 120
 _ENTITIES = 1_000
 
@@ -33,7 +33,7 @@ _ENTITIES = 1_000
 def rows():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        table = _table()
+        table = make_table(_ENTITIES)
         pq.write_table(table, folder / "rows.parquet")
         token = _lay_out(folder / "store", table)
         with _ours(folder / "store") as url, _feasts(folder) as peer:
@@ -41,11 +41,11 @@ def rows():
             yield from _compare(url, token, peer)
 
 
-def _table():
+def make_table(entities):
     chance = np.random.default_rng(7)
-    columns = {name: chance.normal(size=_ENTITIES).astype(np.float32) for name in FEATURES}
-    times = pa.array(np.full(_ENTITIES, 1_700_000_000_000_000), pa.timestamp("us", "UTC"))
-    return pa.table({"user": [f"user{number}" for number in range(_ENTITIES)], "ts": times, **columns})
+    columns = {name: chance.normal(size=entities).astype(np.float32) for name in FEATURES}
+    times = pa.array(np.full(entities, 1_700_000_000_000_000), pa.timestamp("us", "UTC"))
+    return pa.table({"user": [f"user{number}" for number in range(entities)], "ts": times, **columns})
 
 
 def _lay_out(folder, table):
@@ -80,7 +80,7 @@ def _feasts(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [_FEAST, _JOB, "serve", str(folder), str(port)], cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [FEAST, JOB, "serve", str(folder), str(port)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process)
@@ -104,8 +104,8 @@ def _wait_for(url, process):
 
 def _ask_by_feasts_client(folder, url, token, table):
     done = subprocess.run(
-        [_FEAST, _JOB, "ask", str(folder), url],
-        capture_output=True, text=True, check=False, cwd=_ROOT, env={**os.environ, "FOLDSTORE_TOKEN": token},
+        [FEAST, JOB, "ask", str(folder), url],
+        capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "FOLDSTORE_TOKEN": token},
     )  # fmt: skip
     if done.returncode:
         sys.exit(done.stderr[-2_000:])
