@@ -156,6 +156,24 @@ def test_drift_from_a_window_fails_and_too_few_versions_do_not(store):
     assert str(dataset.append(rows).status) == "published"
 
 
+def test_drift_of_a_label_has_half_the_limits_and_a_code_of_its_own(store):
+    def rows(share):
+        return {"late": [each % 100 < share for each in range(4_000)]}
+
+    for name, label in (("labelled", "late"), ("plain", None)):
+        dataset = store.create_dataset(name)
+        schema = dataset.append(rows(50)).profile().infer_schema(label=label)
+        dataset.set_schema(schema.with_column("late", drift=None))
+        dataset.set_gate(foldstore.GatePolicy(drift="previous"))
+        moved = dataset.append(rows(65))  # 0.13 by the Jensen-Shannon distance, between the limits 0.1 and 0.2
+        codes = {each.code: str(each.severity) for each in moved.report.anomalies}
+        if label:
+            assert (codes["label_shift"], str(moved.status)) == ("error", "quarantined")
+            assert "limit 0.10)" in moved.report.by_code()["label_shift"][0].message
+        else:
+            assert (codes["drift"], str(moved.status)) == ("warn", "published")
+
+
 def test_a_policy_without_a_schema_leaves_keys_and_types_as_strict_as_before(store):
     dataset = store.create_dataset("plain", key=["id"])
     dataset.set_gate(foldstore.GatePolicy(drift="previous"))

@@ -31,6 +31,7 @@ from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift_checks import (
     check_drift,
     check_skew,
+    code_of_shift,
     count_pinned,
     drift_from_schema,
     for_label,
@@ -155,7 +156,6 @@ def _check_distributions(
     # Of all columns: so the noise that is drawn for a comparison belongs to these rows.
     seed = f"{schema.id}\n{subject.profile().id}" if any(each.drift for each in fitting.values()) else ""
     drift = drift_from_schema(counts, fitting, subject.profile(), seed=seed)
-    roles = {asked.prediction: "prediction_shift", asked.label: "label_shift"}
     profile = subject.profile()
     shifts: list[Finding] = []
     for name, column in fitting.items():
@@ -165,7 +165,7 @@ def _check_distributions(
     turned = {each.column for each in shifts if each.code == "timezone_shift_suspect"}
     for name, result in drift.columns.items():
         policy = fitting[name].drift or DriftPolicy()
-        found = check_drift(result, policy, code=roles.get(name, "drift"))
+        found = check_drift(result, policy, code=code_of_shift(asked, name))
         # Hours that another zone turned have a name: that they moved is not said again.
         said = [each for each in found if each.code == "missingness_drift" or name not in turned]
         findings += said if schema.columns[name].drift else (for_usual(each, policy) for each in said)
@@ -190,14 +190,20 @@ def unreadable(schema: DataSchema, address: str, column: str, reason: str, *, cr
 
 
 def drift_between(
-    reference: Subject, current: Subject, *, policy: DriftPolicy | None = None, adjustment: Adjustment = "bh"
+    reference: Subject,
+    current: Subject,
+    *,
+    policy: DriftPolicy | None = None,
+    adjustment: Adjustment = "bh",
+    label: str | None = None,
 ) -> DriftResult:
     """Compare two sets of rows column by column, on the grids that inference chooses for the reference.
 
     Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
     without a distribution worth comparing: identifiers, constants, and calendar columns, but for the hours of the day
     and the days of the week of dates and timestamps. Where a metric needs an order, these and columns of categories
-    are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too.
+    are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too. The usual limits of a
+    label are half those of other columns.
 
     Examples
     --------
@@ -215,6 +221,8 @@ def drift_between(
         for name, column in infer_distributions(before).items()
         if type_fits(after, name, column)
     }
+    if label in columns:
+        columns[label] = replace(columns[label], drift=for_label(columns[label].drift or DriftPolicy()))
     counts = count_pinned(current, columns)
     found = drift_from_schema(counts, columns, after, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]

@@ -127,6 +127,11 @@ def drift_from_schema(
     return detect_drift(targets, seed=seed, adjustment=adjustment)
 
 
+def code_of_shift(schema: DataSchema, column: str) -> str:
+    """Return the code of drift of a column: what is learnt and what is predicted have codes of their own."""
+    return {schema.prediction: "prediction_shift", schema.label: "label_shift"}.get(column, "drift")
+
+
 def for_label(policy: DriftPolicy) -> DriftPolicy:
     """Return the policy of a label: half the usual limits, unless it has others than the usual.
 

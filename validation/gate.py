@@ -17,13 +17,14 @@ from foldstore.validation.drift.windows import (
     list_windows,
     window_size,
 )
-from foldstore.validation.drift_checks import check_drift
+from foldstore.validation.drift_checks import check_drift, code_of_shift, for_label
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import GatePolicy, find_policy_basis, read_policy
 from foldstore.validation.history import history_for
 from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
+from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import NO_SCHEMA, find_basis, read_schema
 from foldstore.validation.surroundings import Surroundings
 from foldstore.views.transforms.registry import TransformRegistry
@@ -71,7 +72,7 @@ class SchemaGate:
             ),
         )
         if policy.drift is not None and report.rows:
-            found = settle(self._compare(candidate, policy, policy.drift, subject), schema, subject, ())
+            found = settle(self._compare(candidate, policy, policy.drift, subject, schema), schema, subject, ())
             report = replace(report, anomalies=_gravest_first((*report.anomalies, *found)))
         failed = any(policy.fails(anomaly.severity) for anomaly in report.anomalies)
         if policy.review:
@@ -88,7 +89,7 @@ class SchemaGate:
         return candidate.head.num_rows
 
     def _compare(
-        self, candidate: Candidate, policy: GatePolicy, window: str, subject: FragmentSubject
+        self, candidate: Candidate, policy: GatePolicy, window: str, subject: FragmentSubject, schema: DataSchema
     ) -> Iterator[Finding]:
         """Yield what moved from the versions before; where there are too few of them, say so."""
         count = window_size(window)
@@ -103,9 +104,10 @@ class SchemaGate:
             )
             return
         reference = find_window(self._storage, before, window)
-        found = drift_between(reference, subject, policy=policy.limits, adjustment="holm")
-        for result in found.columns.values():
-            for each in check_drift(result, policy.limits):
+        found = drift_between(reference, subject, policy=policy.limits, adjustment="holm", label=schema.label)
+        for name, result in found.columns.items():
+            limits = for_label(policy.limits) if name == schema.label else policy.limits
+            for each in check_drift(result, limits, code=code_of_shift(schema, name)):
                 # The schema's limits are not what failed.
                 evidence = {**each.evidence, "reference": reference.address}
                 yield replace(each, evidence=evidence, fix=None)
