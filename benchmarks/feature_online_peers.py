@@ -69,6 +69,7 @@ def _feasts(folder):
 
 
 def best_of(job, times):
+    """Time a job as the peer's process times its own: `interleave` collects garbage in between, which cools caches."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()

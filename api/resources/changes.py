@@ -95,6 +95,21 @@ def _route(verb: str, answer: Any, summary: str, example: Any) -> Route:
     )
 
 
+def _rows_route(verb: str, answer: Any, summary: str, message: QueryParameter) -> Route:
+    """Return a route whose body is rows: what else is said stands in the query."""
+    return Route(
+        method="POST",
+        path=f"{_PATH}:{verb}",
+        scope="datasets:write",
+        answer=answer,
+        is_long=True,
+        summary=f"{summary}. {RETRY}",
+        parameters=(QueryParameter("branch", "The branch; the main one unless given.", "main"), message, PROPERTIES),
+        body=BodyKind.ROWS,
+        success=201,
+    )
+
+
 ROUTES: Final = (
     _route(
         "delete",
@@ -102,20 +117,11 @@ ROUTES: Final = (
         "Delete rows by a condition, as a new version",
         {"where": "carrier = 'XX'", "message": "no such carrier"},
     ),
-    Route(
-        method="POST",
-        path=f"{_PATH}:delete-keys",
-        scope="datasets:write",
-        answer=_delete_keys,
-        is_long=True,
-        summary=f"Delete the rows with some keys, as a new version. {RETRY}",
-        parameters=(
-            QueryParameter("branch", "The branch; the main one unless given.", "main"),
-            QueryParameter("message", "Why.", "asked for by the airline"),
-            PROPERTIES,
-        ),
-        body=BodyKind.ROWS,
-        success=201,
+    _rows_route(
+        "delete-keys",
+        _delete_keys,
+        "Delete the rows with some keys, as a new version",
+        QueryParameter("message", "Why.", "asked for by the airline"),
     ),
     _route(
         "add-columns",
@@ -123,20 +129,11 @@ ROUTES: Final = (
         "Add columns that SQL expressions compute, as a new version",
         {"columns": {"late": "arr_delay > 15"}},
     ),
-    Route(
-        method="POST",
-        path=f"{_PATH}:join-columns",
-        scope="datasets:write",
-        answer=_join_columns,
-        is_long=True,
-        summary=f"Add the columns of rows that have the key's columns, too, as a new version. {RETRY}",
-        parameters=(
-            QueryParameter("branch", "The branch; the main one unless given.", "main"),
-            QueryParameter("message", "What they are.", "scores of the model"),
-            PROPERTIES,
-        ),
-        body=BodyKind.ROWS,
-        success=201,
+    _rows_route(
+        "join-columns",
+        _join_columns,
+        "Add the columns of rows that have the key's columns, too, as a new version",
+        QueryParameter("message", "What they are.", "scores of the model"),
     ),
     _route("drop-columns", _drop, "Leave columns out, as a new version", {"columns": ["tailnum"]}),
     _route("rename-columns", _rename, "Name columns anew, as a new version", {"names": {"dest": "destination"}}),
