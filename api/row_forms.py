@@ -76,7 +76,7 @@ def _first_rows(batches: Iterable[pa.RecordBatch], limit: int) -> Iterator[pa.Re
 
 
 def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Piece]:
-    sink = _Sink()
+    sink = _Sink(lasting=isinstance(form, ArrowForm))
     writer = form.open(sink, schema)
     for batch in batches:
         for start in range(0, batch.num_rows, _CHUNK_ROWS):
@@ -87,15 +87,20 @@ def _stream(form: Form, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
 
 
 class _Sink:
-    """A file whose bytes are taken away as they come; large buffers are passed on as they are, mapped ones too."""
+    """A file whose bytes are taken away as they come.
 
-    def __init__(self) -> None:
+    Large buffers that are `lasting` are passed on as they are, mapped ones too. Those of Arrow's writer are the columns
+    themselves; that of CSV writes each block over the one before, so its blocks are copied.
+    """
+
+    def __init__(self, *, lasting: bool) -> None:
+        self._lasting = lasting
         self._parts: list[Piece] = []
         self._size = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        part = memoryview(data) if len(data) >= _LARGE else bytes(data)
+        part = memoryview(data) if self._lasting and len(data) >= _LARGE else bytes(data)
         self._parts.append(part)
         self._size += len(part)
         return len(part)

@@ -1,6 +1,11 @@
 """Rows in pieces: large buffers go out as they are, and the stream is whole."""
 
+import csv
+import io
+import json
+
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,3 +45,16 @@ def test_text_forms_are_whole():
     lines = b"".join(write_rows(LINES, table.schema, table.to_batches(), limit=None))
     assert lines.count(b"\n") == 70_000
     assert b"".join(write_rows(CSV, table.schema, table.to_batches(), limit=None)).count(b"\n") == 70_001
+
+
+@pytest.mark.parametrize("media", [CSV, LINES])
+def test_blocks_of_text_that_are_large_keep_their_rows(media):
+    """Arrow's writer of CSV uses the memory of a block again for the next: 1,024 rows of 100 bytes are a large one."""
+    rows = [{"x": number, "t": f"{number} " + "a, b" * 30} for number in range(5_000)]
+    table = pa.Table.from_pylist(rows)
+    text = b"".join(list(write_rows(media, table.schema, table.to_batches(), limit=None))).decode()
+    if media == CSV:
+        read = [{"x": int(row["x"]), "t": row["t"]} for row in csv.DictReader(io.StringIO(text))]
+    else:
+        read = [json.loads(line) for line in text.splitlines()]
+    assert read == rows
