@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Final, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -60,9 +61,9 @@ class Notify:
         if self.on not in ("failure", "always"):
             raise UsageError(f"on={self.on!r} is not a choice.", hint="Write on='failure' or on='always'.")
         if self.webhook is not None:
-            parts = urlsplit(self.webhook)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise UsageError("A webhook is an http or https address.", hint="Write https://example.org/hook.")
+            _check_address(self.webhook)
+        if any("\0" in word for word in self.command):
+            raise UsageError("The command has a NUL character in it.", hint="Leave it out.")
 
     @classmethod
     def from_text(cls, *, webhook: str | None, command: str | None, on: Any) -> "Notify | None":
@@ -89,6 +90,26 @@ class Notify:
         return tuple(told)
 
 
+def _check_address(url: str) -> None:
+    """Refuse what cannot be posted to, in words that repeat no secret of it."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise UsageError(
+            "A webhook's address has a character that none may have.",
+            hint="Write it in ASCII, other characters as %C3%BC.",
+        )
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, a bracket is not closed
+        named = False
+    if not named:
+        raise UsageError("A webhook is an http or https address.", hint="Write https://example.org/hook.")
+    if parts.username is not None:
+        raise UsageError(
+            "A webhook's address has no user or password.", hint="Put the secret into its path, or tell by a command."
+        )
+
+
 def _post(url: str, body: dict[str, Any]) -> str:
     data = json.dumps(body, allow_nan=False).encode()
     request = Request(url, data=data, headers={"Content-Type": "application/json"}, method="POST")  # noqa: S310
@@ -97,8 +118,9 @@ def _post(url: str, body: dict[str, Any]) -> str:
             return "webhook"
     except HTTPError as error:
         return f"failed: webhook answered {error.code}"
-    except (URLError, OSError, ValueError) as error:
-        return f"failed: webhook: {str(getattr(error, 'reason', error))[:_LONGEST]}"
+    except (URLError, OSError, ValueError, HTTPException) as error:
+        said = str(getattr(error, "reason", error)).strip() or type(error).__name__
+        return f"failed: webhook: {said[:_LONGEST]}"
 
 
 def _run(command: Sequence[str], body: dict[str, Any]) -> str:
@@ -106,6 +128,6 @@ def _run(command: Sequence[str], body: dict[str, Any]) -> str:
         done = subprocess.run(  # noqa: S603  # the person who runs the monitor named it
             list(command), input=json.dumps(body), text=True, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         return f"failed: command: {type(error).__name__}"
     return "command" if done.returncode == 0 else f"failed: command exited with {done.returncode}"

@@ -1,6 +1,7 @@
 """Monitors look at each new version once, keep what they found, and tell somebody."""
 
 import json
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -116,6 +117,34 @@ def test_a_webhook_is_told_of_failures_and_again_where_that_failed(store, trips,
     assert len(bodies) == 3
 
 
+def answers_once(reply):
+    """Listen for one request, and answer it with these bytes; return the address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with listening, listening.accept()[0] as caller:
+            caller.recv(65_536)
+            caller.sendall(reply)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/hook?token=secret"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"garbage\r\n\r\n", b"HTTP/1.1 999999 what\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300 + b"\r\n"],
+    ids=["nothing", "garbage", "no status", "endless headers"],
+)
+def test_a_hook_that_answers_nonsense_does_not_stop_the_run_and_is_kept(store, trips, reply):
+    store.monitors.set("daily", ["trips"], drift="previous")
+    found = store.monitors.run("daily", notify=Notify(webhook=answers_once(reply)))
+    assert [each.address for each in found] == ["trips@1", "trips@2", "trips@3"]
+    (told,) = found[2].told
+    assert told.startswith("failed: webhook: ")
+    assert "secret" not in told
+    assert store.monitors.history("daily") == found
+
+
 def test_a_command_gets_json_and_no_shell(store, trips, tmp_path):
     target = tmp_path / "told.json"
     script = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')"
@@ -131,10 +160,31 @@ def test_a_command_gets_json_and_no_shell(store, trips, tmp_path):
     assert Notify(command=(sys.executable, "-c", "raise SystemExit(3)")).tell({}) == ("failed: command exited with 3",)
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "hook", "http://", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/passwd", "ftp://x/y", "hook", "http://", "", "http://h:port/", "http://h:99999/", "http://[::1/"],
+)
 def test_only_http_addresses_are_posted_to(address):
     with pytest.raises(UsageError, match="http or https"):
         Notify(webhook=address)
+
+
+@pytest.mark.parametrize("address", ["http://a b/", "http://a\nb/", "http://h/\x1b", "http://h/ü", "http://ü.org/"])
+def test_an_address_that_no_request_can_have_is_refused_before_anything_runs(address):
+    with pytest.raises(UsageError, match="a character that none may have"):
+        Notify(webhook=address)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated():
+    with pytest.raises(UsageError, match="no user or password") as raised:
+        Notify(webhook="https://ann:hunter2@example.org/hook")
+    assert "hunter2" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_a_command_that_no_system_takes_is_told_of():
+    with pytest.raises(UsageError, match="NUL"):
+        Notify(command=("a\0b",))
+    assert Notify(command=("\ud800",)).tell({}) == ("failed: command: UnicodeEncodeError",)
 
 
 def test_bad_questions_are_refused_in_words(store):
