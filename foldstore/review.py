@@ -58,6 +58,9 @@ class Review:
         Until when it was postponed.
     released_as : str or None
         The version that published its rows.
+    acts : tuple of dict
+        Everything that persons decided, the oldest first: ``act`` (``release``, ``reject`` or ``postpone``), ``by``,
+        ``at`` and ``reason``, with ``until`` or ``as`` where there is one.
     """
 
     address: str
@@ -71,11 +74,13 @@ class Review:
     reason: str | None = None
     until: str | None = None
     released_as: str | None = None
+    acts: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {"state": str(self.state), "reasons": list(self.reasons)}
+        lists = {"reasons": list(self.reasons), "acts": [dict(each) for each in self.acts]}
+        return plain | {"state": str(self.state), **lists}
 
 
 def list_reviews(storage: Storage, dataset: DatasetRecord, *, every: bool = False) -> list[Review]:
@@ -86,12 +91,12 @@ def list_reviews(storage: Storage, dataset: DatasetRecord, *, every: bool = Fals
     every : bool
         Also those that are postponed or decided.
     """
-    acts = _last_acts(storage, dataset)
+    acts = _list_acts(storage, dataset)
     now = format_time(storage.clock())
     found = []
     for version in storage.catalog.list_versions(dataset.id):
         if version.status is Status.QUARANTINED and version.expired_at is None:
-            review = _review(storage, dataset, version, acts.get(version.id), now)
+            review = _review(storage, dataset, version, acts.get(version.id, []), now)
             if every or review.state is ReviewState.WAITING:
                 found.append(review)
     return found
@@ -101,8 +106,8 @@ def find_review(storage: Storage, dataset: DatasetRecord, version: VersionRecord
     """Return the review of a version, or None when it never was quarantined."""
     if version.status is not Status.QUARANTINED:
         return None
-    act = _last_acts(storage, dataset).get(version.id)
-    return _review(storage, dataset, version, act, format_time(storage.clock()))
+    acts = _list_acts(storage, dataset).get(version.id, [])
+    return _review(storage, dataset, version, acts, format_time(storage.clock()))
 
 
 def release(
@@ -113,13 +118,16 @@ def release(
     Raises
     ------
     UsageError
-        When it is not quarantined, or was released before.
+        When it is not quarantined.
     ConflictError
-        When the branch has since changed the same rows or columns.
+        When it was released before, was rejected and not put back into the queue since, or the branch has since
+        changed the same rows or columns.
     DuplicateKeyError
         When a key value would occur twice.
     """
     review = _open_review(storage, dataset, version)
+    if review.state is ReviewState.REJECTED:
+        raise _rejected(review)
     checked = _reason(reason, "A version is released for a reason.")
     note = {"version": version.number, "by": actor, "reason": checked}
     options = CommitOptions(
@@ -153,9 +161,13 @@ def reject(storage: Storage, dataset: DatasetRecord, version: VersionRecord, *, 
     Raises
     ------
     UsageError
-        When it is not quarantined, or was released.
+        When it is not quarantined.
+    ConflictError
+        When it was released, or rejected before.
     """
-    _open_review(storage, dataset, version)
+    review = _open_review(storage, dataset, version)
+    if review.state is ReviewState.REJECTED:
+        raise _rejected(review)
     checked = _reason(reason, "A version is rejected for a reason.")
     _note(storage, dataset, version, {"act": "reject", "reason": checked}, actor)
 
@@ -171,12 +183,18 @@ def postpone(
 ) -> str:
     """Ask again later; return until when.
 
+    That puts a rejected version back into the queue, for a reason.
+
     Raises
     ------
     UsageError
-        When it is not quarantined, was released, or the time is past.
+        When it is not quarantined, the time is past, or it was rejected and no reason is given.
+    ConflictError
+        When it was released.
     """
-    _open_review(storage, dataset, version)
+    review = _open_review(storage, dataset, version)
+    if review.state is ReviewState.REJECTED:
+        _reason(reason, f"{review.address} was rejected: it is put back into the queue for a reason.")
     now = storage.clock()
     moment = _moment(until, now)
     if moment <= now:
@@ -222,6 +240,18 @@ def _open_review(storage: Storage, dataset: DatasetRecord, version: VersionRecor
     return review
 
 
+def _rejected(review: Review) -> ConflictError:
+    """Say who rejected a version, and that overruling it takes an act of its own."""
+    return ConflictError(
+        f"{review.address} was rejected by {review.decided_by}: {review.reason}",
+        retry=False,
+        hint=f"To decide anew, put it back into the queue first: version.postpone('1h', reason), or "
+        f"foldstore review later {review.address} 1h -r REASON.",
+        decided_by=review.decided_by,
+        decided_at=review.decided_at,
+    )
+
+
 def _note(storage: Storage, dataset: DatasetRecord, version: VersionRecord, body: dict[str, Any], actor: str) -> None:
     with storage.catalog.write() as connection:
         storage.journal.append(
@@ -233,27 +263,26 @@ def _note(storage: Storage, dataset: DatasetRecord, version: VersionRecord, body
         )
 
 
-def _last_acts(storage: Storage, dataset: DatasetRecord) -> dict[str, tuple[dict[str, Any], str, str]]:
-    """Return the last act on each version, with who did it and when."""
-    acts = {}
+def _list_acts(storage: Storage, dataset: DatasetRecord) -> dict[str, list[dict[str, Any]]]:
+    """Return the acts on each version, the oldest first, with who did them and when."""
+    acts: dict[str, list[dict[str, Any]]] = {}
     for entry in storage.journal.list_entries(_stream(dataset)):
         body = json.loads(entry.body)
-        acts[body["version"]] = (body, entry.actor, entry.created_at)
+        said = {"act": body["act"], "by": entry.actor, "at": entry.created_at, "reason": body.get("reason")}
+        said |= {"until": body["until"]} if "until" in body else {}
+        said |= {"as": f"{dataset.name}@{body['as']}"} if "as" in body else {}
+        acts.setdefault(body["version"], []).append(said)
     return acts
 
 
 def _review(
-    storage: Storage,
-    dataset: DatasetRecord,
-    version: VersionRecord,
-    act: tuple[dict[str, Any], str, str] | None,
-    now: str,
+    storage: Storage, dataset: DatasetRecord, version: VersionRecord, acts: list[dict[str, Any]], now: str
 ) -> Review:
-    body, actor, when = act or ({}, None, None)
+    last = acts[-1] if acts else {}
     state = {"release": ReviewState.RELEASED, "reject": ReviewState.REJECTED}.get(
-        body.get("act", ""), ReviewState.WAITING
+        last.get("act", ""), ReviewState.WAITING
     )
-    until = body.get("until")
+    until = last.get("until")
     if until is not None and until > now:
         state = ReviewState.POSTPONED
     return Review(
@@ -263,11 +292,12 @@ def _review(
         author=version.author,
         rows=version.rows_added,
         reasons=tuple(_reasons(storage, version)),
-        decided_by=actor,
-        decided_at=when,
-        reason=body.get("reason"),
+        decided_by=last.get("by"),
+        decided_at=last.get("at"),
+        reason=last.get("reason"),
         until=until if state is ReviewState.POSTPONED else None,
-        released_as=f"{dataset.name}@{body['as']}" if "as" in body else None,
+        released_as=last.get("as"),
+        acts=tuple(acts),
     )
 
 

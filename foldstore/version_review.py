@@ -42,7 +42,8 @@ class VersionReview:
         UsageError
             With code ``invalid-status``, when the version is not quarantined.
         ConflictError
-            When it was released before, or the branch has since changed the same rows or columns.
+            When it was released before, was rejected and not put back into the queue since, or the branch has since
+            changed the same rows or columns.
         DuplicateKeyError
             When a key value would occur twice: what a person says does not make keys unique.
 
@@ -64,22 +65,38 @@ class VersionReview:
     def reject(self, reason: str, *, author: str | None = None) -> None:
         """Write down that the version will not be published; it stays quarantined until retention removes it.
 
+        Whoever thinks better of it puts the version back into the queue with `postpone`.
+
         Raises
         ------
         UsageError
             With code ``invalid-status``, when the version is not quarantined.
         ConflictError
-            When it was released before.
+            When it was released, or rejected before.
         """
         reviews.reject(self._storage, self._dataset, self._record, reason=reason, actor=author or self._author)
 
     def postpone(self, until: str | datetime, reason: str = "", *, author: str | None = None) -> str:
         """Take the version out of the queue until a time; return that instant.
 
+        A version that was rejected comes back to the queue in this way, and can be released then. All acts stay in
+        the journal.
+
         Parameters
         ----------
         until : str or datetime
             A length of time such as ``"3d"``, or an instant.
+        reason : str
+            Why; needed where the version was rejected.
+        author : str, optional
+            Who decides; the store's author unless given.
+
+        Raises
+        ------
+        UsageError
+            When the time is past, or a rejected version is put back for no reason.
+        ConflictError
+            When it was released.
         """
         return reviews.postpone(
             self._storage, self._dataset, self._record, until=until, reason=reason, actor=author or self._author

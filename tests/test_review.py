@@ -97,13 +97,36 @@ def test_the_first_version_of_a_dataset_can_wait_and_be_released(store):
     assert second.release("Looked at, too.").to_arrow()["x"].to_pylist() == [1, 2, 3]
 
 
-def test_a_rejected_version_leaves_the_queue_and_can_still_be_released(gated):
+def test_a_rejected_version_leaves_the_queue_and_is_not_released_from_there(gated):
     failed = gated.append(bad(500))
-    failed.reject("The sensor was off.")
+    failed.reject("The sensor was off.", author="bob")
     assert gated.reviews() == []
     assert failed.review.state is ReviewState.REJECTED
     assert failed.review.reason == "The sensor was off."
+    for act in (failed.release, failed.reject):
+        with pytest.raises(ConflictError, match=r"gated@2 was rejected by bob: The sensor was off\.") as raised:
+            act("It was on.")
+        assert "foldstore review later gated@2 1h" in raised.value.hint
+        assert raised.value.facts["decided_by"] == "bob"
+    assert [each.number for each in gated.versions()] == [1, 2]
+    assert failed.review.decided_by == "bob"
+
+
+def test_a_rejection_is_taken_back_by_an_act_of_its_own_and_every_act_is_kept(gated, store):
+    failed = gated.append(bad(500))
+    failed.reject("The sensor was off.", author="bob")
+    with pytest.raises(UsageError, match="put back into the queue for a reason"):
+        failed.postpone("1h")
+    failed.postpone("1h", "Bob looked at the wrong sensor.", author="cid")
+    assert failed.review.state is ReviewState.POSTPONED
     assert failed.release("It was on.").num_rows == 600
+    assert [(each["act"], each["by"], each["reason"]) for each in failed.review.acts] == [
+        ("reject", "bob", "The sensor was off."),
+        ("postpone", "cid", "Bob looked at the wrong sensor."),
+        ("release", "ann", "It was on."),
+    ]
+    assert failed.review.acts[-1]["as"] == "gated@3"
+    assert [each.acts for each in store.reviews(every=True)] == [failed.review.acts]
 
 
 def test_a_postponed_version_comes_back(gated, clock):

@@ -56,7 +56,8 @@ def read_report(data: Mapping[str, Any]) -> Report:
 
 def read_review(data: Mapping[str, Any]) -> Review:
     """Read what waits for a person."""
-    return Review(**{**data, "state": ReviewState(data["state"]), "reasons": tuple(data["reasons"])})
+    lists = {"reasons": tuple(data["reasons"]), "acts": tuple(data["acts"])}
+    return Review(**{**data, "state": ReviewState(data["state"]), **lists})
 
 
 def read_split_report(data: Mapping[str, Any]) -> SplitReport:

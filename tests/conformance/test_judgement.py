@@ -84,6 +84,10 @@ class TestSchemas:
         bad.reject("broken export")
         assert trips.reviews() == []
         assert [each.reason for each in trips.reviews(every=True)] == ["broken export"]
+        assert raised(lambda: bad.release("not that broken")) == ("ConflictError", "commit-conflict")
+        bad.postpone("1h", "exported anew")
+        assert bad.release("as the new export").address == "trips@3"
+        assert [each["act"] for each in bad.review.acts] == ["reject", "postpone", "release"]
 
     def test_errors(self, store, trips, first):
         assert raised(first.validate) == ("NotFoundError", "schema-not-found")
