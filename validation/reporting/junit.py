@@ -27,8 +27,8 @@ def report_junit(report: "Report") -> str:
     for each in outcomes:
         _add_cases(suite, report, each)
     failed = sum(each.severity is Severity.ERROR for each in report.anomalies)
-    counts = {"tests": str(len(suite)), "failures": str(failed), "errors": "0", "skipped": "0", "time": "0"}
-    for name, value in counts.items():
+    counts = {"tests": str(len(suite)), "failures": str(failed), "errors": "0", "time": "0"}
+    for name, value in {**counts, "skipped": "0"}.items():  # of one suite only, by the schema
         suite.set(name, value)
     if report.created_at is not None:
         suite.set("timestamp", one_line(report.created_at))

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from foldstore import __version__
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 from foldstore.validation.reporting.wording import one_line, plain, visible, write_json
@@ -24,7 +25,7 @@ def report_sarif(report: "Report", file: str | None) -> str:
     """Write a report in SARIF 2.1.0; `file` is what findings are shown beside."""
     codes = list(report.by_code())
     run = {
-        "tool": {"driver": {"name": "foldstore", "rules": [_rule(code) for code in codes]}},
+        "tool": {"driver": {"name": "foldstore", "version": __version__, "rules": [_rule(code) for code in codes]}},
         "results": [_result(report, each, codes.index(each.code), file) for each in report.anomalies],
         "columnKind": "unicodeCodePoints",
         "properties": {
@@ -60,7 +61,11 @@ def _result(report: "Report", anomaly: "Anomaly", rule: int, file: str | None) -
     logical = {"name": one_line(names[-1]), "fullyQualifiedName": one_line("/".join(names), 2 * _LONGEST)}
     location: dict[str, Any] = {"logicalLocations": [{**logical, "kind": "object" if where else "module"}]}
     if file is not None:
-        location["physicalLocation"] = {"artifactLocation": {"uri": quote(PurePath(file).as_posix())}}
+        # A region of a first line is what code scanning asks for; a finding is about the whole file.
+        location["physicalLocation"] = {
+            "artifactLocation": {"uri": quote(PurePath(file).as_posix())},
+            "region": {"startLine": 1},
+        }
     return {
         "ruleId": anomaly.code,
         "ruleIndex": rule,

@@ -1,6 +1,7 @@
 """SARIF 2.1.0, against the structure of the OASIS schema: what is required, and of which values."""
 
 import json
+import re
 
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
@@ -17,7 +18,9 @@ def check_log(log):
     assert log["version"] == "2.1.0"
     for run in log["runs"]:
         driver = run["tool"]["driver"]
+        assert set(driver) <= {"name", "version", "rules"}
         assert driver["name"]
+        assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+.*", driver["version"])
         assert run["columnKind"] in KINDS_OF_COLUMNS
         rules = driver["rules"]
         assert len({rule["id"] for rule in rules}) == len(rules)
@@ -94,4 +97,5 @@ def test_a_finding_is_known_again_when_its_numbers_change():
 def test_a_source_becomes_an_escaped_place():
     report = describe(anomalies=(find(),))
     location = json.loads(report.to_sarif(source="in coming/ä.csv"))["runs"][0]["results"][0]["locations"][0]
-    assert location["physicalLocation"] == {"artifactLocation": {"uri": "in%20coming/%C3%A4.csv"}}
+    place = {"artifactLocation": {"uri": "in%20coming/%C3%A4.csv"}, "region": {"startLine": 1}}
+    assert location["physicalLocation"] == place  # code scanning asks for a line
