@@ -9,6 +9,11 @@ from foldstore.validation.interchange.arrow_words import Plain
 from foldstore.validation.interchange.text_format import Message, read_text_format
 
 _TYPES: Final = {"BYTES": "string", "INT": "int64", "FLOAT": "float"}
+# Their FLOAT and INT are of any width. As float and int64 alone, numbers of a CSV would not fit.
+_WIDTHS: Final = {
+    "float": ("double", ("halffloat", "float")),
+    "int64": ("int64", ("int8", "int16", "int32", "uint8", "uint16", "uint32")),
+}
 _STAGES: Final = {
     "UNKNOWN_STAGE": "production", "PLANNED": "planned", "ALPHA": "alpha", "BETA": "beta", "PRODUCTION": "production",
     "DEPRECATED": "deprecated", "DEBUG_ONLY": "debug", "DISABLED": "disabled", "VALIDATION_DERIVED": "derived",
@@ -81,6 +86,9 @@ def _read_feature(name: str, feature: Message, shared: dict[Any, Message], dropp
     column: Plain = {"type": _TYPES[kind]}
     lost: list[str] = [key for key in feature if key not in _READ]
     _read_counts(feature, column, lost)
+    if column["type"] in _WIDTHS:
+        column["type"], narrower = _WIDTHS[column["type"]]
+        column["coerce_from"] = list(narrower)
     _read_domain(feature, shared, column, lost)
     stage = _STAGES.get(str(_first(feature, "lifecycle_stage", "UNKNOWN_STAGE")), "production")
     if _first(feature, "deprecated") is True:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import warnings
 
+import numpy as np
 import pandera.errors
 import pandera.polars as on_polars
 import pandera.pyarrow as on_arrow
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import ExchangeWarning, InvalidSchemaError, UsageError
+from foldstore.validation.check import validate
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain, TextDomain
 from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.document import read_yaml, write_yaml
 from foldstore.validation.interchange.text_format import read_text_format
 from foldstore.validation.schema import DataSchema
+from foldstore.validation.subject import TableSubject
 from tests.validation.test_schema import FULL
 from tests.validation.test_schema_fields import COLUMNS, WORDS
 
@@ -192,6 +195,7 @@ def test_a_schema_of_tfdv_is_read_and_its_rest_named():
     assert pay.domain.min_mass == 0.9
     assert schema.domains["payment_type"] == ("Cash", "Card", "ä")
     assert tips.domain == NumericDomain(max=1000.0, nan="deny")
+    assert (tips.type, tips.coerce_from) == ("double", ("halffloat", "float"))
     assert tips.not_in_environment == ("SERVING",)
     assert (hour.type, hour.valency.min, hour.stage) == ("list<item: int64>", 1, Stage.ALPHA)
     assert schema.columns["flag"].domain.true_tokens == ("y",)
@@ -205,6 +209,19 @@ def test_a_schema_of_tfdv_is_read_and_its_rest_named():
         "feature payment_type: drift_comparator", "feature hour: the domain (of the items of a list)",
         "feature s: the whole feature (type STRUCT)", "sparse_feature sparse",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_numbers_of_tfdv_are_of_any_width(dtype):
+    schema = DataSchema.from_tfdv(
+        "feature { name: 'x' type: FLOAT float_domain { min: 0 } presence { min_count: 1 } }"
+        "feature { name: 'n' type: INT int_domain { max: 99 } presence { min_count: 1 } }"
+    )
+    whole = {"float64": "int64", "float32": "int32", "float16": "uint8"}[dtype]
+    rows = {"x": pa.array(np.arange(100, dtype=dtype)), "n": pa.array(np.arange(100, dtype=whole))}
+    assert validate(TableSubject(pa.table(rows), "t"), schema).anomalies == ()
+    rows["x"] = pa.array(np.arange(-1, 99, dtype=dtype))
+    assert [each.code for each in validate(TableSubject(pa.table(rows), "t"), schema).anomalies] == ["below_min"]
 
 
 @pytest.mark.parametrize(
