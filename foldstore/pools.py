@@ -1,11 +1,12 @@
 """The test pools of a store: sealed, found, listed, followed by the next."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.commit import load_head
+from foldstore.datastore.selection import Mask
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 from foldstore.names import check_name
@@ -123,8 +124,13 @@ class Pools:
                 hint=f"Seal {described['labels']}.test.",
                 code="sealed-elsewhere",
             )
-        # Before and after: a crash in between leaves no copy, and what is laid out meanwhile is found.
-        self._forget_copies(part.dataset)
+
+        def examine(hidden: set[str], masks: Mapping[int, Mask]) -> None:
+            refuse_what_tells(self._storage, part, hidden, masks)
+            # Now that nothing refuses it, and again when it is done: a crash in between leaves no copy, and what is
+            # laid out meanwhile is found. A seal that was refused took pushed rows with it.
+            self._forget_copies(part.dataset)
+
         record = seal_pool(
             self._storage,
             part.record,
@@ -132,7 +138,7 @@ class Pools:
             request,
             version=version,
             actor=self._author,
-            examine=lambda hidden, masks: refuse_what_tells(self._storage, part, hidden, masks),
+            examine=examine,
         )
         self._forget_copies(part.dataset)
         return record

@@ -6,6 +6,7 @@ import pytest
 
 import foldstore
 from foldstore.errors import (
+    AlreadyExistsError,
     ColumnNotFoundError,
     FoldstoreError,
     NotFoundError,
@@ -320,6 +321,34 @@ def test_sealing_forgets_what_was_pushed(store):
     store.features.forget_copies("rides")
     store.features.materialize("model")
     assert trips(store, 1)[0] == 15
+
+
+@pytest.mark.usefixtures("each_catalog")
+def test_a_seal_that_is_refused_forgets_nothing(tmp_path):
+    with foldstore.connect(tmp_path / "store") as store:
+        known = {"driver": list(range(2000)), "ts": [DAY[0]] * 2000, "trips": [1] * 2000, "city": ["Oslo"] * 2000}
+        rides = store.create_dataset("rides", key=["driver"])
+        version = rides.append({**known, "late": [n % 3 == 0 for n in range(2000)]})
+        store.features.apply(foldstore.FeatureService("model", [rides_view()]))
+        store.features.materialize("model")
+        store.features.push("stats", [ride(1, 9, 19)])
+        split = version.split("half", train=0.5, test=0.5)
+        few = foldstore.plan_pool("n > 0.6 +/- 0.001", reliability=0.99, steps=4)
+        plan = foldstore.plan_pool("n > 0.6 +/- 0.1", reliability=0.99, steps=4)
+        with pytest.raises(RefusedError, match="the pool has"):
+            store.pools.seal("pool", split.test, label="late", plan=few)
+        with pytest.raises(ColumnNotFoundError):
+            store.pools.seal("pool", split.test, label="later", plan=plan)
+        assert trips(store, 1)[0] == 19
+        store.pools.seal("pool", split.test, label="late", plan=plan)
+        with pytest.raises(NotFoundError, match="not materialized"):
+            trips(store, 1)
+        store.features.materialize("model")
+        assert trips(store, 1)[0] == 1
+        for name, error in (("pool", AlreadyExistsError), ("other", UsageError)):
+            with pytest.raises(error):
+                store.pools.seal(name, split.test, label="late", plan=plan)
+        assert trips(store, 1)[0] == 1
 
 
 @pytest.mark.usefixtures("each_catalog")
