@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from math import nextafter
 from types import MappingProxyType
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandera.polars as on_polars
 import pandera.pyarrow as on_arrow
@@ -246,13 +247,34 @@ def _compiles(pattern: str) -> bool:
 
 
 def _dtype(type_text: str, kind: Any) -> Any:
+    """Return a type in pandera's words; None where the backend has none for it."""
     parsed = parse_type(type_text)
-    if kind is on_arrow:  # which has no word for the type of nothing
-        return None if parsed is None or pa.types.is_null(parsed) else parsed
-    if parsed is None:
+    dtype = parsed if parsed is None or kind is on_arrow else _polars_type(parsed)
+    if dtype is None:
         return None
-    empty = pl.from_arrow(pa.schema({"x": parsed}).empty_table())
+    try:
+        kind.Column(dtype)
+    except (TypeError, ValueError):
+        return None
+    return dtype
+
+
+def _polars_type(kind: pa.DataType) -> Any:
+    if pa.types.is_interval(kind) or (pa.types.is_decimal(kind) and kind.scale < 0):
+        return None
+    if pa.types.is_timestamp(kind) and kind.tz is not None and not _is_zone(kind.tz):
+        return None
+    empty = pl.from_arrow(pa.schema({"x": kind}).empty_table())
     return empty.schema["x"] if isinstance(empty, pl.DataFrame) else None
+
+
+def _is_zone(name: str) -> bool:
+    """Whether a zone has a name of the time zone database: offsets, as `+05:30`, have none, and end polars' reading."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _from_column(name: str, each: Any, dropped: list[str]) -> Plain | None:

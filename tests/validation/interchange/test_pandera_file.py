@@ -16,7 +16,7 @@ from foldstore.errors import FoldstoreError, UsageError
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain, TextDomain
 from foldstore.validation.column_schema import ColumnSchema, Stage
 from foldstore.validation.document import read_yaml
-from foldstore.validation.interchange.pandera_schema import from_pandera, write_file
+from foldstore.validation.interchange.pandera_schema import from_pandera, to_pandera, write_file
 from foldstore.validation.schema import DataSchema
 
 SCHEMA = DataSchema(
@@ -138,3 +138,17 @@ def test_a_check_of_values_survives_as_pandera_judges_it():
     assert alone.validate(pl.DataFrame({"kind": ["bus", None]})).height == 2
     with pytest.raises(SchemaError, match="isin"):
         alone.validate(pl.DataFrame({"kind": ["boat"]}))
+
+
+@pytest.mark.parametrize("backend", ["polars", "pyarrow"])
+@pytest.mark.parametrize(
+    "kind",
+    ["halffloat", "time64[us]", "binary", "decimal128(5, 2)", "decimal128(5, -2)", "timestamp[us, tz=+05:30]",
+     "timestamp[s, tz=Nowhere/Else]", "month_day_nano_interval", "date64[ms]", "null"],
+)  # fmt: skip
+def test_a_type_that_a_backend_has_no_word_for_is_named(backend, kind, capfd):
+    plain = {"columns": {"x": {"type": kind}, "y": {"type": "int64"}}}
+    made, dropped = to_pandera(plain, backend)
+    assert list(made.columns) == ["x", "y"]
+    assert (made.columns["x"].dtype is None) == (dropped == [f"x: type {kind}"])
+    assert "panicked" not in capfd.readouterr().err
