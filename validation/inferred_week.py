@@ -98,7 +98,8 @@ def _span(column: ColumnProfile) -> tuple[int, int]:
     if ends[0] is None or ends[1] is None:
         return low, high
     beyond = (ends[1] - ends[0]) * _APART / (1 - 2 * _APART)
-    return max(low, int(np.floor(ends[0] - beyond))), min(high, int(np.ceil(ends[1] + beyond)))
+    first, last = int(np.floor(ends[0] - beyond)), int(np.ceil(ends[1] + beyond))
+    return min(max(low, first), high), max(min(high, last), low)  # what floats round may lie beyond either end
 
 
 def _busiest(days: Ints, counts: Ints, first: int, last: int) -> tuple[int, int]:

@@ -5,9 +5,11 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
+from foldstore.datastore.statistics.profile import profile_table
 from foldstore.validation.check import validate
 from foldstore.validation.column_domains import TimeDomain
 from foldstore.validation.column_schema import ColumnSchema
+from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject
 from foldstore.validation.surroundings import Surroundings
@@ -78,3 +80,10 @@ def test_a_day_is_compared_by_its_first_instant():
 
 def test_a_future_may_reach_beyond_year_9999():
     assert not judge([0], "timestamp[us]", TimeDomain(max_future="9000000d"))
+
+
+@pytest.mark.parametrize("end", [2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_at_the_ends_of_what_is_held_have_a_schema_that_they_pass(unit, end):
+    table = pa.table({"t": pa.array([end, None, end], pa.int64()).cast(pa.timestamp(unit, "UTC"))})
+    assert validate(TableSubject(table, "t"), infer_schema(profile_table(table))).passed
