@@ -79,6 +79,12 @@ def _check_type(field: pa.Field) -> None:
                 hint="Cast it to its storage type first.",
                 column=field.name,
             )
+        if pa.types.is_fixed_size_list(kind) and not kind.list_size:
+            raise SchemaMismatchError(
+                f"Column {field.name!r} has lists of no items ({kind}), which are not kept.",
+                hint="Leave it out, or make it lists of any length.",
+                column=field.name,
+            )
         if pa.types.is_union(kind) and any(storage_type(each.type) != each.type for each in inner_fields(kind)):
             raise SchemaMismatchError(
                 f"Column {field.name!r} is a union with a type inside that is not kept ({kind}).",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstore.datastore.canonical import HASH_PREFIX
+from foldstore.datastore.exact_cast import struct_fields
 
 _WINDOW: Final = 65_536  # rows at a time, from the first one on: the digest is of these, not of the table's chunks
 
@@ -55,7 +56,7 @@ def _feed(hasher: Any, array: pa.Array) -> None:
     valid = pc.is_valid(array)
     hasher.update(np.packbits(valid.to_numpy(zero_copy_only=False)).tobytes())
     if pa.types.is_struct(kind):
-        for field in array.flatten():
+        for field in struct_fields(array):
             _feed(hasher, field)
         return None
     if pa.types.is_map(kind):

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foldstore.datastore.exact_cast import struct_fields
 from foldstore.errors import FoldstoreError, InvalidExpressionError
 
 _MAX_INT64: Final = 2**63 - 1
@@ -130,7 +131,7 @@ def _parts(array: pa.Array) -> list[pa.Array]:
     if types.is_map(kind):
         return [array.keys, array.items]
     if types.is_struct(kind):
-        return list(array.flatten())
+        return struct_fields(array)
     if types.is_union(kind):
         return [array.field(index) for index in range(kind.num_fields)]
     return [array.flatten()] if hasattr(array, "flatten") and hasattr(kind, "value_type") else []

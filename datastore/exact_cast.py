@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from foldstore.errors import SchemaMismatchError
 
@@ -124,11 +125,11 @@ def _mismatch(name: str, source: pa.DataType, target: pa.DataType, why: str) -> 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     t = pa.types
     if t.is_run_end_encoded(array.type):
-        return _cast(pc.run_end_decode(array), target)
+        return _cast(array.values, target).take(pa.array(_runs_of(array)))
     if t.is_dictionary(target):
         return _cast_dictionary(array, target)
     if t.is_dictionary(array.type):
-        return _cast(_decoded(array), target)
+        return _cast(decoded(array), target)
     if array.type == target:
         return array
     if t.is_null(array.type):
@@ -146,38 +147,118 @@ def _cast_dictionary(array: pa.Array, target: pa.DataType) -> pa.Array:
             return array
         encoded = array
     else:
-        encoded = _cast(_decoded(array) if is_encoded else array, target.value_type).dictionary_encode()
+        encoded = _cast(decoded(array) if is_encoded else array, target.value_type).dictionary_encode()
     values = _cast(encoded.dictionary, target.value_type)
     return pa.DictionaryArray.from_arrays(encoded.indices.cast(target.index_type), values, ordered=target.ordered)
 
 
-def _decoded(array: pa.Array) -> pa.Array:
+def decoded(array: pa.DictionaryArray) -> pa.Array:
+    """Return the values of a dictionary, those of views as plain texts or binaries."""
     values = array.dictionary
     if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):  # Arrow cannot take from views
         values = values.cast(pa.string() if pa.types.is_string_view(values.type) else pa.binary())
     return values.take(array.indices)
 
 
+def _runs_of(array: pa.RunEndEncodedArray) -> NDArray[np.int64]:
+    """Return the place of each value's run; Arrow itself decodes runs of numbers and plain texts alone."""
+    places = np.arange(array.offset, array.offset + len(array), dtype=np.int64)
+    return np.searchsorted(array.run_ends.to_numpy(), places, side="right")
+
+
+def struct_fields(array: pa.StructArray) -> list[pa.Array]:
+    """Return the fields of a struct, null where it is null.
+
+    Arrow's own `flatten` ends the process where a struct with nulls holds a union (pyarrow 26).
+
+    Examples
+    --------
+    >>> [field.to_pylist() for field in struct_fields(pa.array([{"a": 1}, None, {"a": 3}]))]
+    [[1, None, 3]]
+    """
+    kind = array.type
+    fields = [array.field(place) for place in range(kind.num_fields)]
+    rest = [place for place, field in enumerate(kind) if not _hides_nulls(field.type)]
+    if len(rest) == len(fields):
+        return list(array.flatten())
+    if array.null_count:
+        nulls = array.is_null()
+        for place, field in enumerate(kind):  # runs stay: Arrow does not take from them
+            if pa.types.is_union(field.type):
+                held = pa.array(np.arange(len(array)), mask=nulls.to_numpy(zero_copy_only=False))
+                fields[place] = fields[place].take(held)
+        if rest:
+            kept = [kind.field(place) for place in rest]
+            plain = pa.StructArray.from_arrays([fields[place] for place in rest], fields=kept, mask=nulls)
+            for place, flat in zip(rest, plain.flatten(), strict=True):
+                fields[place] = flat
+    return fields
+
+
+def _hides_nulls(kind: pa.DataType) -> bool:
+    """Say whether arrays of a type have no bitmap of nulls."""
+    return bool(pa.types.is_union(kind) or pa.types.is_run_end_encoded(kind))
+
+
+def map_entries(array: pa.MapArray) -> pa.ListArray:
+    """Return maps as lists of entries with `key` and `value`, of the same layout: kernels for lists know no maps.
+
+    Arrow's own casts and views get the length of run-end encoded values wrong (pyarrow 26).
+
+    Examples
+    --------
+    >>> map_entries(pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8()))).to_pylist()
+    [[{'key': 'a', 'value': 1}], None]
+    """
+    fields = [pa.field("key", array.type.key_type, nullable=False), pa.field("value", array.type.item_type)]
+    keys, items = array.keys, _without_bitmap(array.items)
+    entries = pa.Array.from_buffers(pa.struct(fields), len(keys), [None], 0, children=[keys, items])
+    buffers = array.buffers()[:2]
+    return pa.ListArray.from_buffers(
+        pa.list_(entries.type), len(array), buffers, array.null_count, array.offset, children=[entries]
+    )
+
+
+def _without_bitmap(array: pa.Array) -> pa.Array:
+    """Return runs without the bitmap of nulls that Arrow gives those it joins, and then refuses (pyarrow 26)."""
+    if not pa.types.is_run_end_encoded(array.type):
+        return array
+    runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, array.values)
+    return runs.slice(array.offset, len(array))
+
+
 def _cast_nested(array: pa.Array, target: pa.DataType) -> pa.Array:
     t = pa.types
     mask = array.is_null() if array.null_count else None
     if t.is_struct(target):
-        # flatten() puts the struct's nulls over its fields: what lies under a null is not judged.
-        found = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
+        found = dict(zip((field.name for field in array.type), struct_fields(array), strict=True))
         fields = [target.field(position) for position in range(target.num_fields)]
         return pa.StructArray.from_arrays([_cast(found[f.name], f.type) for f in fields], fields=fields, mask=mask)
     if t.is_map(target):
-        kind = array.type
-        lists = array.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+        lists = map_entries(array)
         entries = lists.flatten()
         keys, items = _cast(entries.field(0), target.key_type), _cast(entries.field(1), target.item_type)
         return pa.MapArray.from_arrays(_offsets(lists, pa.int32()), keys, items, target, mask=mask)
-    values = _cast(array.flatten(), target.value_type)
+    values = _cast(list_items(array), target.value_type)
     if t.is_fixed_size_list(target):
         return pa.FixedSizeListArray.from_arrays(_padded(array, values, target.list_size), type=target, mask=mask)
     large = t.is_large_list(target)
     builder = pa.LargeListArray if large else pa.ListArray
     return builder.from_arrays(_offsets(array, pa.int64() if large else pa.int32()), values, type=target, mask=mask)
+
+
+def list_items(lists: pa.Array) -> pa.Array:
+    """Return the items of lists, without what lies under nulls.
+
+    Arrow's own `flatten` joins the pieces between null lists of one size, and joins half floats of dictionaries as
+    whole numbers (pyarrow 26).
+    """
+    kind = lists.type
+    if not (pa.types.is_fixed_size_list(kind) and lists.null_count and pa.types.is_dictionary(kind.value_type)):
+        return lists.flatten()
+    held = np.repeat(lists.is_valid().to_numpy(zero_copy_only=False), kind.list_size)
+    items = lists.values.slice(lists.offset * kind.list_size, len(lists) * kind.list_size)
+    return items.take(pa.array(np.flatnonzero(held)))
 
 
 def _offsets(lists: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -230,10 +311,9 @@ def same_values(first: pa.Array, second: pa.Array) -> bool:
     if t.is_dictionary(kind):
         return same_values(first.dictionary_decode(), second.dictionary_decode())
     if t.is_struct(kind):
-        return all(same_values(*pair) for pair in zip(first.flatten(), second.flatten(), strict=True))
+        return all(map(same_values, struct_fields(first), struct_fields(second)))
     if t.is_map(kind):
-        lists = pa.list_(pa.struct([kind.key_field, kind.item_field]))
-        return same_values(first.cast(lists), second.cast(lists))
+        return same_values(map_entries(first), map_entries(second))
     if is_list(kind):
         lengths = [pc.list_value_length(each) for each in (first, second)]
         return bool(lengths[0].equals(lengths[1])) and same_values(first.flatten(), second.flatten())

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from foldstore.datastore.exact_cast import struct_fields
 from foldstore.errors import ColumnNotFoundError, column_not_found, did_you_mean
 
 
@@ -65,7 +65,7 @@ def read_field(column: pa.Array, fields: Sequence[str]) -> pa.Array:
         return column
     if is_list(column.type):
         return with_values(column, read_field(column.values, fields))
-    inner = pc.struct_field(column, [column.type.get_field_index(fields[0])])
+    inner = struct_fields(column)[column.type.get_field_index(fields[0])]
     return read_field(inner, fields[1:])
 
 

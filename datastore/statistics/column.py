@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from foldstore.datastore.exact_cast import map_entries
 from foldstore.datastore.statistics.clock import Gap, count_clock
 from foldstore.datastore.statistics.counting import (
     INT64,
@@ -515,8 +516,8 @@ def _profile_nested(base: ColumnProfile, array: pa.Array, level: int) -> ColumnP
     base = replace(base, children=MappingProxyType(children))
     if not is_list(array.type) and not pa.types.is_map(array.type):
         return base
-    if isinstance(array, pa.MapArray):  # the same layout, and no kernel of its own
-        array = array.view(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+    if isinstance(array, pa.MapArray):
+        array = map_entries(array)
     lengths, counts = count_numbers(np.asarray(pc.list_value_length(array).drop_null().to_numpy()), Kind.INTEGER)[:2]
     return replace(base, valency=Grid.of_integers(lengths, counts), empty=int(counts[lengths == 0].sum()))
 

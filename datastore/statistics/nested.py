@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from foldstore.datastore.exact_cast import list_items, map_entries, struct_fields
 from foldstore.datastore.statistics.reading import plain_array, value_type
 
 ITEMS: Final = "[]"
@@ -52,12 +53,12 @@ def is_list(kind: pa.DataType) -> bool:
 def take_step(array: pa.Array, step: str) -> tuple[pa.Array, NDArray[np.int64] | None]:
     """Return the values one level down, and the place of the value that holds each; None where they are the same."""
     if step != ITEMS:
-        return plain_array(pc.struct_field(array, [array.type.get_field_index(step[1:])])), None
-    if isinstance(array, pa.MapArray):  # the same layout, and no kernel of its own
-        names = zip(_ENTRY, (array.type.key_type, array.type.item_type), strict=True)
-        array = array.view(pa.list_(pa.struct([pa.field(*each, nullable=each[0] != "key") for each in names])))
-    parents = np.asarray(pc.list_parent_indices(array).to_numpy(zero_copy_only=False)).astype(np.int64)
-    return plain_array(pc.list_flatten(array)), parents
+        return plain_array(struct_fields(array)[array.type.get_field_index(step[1:])]), None
+    if isinstance(array, pa.MapArray):
+        array = map_entries(array)
+    counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    # Arrow's own `list_parent_indices` refuses list views that share items.
+    return plain_array(list_items(array)), np.repeat(np.arange(len(array), dtype=np.int64), counts)
 
 
 def find_path(name: str, schema: pa.Schema) -> tuple[str, tuple[str, ...]] | None:

@@ -312,6 +312,12 @@ def _extend(name: str, column: ColumnProfile, array: pa.ChunkedArray) -> ColumnP
         return merge_columns(column, profile_array(array))
     except UsageError as error:
         raise type(error)(f"Column {name!r}: {error.message}", hint=error.hint, code=error.code, column=name) from error
+    except pa.ArrowNotImplementedError as error:
+        raise UsageError(
+            f"Column {name!r}: no statistics are made of {array.type}.",
+            hint="Decode dictionaries and runs that are inside of other values first.",
+            column=name,
+        ) from error
 
 
 def _absent(example: ColumnProfile, rows: int) -> ColumnProfile:

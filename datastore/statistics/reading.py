@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.datastore.exact_cast import decoded
+
 # What a person sees of a value.
 Value: TypeAlias = (
     int | float | str | bytes | bool | Decimal | dt.date | dt.datetime | dt.time | dt.timedelta | np.generic
@@ -103,12 +105,19 @@ def kind_of_text(text: str) -> Kind:
 def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return one array of the value type: dictionaries decoded, chunks joined, views made plain."""
     if isinstance(array, pa.ChunkedArray):
+        if is_half_dictionary(array.type):  # Arrow joins these as whole numbers (pyarrow 26)
+            array = pa.chunked_array([plain_array(chunk) for chunk in array.chunks], value_type(array.type))
         array = array.combine_chunks() if array.num_chunks != 1 else array.chunk(0)
         if isinstance(array, pa.ChunkedArray):  # dictionaries that do not unify stay in chunks
             array = pa.concat_arrays([plain_array(chunk) for chunk in array.chunks])
     while isinstance(array, pa.ExtensionArray | pa.DictionaryArray):
-        array = array.storage if isinstance(array, pa.ExtensionArray) else array.dictionary_decode()
+        array = array.storage if isinstance(array, pa.ExtensionArray) else decoded(array)
     return array
+
+
+def is_half_dictionary(kind: pa.DataType) -> bool:
+    """Say whether a type is a dictionary of half floats."""
+    return bool(pa.types.is_dictionary(kind) and pa.types.is_float16(kind.value_type))
 
 
 def read_numbers(array: pa.Array, kind: Kind) -> NDArray[Any]:
