@@ -1,10 +1,11 @@
 """Anomalies: one finding each, with a stable code, the evidence, and a fix that a person may accept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from foldstore.errors import NotFoundError, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.evolution import Patch
 
@@ -236,3 +237,28 @@ def percent(fraction: float) -> str:
     if fraction == 0 or abs(fraction) >= 0.001:
         return f"{fraction * 100:.3g} %" if abs(fraction) < 0.01 else f"{round(fraction * 100, 1):g} %"
     return f"{fraction * 100:.1g} %"
+
+
+def choose_anomalies(anomalies: Sequence[Anomaly], wanted: Sequence[str]) -> list[Anomaly]:
+    """Return those that are named: by code, by code and column (``code:column``), or all.
+
+    Raises
+    ------
+    NotFoundError
+        When one of the names fits none of them.
+
+    Examples
+    --------
+    >>> from foldstore.types import Severity
+    >>> found = [Anomaly("row_count_low", Severity.ERROR, None, "few")]
+    >>> choose_anomalies(found, ["row_count_low"]) == choose_anomalies(found, ["all"]) == found
+    True
+    """
+    names = [{"all", each.code, f"{each.code}:{each.column}"} for each in anomalies]
+    for name in wanted:
+        if not any(name in known for known in names):
+            there = sorted({each.code if each.column is None else f"{each.code}:{each.column}" for each in anomalies})
+            raise NotFoundError(
+                f"The report has no anomaly {name!r}.", hint=did_you_mean(name, there) if there else "It has none."
+            )
+    return [each for each, known in zip(anomalies, names, strict=True) if known & set(wanted)]

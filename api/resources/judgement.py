@@ -31,7 +31,9 @@ def _schema(call: Call) -> Response:
 
 
 def _set_schema(call: Call) -> Response:
-    body = Members(call.body, "schema", "message")
+    body = Members(
+        call.body, "schema", "message", "id"
+    )  # the id of what was proposed, which may have been edited since
     schema = DataSchema.from_dict(body.mapping("schema", required=True))
     kept = call.store.dataset(call.path["name"]).set_schema(
         schema, message=body.text("message") or "", author=call.token.principal

@@ -214,18 +214,12 @@ def accept(
     Example: foldstore schema accept trial null_fraction_high --data february.parquet
     """
     import foldstore
+    from foldstore.validation.anomaly import choose_anomalies
 
     with foldstore.connect(store, create=False) as opened:
         target = opened.dataset(dataset)
         report = _find_report(target, version, data)
-        known = {anomaly.code for anomaly in report.anomalies}
-        wanted = {code.partition(":")[0] for code in codes} - {"all"}
-        if wanted - known:
-            raise NotFoundError(
-                f"The report has no anomaly {min(wanted - known)!r}.",
-                hint=f"It has: {', '.join(sorted(known)) or 'none'}.",
-            )
-        chosen = [a for a in report.anomalies if {"all", a.code, f"{a.code}:{a.column}"} & set(codes)]
+        chosen = choose_anomalies(report.anomalies, codes)
         current = target.schema
         if current is None:
             raise NotFoundError(f"{dataset!r} has no schema.", hint="foldstore schema infer … --set makes one.")
