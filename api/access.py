@@ -58,3 +58,14 @@ def permits(scopes: Collection[str], needed: str) -> bool:
     (True, False)
     """
     return needed in scopes or not _INCLUDED.get(needed, frozenset()).isdisjoint(scopes)
+
+
+def say_who_may(needed: str) -> str:
+    """Say which roles have a scope.
+
+    Examples
+    --------
+    >>> say_who_may("datasets:write")
+    'The roles that have it: editor, admin.'
+    """
+    return f"The roles that have it: {', '.join(role for role, scopes in ROLES.items() if permits(scopes, needed))}."

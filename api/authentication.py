@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH, permits
+from foldstore.api.access import PRINCIPAL_KEY, PUBLIC_PATHS, SCOPE_BY_PATH, permits, say_who_may
 from foldstore.api.problem import REQUEST_ID, AuditUnavailableError, UnauthenticatedError, problem_of
 from foldstore.api.request_record import LOOKUPS, RequestRecord
 from foldstore.api.route import RouteTable
@@ -237,7 +237,7 @@ class Gate:
         if needed is not None and not permits(token.scopes, needed):
             raise RefusedError(
                 f"Role {token.role!r} may not do this: it needs the scope {needed!r}.",
-                hint="Ask for a token of another role.",
+                hint=say_who_may(needed),
                 scope=needed,
             )
         if path in LOOKUPS:

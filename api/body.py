@@ -60,8 +60,24 @@ class Members:
         if value is None and not required:
             return None
         if not isinstance(value, str) or "\0" in value:
-            raise UsageError(f"The member {name!r} is not text.", hint=f'Write {{"{name}": "..."}}.')
+            said = "is missing" if value is None else "is not text"
+            raise UsageError(f"The member {name!r} {said}.", hint=f'Write {{"{name}": "..."}}.')
         return value
+
+    @overload
+    def version(self, name: str, *, required: Literal[True]) -> str: ...
+    @overload
+    def version(self, name: str, *, required: bool = False) -> str | None: ...
+    def version(self, name: str, *, required: bool = False) -> str | None:
+        """Return a member that names a version: text, or its number.
+
+        Examples
+        --------
+        >>> Members({"version": 3}, "version").version("version")
+        '3'
+        """
+        value = self._body.get(name)
+        return str(value) if type(value) is int and value >= 0 else self.text(name, required=required)
 
     def texts(self, name: str) -> list[str] | None:
         """Return a member that is a list of texts."""
@@ -89,7 +105,8 @@ class Members:
         if value is None and not required:
             return {}
         if not isinstance(value, dict):
-            raise UsageError(f"The member {name!r} is not an object.", hint=f'Write {{"{name}": {{}}}}.')
+            said = "is missing" if value is None else "is not an object"
+            raise UsageError(f"The member {name!r} {said}.", hint=f'Write {{"{name}": {{...}}}}.')
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from foldstore.api.access import PUBLIC_PATHS
-from foldstore.api.request_body import ROW_ENDINGS
+from foldstore.api.request_body import JSON_ROWS, ROW_ENDINGS
 from foldstore.api.route import BodyKind, Gives, Route, RouteTable
 from foldstore.api.row_forms import JSON, MEDIA
 
@@ -97,8 +97,10 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body in (BodyKind.ROWS, BodyKind.EITHER):
         binary = {"schema": {"type": "string", "format": "binary"}}
         content |= dict.fromkeys(ROW_ENDINGS, binary)
+        content.setdefault(JSON_ROWS, {"schema": {"type": "array", "items": {"type": "object"}}})
     if content:
-        found["requestBody"] = {"required": True, "content": content}
+        # No body is an object without members: whether that is enough, the route says.
+        found["requestBody"] = {"required": route.body is BodyKind.ROWS, "content": content}
     return found
 
 

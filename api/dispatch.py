@@ -125,7 +125,7 @@ class Dispatcher:
             return None
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if route.body is BodyKind.JSON or (route.body is BodyKind.EITHER and kind not in ROW_ENDINGS):
-            return await read_json(request, self._limits, deepest=route.deepest)
+            return await read_json(request, self._limits, deepest=route.deepest, may_be_empty=True)
         return await stack.enter_async_context(spool_rows(request, self._limits))
 
     async def _begin(self, route: Route, call: Call, wish: Preference) -> Response:

@@ -59,7 +59,9 @@ class Query:
             if len(value) > _LONGEST:
                 raise UsageError(f"The parameter {name!r} is too long.", hint=f"At most {_LONGEST:,} characters.")
         if len(self._given) < len(given):
-            raise UsageError("A parameter stands twice.", hint="Give each once; lists are joined by commas.")
+            names = [name for name, _ in given]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"The parameter {twice!r} stands twice.", hint="Give it once; lists are joined by commas.")
 
     def text(self, name: str) -> str | None:
         """Return a value as it is, None when it was not given."""

@@ -33,6 +33,11 @@ ROW_ENDINGS: Final = {
 }
 
 
+# Few rows may come as one JSON document, too; it is read as a whole, so it is bounded as other JSON is.
+JSON_ROWS: Final = "application/json"
+_DEEPEST_ROWS: Final = 32
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much a request may ask.
@@ -77,8 +82,8 @@ class Limits:
     requests_per_second: float | None = None
 
 
-async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST) -> Any:
-    """Return what a request's body says.
+async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST, may_be_empty: bool = False) -> Any:
+    """Return what a request's body says; where it `may_be_empty`, no bytes stand for an object without members.
 
     Raises
     ------
@@ -90,7 +95,7 @@ async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST
         raise UnsupportedMediaError("Forms and files are not taken here.", hint="Send JSON.")
     async with _deadline(limits.body_timeout_seconds):
         data = await _read(request, limits.max_body_bytes)
-    return parse_json(data, deepest)
+    return {} if may_be_empty and not data else parse_json(data, deepest)
 
 
 async def read_json_sent(scope: Scope, receive: Receive, limits: Limits) -> Any:
@@ -151,15 +156,33 @@ async def spool_rows(request: Request, limits: Limits) -> AsyncIterator[Path]:
         When it is too long, too slow, or of a kind that holds no rows.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in ROW_ENDINGS:
+    if kind not in ROW_ENDINGS and kind != JSON_ROWS:
         raise UnsupportedMediaError(
-            f"{ascii(kind)[:60]} is no kind of rows.", hint=f"Send one of {', '.join(ROW_ENDINGS)}."
+            f"{ascii(kind)[:60]} is no kind of rows.",
+            hint=f"Say what they are by the header Content-Type: {', '.join((*ROW_ENDINGS, JSON_ROWS))}.",
         )
     with TemporaryDirectory(prefix="foldstore-") as folder:
-        path = Path(folder) / f"body{ROW_ENDINGS[kind]}"
-        async with _deadline(limits.rows_timeout_seconds):
-            await _write(request, path, limits.max_rows_bytes)
+        path = Path(folder) / f"body{ROW_ENDINGS.get(kind, '.jsonl')}"
+        if kind == JSON_ROWS:
+            async with _deadline(limits.body_timeout_seconds):
+                path.write_bytes(_lines_of(await _read(request, limits.max_body_bytes)))
+        else:
+            async with _deadline(limits.rows_timeout_seconds):
+                await _write(request, path, limits.max_rows_bytes)
         yield path
+
+
+def _lines_of(document: bytes) -> bytes:
+    """Return rows of one JSON document as JSON lines."""
+    given = parse_json(document, _DEEPEST_ROWS)
+    rows = given["rows"] if isinstance(given, dict) and set(given) == {"rows"} else given
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MalformedBodyError("The body is no list of rows.", hint='Write [{"id": 1}, ...], or {"rows": [...]}.')
+    try:
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+    except ValueError:
+        raise MalformedBodyError("A number of the rows is too large.", hint="Numbers are 64 bits wide.") from None
+    return "".join(lines).encode()
 
 
 async def _write(request: Request, path: Path, limit: int) -> None:

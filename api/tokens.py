@@ -275,7 +275,7 @@ def unauthenticated() -> UnauthenticatedError:
     """Build the one error for no token, a wrong, an unknown, an expired and a revoked one."""
     return UnauthenticatedError(
         "This needs a valid token.",
-        hint="Send the header 'Authorization: Bearer foldstore_...'; `foldstore token` makes one.",
+        hint="Send the header 'Authorization: Bearer foldstore_...'; `foldstore token create` makes one.",
     )
 
 

@@ -238,7 +238,7 @@ the scopes of its role, and may be for some names alone. Lookups have a page of 
 
 
 def _takes(route: Any) -> str:
-    rows = "rows, as Arrow, CSV, JSON lines or Parquet"
+    rows = "rows, as Arrow, CSV, JSON, JSON lines or Parquet"
     if route.body in ("json", "either"):
         example = f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
         return f"{example}, or {rows}." if route.body == "either" else example

@@ -23,7 +23,7 @@ from foldstore.description import Described
 from foldstore.errors import IngestError, InvalidSchemaError, NotFoundError, UsageError, did_you_mean
 from foldstore.names import LATEST, MAIN_BRANCH, Address, parse_address
 from foldstore.stream import StreamWriter, stream_options
-from foldstore.types import format_time, parse_time
+from foldstore.types import Status, format_time, parse_time
 from foldstore.upkeep import DatasetUpkeep
 from foldstore.validation.check import unreadable, validate
 from foldstore.validation.drift.windows import count_added
@@ -166,9 +166,7 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
             ) from error
         found = self._storage.catalog.find_version_as_of(self._record.id, self._branch, instant)
         if found is None:
-            raise NotFoundError(
-                f"{self.name!r} had no version at {instant}.", hint=self._say_what_exists(parse_address(self.name))
-            )
+            raise NotFoundError(f"{self.name!r} had no version at {instant}.", hint=self._say_when_it_began())
         note_input(self._storage, found.id, f"{self.name}@{found.number}")
         return self._to_version(found)
 
@@ -311,6 +309,12 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         if address.ref == LATEST and ref and ref.version_id:
             return find_published(catalog, ref.version_id)
         return catalog.find_version_by_id(ref.version_id) if ref and ref.version_id else None
+
+    def _say_when_it_began(self) -> str:
+        published = [version for version in self.versions() if version.status is Status.PUBLISHED]
+        if not published:
+            return f"{self.name!r} has no published version yet: append some rows."
+        return f"The first that is published, {published[0].address}, is of {format_time(published[0].created_at)}."
 
     def _say_what_exists(self, address: Address) -> str:
         numbers = [version.number for version in self.versions()]

@@ -46,7 +46,11 @@ def check_name(name: object, kind: str = "dataset") -> str:
     """
     checked = check_label(name, kind)
     if checked in _RESERVED or checked.startswith("foldstore."):
-        raise InvalidNameError(f"{name!r} is reserved and cannot name a {kind}.", hint="Choose another.", name=name)
+        raise InvalidNameError(
+            f"{name!r} is reserved and cannot name {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
+            hint="Choose another.",
+            name=name,
+        )
     return checked
 
 

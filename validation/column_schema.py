@@ -19,7 +19,7 @@ from foldstore.datastore.statistics.pinned import (
     grid_from_dict,
 )
 from foldstore.datastore.statistics.reading import Kind, kind_of, parse_type
-from foldstore.errors import InvalidSchemaError
+from foldstore.errors import InvalidSchemaError, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.column_bounds import ORDERED, Bounds, DriftPolicy, Uniqueness, Valency
 from foldstore.validation.column_domains import Domain, domain_fits, is_list, read_domain, values_fit
@@ -69,6 +69,10 @@ _SCALARS: Final[Mapping[str, Any]] = MappingProxyType(
 _RECORDS: Final = ("domain", "valency", "unique", "bounds", "drift", "skew", "grid", "reference")
 _CELLS: Final = {CategoryGrid: "categories", NumericGrid: "two cells only", WeekGrid: "hours and days"}
 _LISTS: Final = ("coerce_from", "fixed_shape", "in_environment", "not_in_environment", "derived_from", "tags")
+_TYPE_WORDS: Final = (
+    *("string", "bool", "double", "float", "binary", "date32[day]", "timestamp[us]", "timestamp[us, tz=UTC]"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
 _FIELDS: Final = ("type", *_SCALARS, *_RECORDS, *_LISTS, "severity", "stage", "evidence")
 
 
@@ -304,7 +308,9 @@ def _check_distribution(column: ColumnSchema) -> None:
 
 
 def _check_types(column: ColumnSchema) -> None:
-    """Refuse constraints that no value of the type could be judged by."""
+    """Refuse a word that is no type, and constraints that no value of the type could be judged by."""
+    if column.type.isidentifier() and parse_type(column.type) is None:
+        raise InvalidSchemaError(f"{column.type!r} is not an Arrow type.", hint=did_you_mean(column.type, _TYPE_WORDS))
     for source in column.coerce_from:
         if column.type not in WIDER.get(source, ()):
             raise InvalidSchemaError(

@@ -33,6 +33,10 @@ _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 _OPTIONAL: Final = frozenset({"default"})
+_EXAMPLE: Final = (
+    """For instance {"sources": [{"address": "flights@3"}], "steps": [{"where": "origin = 'JFK'"}]}; """
+    "docs/views.md has every step, and View.spec() shows what a view's is."
+)
 
 
 def write_spec(inputs: Inputs, steps: Sequence[Step]) -> dict[str, Any]:
@@ -180,4 +184,4 @@ def iterate_sources(inputs: Inputs) -> Iterator[Pinned]:
 
 
 def _malformed(rule: str) -> UsageError:
-    return UsageError(f"This is not the specification of a view: {rule}.", hint="See View.spec().", code="invalid-view")
+    return UsageError(f"This is not the specification of a view: {rule}.", hint=_EXAMPLE, code="invalid-view")

@@ -48,7 +48,7 @@ def _widen(call: Call) -> Response:
 
 
 def _restore(call: Call) -> Response:
-    return _change(call, "restore", "version", _all(call, "version").text("version"))
+    return _change(call, "restore", "version", _all(call, "version").version("version"))
 
 
 def _merge(call: Call) -> Response:

@@ -24,7 +24,7 @@ def _put(call: Call) -> Response:
     if kind not in _KINDS:
         raise UsageError(f"{ascii(kind)[:40]} is no kind of ref.", hint=f"Write one of {', '.join(_KINDS)}.")
     dataset, ref = call.store.dataset(call.path["name"]), call.path["ref"]
-    at = dataset.version(body.text("version") or "latest")
+    at = dataset.version(body.version("version") or "latest")
     if kind == "alias":
         dataset.set_alias(ref, at)
     elif kind == "tag":

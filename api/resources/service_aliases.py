@@ -20,7 +20,7 @@ def _list(call: Call) -> Response:
 
 
 def _put(call: Call) -> Response:
-    version = Members(call.body, "version").text("version", required=True)
+    version = Members(call.body, "version").version("version", required=True)
     service = call.store.features.aliases.set(_alias(call), f"{call.path['name']}@{version}")
     return json_answer({"alias": _alias(call), "service": service})
 

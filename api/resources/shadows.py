@@ -15,7 +15,7 @@ def _live(call: Call) -> str:
 
 def _start(call: Call) -> Response:
     body = Members(call.body, "candidate", "share", "seed")
-    candidate = f"{call.path['name']}@{body.text('candidate', required=True)}"
+    candidate = f"{call.path['name']}@{body.version('candidate', required=True)}"
     given: dict[str, Any] = {name: value for name, value in body.given().items() if name != "candidate"}
     return json_answer(call.store.features.shadows.start(_live(call), candidate, **given).to_dict(), 201)
 
