@@ -11,7 +11,7 @@ from benchmarks.measure import machine
 
 FILES = (
     "start", "read", "write", "history", "compare", "ingest", "query", "views", "judgement", "splits",
-    "learning", "joins", "windows", "cleaning", "pools", "serve", "download", "cold", "demo",
+    "learning", "joins", "windows", "window_memory", "cleaning", "pools", "serve", "download", "cold", "demo",
 )  # fmt: skip
 # With peers in environments of their own: make bench-judgement-peers, make bench-feature-peers.
 PEERS = ("judgement_peers", "feature_peers", "feature_online_peers", "feature_server_peers")

@@ -2,33 +2,33 @@
 
 import copy
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
 from foldstore.datastore import index_area
 from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError, RefusedError
 from foldstore.features.sources import Rows, SourceRows
+from foldstore.features.tile_shelf import TileShelf, make_tile
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.index_file import (
     FORMAT,
     AsOfIndex,
     IndexedColumns,
-    may_be_written,
     open_index,
-    read_parts,
     write_index,
-    write_parts,
 )
 from foldstore.views.features.join import check_source_columns
-from foldstore.views.features.sorted_index import IndexParts
+from foldstore.views.features.tile_parts import TileParts
 from foldstore.views.features.window_index import WindowIndex, find_types
 from foldstore.views.features.window_tiles import FORMAT as TILE_FORMAT
-from foldstore.views.features.window_tiles import Tile, find_needs, may_be_cut
+from foldstore.views.features.window_tiles import find_needs, may_be_cut
 
 _MOST_OPEN: Final = 16
 
@@ -50,7 +50,8 @@ class FeatureIndexes:
     def __init__(self, storage: Storage, rows: Rows) -> None:
         self._storage = storage
         self._rows = rows
-        self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._open: OrderedDict[Path, AsOfIndex] = OrderedDict()
+        self._tiles = TileShelf(storage)
 
     def index(self, view: FeatureView, source: SourceRows) -> AsOfIndex:
         """Return the index of a feature view's source.
@@ -101,50 +102,26 @@ class FeatureIndexes:
         sizes = [sum(fragment.live_rows for fragment in run) for run in runs]
         # What a guard lets somebody read is nobody else's.
         if self._storage.guard is not None or sum(sizes) != table.num_rows or table.num_rows < self.rows_to_keep:
-            return WindowIndex(view, table, [Tile.of(table, view)])
+            return WindowIndex(view, table, [make_tile(table, view)])
         version = self._rows.version(source.version or source.address).record
         what = _describe(view, table.schema)
+
+        def find(run: Sequence[Fragment], rows: pa.Table) -> TileParts:
+            path = index_area.path_of_run(self._storage, version.dataset_id, run, what)
+            return self._tiles.find(path, rows, view, lambda: self._fragments(source) == source.fragments)
+
         whole = index_area.path_of_run(self._storage, version.dataset_id, source.fragments, what)
         if not may_be_cut(view.aggregations) and whole.exists():
-            return WindowIndex(view, table, [self._tile(whole, table, view)])
+            return WindowIndex(view, table, [find(source.fragments, table)])
         tiles, start = [], 0
         for run, size in zip(runs, sizes, strict=True):
-            path = index_area.path_of_run(self._storage, version.dataset_id, run, what)
-            tiles.append(self._tile(path, table.slice(start, size), view))
+            tiles.append(find(run, table.slice(start, size)))
             start += size
-        return WindowIndex(view, table, tiles, whole=lambda: self._tile(whole, table, view))
+        return WindowIndex(view, table, tiles, whole=lambda: find(source.fragments, table))
 
-    def _tile(self, path: Path, rows: pa.Table, view: FeatureView) -> Tile:
-        """Return the tile that lies there, made when it does not or is broken."""
-        known = self._open.get(path)
-        if known is None or not path.exists():
-            known = self._read_tile(path, view)
-        if known is None:
-            known = Tile.of(rows, view)
-            parts = known.to_parts()
-            if may_be_written(parts):
-                with suppress(RefusedError, OSError):  # a store that is only read, or a full disk
-                    self._write_tile(parts, path)
-        self._open[path] = known
-        self._open.move_to_end(path)
-        while len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
-        tile: Tile = known
-        return tile
-
-    def _read_tile(self, path: Path, view: FeatureView) -> Tile | None:
-        if path.exists():
-            with suppress(CorruptObjectError):
-                return Tile.from_parts(view, read_parts(path))
-        return None
-
-    def _write_tile(self, parts: IndexParts, path: Path) -> None:
-        staged = index_area.stage(self._storage, path)
-        try:
-            write_parts(parts, staged)
-            self._storage.objects.files.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+    def _fragments(self, source: SourceRows) -> tuple[Fragment, ...]:
+        """Return in what the rows of a source lie now."""
+        return tuple(self._rows.version(source.version or source.address).rows.fragments)
 
     def _opened(self, path: Path, table: pa.Table, columns: IndexedColumns, source: SourceRows) -> AsOfIndex | None:
         """Return the index that lies there, written anew when it does not or is broken; None where nothing may lie."""

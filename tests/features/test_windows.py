@@ -13,9 +13,12 @@ import foldstore
 from foldstore.datastore.index_area import cut_into_runs
 from foldstore.datastore.manifest import Fragment
 from foldstore.errors import InvalidDefinitionError, SchemaMismatchError, UsageError
+from foldstore.features import tile_shelf
 from foldstore.features.definition_file import parse_definitions, write_definitions
 from foldstore.features.indexes import FeatureIndexes
+from foldstore.views.features import tile_parts
 from foldstore.views.features.definition_set import DefinitionSet
+from foldstore.views.features.tile_parts import TileParts
 from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.features.window_tiles import Tile
 from foldstore.views.time_column import to_nanoseconds
@@ -268,7 +271,7 @@ def test_after_any_history_windows_are_those_of_the_rows_that_are_left(first, hi
             for labels_ in (some, every):
                 found = joined(store, asked=labels_)
                 table = rides.latest.to_arrow()
-                wanted = WindowIndex(view, table, [Tile.of(table, view)]).aggregate(
+                wanted = WindowIndex(view, table, [TileParts.of(table, view)]).aggregate(
                     [pa.chunked_array([pa.array(labels_["driver"], pa.int64())])],
                     to_nanoseconds(pa.array(labels_["event_timestamp"], pa.timestamp("us", "UTC"))),
                     view.features,
@@ -293,6 +296,53 @@ def test_a_broken_tile_is_made_again_and_gc_removes_those_of_versions_that_are_g
     store.gc(dry_run=False)
     assert path.exists()
     assert not stray.exists()
+
+
+def test_what_is_too_much_for_memory_is_made_and_asked_part_by_part_to_the_same_bits(
+    store, folder, dataset, kept, monkeypatch
+):
+    store.features.apply(foldstore.FeatureService("model", [view_of([*CUTTABLE, *WHOLE])]))
+    wanted = joined(store)
+    for path in (store.root / "indexes").glob("*/*.tile"):
+        path.unlink()
+    kept.clear()
+    monkeypatch.setattr(tile_parts, "MEMORY", 20_000)
+    with foldstore.connect(folder) as other:
+        assert joined(other) == wanted
+        assert (sum(kept), len(kept) >= 4, max(kept) < 200) == (300, True, True)
+        dataset.append(rides(2, 30))
+        in_parts = joined(other)
+    (torn, *_) = sorted((store.root / "indexes").glob("*/*.tile"), key=lambda path: -path.stat().st_size)
+    torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
+    with foldstore.connect(folder) as other:
+        assert joined(other) == in_parts
+    for path in (store.root / "indexes").glob("*/*.tile"):
+        path.unlink()
+    with foldstore.connect(folder, read_only=True) as reader:
+        assert joined(reader) == in_parts
+    assert not list((store.root / "indexes").glob("*/*.tile"))
+    monkeypatch.undo()
+    with foldstore.connect(folder) as other:
+        assert joined(other) == in_parts
+
+
+def test_a_tile_that_was_being_made_while_rows_were_erased_does_not_stay(store, kept, monkeypatch):
+    dataset = store.create_dataset("rides", key=["id"])
+    dataset.append({**rides(1), "id": list(range(300))})
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
+    write = tile_shelf.write_tile
+
+    def and_then_erase(rows, view, path):
+        monkeypatch.setattr(tile_shelf, "write_tile", write)
+        dataset.erase(where="id = 7", reason="asked to")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write(rows, view, path)
+
+    monkeypatch.setattr(tile_shelf, "write_tile", and_then_erase)
+    joined(store)
+    assert not list((store.root / "indexes").glob("*/*.tile"))
+    joined(store)
+    assert len(list((store.root / "indexes").glob("*/*.tile"))) == 1
 
 
 @pytest.mark.usefixtures("each_catalog")

@@ -7,33 +7,29 @@ it, and is sorted in memory while the others wait on the disk.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 import xxhash
-from numpy.typing import NDArray
 
 from foldstore.errors import CorruptObjectError
 from foldstore.views.features.found_rows import NOWHERE, FoundRows
-from foldstore.views.features.key_encoder import key_column
+from foldstore.views.features.key_parts import cut_by_key, number_parts
 from foldstore.views.features.sorted_index import IndexParts, Integers, Lookback, SortedIndex
-from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.time_column import Instants
 
 FORMAT: Final = 1
+_SEVERAL: Final = 2  # of a file with parts, which who knows of none takes for something else
 # A part of so many rows is sorted in some 400 MB.
 ROWS_IN_MEMORY: Final = 12_000_000
-_SALT: Final = "asof"
 _HEADER: Final = "header"
 _OFFSET: Final = 4
 _HEX: Final = 16
 _SUMS: Final = "sums"
-_ROW: Final = "row"
 
 
 class AsOfIndex(Protocol):
@@ -108,7 +104,7 @@ class PartitionedIndex:
         order: Integers | None = None,  # noqa: ARG002  # each part has another order
     ) -> FoundRows:
         """Find the rows whose values may be given, part by part; see `SortedIndex.find_visible`."""
-        numbers = _numbers(columns, self._keys, len(self._parts))
+        numbers = number_parts(columns, self._keys, len(self._parts))
         answer = np.full(len(at.values), NOWHERE, dtype=np.int64)
         for number, part in enumerate(self._parts):
             asked = np.flatnonzero(numbers == number)
@@ -146,13 +142,9 @@ def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfInde
         When the file is no index, was torn, or is of another table.
     """
     try:
-        headers, parts = [], []
-        with pa.memory_map(str(path)) as source:
-            while source.tell() < source.size():
-                batch = pa.ipc.open_stream(source).read_all().to_batches()[0]
-                header, arrays = _read_batch(batch)
-                headers.append(header)
-                parts.append(SortedIndex.from_parts(table, keys, IndexParts(header, arrays)))
+        found = _read_streams(path)
+        headers = [each.plain for each in found]
+        parts = [SortedIndex.from_parts(table, keys, each) for each in found]
         fits = bool(parts) and all(header["format"] == FORMAT for header in headers)
         fits = fits and headers[0]["num_rows"] == table.num_rows and headers[0]["num_parts"] == len(parts)
     except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
@@ -162,14 +154,35 @@ def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfInde
     return parts[0] if len(parts) == 1 else PartitionedIndex(table, keys, parts)
 
 
-def write_parts(parts: IndexParts, path: Path) -> None:
-    """Write plain data and arrays; `read_parts` maps them."""
-    batch = _to_batch(parts, {"format": FORMAT})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+def write_parts(
+    parts: Iterable[IndexParts], path: Path, *, count: int, check: Callable[[IndexParts], bool] = lambda _: True
+) -> bool:
+    """Write plain data and arrays, part by part; `read_parts` maps them.
+
+    Parameters
+    ----------
+    count : int
+        How many parts there are.
+    check : callable
+        Says of a part whether it may be written.
+
+    Returns
+    -------
+    bool
+        False as soon as a part may not.
+    """
+    whole = {"format": FORMAT} if count == 1 else {"format": _SEVERAL, "num_parts": count}
+    with pa.OSFile(str(path), "wb") as sink:
+        for each in parts:
+            if not check(each):
+                return False
+            batch = _to_batch(each, whole)
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+    return True
 
 
-def read_parts(path: Path) -> IndexParts:
+def read_parts(path: Path) -> list[IndexParts]:
     """Map what `write_parts` wrote.
 
     Raises
@@ -178,13 +191,23 @@ def read_parts(path: Path) -> IndexParts:
         When the file is something else, or was torn.
     """
     try:
-        with pa.memory_map(str(path)) as source:
-            header, arrays = _read_batch(pa.ipc.open_stream(source).read_all().to_batches()[0])
+        found = _read_streams(path)
+        count = found[0].plain.get("num_parts", 1)
+        fits = len(found) == count and found[0].plain["format"] == (FORMAT if count == 1 else _SEVERAL)
     except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
         raise _not_ours(path) from error
-    if header.get("format") != FORMAT:
+    if not fits:
         raise _not_ours(path)
-    return IndexParts(header, arrays)
+    return found
+
+
+def _read_streams(path: Path) -> list[IndexParts]:
+    found = []
+    with pa.memory_map(str(path)) as source:
+        while source.tell() < source.size():
+            header, arrays = _read_batch(pa.ipc.open_stream(source).read_all().to_batches()[0])
+            found.append(IndexParts(header, arrays))
+    return found
 
 
 def may_be_written(parts: IndexParts) -> bool:
@@ -197,50 +220,8 @@ def may_be_written(parts: IndexParts) -> bool:
 
 def _parts(table: pa.Table, columns: IndexedColumns, count: int, folder: Path) -> Iterator[pa.RecordBatch]:
     whole = {"format": FORMAT, "num_rows": table.num_rows, "num_parts": count}
-    if count == 1:
-        yield _to_batch(columns.build(table).to_parts(), whole)
-        return
-    with TemporaryDirectory(dir=folder, prefix="staged-", ignore_cleanup_errors=True) as waiting:
-        spilled = [Path(waiting) / f"{number}.arrows" for number in range(count)]
-        _spill(table, columns, spilled)
-        for path in spilled:
-            with pa.memory_map(str(path)) as source:
-                own = pa.ipc.open_stream(source).read_all()
-                rows = own.column(_place(own)).to_numpy()
-                yield _to_batch(columns.build(own, rows).to_parts(), whole)
-            path.unlink()
-
-
-def _place(table: pa.Table) -> int:
-    return int(table.num_columns) - 1
-
-
-def _spill(table: pa.Table, columns: IndexedColumns, paths: Sequence[Path]) -> None:
-    """Put the rows of each part into a file of its own, with their numbers; one batch is in memory at a time."""
-    schema = table.schema.append(pa.field(_ROW, pa.int64()))
-    sinks = [pa.OSFile(str(path), "wb") for path in paths]
-    writers = [pa.ipc.new_stream(sink, schema) for sink in sinks]
-    start = 0
-    try:
-        for batch in table.to_batches():
-            keys = [pa.chunked_array([batch.column(name)]) for name in columns.keys]
-            numbers = _numbers(keys, columns.keys, len(paths))
-            rows = np.arange(start, start + batch.num_rows)
-            start += batch.num_rows
-            for number, writer in enumerate(writers):
-                own = np.flatnonzero(numbers == number)
-                arrays = [*batch.take(pa.array(own)).columns, pa.array(rows[own])]
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    finally:
-        for writer, sink in zip(writers, sinks, strict=True):
-            writer.close()
-            sink.close()
-
-
-def _numbers(columns: Sequence[pa.ChunkedArray], keys: Mapping[str, str], count: int) -> NDArray[np.uint64]:
-    """Return the part of each key; the same key falls on the same one however wide its type is."""
-    plain = [key_column(column, name, kind) for column, (name, kind) in zip(columns, keys.items(), strict=True)]
-    return hash_keys(plain, _SALT) % np.uint64(count)
+    for own, rows in cut_by_key(table, columns.keys, count, folder):
+        yield _to_batch(columns.build(own, rows if count > 1 else None).to_parts(), whole)
 
 
 def _to_batch(parts: IndexParts, whole: Mapping[str, Any]) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ join gives for it, so that a lookup at any instant is a lookup as of then.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -17,7 +18,9 @@ from foldstore.views.features.aggregation import Aggregation
 from foldstore.views.features.asked_entities import AskedEntities
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.key_encoder import KeyEncoder, key_column
+from foldstore.views.features.key_parts import number_parts
 from foldstore.views.features.sorted_index import Integers
+from foldstore.views.features.tile_parts import TileParts, count_parts
 from foldstore.views.features.window import Window, output_type, window_of
 from foldstore.views.features.window_spans import Span, WindowSpans
 from foldstore.views.features.window_tiles import Tile, may_be_cut
@@ -25,6 +28,8 @@ from foldstore.views.instant import LIMIT
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 _NANOSECONDS = pa.timestamp("ns", "UTC")
+_SEARCHED: Final = 6  # words for who asks: order, instant, codes
+_RANGES: Final = 4  # and for each window: where it begins and ends in a tile
 _WORD: Final = 16  # a value, and what it is computed of
 _MOST_GATHERED: Final = 0.5  # of a larger share of the rows a tile of all is worth keeping
 _Searched: TypeAlias = tuple[Sequence[Tile], Sequence[Integers]]
@@ -55,12 +60,6 @@ class _Asked:
         codes = tile.index.encode(self.keys, len(self.order))
         return (codes if self.nulls is None else np.where(self.nulls, -1, codes))[self.order]
 
-    def places(self) -> pa.Array:
-        """Return where each stands in the order of the search."""
-        places = np.empty(len(self.order), dtype=np.int64)
-        places[self.order] = np.arange(len(places))
-        return pa.array(places)
-
 
 class WindowIndex:
     """Answers for a windowed feature view.
@@ -71,7 +70,7 @@ class WindowIndex:
         The definition, with aggregations.
     table : pyarrow.Table
         The view's source in write order.
-    tiles : sequence of Tile
+    tiles : sequence of TileParts
         Made of the table's rows, those of earlier rows first.
     whole : callable, optional
         Gives a tile of all rows, for functions that are not put together of several when most of the rows are asked
@@ -87,7 +86,7 @@ class WindowIndex:
     >>> view = FeatureView(
     ...     "v", entity=Entity("e", keys={"id": "int64"}), source="s", event_time="ts",
     ...     aggregations=[Aggregation("sum", "x", time_window="2h")])
-    >>> index = WindowIndex(view, table, [Tile.of(table, view)])
+    >>> index = WindowIndex(view, table, [TileParts.of(table, view)])
     >>> asked = to_nanoseconds(pa.array([dt.datetime(2024, 1, 1, hour) for hour in (3, 4, 9)]))
     >>> index.aggregate([pa.chunked_array([[7, 7, 7]])], asked, ["x_sum_2h"])[0].to_pylist()
     [3, 6, None]
@@ -96,7 +95,11 @@ class WindowIndex:
     """
 
     def __init__(
-        self, view: FeatureView, table: pa.Table, tiles: Sequence[Tile], whole: Callable[[], Tile] | None = None
+        self,
+        view: FeatureView,
+        table: pa.Table,
+        tiles: Sequence[TileParts],
+        whole: Callable[[], TileParts] | None = None,
     ) -> None:
         self.view = view
         self.table = table
@@ -127,16 +130,42 @@ class WindowIndex:
         UsageError
             When a sum of integers is beyond 64 bits.
         """
-        asked = self._order(columns, at)
+        asking = len(at.values)
         named = {each.name: each for each in self.view.aggregations}
         wanted = [named[name] for name in features]
-        tiles: dict[bool, _Searched] = {True: (self._tiles, asked.codes)}
+        count = max(
+            count_parts(_weigh_asking(wanted, asking), self.view.keys), *(len(each.parts) for each in self._tiles)
+        )
+        if count == 1 or not asking:
+            return self._aggregate(0, columns, at, wanted)
+        numbers = number_parts(columns, self.view.keys, count)
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers.astype(np.int64), minlength=count)).tolist()
+        answers: list[list[pa.Array]] = [[] for _ in wanted]
+        for number, (start, end) in enumerate(pairwise([0, *ends])):
+            if start == end:
+                continue
+            own = order[start:end]
+            keys = [column.take(pa.array(own)) for column in columns]
+            instants = Instants(at.values[own], None if at.nulls is None else at.nulls[own])
+            for answer, values in zip(answers, self._aggregate(number, keys, instants, wanted), strict=True):
+                answer.extend(values.iterchunks())
+        back = _turn_back(order)
+        return [pa.chunked_array(answer).take(back) for answer in answers]
+
+    def _aggregate(
+        self, number: int, columns: Sequence[pa.ChunkedArray], at: Instants, wanted: Sequence[Aggregation]
+    ) -> list[pa.ChunkedArray]:
+        """Answer those whose keys are in one part."""
+        own = [each.part(number) for each in self._tiles]
+        asked = _order(own, columns, at)
+        tiles: dict[bool, _Searched] = {True: (own, asked.codes)}
         together = [each for each in wanted if not may_be_cut([each])]
         if together:
-            tiles[False] = self._find_together(asked, together)
+            tiles[False] = self._find_together(number, own, asked, together)
         spans: dict[tuple[Window, bool], WindowSpans] = {}
         answers = []
-        back = asked.places()
+        back = _turn_back(asked.order)
         for aggregation in wanted:
             window, apart = window_of(aggregation), may_be_cut([aggregation])
             if (window, apart) not in spans:
@@ -160,24 +189,16 @@ class WindowIndex:
             changes = changes.append_column(name, values)
         return changes
 
-    def _order(self, columns: Sequence[pa.ChunkedArray], at: Instants) -> _Asked:
-        count = len(at.values)
-        codes = [tile.index.encode(columns, count) for tile in self._tiles]
-        largest = max(range(len(codes)), key=lambda number: self._tiles[number].index.num_rows)
-        # Searches in the order of the index walk through it once.
-        order = self._tiles[largest].index.order_of_search(codes[largest], at.values)
-        if at.nulls is not None:
-            codes = [np.where(at.nulls, -1, each) for each in codes]
-        return _Asked(columns, order, at.values[order], at.nulls, [each[order] for each in codes])
-
-    def _find_together(self, asked: _Asked, aggregations: Sequence[Aggregation]) -> _Searched:
+    def _find_together(
+        self, number: int, tiles: Sequence[Tile], asked: _Asked, aggregations: Sequence[Aggregation]
+    ) -> _Searched:
         """Return one tile that has all rows of every entity that asks, and the codes in it."""
-        entities = AskedEntities.of(self._tiles, asked.codes)
-        many = entities.num_rows > _MOST_GATHERED * sum(tile.index.num_rows for tile in self._tiles)
-        if many and len(self._tiles) == 1:
-            return self._tiles, asked.codes
+        entities = AskedEntities.of(tiles, asked.codes)
+        many = entities.num_rows > _MOST_GATHERED * sum(tile.index.num_rows for tile in tiles)
+        if many and len(tiles) == 1:
+            return tiles, asked.codes
         if many and self._whole is not None:
-            tile = self._whole()
+            tile = self._whole().part(number)
             return (tile,), [asked.find(tile)]
         tile, codes = entities.gather(aggregations)
         return (tile,), [codes]
@@ -207,13 +228,37 @@ class WindowIndex:
 def compute_steps(view: FeatureView, rows: pa.Table) -> pa.Table:
     """Return what changes when for the entities whose rows are given, all of them; see `WindowIndex.to_steps`."""
     find_types(view, rows.schema)
-    return WindowIndex(view, rows, [Tile.of(rows, view)]).to_steps()
+    return WindowIndex(view, rows, [TileParts.of(rows, view)]).to_steps()
 
 
 def weigh_steps(view: FeatureView, rows: pa.Table) -> int:
     """Return about how many bytes it takes to compute the steps that rows of a view's source make."""
     windows = {window_of(each) for each in view.aggregations}
     return int(rows.num_rows * (len(windows) + 1) * (len(view.columns()) + len(view.features) + 1) * _WORD)
+
+
+def _weigh_asking(wanted: Sequence[Aggregation], asking: int) -> int:
+    """Return about how many bytes it takes to answer so many."""
+    windows = {window_of(each) for each in wanted}
+    return asking * (_SEARCHED + len(windows) * _RANGES + len(wanted)) * _WORD
+
+
+def _order(tiles: Sequence[Tile], columns: Sequence[pa.ChunkedArray], at: Instants) -> _Asked:
+    count = len(at.values)
+    codes = [tile.index.encode(columns, count) for tile in tiles]
+    largest = max(range(len(codes)), key=lambda number: tiles[number].index.num_rows)
+    # Searches in the order of the index walk through it once.
+    order = tiles[largest].index.order_of_search(codes[largest], at.values)
+    if at.nulls is not None:
+        codes = [np.where(at.nulls, -1, each) for each in codes]
+    return _Asked(columns, order, at.values[order], at.nulls, [each[order] for each in codes])
+
+
+def _turn_back(order: Integers) -> pa.Array:
+    """Return where each stands in an order."""
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(places))
+    return pa.array(places)
 
 
 def _look(tiles: Sequence[Tile], codes: Sequence[Integers], window: Window, at: Integers) -> WindowSpans:

@@ -18,6 +18,13 @@ from foldstore.views.features.window import Window
 from foldstore.views.features.window_values import ColumnTotals
 
 FORMAT: Final = 1
+# In words a row.
+_SORTED: Final = 5
+_KEY: Final = 3
+_VALUE: Final = 2
+_ADDED: Final = 10
+_SQUARED: Final = 14
+_BYTE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,16 @@ def find_needs_of(aggregations: Sequence[Aggregation]) -> dict[str, frozenset[st
         if each.column is not None:
             needs[each.column] = needs.get(each.column, frozenset()) | {each.function}
     return needs
+
+
+def weigh_tile(view: FeatureView, rows: int) -> int:
+    """Return about how many bytes it takes to sort and add up so many rows, as measured."""
+    words = _SORTED + _KEY * len(view.keys)
+    for functions in find_needs(view).values():
+        words += (
+            _VALUE + (_ADDED if functions & {"sum", "mean", "std"} else 0) + (_SQUARED if "std" in functions else 0)
+        )
+    return rows * words * _BYTE
 
 
 def may_be_cut(aggregations: Sequence[Aggregation]) -> bool:

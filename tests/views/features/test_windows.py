@@ -16,6 +16,8 @@ from foldstore.errors import SchemaMismatchError, UsageError
 from foldstore.views.features.aggregation import FUNCTIONS, Aggregation
 from foldstore.views.features.entity import Entity
 from foldstore.views.features.feature_view import FeatureView
+from foldstore.views.features.key_parts import number_parts
+from foldstore.views.features.tile_parts import TileParts
 from foldstore.views.features.window import output_type, window_of
 from foldstore.views.features.window_index import WindowIndex
 from foldstore.views.features.window_tiles import Tile
@@ -71,7 +73,8 @@ def cases(draw):
     rows = draw(st.lists(row, max_size=25))
     asked = draw(st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.none() | times), max_size=12))
     cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
-    return kind, draw(aggregations(kind)), rows, asked, cuts, draw(st.booleans())
+    parts = draw(st.sampled_from([(1, 1, 1, 1), (4, 2, 1, 2), (1, 4, 4, 1)]))
+    return kind, draw(aggregations(kind)), rows, asked, list(zip(parts, [0, *cuts], strict=False)), draw(st.booleans())
 
 
 def view_of(*given, created=True):
@@ -93,9 +96,16 @@ def table_of(kind, rows):
     )
 
 
-def ask(view, table, asked, cuts=()):
-    edges = [0, *cuts, table.num_rows]
-    tiles = [Tile.of(table.slice(low, high - low), view) for low, high in pairwise(edges)]
+def in_parts(table, view, count):
+    numbers = number_parts([table.column("id")], view.keys, count)
+    return TileParts(tuple(Tile.of(table.filter(pa.array(numbers == n)), view) for n in range(count)))
+
+
+def ask(view, table, asked, cuts=((1, 0),)):
+    """Ask tiles: into how many parts each is cut, and where its rows begin."""
+    edges = [*(start for _, start in cuts), table.num_rows]
+    rows = [table.slice(low, high - low) for low, high in pairwise(edges)]
+    tiles = [in_parts(own, view, count) for own, (count, _) in zip(rows, cuts, strict=True)]
     keys, moments = zip(*asked, strict=True) if asked else ([], [])
     nulls = np.array([moment is None for moment in moments], dtype=np.bool_)
     at = Instants(np.array([moment or 0 for moment in moments], dtype=np.int64), nulls if nulls.any() else None)
@@ -233,7 +243,7 @@ def test_the_steps_that_are_served_hold_at_every_instant_what_the_join_gives(cas
     asked = [(key, at) for key, at in asked if at is not None]
     asked += [(key, ts + more) for key, ts, _, _ in rows if ts is not None for more in (0, 1) if ts + more < LIMIT]
     joined = ask(view, table, asked, cuts)
-    steps = WindowIndex(view, table, [Tile.of(table, view)]).to_steps()
+    steps = WindowIndex(view, table, [TileParts.of(table, view)]).to_steps()
     assert steps.schema.field(view.features[0]).type == joined.type
     instants = steps["ts"].cast(pa.int64()).to_pylist()
     ids = steps["id"].to_pylist()
