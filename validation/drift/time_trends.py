@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.drift.trend import Change, date_change
-from foldstore.validation.drift.trends import MEAN, Dated, TimeWindows, Trends, finite_numbers, make_trend, sort_trends
+from foldstore.validation.drift.trends import (
+    LEVEL_BEFORE,
+    MEAN,
+    Dated,
+    TimeWindows,
+    Trends,
+    finite_numbers,
+    make_trend,
+    sort_trends,
+)
 from foldstore.validation.subject import Subject
 from foldstore.views.instant import format_instant
 from foldstore.views.time_column import to_nanoseconds
@@ -96,10 +105,10 @@ def _timed(subject: Subject, time: str, columns: Sequence[str]) -> Iterator[tupl
 
 
 def _dating(subject: Subject, time: str, starts: Sequence[int], every: int) -> Dated:
-    """Return what finds the row of a change: among the rows from one span before it to its alarm, in order of time."""
+    """Return what finds the row of a change: in its span or the one before, by the rows around up to its alarm."""
 
     def date(column: str, change: Change) -> tuple[int | None, str | None]:
-        low, high = starts[max(0, change.start - 1)], starts[change.alarm] + every
+        low, high = starts[max(0, change.start - LEVEL_BEFORE)], starts[change.alarm] + every
         places, instants, numbers = [], [], []
         for (position, instant), batch in _timed(subject, time, [column]):
             near = (instant >= low) & (instant < high)
@@ -110,7 +119,9 @@ def _dating(subject: Subject, time: str, starts: Sequence[int], every: int) -> D
         at, moment, values = (np.concatenate(each) for each in (places, instants, numbers))
         order = np.lexsort((at, moment))
         order = order[np.isfinite(values[order])]
-        found = date_change(values[order].astype(np.float64, copy=False))
+        ends = np.searchsorted(moment[order], [starts[max(0, change.start - 1)], starts[change.start] + every])
+        begin, end = ends.tolist()
+        found = date_change(values[order].astype(np.float64, copy=False), begin, end)
         if found is None:
             return None, None
         return int(at[order[found]]), format_instant(int(moment[order[found]]))

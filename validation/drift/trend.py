@@ -164,24 +164,27 @@ def noise_floor(effects: Sequence[float], *, least: int = WARM_UP) -> float | No
     return middle + 3 * _MAD_TO_SIGMA * float(np.median(np.abs(kept - middle)))
 
 
-def date_change(values: NDArray[np.float64]) -> int | None:
+def date_change(values: NDArray[np.float64], low: int = 1, high: int | None = None) -> int | None:
     """Return the first row of the second of two levels: where two normals explain the values best.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n,)
         All finite, in order, with one change among them.
+    low, high : int
+        The first place that may be returned, and the one behind the last; from 1 to n - 1 unless given.
 
     Returns
     -------
     int or None
-        Between 1 and n - 1; None when all are equal or there are fewer than two.
+        Between 1 and n - 1; None when all are equal or there is no place.
 
     Notes
     -----
     The place k that makes ``k ln v1 + (n - k) ln v2`` least, with v1 and v2 the variances before and after it
     (Hinkley 1970 for the mean; both may change here). A variance is taken to be at least 1e-12 of all, so that
-    values that were constant are worth much and not everything.
+    values that were constant are worth much and not everything. A few values at an end can have any variance, which
+    draws the place there: give values on both sides of the places that are possible.
 
     Examples
     --------
@@ -189,7 +192,8 @@ def date_change(values: NDArray[np.float64]) -> int | None:
     30
     """
     n = len(values)
-    if n < 2 or values.min() == values.max():
+    low, high = max(1, low), n if high is None else min(n, high)
+    if low >= high or values.min() == values.max():
         return None
     centred = values - values.mean()
     sums, squares = np.cumsum(centred), np.cumsum(centred**2)
@@ -198,4 +202,5 @@ def date_change(values: NDArray[np.float64]) -> int | None:
     first = np.maximum(squares[:-1] / k - (sums[:-1] / k) ** 2, floor)
     rest = n - k
     second = np.maximum((squares[-1] - squares[:-1]) / rest - ((sums[-1] - sums[:-1]) / rest) ** 2, floor)
-    return int(k[np.argmin(k * np.log(first) + rest * np.log(second))])
+    cost = k * np.log(first) + rest * np.log(second)
+    return low + int(np.argmin(cost[low - 1 : high - 1]))

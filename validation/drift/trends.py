@@ -14,6 +14,8 @@ from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, r
 from foldstore.errors import UsageError
 from foldstore.validation.drift.trend import Change, find_changes
 
+# So many spans or versions before a change tell of the level before it, where its row is looked for.
+LEVEL_BEFORE: Final = 8
 Floats: TypeAlias = NDArray[np.float64]
 
 MEAN: Final = "mean"

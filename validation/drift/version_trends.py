@@ -9,7 +9,7 @@ from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError, column_not_found
 from foldstore.validation.drift.trend import Change, date_change
-from foldstore.validation.drift.trends import Trends, finite_numbers, trends_of_profiles
+from foldstore.validation.drift.trends import LEVEL_BEFORE, Trends, finite_numbers, trends_of_profiles
 from foldstore.validation.drift.windows import list_windows, rows_added
 from foldstore.validation.subject import Subject
 
@@ -51,14 +51,13 @@ def trends_over_versions(
             raise column_not_found(column, added[-1].arrow_schema.names if added else [], where=name)
 
     def date(column: str, change: Change) -> tuple[int | None, str | None]:
-        """Look at the rows of the version before the change and of those up to its alarm."""
-        first = max(0, change.start - 1)
+        """Look for the row in the version and the one before, by the rows of those around up to the alarm."""
+        first = max(0, change.start - LEVEL_BEFORE)
         parts = [_values(each, column) for each in added[first : change.alarm + 1]]
-        found = date_change(np.concatenate(parts))
-        if found is None:
-            return None, None
-        row = found - (len(parts[0]) if first < change.start else 0)
-        return (row, None) if 0 <= row < len(parts[change.start - first]) else (None, None)
+        ends = np.cumsum([0, *map(len, parts)]).tolist()
+        begin, end = ends[change.start - first : change.start - first + 2]
+        found = date_change(np.concatenate(parts), ends[max(0, change.start - first - 1)], end)
+        return (None, None) if found is None or found < begin else (found - begin, None)
 
     labels = [each.address for each in added]
     return trends_of_profiles(name, labels, [each.profile() for each in added], columns, season, date)
