@@ -66,6 +66,20 @@ def cleaned(store, name, rows, **how):
     return changed, suspected
 
 
+def taken(store, name, rows, **how):
+    """Return the cells that a plan changes which is committed as it is suggested; a cast changes no text."""
+    data = store.create_dataset(name, key=["row_number"])
+    version = data.append(pa.Table.from_pylist([{"row_number": n, **row} for n, row in enumerate(rows)]))
+    after = version.suggest_cleaning(**how).commit().to_arrow()
+    cells = {row.pop("row_number"): row for row in after.to_pylist()}
+    texts = ((place, name, cells[place][name]) for place in cells for name in rows[place])
+    return {
+        (place, name): value if value is None else str(value)
+        for place, name, value in texts
+        if (value if value is None else str(value)) != rows[place][name]
+    }
+
+
 def score(found, truth):
     hit = len(found & truth)
     precision, recall = hit / max(1, len(found)), hit / len(truth)
@@ -82,10 +96,13 @@ def _quality(name, rows, truth, **how):
     plain = baseline(rows)
     with tempfile.TemporaryDirectory() as folder, foldstore.connect(folder) as store:
         changed, suspected = cleaned(store, "d", rows, **how)
+        suggested = taken(store, "as_suggested", rows, **how)
     told = "declared" if how else "found"
     pairs = (
         ("detection", score({*changed, *suspected}, truth.keys()), score(set(plain), truth.keys())),
         ("repair", repairs(changed, truth), repairs(plain, truth)),
+        ("detection as suggested", score(set(suggested), truth.keys()), score(set(plain), truth.keys())),
+        ("repair as suggested", repairs(suggested, truth), repairs(plain, truth)),
     )
     for what, ours, theirs in pairs:
         for unit, mine, other in zip(("precision", "recall", "F1"), ours, theirs, strict=True):
