@@ -209,19 +209,38 @@ def write_rest() -> str:
             asked = ", ".join(f"`{each.name}`" for each in route.parameters)
             lines.append(
                 f"| `{route.method} {route.path}` | {scope} | {_cell(route.summary).rstrip('.')}."
-                f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)} |"
+                f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)}{' *Later.*' if route.is_long else ''} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, "## Parameters\n\n| parameter | says |\n| --- | --- |", *_parameter_rows()]) + "\n"
 
 
-_REST = """\
+def _parameter_rows() -> list[str]:
+    """Say what each parameter means; where routes mean different things by it, each of them."""
+    meanings: dict[str, dict[str, str]] = {}
+    for route in list_routes():
+        for each in route.parameters:
+            example = f" Such as `{each.example}`." if each.example else ""
+            meanings.setdefault(each.name, {}).setdefault(f"{_cell(each.what).rstrip('.')}.", example)
+    return [
+        f"| `{name}` | {' Or: '.join(what + example for what, example in said.items())} |"
+        for name, said in sorted(meanings.items())
+    ]
+
+
+_LOOKUP_EXAMPLE = (
+    "[Serve features](how-to/serve-features.md#serve) has its members. "
+    'Body: `{"service": "arrival@1", "entities": {"carrier": ["UA", "B6"]}, "at": "2013-12-30T12:00:00Z"}`'
+)
+_FEAST_EXAMPLE = 'Body: `{"feature_service": "arrival", "entities": {"carrier": ["UA", "B6"]}}`'
+_REST = (
+    """\
 `foldstore serve` answers these routes. [`openapi.json`](openapi.json) describes them for machines; so does
 `GET /openapi.json` of a running server. [Serve over HTTP](how-to/serve-over-http.md) shows them at work.
 
 Every request needs `Authorization: Bearer foldstore_...`, but for `GET /healthz`, `/readyz` and `/version`. A token has
-the scopes of its role, and may be for some names alone. Lookups have a page of their own:
-[define and serve features](how-to/serve-features.md).
+the scopes of its role, and may be for some names alone. [Use curl](how-to/use-curl.md) goes through it from the first
+row to a test pool.
 
 - **Errors** are `application/problem+json` with a stable `code`, a `hint`, and the number of the instance: see
   [errors](errors.md).
@@ -232,9 +251,30 @@ the scopes of its role, and may be for some names alone. Lookups have a page of 
 - **What a client keeps**: versions and profiles carry an `ETag`; `If-None-Match` is answered with 304 while nothing
   changed. A seal, an erasure or a new status changes it.
 - **Retries**: a commit with an `Idempotency-Key` is made once; the same key with another request is refused.
-- **Unknown parameters and members** are refused, with what was meant.
+- **Later**: a route with *Later* may be asked with `Prefer: respond-async`. It is then answered with 202 and a
+  `Location`, where progress and the result are:
+  see [ask now, be answered later](how-to/serve-over-http.md#ask-now-be-answered-later).
+- **Names in paths**: `{ref}` is a version's number, a branch, an alias, a tag, or `latest`; `{part}` is `train`,
+  `validation` or `test`. In bodies a version may be a number or text.
+- **Unknown parameters and members** are refused, with what was meant. [Parameters](#parameters) says what each means. A
+  body of JSON that needs no member may be left out.
+
+## Lookups, metrics, probes
+
+| route | scope | |
+| --- | --- | --- |
+| `POST /v1/features:get` | `features:read` | Look features up, of one entity or many. """
+    + _LOOKUP_EXAMPLE
+    + """ |
+| `POST /get-online-features` | `features:read` | The same in Feast's shape. """
+    + _FEAST_EXAMPLE
+    + """ |
+| `GET /metrics` | `metrics:read` | Counts and times for Prometheus. |
+| `GET /openapi.json` | any token | Describe the routes for machines. |
+| `GET /healthz`, `/readyz`, `/version` | no token | Say whether the process lives, whether it serves, and what it is. |
 
 """
+)
 
 
 def _takes(route: Any) -> str:
