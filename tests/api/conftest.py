@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
+import foldstore
 from foldstore.api.app import create_app
 from foldstore.api.tokens import TokenVault
 from foldstore.datastore.catalog.registry import Registry
@@ -85,6 +86,19 @@ def vault(tmp_path, clock):
     storage = open_storage(tmp_path / "store")
     yield TokenVault(Registry(storage.catalog, "token"), clock=clock)
     storage.close()
+
+
+@pytest.fixture
+def store(folder, clock):
+    with foldstore.connect(folder, author="owner", clock=clock) as store:
+        store.create_dataset("people", key=["id"]).append({"id": [1, 2]})
+        yield store
+
+
+@pytest.fixture
+def store_vault(store, clock):
+    """The tokens of the store, where `vault` has a catalog of its own."""
+    return TokenVault(store.registry("token"), clock=clock)
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import foldstore
 from foldstore.api.app import create_app
 from foldstore.api.audit import FOLDER, read_audit
 from foldstore.api.head_clock import HeadClock
 from foldstore.api.request_body import Limits
 from foldstore.api.rules import KIND, AccessRule, RuleBook
 from foldstore.api.server import BackgroundServer
-from foldstore.api.tokens import TokenVault
 from tests.api.conftest import AT
 from tests.api.lines import Line, alike
 from tests.api.test_server import all_bytes, connect
@@ -44,18 +42,6 @@ def lines(app, token):
     finally:
         quick.close()
         slow.close()
-
-
-@pytest.fixture
-def store(folder, clock):
-    with foldstore.connect(folder, author="owner", clock=clock) as store:
-        store.create_dataset("people", key=["id"]).append({"id": [1, 2]})
-        yield store
-
-
-@pytest.fixture
-def store_vault(store, clock):
-    return TokenVault(store.registry("token"), clock=clock)
 
 
 KEYS = st.integers(0, 5) | st.none() | st.sampled_from([1.5, "a", True, 2**63, -1])

@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-import foldstore
 from foldstore.api.app import create_app
 from foldstore.api.audit import FOLDER, AuditLog, read_audit
 from foldstore.api.problem import AuditUnavailableError
@@ -18,7 +17,6 @@ from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
 from foldstore.api.request_log import JsonLines, redact
 from foldstore.api.request_record import RequestRecord
-from foldstore.api.tokens import TokenVault
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.types import utc_now
 from tests.api.conftest import AT, Clock, assert_problem, client_of
@@ -28,20 +26,8 @@ UTC = dt.UTC
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def store(folder, clock):
-    with foldstore.connect(folder, author="owner", clock=clock) as store:
-        store.create_dataset("people", key=["id"]).append({"id": [1, 2]})
-        yield store
-
-
-@pytest.fixture
-def vault(store, clock):
-    return TokenVault(store.registry("token"), clock=clock)
+def vault(store_vault):
+    return store_vault
 
 
 @pytest.fixture
