@@ -27,6 +27,7 @@ from foldstore.api.rules import RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.shortcut import Shortcut
 from foldstore.api.tokens import TokenVault
+from foldstore.api.turn import Turn
 from foldstore.api.watch import Watch
 from foldstore.datastore.operation_folder import OperationFolder
 
@@ -80,7 +81,9 @@ def create_app(
     lookups.add_to(app)
     audit = audit or audit_of(store)
     if store is not None:
-        book = RuleBook(store.registry(RULES), clock=store.clock)
+        rules = store.registry(RULES)
+        book = RuleBook(rules, clock=store.clock)
+        app.turn = Turn(rules.change_mark)
         app.operations = _operations_of(store)
         Dispatcher(table, store, book, chosen, queries or QueryPool(), app.operations, audit).add_to(app)
     HealthRoutes(is_ready or _always, metrics).add_to(app)
@@ -99,7 +102,8 @@ def create_app(
     app.add_middleware(Gate, **watched)
     app.posts = {path: Gate(endpoint, **watched) for path, endpoint in lookups.by_path.items()}
     app.shortcuts = {
-        path.encode(): Shortcut(path, endpoint, authenticator, watch) for path, endpoint in lookups.by_path.items()
+        path.encode(): Shortcut(path, endpoint, authenticator, watch, app.turn)
+        for path, endpoint in lookups.by_path.items()
     }
     return app
 
@@ -118,12 +122,15 @@ class FoldstoreApp(FastAPI):
         a lookup.
     shortcuts : mapping of bytes to Shortcut
         What answers a POST to a path that came as a whole, without even a task of its own, where nothing is unusual.
+    turn : Turn or None
+        Is told of what comes, for the shortcuts.
     """
 
     described: Mapping[str, Any] = DESCRIBED
     operations: Operations | None = None
     posts: Mapping[str, ASGIApp] = {}
     shortcuts: Mapping[bytes, Shortcut] = {}
+    turn: Turn | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -2,12 +2,20 @@
 
 import os
 import sqlite3
-from threading import Lock
-from typing import TypeAlias
+from collections.abc import Callable
+from threading import Lock, local
+from typing import TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
 Mark: TypeAlias = tuple[int, int] | None  # None: whether something was committed cannot be known
+Answer = TypeVar("Answer")
+
+
+class _Assumed(local):
+    """What a thread takes for the mark, instead of a look at it."""
+
+    mark: Mark = None
 
 
 class ChangeMark:
@@ -26,6 +34,7 @@ class ChangeMark:
         self._engine = engine
         self._num_opened = 0
         self._is_closed = False
+        self._assumed = _Assumed()
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -39,6 +48,22 @@ class ChangeMark:
 
         While it stays the same, everything that the catalog said before holds.
         """
+        assumed = self._assumed.mark
+        return self.look() if assumed is None else assumed
+
+    def assume(self, mark: Mark, ask: Callable[..., Answer], *given: object) -> Answer:
+        """Return what a call returns when `read` returns a mark to it that was looked at before, unless that is None.
+
+        Whoever calls knows that what is asked needs nothing that was committed since. Other threads look themselves.
+        """
+        self._assumed.mark = mark
+        try:
+            return ask(*given)
+        finally:
+            self._assumed.mark = None
+
+    def look(self) -> Mark:
+        """Return the mark as it is now, whatever is assumed."""
         if self._engine.dialect.name != "sqlite":
             return None
         if self._process != os.getpid():

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
+from foldstore.datastore.catalog.change_mark import ChangeMark
 from foldstore.datastore.catalog.decoding import to_document
 from foldstore.datastore.catalog.records import Document
 from foldstore.errors import ConflictError
@@ -27,6 +28,11 @@ class Registry:
     def __init__(self, catalog: Catalog, kind: str) -> None:
         self._catalog = catalog
         self.kind = kind
+
+    @property
+    def change_mark(self) -> ChangeMark:
+        """What tells that something was committed, of this kind or any other."""
+        return self._catalog.change_mark
 
     def put(
         self,
