@@ -271,9 +271,11 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
                 f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
             )
         if self.key and set(schema.keys) != set(self.key):
+            absent = [name for name in self.key if name not in schema.columns]
+            first = f"Describe the column {absent[0]!r}, which tells rows apart, and write" if absent else "Write"
             raise InvalidSchemaError(
                 f"The schema's keys are {list(schema.keys)}, the dataset's {list(self.key)}.",
-                hint=f"Write keys: {list(self.key)} in the schema.",
+                hint=f"{first} keys: {list(self.key)} in the schema.",
                 dataset=self.name,
             )
         head = self._head()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from foldstore.errors import NotFoundError, did_you_mean
+from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.types import Severity
 from foldstore.validation.evolution import Patch
 
@@ -240,18 +240,21 @@ def percent(fraction: float) -> str:
 
 
 def choose_anomalies(anomalies: Sequence[Anomaly], wanted: Sequence[str]) -> list[Anomaly]:
-    """Return those that are named: by code, by code and column (``code:column``), or all.
+    """Return those whose fixes are named: by code, by code and column (``code:column``), or all.
 
     Raises
     ------
     NotFoundError
         When one of the names fits none of them.
+    UsageError
+        When what a name fits proposes no fix, so that nothing would be accepted.
 
     Examples
     --------
     >>> from foldstore.types import Severity
-    >>> found = [Anomaly("row_count_low", Severity.ERROR, None, "few")]
-    >>> choose_anomalies(found, ["row_count_low"]) == choose_anomalies(found, ["all"]) == found
+    >>> fix = ({"op": "set_dataset", "field": "min_rows", "value": 7},)
+    >>> found = [Anomaly(code="rows_too_few", severity=Severity.ERROR, column=None, message="few", fix=fix)]
+    >>> choose_anomalies(found, ["rows_too_few"]) == choose_anomalies(found, ["all"]) == found
     True
     """
     names = [{"all", each.code, f"{each.code}:{each.column}"} for each in anomalies]
@@ -260,5 +263,10 @@ def choose_anomalies(anomalies: Sequence[Anomaly], wanted: Sequence[str]) -> lis
             there = sorted({each.code if each.column is None else f"{each.code}:{each.column}" for each in anomalies})
             raise NotFoundError(
                 f"The report has no anomaly {name!r}.", hint=did_you_mean(name, there) if there else "It has none."
+            )
+        if not any(each.fix for each, known in zip(anomalies, names, strict=True) if name in known):
+            raise UsageError(
+                f"Nothing that {name!r} names proposes a change of the schema.",
+                hint="Correct the rows, or release the version when they are right all the same.",
             )
     return [each for each, known in zip(anomalies, names, strict=True) if known & set(wanted)]

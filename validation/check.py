@@ -281,7 +281,10 @@ def _check_columns(profile: Profile, schema: DataSchema, asked: DataSchema) -> I
     for name, column in asked.columns.items():
         if name not in profile.columns:
             if column.stage.is_required:
-                fix: tuple[Patch, ...] = ({"op": "remove_column", "column": name},)
+                # Without it nothing would tell rows apart: that no schema can allow.
+                fix: tuple[Patch, ...] | None = (
+                    None if name in schema.keys else ({"op": "remove_column", "column": name},)
+                )
                 yield Finding(code="column_missing", column=name, facts={"stage": column.stage}, fix=fix)
         elif not type_fits(profile, name, column):
             yield type_finding(profile, name, column, is_key=name in schema.keys)

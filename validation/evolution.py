@@ -155,16 +155,17 @@ def apply_patches(plain: Plain, patches: Iterable[Patch]) -> Plain:
 def remove_column(plain: Plain, column: str) -> set[str]:
     """Take a column, what is inside of it, and what names it out of a schema; return the columns that are gone.
 
-    A key loses the column; what has no meaning without it goes as a whole.
+    What has no meaning without the column goes as a whole, keys too: those that are left never told rows apart.
     """
     columns = plain["columns"]
     inner = [each for each in columns if each.startswith((f"{column}.", f"{column}[]"))]
     gone = {column, *(inner if "<" in str(columns[column].get("type", "")) else ())}
     for each in gone:
         del columns[each]
-    for field in ("keys", "column_order"):
-        if field in plain:
-            plain[field] = [name for name in plain[field] if name not in gone]
+    if gone & set(plain.get("keys", ())):
+        plain["keys"] = []
+    if "column_order" in plain:
+        plain["column_order"] = [name for name in plain["column_order"] if name not in gone]
     for field, names in (("other_keys", list), ("refs", _columns_of), ("segments", _columns_of)):
         if field in plain:
             plain[field] = [each for each in plain[field] if not gone & set(names(each))]

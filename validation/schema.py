@@ -273,7 +273,7 @@ class DataSchema:
         return self._child(replace(self, columns={**self.columns, name: column}))
 
     def without_column(self, name: str) -> "DataSchema":
-        """Return a child that lacks a column, what is inside of it, and what names it; a key loses it too.
+        """Return a child that lacks a column, what is inside of it, and what names it, a key as a whole.
 
         Examples
         --------

@@ -21,8 +21,12 @@ def _gated(store, rows, **more):
 
 def test_a_schema_that_leaves_the_key_out_is_refused(store):
     dataset = _gated(store, {"k": [1, 2]}, key=["k"])
-    with pytest.raises(InvalidSchemaError, match="keys are"):
+    with pytest.raises(InvalidSchemaError, match="keys are") as raised:
         dataset.set_schema(DataSchema(columns={"k": ColumnSchema(type="int64")}))
+    assert raised.value.hint == "Write keys: ['k'] in the schema."
+    with pytest.raises(InvalidSchemaError, match="keys are") as raised:
+        dataset.set_schema(DataSchema(columns={"x": ColumnSchema(type="int64")}))
+    assert raised.value.hint.startswith("Describe the column 'k', which tells rows apart, and write keys")
     again = dataset.append({"k": [2]})
     assert again.status is Status.QUARANTINED
     assert [anomaly.code for anomaly in again.report.anomalies if anomaly.severity is Severity.ERROR] == [

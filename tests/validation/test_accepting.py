@@ -1,10 +1,13 @@
 """Accepting what a report proposes gives a schema that can be read, and that asks for all that it asked besides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from foldstore.errors import InvalidSchemaError
+from foldstore.errors import InvalidSchemaError, UsageError
+from foldstore.validation.anomaly import choose_anomalies
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.column_bounds import Bounds, DriftPolicy, Valency
 from foldstore.validation.column_domains import EmbeddingDomain, SharedDomain
@@ -39,6 +42,19 @@ def test_a_missing_column_leaves_nothing_that_names_it(named):
     for child in (accept(schema, x=[1]), schema.without_column("y")):
         assert child.diff(without.with_changes(column_order=child.column_order)) == []
         assert DataSchema.from_json(child.to_json()).id == child.id
+
+
+def test_a_key_is_never_narrowed_by_accepting_that_a_column_of_it_is_missing():
+    schema = DataSchema(columns={"x": INT, "y": INT}, keys=("x", "y"))
+    (missing,) = validate(TableSubject(pa.table({"x": [1, 1]}), "t"), schema).anomalies
+    assert (missing.code, missing.column, missing.fix) == ("column_missing", "y", None)
+    assert schema.accept([missing]) is schema
+    assert schema.without_column("y").keys == ()
+    for name in ("column_missing", "column_missing:y", "all"):
+        with pytest.raises(UsageError, match=f"Nothing that '{name}' names proposes a change"):
+            choose_anomalies([missing], [name])
+    other = replace(missing, column="z", fix=({"op": "remove_column", "column": "z"},))
+    assert choose_anomalies([missing, other], ["column_missing"]) == [missing, other]
 
 
 def test_without_its_time_column_nothing_is_fresh_and_no_period_has_rows():
