@@ -270,6 +270,7 @@ def _seconds(nanoseconds: int) -> str:
     return f"{'-' if nanoseconds < 0 else ''}{seconds}{fraction}s"
 
 
+_NANOSECONDS: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 # datetime comes before date, whose subclass it is.
 _WRITERS: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]]] = (
@@ -277,7 +278,7 @@ _WRITERS: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]]] 
     (Decimal, str),
     (bytes, lambda value: base64.b64encode(value).decode()),
     (np.datetime64, lambda value: format_instant(int(value.astype("datetime64[ns]").astype(np.int64)))),
-    (np.timedelta64, lambda value: _seconds(int(value.astype("timedelta64[ns]").astype(np.int64)))),
+    (np.timedelta64, lambda value: _seconds(int(value.astype(np.int64)) * _NANOSECONDS[np.datetime_data(value)[0]])),
     (dt.datetime, _in_utc),
     ((dt.date, dt.time), lambda value: value.isoformat()),
     (dt.timedelta, lambda value: _seconds(value // _MICROSECOND * 1_000)),

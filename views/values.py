@@ -1,8 +1,10 @@
 """Arrow values as Python has them, and as text where Python has none: far dates, nanoseconds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -37,6 +39,41 @@ def display_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
         return python_values(column)
     except NO_VALUE:
         return [_display(scalar) for scalar in column]
+
+
+def value_reader(kind: pa.DataType) -> Callable[[pa.Scalar], Any]:
+    """Return what reads single values of a type, exactly, as lookups give them.
+
+    Nanoseconds are numpy's, and so are durations that Python cannot hold; other values that it cannot hold are text.
+
+    Examples
+    --------
+    >>> read = value_reader(pa.date32())
+    >>> [read(day) for day in pa.array([0, None, 2**31 - 1], pa.int32()).view(pa.date32())]
+    [datetime.date(1970, 1, 1), None, '5881580-07-11']
+    >>> value_reader(pa.time64("ns"))(pa.array([1], pa.int64()).view(pa.time64("ns"))[0])
+    '00:00:00.000000001'
+    """
+    types = pa.types
+    if types.is_timestamp(kind) and kind.unit == "ns":
+        return lambda scalar: np.datetime64(scalar.value, "ns") if scalar.is_valid else None
+    if types.is_duration(kind):
+        return _read_duration
+    return _read_plain if _microseconds(kind) == kind else _display
+
+
+def _read_duration(scalar: pa.Scalar) -> Any:
+    if scalar.type.unit != "ns":
+        with suppress(*NO_VALUE):
+            return scalar.as_py()
+    return np.timedelta64(scalar.value, scalar.type.unit) if scalar.is_valid else None
+
+
+def _read_plain(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except NO_VALUE:
+        return _text(scalar)
 
 
 def first_without_python_value(columns: Iterable[tuple[str, pa.ChunkedArray]]) -> tuple[str, str] | None:

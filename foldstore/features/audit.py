@@ -17,6 +17,7 @@ from foldstore.features.joins import HistoricalJoins
 from foldstore.lookup_log import MATERIALIZATION, REQUESTED, SERVED_AT, SERVICE
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.features.join import JoinOptions
+from foldstore.views.values import value_reader
 
 _EXAMPLES: Final = 5
 
@@ -160,7 +161,8 @@ class Auditor:
             for place in np.flatnonzero(differs)[: _EXAMPLES - len(tally[2])].tolist():
                 example = {key: asking.column(key)[place].as_py() for key in asking.column_names if key != SERVED_AT}
                 at = str(np.datetime64(asking.column(SERVED_AT).cast(pa.int64())[place].as_py(), "ns"))
-                values = {"served": served[place].as_py(), "joined": joined.column(name)[place].as_py()}
+                read = value_reader(served.type)
+                values = {"served": read(served[place]), "joined": read(joined.column(name)[place])}
                 tally[2].append({**example, "at": at, **values})
         return None
 

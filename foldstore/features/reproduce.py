@@ -17,6 +17,7 @@ from foldstore.features.training_sets import list_erased, list_inputs
 from foldstore.training_set import TrainingSet
 from foldstore.version import Version
 from foldstore.views.features.join import JoinOptions
+from foldstore.views.values import value_reader
 
 _EXAMPLES: Final = 3
 
@@ -163,9 +164,9 @@ def _compare(kept: pa.Table, made: pa.Table) -> Iterator[Difference]:
 
 def _different_cells(name: str, kept: pa.Array, made: pa.Array) -> Difference:
     places = np.flatnonzero(find_different(made, kept))
+    read = value_reader(kept.type)
     examples = tuple(
-        {"row": place, "kept": kept[place].as_py(), "made": made[place].as_py()}
-        for place in places[:_EXAMPLES].tolist()
+        {"row": place, "kept": read(kept[place]), "made": read(made[place])} for place in places[:_EXAMPLES].tolist()
     )
     return Difference(column=name, what=f"{len(places):,} rows differ", rows=len(places), examples=examples)
 

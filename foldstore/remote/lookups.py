@@ -10,6 +10,7 @@ import pyarrow as pa
 from foldstore.remote.server import no_answer
 from foldstore.views.online.result import OnlineColumn, OnlineResult
 from foldstore.views.online.status import STATUS_CODES
+from foldstore.views.values import value_reader
 
 _META: Final = b"foldstore.lookup"
 _STATUSES: Final = {code: status for status, code in STATUS_CODES.items()}
@@ -46,7 +47,7 @@ class RemoteOnlineResult(OnlineResult):
             yield OnlineColumn(
                 name=name,
                 type=values.type,
-                values=values.to_pylist(),
+                values=list(map(value_reader(values.type), values)),
                 statuses=[_STATUSES[code] for code in statuses.to_pylist()],
                 event_times=times.cast(pa.int64()).to_pylist(),
                 sources=self.sources[name],

@@ -1,7 +1,7 @@
 """Single values straight out of an Arrow column's buffers, as plain Python; nothing is built around them.
 
 Integers, floats, booleans and text are read from the buffers; any other type goes through Arrow's own conversion.
-Nanosecond times become numpy's, for Python's hold microseconds.
+Nanosecond times become numpy's, for Python's hold microseconds; what Python cannot hold is text, or numpy's too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from foldstore.views.values import value_reader
 
 _FEW: Final = 24  # below this, reading one by one is faster than numpy
 _CHOSEN: Final = 100
@@ -215,9 +217,5 @@ def _unless_null(one: Callable[[int], Any], valid: memoryview) -> Callable[[int]
 
 
 def _converted(array: pa.Array) -> Callable[[int], Any]:
-    kind = array.type
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return lambda row: np.datetime64(array[row].value, "ns") if array[row].is_valid else None
-    if pa.types.is_duration(kind) and kind.unit == "ns":
-        return lambda row: np.timedelta64(array[row].value, "ns") if array[row].is_valid else None
-    return lambda row: array[row].as_py()
+    read = value_reader(array.type)
+    return lambda row: read(array[row])
