@@ -190,7 +190,8 @@ class VersionCleaning:
         >>> [str(each) for each in version.find_dependencies()]
         ['city -> zip (error 0, strength 1.00, 3 groups)', 'zip -> city (error 0, strength 1.00, 3 groups)']
         """
-        return find_dependencies(self.rows.to_table(columns), columns=columns, **limits)
+        names = None if columns is None else list(dict.fromkeys(columns))
+        return find_dependencies(self.rows.to_table(names), columns=names, **limits)
 
     def deny(self, rule: str) -> Denial:
         """Find the rows that break a rule: an SQL condition over `t` and, for pairs of rows, `u`.

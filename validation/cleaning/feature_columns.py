@@ -49,12 +49,15 @@ def read_labelled(read: Read, schema: pa.Schema, label: str, features: Sequence[
         When there are too many rows or classes, or many classes of hardly a row each: who is learnt from and who is
         asked would have none in common.
     """
+    features = tuple(dict.fromkeys(features))
     names = [label, *features]
     for name in names:
         if name not in schema.names:
             raise column_not_found(name, schema.names, where="the rows")
     if not features:
         raise UsageError(f"There is no column to tell {label!r} by.", hint="Name columns: features=['carrier'].")
+    if label in features:
+        raise UsageError(f"{label!r} is the label, and would tell itself.", hint="Leave it out of the features.")
     ids: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
     fields = pa.schema([schema.field(name) for name in names])
     table = pa.Table.from_batches(_labelled(read, names, ids), fields)

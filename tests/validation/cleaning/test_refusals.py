@@ -25,6 +25,17 @@ def test_labels_that_no_column_tells_are_not_judged(version):
         version.cleaning_priority(plan, "y", features=[])
 
 
+def test_a_label_does_not_tell_itself(version):
+    with pytest.raises(UsageError, match="'y' is the label"):
+        version.label_issues("y", features=["x", "y"])
+
+
+def test_a_column_that_is_named_twice_counts_once(version):
+    twice, once = (version.label_issues("y", features=names) for names in (["x", "x"], ["x"]))
+    assert twice.to_dict() == once.to_dict()
+    assert version.find_dependencies(["y", "x", "y"]) == version.find_dependencies(["y", "x"])
+
+
 @pytest.mark.parametrize("given", ["text", [["a", "b"]] * 40, object()])
 def test_probabilities_are_numbers(version, given):
     with pytest.raises(UsageError) as caught:
