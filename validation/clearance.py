@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.pinned import CategoryGrid, count_array
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, value_type
-from foldstore.datastore.statistics.short_texts import distinct_texts, longest_text
+from foldstore.datastore.statistics.short_texts import are_few_among, distinct_texts
+from foldstore.datastore.text_cells import text_places, text_widths
 from foldstore.validation.column_bounds import Uniqueness
 from foldstore.validation.column_checks import check_nulls, check_range, may_be_constant
 from foldstore.validation.column_domains import CategoryDomain, Domain, NumericDomain, TextDomain
@@ -108,20 +109,40 @@ def _is_clear(name: str, schema: ColumnSchema, values: pa.ChunkedArray, kind: Ki
 
 def _judge_texts(name: str, schema: ColumnSchema, values: pa.ChunkedArray, now: datetime | None) -> _Found:
     seen = _counted(values)
+    if any(_on_statistics(name, schema, seen)):
+        return None
     plain = pa.chunked_array(_pieces(values), value_type(values.type))
     if pa.types.is_string_view(plain.type):  # which lacks the kernels
         plain = plain.cast(pa.large_string())
-    first = pc.unique(plain.slice(0, _FIRST)).drop_null()
-    if (len(first) < 2 and may_be_constant(schema, seen)) or any(_on_statistics(name, schema, seen)):
+    different = distinct_texts(plain, doubtful=_FIRST) if _reads_texts(schema.domain) else None
+    if may_be_constant(schema, seen) and len(_first_ones(plain) if different is None else different) < 2:
         return None
-    if _reads_texts(schema.domain) and len(first) <= min(len(plain), _FIRST) // 2:  # each is looked at once
-        plain = pa.chunked_array(_pieces(distinct_texts(plain)), pa.large_string())
-    asked = [] if _is_short(schema.domain, plain) else list(check_rows(name, schema, seen, now))
+    if different is not None:  # each is looked at once
+        plain = pa.chunked_array(_pieces(different), pa.large_string())
+    longest = _longest_unmarked(plain)
+    if longest is None or not _fits_vocabulary(schema, plain):
+        return None
+    asked = [] if _has_room(schema.domain, longest) else list(check_rows(name, schema, seen, now))
     if any(each.question is None for each in asked):
         return None
-    if any(map(has_mark, plain.chunks)) or not _fits_vocabulary(schema, plain):
-        return None
     return tuple(each for each in asked if not _none_fails(each, plain))
+
+
+def _first_ones(texts: pa.ChunkedArray) -> pa.Array:
+    """Return different texts of those that come first."""
+    return pc.unique(texts.slice(0, _FIRST)).drop_null()
+
+
+def _longest_unmarked(texts: pa.ChunkedArray) -> int | None:
+    """Return a bound of the length of the texts in characters: the bytes of the longest; None where one is a mark."""
+    longest = 0
+    for piece in texts.chunks:
+        places = text_places(piece)
+        widths = None if places is None else text_widths(places[0])
+        if has_mark(piece, widths):
+            return None
+        longest = max(longest, 0 if widths is None else int(widths.max()))
+    return longest
 
 
 def _reads_texts(domain: Domain | None) -> bool:
@@ -131,11 +152,11 @@ def _reads_texts(domain: Domain | None) -> bool:
     return domain is not None
 
 
-def _is_short(domain: Domain | None, texts: pa.ChunkedArray) -> bool:
+def _has_room(domain: Domain | None, longest: int) -> bool:
     """Whether all that a domain asks is a greatest length, and no text has even as many bytes."""
     if not isinstance(domain, TextDomain) or domain.max_length is None:
         return False
-    return domain == TextDomain(max_length=domain.max_length) and longest_text(texts) <= domain.max_length
+    return domain == TextDomain(max_length=domain.max_length) and longest <= domain.max_length
 
 
 def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iterator[Finding]:
@@ -147,6 +168,9 @@ def _on_statistics(name: str, schema: ColumnSchema, seen: ColumnProfile) -> Iter
 
 def _fits_vocabulary(schema: ColumnSchema, values: pa.ChunkedArray) -> bool:
     if not isinstance(schema.domain, CategoryDomain):
+        return True
+    words = [each for each in schema.domain.values if isinstance(each, str)]
+    if words and kind_of(values.type) is Kind.TEXT and are_few_among(values, words):
         return True
     grid = CategoryGrid(schema.domain.values)
     return all(count_array(piece, grid).cells[-1] == 0 for piece in _pieces(values))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.column import ColumnProfile, json_value
 from foldstore.datastore.statistics.reading import Kind
@@ -59,9 +60,9 @@ def has_usual_extreme(column: ColumnProfile) -> bool:
     )
 
 
-def has_mark(texts: pa.Array) -> bool:
-    """Whether some text is a mark of what is missing."""
-    return has_text(texts, _MARKS)
+def has_mark(texts: pa.Array, widths: NDArray[Any] | None = None) -> bool:
+    """Whether some text is a mark of what is missing; `widths` says how many bytes each has, where that is known."""
+    return has_text(texts, _MARKS, widths)
 
 
 def _has_marks(column: ColumnProfile) -> bool:

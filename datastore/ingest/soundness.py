@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from foldstore.datastore.arrow_schema import inner_fields
 from foldstore.datastore.exact_cast import is_list
 from foldstore.datastore.ingest.batch_source import BatchSource
+from foldstore.datastore.text_cells import WIDEST, is_one_width, text_places
 from foldstore.errors import IngestError
 
 # What is less than it, alone in UTF-8.
@@ -89,21 +90,19 @@ def _check_sound(column: pa.Array) -> None:
 
 def _is_ascii(column: pa.Array) -> bool:
     """Whether a column is sound because it is text of ASCII cut at places that ascend, which is quick to see."""
-    large = pa.types.is_large_string(column.type)
-    if not large and not pa.types.is_string(column.type):
+    if not pa.types.is_large_string(column.type) and not pa.types.is_string(column.type):
         return False
     column.validate()  # that the buffers are as long as the column is
-    _, bounds, data = column.buffers()
-    if bounds is None or data is None or not len(column):
+    found = text_places(column)
+    if found is None:
         return False
-    places = np.frombuffer(bounds, np.int64 if large else np.int32)[column.offset : column.offset + len(column) + 1]
+    places, data = found
     begin, end = int(places[0]), int(places[-1])
     if not 0 <= begin < end <= data.size or len(places) != len(column) + 1:
         return False
-    return (
-        bool(np.greater_equal(places[1:], places[:-1]).all())
-        and int(np.frombuffer(data, np.uint8)[begin:end].max()) < _ASCII
-    )
+    width, rest = divmod(end - begin, len(column))
+    is_even = not rest and 0 < width <= WIDEST and is_one_width(places, width)
+    return (is_even or bool(np.greater_equal(places[1:], places[:-1]).all())) and int(data[begin:end].max()) < _ASCII
 
 
 def _check_nulls(column: pa.Array) -> None:

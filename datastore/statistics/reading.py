@@ -7,6 +7,7 @@ import datetime as dt
 import re
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -90,6 +91,7 @@ def kind_of(kind: pa.DataType) -> Kind:
     return Kind.BINARY if types.is_fixed_size_binary(kind) else Kind.OPAQUE
 
 
+@lru_cache(maxsize=1_024)
 def kind_of_text(text: str) -> Kind:
     """Return how values are read of an Arrow type that is given as text.
 

@@ -1,6 +1,6 @@
 """Quick looks at many short texts, such as codes: by their bytes where they lie, without a look at each as a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import count
 from typing import Any, Final
@@ -11,29 +11,42 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.statistics.distinct_numbers import DistinctNumbers
+from foldstore.datastore.text_cells import present_texts, text_cells, text_places, text_widths
 
 # Whole numbers that are made of bytes.
 _KINDS: Final = tuple(map(np.dtype, ("<u1", "<u2", "<u4", "<u8")))
-_WIDEST: Final = 8
-# So many rows are read at a time: what is made of them stays near the processor.
-_RUN: Final = 2**15
+# So many rows are read at a time: what is made of them stays near the processor, and the steps are few.
+_RUN: Final = 2**16
 # Texts of so many bytes on average are searched as a whole.
 _SHORT: Final = 16
+# So few texts are sooner looked at one by one.
+_FEW: Final = 256
 
 
-def distinct_texts(texts: pa.ChunkedArray) -> pa.Array:
+def distinct_texts(texts: pa.ChunkedArray, doubtful: int = 0) -> pa.Array | None:
     """Return the different texts that are not null, in no order that means something.
 
     Where all have one small width they are told apart as whole numbers, some times faster.
+
+    Parameters
+    ----------
+    texts : pyarrow.ChunkedArray
+    doubtful : int
+        Where more than half of so many first texts differ, all are not told apart: None is returned.
 
     Examples
     --------
     >>> distinct_texts(pa.chunked_array([["JFK", None, "EWR"], ["JFK"]])).to_pylist()
     ['JFK', 'EWR']
+    >>> distinct_texts(pa.chunked_array([["JFK", "EWR", "LGA"]]), doubtful=100) is None
+    True
     """
-    found = _of_one_width(texts)
-    if found is not None:
-        return found
+    cells = _cells_of_one_width(texts)
+    if cells:
+        return _distinct_cells(cells, doubtful)
+    first = texts.slice(0, doubtful)
+    if len(pc.unique(_plain(first)).drop_null()) > len(first) // 2:
+        return None
     return pc.unique(_plain(texts)).drop_null()
 
 
@@ -45,35 +58,44 @@ def encode_texts(texts: pa.Array) -> pa.DictionaryArray:
     >>> encode_texts(pa.array(["JFK", "EWR", "JFK"])).indices.to_pylist()
     [0, 1, 0]
     """
-    cells = None if texts.null_count else _cells(texts)
+    cells = None if texts.null_count else text_cells(texts)
     if cells is None:
         return texts.dictionary_encode()
     width = cells.shape[1]
-    numbers = np.empty(len(cells), next(each for each in _KINDS if width <= each.itemsize))
-    _read_numbers(cells, numbers)
+    (read,) = _read_numbers([cells], len(cells))
+    numbers = np.bitwise_and(read, read.dtype.type(2 ** (8 * width) - 1))
     encoded = pa.array(numbers).dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices, _as_texts(np.asarray(encoded.dictionary), width))
 
 
-def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
+def has_text(texts: pa.Array, wanted: Sequence[str], widths: NDArray[Any] | None = None) -> bool:
     """Whether one of some texts is there; only those that are as long as one of them are compared.
 
     Bytes of short texts are searched for a # first: those that have one are looked for where there is one.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array
+    wanted : sequence of str
+    widths : ndarray, optional
+        How many bytes each text has, if that was asked before.
 
     Examples
     --------
     >>> has_text(pa.array(["N1", "", None]), ["NA", "?"]), has_text(pa.array(["N1", "NA"]), ["NA", "?"])
     (False, True)
     """
-    places = _places(texts)
+    if len(texts) <= _FEW:
+        return not _few(texts).isdisjoint(each.encode() for each in wanted)
+    places = text_places(texts)
     if places is not None:
         offsets, data = places
         begin, end = int(offsets[0]), int(offsets[-1])
         if end - begin <= _SHORT * len(texts) and b"#" not in data[begin:end].tobytes():
             wanted = [each for each in wanted if "#" not in each]
-        may_be = _as_long_as(np.diff(offsets), wanted)
+        may_be = _as_long_as(text_widths(offsets) if widths is None else widths, wanted)
         if texts.null_count and may_be.any():
-            may_be &= _is_there(texts)
+            may_be &= present_texts(texts)
         if not may_be.any():
             return False
         texts = texts.filter(pa.array(may_be))
@@ -81,9 +103,20 @@ def has_text(texts: pa.Array, wanted: Sequence[str]) -> bool:
     return bool(pc.any(pc.is_in(texts, value_set=pa.array(wanted, texts.type))).as_py())
 
 
-def longest_text(texts: pa.ChunkedArray) -> int:
-    """Return a bound of the length of the texts in characters: the bytes of the longest."""
-    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
+def are_few_among(texts: pa.Array | pa.ChunkedArray, known: Sequence[str]) -> bool:
+    """Whether texts are so few that it is quick to see that all are among known ones, and it is so.
+
+    Examples
+    --------
+    >>> are_few_among(pa.array(["JFK", "EWR"]), ["EWR", "JFK", "LGA"]), are_few_among(pa.array(["JFC"]), ["JFK"])
+    (True, False)
+    """
+    return len(texts) <= _FEW and _few(texts) <= {each.encode() for each in known}
+
+
+def _few(texts: pa.Array | pa.ChunkedArray) -> frozenset[bytes]:
+    """Return texts as bytes: what is no UTF-8 is somebody else's to say."""
+    return frozenset(_plain(texts).cast(pa.large_binary()).to_pylist())
 
 
 def _as_long_as(lengths: NDArray[Any], wanted: Sequence[str]) -> NDArray[np.bool_]:
@@ -102,55 +135,62 @@ def _lengths(wanted: tuple[str, ...]) -> frozenset[int]:
     return frozenset(len(each.encode()) for each in wanted)
 
 
-def _is_there(texts: pa.Array) -> NDArray[np.bool_]:
-    """Say which texts are not null."""
-    bits = texts.buffers()[0]
-    if bits is None:
-        return np.ones(len(texts), np.bool_)
-    begin, end = texts.offset, texts.offset + len(texts)
-    whole = np.frombuffer(bits, np.uint8)[begin // 8 : -(-end // 8)]
-    return np.unpackbits(whole, bitorder="little")[begin % 8 :][: len(texts)].view(np.bool_)
-
-
 def _plain(texts: Any) -> Any:
     return texts if pa.types.is_large_string(texts.type) else texts.cast(pa.large_string())
 
 
-def _places(texts: pa.Array) -> tuple[NDArray[Any], NDArray[np.uint8]] | None:
-    """Return where each text begins and the last ends, and the bytes; None where they do not lie in a row."""
-    large = pa.types.is_large_string(texts.type)
-    if not large and not pa.types.is_string(texts.type):
-        return None
-    _, bounds, data = texts.buffers()
-    if bounds is None or data is None or not len(texts):
-        return None
-    offsets = np.frombuffer(bounds, np.int64 if large else np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    return offsets, np.frombuffer(data, np.uint8)
-
-
-def _of_one_width(texts: pa.ChunkedArray) -> pa.Array | None:
-    """Return the different texts where all have one width of few bytes, and nulls none; else None.
-
-    Runs of rows are read into the same memory: to get new memory takes longer than to read it.
-    """
-    known: DistinctNumbers | None = None
-    room, width = np.empty(0, np.uint8), 0
+def _cells_of_one_width(texts: pa.ChunkedArray) -> list[NDArray[np.uint8]]:
+    """Return the bytes of the texts that are not null where all have one width of few bytes, else none."""
+    cells: list[NDArray[np.uint8]] = []
     for chunk in (chunk for chunk in texts.chunks if len(chunk) > chunk.null_count):
-        cells = _cells(chunk)
-        if cells is None or width not in (0, cells.shape[1]):
-            return None
+        found = text_cells(chunk)
+        if found is None or (cells and found.shape[1] != cells[0].shape[1]):
+            return []
+        cells.append(found)
+    return cells
+
+
+def _distinct_cells(cells: Sequence[NDArray[np.uint8]], doubtful: int) -> pa.Array | None:
+    width = cells[0].shape[1]
+    known: DistinctNumbers | None = None
+    for numbers in _read_numbers(cells, _RUN):
         if known is None:
-            width = cells.shape[1]
-            room = np.empty(_RUN, next(each for each in _KINDS if width <= each.itemsize))
-        for start in range(0, len(cells), _RUN):
-            run = cells[start : start + _RUN]
-            numbers = room[: len(run)]
-            _read_numbers(run, numbers)
-            if known is None:
-                known = DistinctNumbers(numbers, _RUN)
-            else:
-                known.add(numbers)
+            known = DistinctNumbers(numbers.dtype, 8 * width, len(numbers))
+            first = numbers[:doubtful]
+            known.add(first)
+            if len(known) > len(first) // 2:
+                return None
+        known.add(numbers)
     return None if known is None else _as_texts(known.found, width)
+
+
+def _read_numbers(cells: Sequence[NDArray[np.uint8]], most: int) -> Iterator[NDArray[Any]]:
+    """Yield rows of bytes as little-endian numbers, at most so many at a time, and all in the same memory.
+
+    A number is read where a text begins: its upper bytes, where the text has fewer, are those of what follows it.
+    """
+    width, rows = cells[0].shape[1], min(most, sum(map(len, cells)))
+    kind = next(each for each in _KINDS if width <= each.itemsize)
+    room = np.empty(rows * width + kind.itemsize, np.uint8)
+    held: list[NDArray[np.uint8]] = []
+    free = rows
+    for each in cells:
+        for piece in (each[:free], *(each[start : start + rows] for start in range(free, len(each), rows))):
+            held.append(piece)
+            free -= len(piece)
+            if not free:
+                yield _join_cells(held, room, kind)
+                held, free = [], rows
+    if held:
+        yield _join_cells(held, room, kind)
+
+
+def _join_cells(cells: Sequence[NDArray[np.uint8]], room: NDArray[np.uint8], kind: np.dtype[Any]) -> NDArray[Any]:
+    width, rows = cells[0].shape[1], sum(map(len, cells))
+    np.concatenate(cells, out=room[: rows * width].reshape(rows, width))
+    if width == kind.itemsize:
+        return room[: rows * width].view(kind)
+    return np.ndarray((rows,), kind, buffer=room, strides=(width,))
 
 
 def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
@@ -158,35 +198,3 @@ def _as_texts(numbers: NDArray[Any], width: int) -> pa.Array:
     body = numbers.view(np.uint8).reshape(len(numbers), numbers.itemsize)[:, :width].tobytes()
     starts = np.arange(0, len(body) + 1, width, dtype=np.int64)
     return pa.Array.from_buffers(pa.large_string(), len(numbers), [None, pa.py_buffer(starts), pa.py_buffer(body)])
-
-
-def _read_numbers(cells: NDArray[np.uint8], into: NDArray[Any]) -> None:
-    """Read each row of bytes as a little-endian number, where it begins, with what follows it masked."""
-    rows, width = cells.shape
-    size = into.itemsize
-    if width == size:
-        into[:] = cells.reshape(-1).view(into.dtype)
-        return
-    mask = into.dtype.type((1 << 8 * width) - 1)
-    begun = max(0, rows - size // width)  # behind the last ones there may be no bytes
-    tail = np.zeros((rows - begun) * width + size, np.uint8)
-    tail[: (rows - begun) * width] = cells[begun:].reshape(-1)
-    for data, part in ((cells, into[:begun]), (tail, into[begun:])):
-        read: NDArray[Any] = np.ndarray((len(part),), into.dtype, buffer=data, strides=(width,))
-        np.bitwise_and(read, mask, out=part)
-
-
-def _cells(texts: pa.Array) -> NDArray[np.uint8] | None:
-    """Return a row of bytes for each text that is not null; None where widths differ, are great, or a null has some."""
-    places = _places(texts)
-    if places is None:
-        return None
-    offsets, data = places
-    begin, end, held = int(offsets[0]), int(offsets[-1]), len(texts) - texts.null_count
-    width, rest = divmod(end - begin, held)
-    if rest or not 0 < width <= _WIDEST:
-        return None
-    widths = _is_there(texts).astype(offsets.dtype) * width if texts.null_count else width
-    if not np.equal(np.diff(offsets), widths).all():
-        return None
-    return data[begin:end].reshape(held, width)

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foldstore.datastore import text_cells
 from foldstore.datastore.engine import Engine
 from foldstore.datastore.statistics import distinct_numbers, short_texts
 from foldstore.datastore.statistics import profile as profiles
 from foldstore.datastore.statistics.profile import profile_table
-from foldstore.datastore.statistics.short_texts import distinct_texts, encode_texts, has_text, longest_text
-from foldstore.errors import FoldstoreError
+from foldstore.datastore.statistics.short_texts import distinct_texts, encode_texts, has_text
+from foldstore.datastore.text_cells import text_places, text_widths
+from foldstore.errors import FoldstoreError, UsageError
 from foldstore.validation import clearance
 from foldstore.validation.check import validate
 from foldstore.validation.clearance import judge_unprofiled
@@ -181,6 +183,8 @@ def sizes(request) -> Iterator[str]:
             patch.setattr(clearance, "_PIECE", 5)
             patch.setattr(clearance, "_MOST_JOINED", 3)
             patch.setattr(short_texts, "_RUN", 4)
+            patch.setattr(short_texts, "_FEW", 2)
+            patch.setattr(text_cells, "_RUN", 4)
             patch.setattr(distinct_numbers, "_FEW", 2)
             patch.setattr(distinct_numbers, "_PLACES_EACH", 1)
         yield request.param
@@ -270,9 +274,15 @@ def test_short_texts_are_what_python_says(sizes, texts, kind, skip, wanted):
     encoded.validate(full=True)
     assert encoded.to_pylist() == texts[skip:]
     assert len(encoded.dictionary) == len(set(seen))
+    few = distinct_texts(cut, doubtful=10)
+    assert few is None or sorted(few.to_pylist()) == sorted(set(seen))
+    first = texts[skip : skip + 10]
+    if few is None:  # nulls are none of the first where texts have one width
+        assert len({*seen[:10], *first} - {None}) > min(len(seen), len(first)) // 2
     assert has_text(held, wanted) == bool(set(wanted) & set(seen))
-    if kind != pa.string_view():
-        assert longest_text(cut) == max((len(each.encode()) for each in seen), default=0)
+    places = text_places(held)
+    if places is not None and None not in texts:
+        assert text_widths(places[0]).tolist() == [len(each.encode()) for each in seen]
 
 
 def test_bytes_behind_a_null_are_no_text():
@@ -283,6 +293,19 @@ def test_bytes_behind_a_null_are_no_text():
     assert sorted(distinct_texts(pa.chunked_array([masked])).to_pylist()) == ["EWR", "JFK"]
     short = pa.Array.from_buffers(pa.string(), 2, [pa.py_buffer(b"\x02"), *pa.array(["NA", "AB"]).buffers()[1:]], 1)
     assert not has_text(short, ["NA"])
+
+
+@pytest.mark.parametrize("rows", [1, 1_000])
+def test_bytes_that_are_no_text_are_refused_in_words_however_few(rows):
+    held = pa.Array.from_buffers(
+        pa.string(),
+        3 * rows,
+        [None, pa.py_buffer(np.arange(0, 6 * rows + 1, 2, np.int32).tobytes()), pa.py_buffer(b"ab\xff\xfecd" * rows)],
+    )
+    schema = DataSchema(columns={"s": ColumnSchema(type="string", domain=CategoryDomain(values=("ab", "cd")))})
+    with pytest.raises(UsageError, match="UTF-8") as caught:
+        validate(TableSubject(pa.table({"s": held}), "t"), schema)
+    assert caught.value.code == "invalid-text"
 
 
 def test_many_rows_are_cleared_as_few_are():
