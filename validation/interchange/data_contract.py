@@ -21,6 +21,7 @@ _TYPES: Final = {
 _OPTIONS: Final = {
     "min": "minimum", "max": "maximum", "min_length": "minLength", "max_length": "maxLength", "pattern": "pattern",
 }  # fmt: skip
+_METRICS: Final = ("nullValues", "missingValues", "invalidValues", "duplicateValues")
 _NATIVE: Final = frozenset(
     ("name", "logicalType", "physicalType", "required", "unique", "primaryKey", "primaryKeyPosition", "description",
      "tags", "classification", "logicalTypeOptions", "quality", "customProperties")
@@ -193,6 +194,8 @@ def _read_quality(rule: Plain, schema: Plain) -> list[str]:
         schema["max_rows"] = rule["mustBeLessOrEqualTo"]
     elif is_count and "mustBeLessThan" in rule:
         schema["max_rows"] = rule["mustBeLessThan"] - 1
+    elif rule.get("metric") == "duplicateValues" and _most(rule) == 0 and _arguments(rule).get("properties"):
+        schema.setdefault("other_keys", []).append([str(each) for each in _arguments(rule)["properties"]])
     else:
         return [f"quality {rule.get('metric') or rule.get('type') or 'rule'}"]
     return []
@@ -220,25 +223,56 @@ def _from_property(each: Plain) -> tuple[Plain | None, list[str]]:
         domain["pattern"] = unanchored(str(domain["pattern"]))
     lost += [f"logicalTypeOptions.{key}" for key in options if key not in _OPTIONS.values()]
     for rule in each.get("quality") or []:
-        lost += _read_values(read_mapping(rule, "quality"), domain)
+        lost += _read_rule(read_mapping(rule, "quality"), column, domain)
     if domain or "domain" in column:
         column["domain"] = domain | column.get("domain", {})
     return column, lost
 
 
-def _read_values(rule: Plain, domain: Plain) -> list[str]:
-    arguments = read_mapping(rule.get("arguments") or {}, "arguments")
-    if rule.get("metric") != "invalidValues" or "validValues" not in arguments or domain:
-        return [f"quality {rule.get('metric') or rule.get('type') or 'rule'}"]
-    domain["values"] = arguments["validValues"]
-    share = rule.get("mustBeLessOrEqualTo")
-    if _own(rule):
-        domain |= _own(rule)
-    elif rule.get("unit") == "percent" and isinstance(share, int | float):
-        domain["min_mass"] = 1 - share / 100
-    elif rule.get("mustBe") != 0:
-        return ["quality invalidValues (its limit)"]
+def _read_rule(rule: Plain, column: Plain, domain: Plain) -> list[str]:
+    """Read a metric of the standard's library on a column; return what has no counterpart."""
+    metric, most = rule.get("metric"), _most(rule)
+    lost = [f"quality {metric or rule.get('type') or 'rule'}"]
+    arguments = _arguments(rule)
+    if metric == "missingValues" and arguments.get("missingValues") == [None]:
+        metric = "nullValues"
+    if most is None:
+        return [f"{lost[0]} (its limit)"] if metric in _METRICS else lost
+    if metric == "nullValues":
+        column |= {"nullable": False} if most == 0 else {"min_fraction": 1 - most}
+    elif metric == "duplicateValues" and most == 0:
+        column["unique"] = {"key": True}
+    elif metric == "invalidValues" and "validValues" in arguments and not domain:
+        domain["values"] = arguments["validValues"]
+        domain |= _own(rule) or ({"min_mass": 1 - most} if most else {})
+    elif (
+        metric == "invalidValues" and "pattern" in arguments and most == 0 and not {"pattern", "values"} & domain.keys()
+    ):
+        domain["pattern"] = unanchored(str(arguments["pattern"]))
+    else:
+        return lost
     return []
+
+
+def _most(rule: Plain) -> float | None:
+    """Return the share of rows that may break a rule; None where the standard's words say no share."""
+    limits = {key: value for key, value in rule.items() if key.startswith("must")}
+    if len(limits) != 1:
+        return None
+    ((word, limit),) = limits.items()
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        return None
+    in_percent = rule.get("unit") == "percent"
+    if (limit == 0 and word in ("mustBe", "mustBeLessOrEqualTo")) or (
+        limit == 1 and word == "mustBeLessThan" and not in_percent
+    ):
+        return 0.0
+    is_share = in_percent and word in ("mustBeLessOrEqualTo", "mustBeLessThan") and 0 < limit <= 100
+    return limit / 100 if is_share else None
+
+
+def _arguments(rule: Plain) -> Plain:
+    return read_mapping(rule.get("arguments") or {}, "arguments")
 
 
 def _custom(values: Plain) -> list[Plain]:
