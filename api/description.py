@@ -88,6 +88,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {str(route.success): _answer(route)},
         "x-scope": route.scope,
     }
+    if route.finds:
+        found["responses"]["200"] = {**_answer(route), "description": "It was there already"}
     if route.is_long:
         found["parameters"].append(_PREFER)
         found["responses"]["202"] = _LATER

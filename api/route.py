@@ -190,6 +190,8 @@ class Route:
         A body that it takes.
     success : int
         The status of a good answer.
+    finds : bool
+        Whether it also answers 200, of what was there already and is not made again.
     gives : Gives
         What a good answer is, unless its status says that there is nothing in it.
     is_long : bool
@@ -207,6 +209,7 @@ class Route:
     body: BodyKind = BodyKind.NONE
     example: Any = None
     success: int = 200
+    finds: bool = False
     gives: Gives = Gives.OBJECT
     is_long: bool = False
     obeys_rules: bool = False

@@ -71,12 +71,19 @@ class Inputs:
 
 
 class TrainingSet:
-    """A dataset version with the features of a service beside its labels, split as they were."""
+    """A dataset version with the features of a service beside its labels, split as they were.
 
-    def __init__(self, version: Version, split: Split, inputs: Inputs) -> None:
+    Attributes
+    ----------
+    found : bool
+        Whether whoever was asked to make it found that it had been made of the very same before.
+    """
+
+    def __init__(self, version: Version, split: Split, inputs: Inputs, *, found: bool = False) -> None:
         self.version = version
         self.split = split
         self.inputs = inputs
+        self.found = found
 
     def __repr__(self) -> str:
         return (
@@ -108,8 +115,8 @@ class TrainingSet:
         return self.version.to_arrow()
 
 
-def read_training_set(version: Version) -> TrainingSet:
-    """Return the training set that a version is.
+def read_training_set(version: Version, *, found: bool = False) -> TrainingSet:
+    """Return the training set that a version is; `found` when it was to be made.
 
     Raises
     ------
@@ -120,7 +127,7 @@ def read_training_set(version: Version) -> TrainingSet:
     if not isinstance(described, dict):
         raise NotFoundError(f"{version.address} is not a training set.", hint="store.features.create_training_set(…)")
     inputs = Inputs.from_dict(described)
-    return TrainingSet(version, version.find_split(str(parse_address(inputs.labels).split)), inputs)
+    return TrainingSet(version, version.find_split(str(parse_address(inputs.labels).split)), inputs, found=found)
 
 
 def find_view_text(storage: Storage, address: str) -> str | None:

@@ -76,7 +76,8 @@ def _create(call: Call) -> Response:
         filter_by_created_timestamp=body.flag(_FLAGS[1]),
     )
     place = f"/v1/training-sets/{name}/versions/{training.version.number}"
-    return json_answer(_describe(training), 201, {"location": place})
+    told = {**_describe(training), "found": training.found}
+    return json_answer(told, 200 if training.found else 201, {"location": place})
 
 
 def _reproduce(call: Call) -> Response:
@@ -99,10 +100,11 @@ ROUTES: Final = (
         scope="datasets:write",
         answer=_create,
         is_long=True,
-        summary="Join features to the rows of a split, and commit the result, its split and its lineage",
+        summary="Join features to the rows of a split and commit the result, or find what was made of the same before",
         body=BodyKind.JSON,
         example={"name": "arrival_training", "labels": "flights@5#by_month", "features": "arrival@1"},
         success=201,
+        finds=True,
     ),
     Route(
         method="GET",

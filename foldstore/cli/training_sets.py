@@ -56,14 +56,16 @@ def create(
             allow_exact_match=allow_exact_match,
             message=message,
         )
-        address, status, inputs = made.address, str(made.version.status), made.inputs
+        address, status, inputs, found = made.address, str(made.version.status), made.inputs, made.found
     if output is ReportFormat.JSON:
-        print_json({"address": address, "status": status, "inputs": inputs.to_dict()})
+        print_json({"address": address, "status": status, "inputs": inputs.to_dict(), "found": found})
     else:
         typer.echo(address)
     sizes = ", ".join(f"{part} {rows:,}" for part, rows in inputs.sizes.items())
     read = ", ".join(inputs.versions)
-    say(f"{inputs.features} at {inputs.labels} ({sizes}), read from {read}: {status}.")
+    say(
+        f"{inputs.features} at {inputs.labels} ({sizes}), read from {read}: {status}{', made before' if found else ''}."
+    )
     if status == Status.QUARANTINED:
         raise typer.Exit(_FAILED)
 

@@ -73,7 +73,7 @@ class TrainingSets:
                 with unrecorded():
                     changed = self._is_changed(kept, record.created_at)
                 if not changed:
-                    return read_training_set(self._rows.version(f"{name}@{record.number}"))
+                    return read_training_set(self._rows.version(f"{name}@{record.number}"), found=True)
         return None
 
     def _is_changed(self, inputs: Inputs, since: str) -> bool:

@@ -14,6 +14,15 @@ from foldstore.features.shadow_tally import FeatureTally, ShadowTally
 from foldstore.features.skew import Skew
 from foldstore.features.usage import FeatureUsage, Usage
 from foldstore.remote.results import read_drift, read_numbers
+from foldstore.training_set import Inputs, TrainingSet
+
+
+def read_training_set(store: Any, told: Mapping[str, Any]) -> TrainingSet:
+    """Read a training set; its version and split are handles of the remote store."""
+    inputs = Inputs.from_dict(told["inputs"])
+    return TrainingSet(
+        store.version(told["address"]), store.split(told["split"]), inputs, found=told.get("found", False)
+    )
 
 
 def read_push(data: Mapping[str, Any]) -> Push:

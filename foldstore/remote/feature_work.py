@@ -26,6 +26,7 @@ from foldstore.remote.feature_results import (
     read_served_view,
     read_shadow_report,
     read_skew,
+    read_training_set,
     read_usage,
 )
 from foldstore.remote.server import Server
@@ -134,7 +135,7 @@ class RemoteFeatureWork:
             "message": message,
         }
         made = self._server.change(_TRAINING, {key: value for key, value in body.items() if value is not None})
-        return self._server.store.training_set(made["address"])
+        return read_training_set(self._server.store, made)
 
     def reproduce(self, training: TrainingSet | str) -> Reproduction:
         """Let the server make a training set again from what it pins, and compare it with what was kept."""

@@ -13,6 +13,7 @@ from foldstore.leakage import LeakageReport, LeakageWarning
 from foldstore.names import Address, check_name, parse_address
 from foldstore.remote.connection import ARROW, Connection, Request, path_of
 from foldstore.remote.dataset import RemoteDataset
+from foldstore.remote.feature_results import read_training_set
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.folds import RemoteFolds
 from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
@@ -29,7 +30,7 @@ from foldstore.remote.transforms import RemoteTransforms
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView, check_remote
 from foldstore.store_views import DeprecatedInputWarning
-from foldstore.training_set import Inputs, TrainingSet
+from foldstore.training_set import TrainingSet
 from foldstore.types import Status
 from foldstore.views.arguments import is_choice
 from foldstore.views.combination import MAX_LEVELS, Pinned, make_blend, make_union, select_common
@@ -254,10 +255,8 @@ class RemoteStore(RemoteHandle, RemoteOverview):
     def training_set(self, address: str) -> TrainingSet:
         """Return the training set at an address."""
         parsed = parse_address(address)
-        found = self.server.get(path_of("training-sets", parsed.name, "versions", parsed.ref))
-        version: Any = self.version(found["address"])
-        split: Any = self.split(found["split"])
-        return TrainingSet(version, split, Inputs.from_dict(found["inputs"]))
+        told = self.server.get(path_of("training-sets", parsed.name, "versions", parsed.ref))
+        return read_training_set(self, told)
 
     def lineage(self, address: str) -> RemoteLineage:
         """Return what a version, a view or a run came from, and what came from it."""

@@ -77,6 +77,18 @@ def test_a_token_of_other_names_may_not(login, store, what):
     assert len(store.datasets()) == before
 
 
+def test_a_training_set_that_was_made_of_the_same_before_is_found_and_not_created(login):
+    editor = login("editor")
+    asked = {"name": "again", "labels": "asks@1#s", "features": "model@1"}
+    made, found = (editor.post("/v1/training-sets", json=asked) for _ in range(2))
+    assert (made.status_code, made.json()["found"]) == (201, False)
+    assert (found.status_code, found.json()["found"]) == (200, True)
+    assert made.headers["location"] == found.headers["location"] == "/v1/training-sets/again/versions/1"
+    assert {**found.json(), "found": False} == made.json()
+    answers = editor.get("/openapi.json").json()["paths"]["/v1/training-sets"]["post"]["responses"]
+    assert {"200", "201", "202"} <= set(answers)
+
+
 def test_lists_name_what_the_token_is_for(login):
     editor = login("editor", names=["mine"])
     assert editor.get("/v1/training-sets").json()["items"] == []

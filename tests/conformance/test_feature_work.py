@@ -87,10 +87,11 @@ class TestTrainingSets:
             "training", labels=labels, features="model"
         )
         assert make().inputs.features == "model@2"
-        assert make().address == "training@2"
+        second = make()
+        assert (second.address, second.found, training.found) == ("training@2", True, False)
         store.dataset("asks").append({"id": [ROWS], "driver": [1], "asked": [DAY[1]]})
         third = make()
-        assert (third.address, third.version.num_rows) == ("training@3", ROWS + 1)
+        assert (third.address, third.version.num_rows, third.found) == ("training@3", ROWS + 1, False)
         assert make(labels="asks@1#halves").address == "training@2"
         again = store.features.create_training_set("training", labels="asks@1#halves", features="model@1")
         assert (again.address, again.inputs) == (training.address, training.inputs)
