@@ -16,7 +16,7 @@ from typing import Any, Final
 import lmdb
 
 from foldstore.errors import StoreError, UnreadableError, refuse_writing
-from foldstore.views.online.store import ENTITY_BYTES, ORDER_BYTES, NewRow, StoredRow
+from foldstore.views.online.store import ENTITY_BYTES, ORDER_BYTES, FoundPushed, NewRow, PushedQuestion, StoredRow
 
 FOLDER: Final = "pushes"
 _ID: Final = b"\x00id"
@@ -131,6 +131,11 @@ class EmbeddedStore:
         with self._reading() as read:
             cursor, prefix = read.cursor(), _ROW + view
             return [_last_below(cursor, prefix + entity, below) for entity in entities]
+
+    def find_all(self, questions: Sequence[PushedQuestion]) -> list[FoundPushed]:
+        """Do what `find` and then `state` do for several views."""
+        found = [self.find(each.view, each.entities, each.below) for each in questions]
+        return [FoundPushed(self.state(each.view), rows) for each, rows in zip(questions, found, strict=True)]
 
     def rows(self, view: bytes) -> Iterator[StoredRow]:
         """Yield the rows of a view: by entity, and of each in order."""

@@ -14,8 +14,18 @@ import pyarrow as pa
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.cells import FeatureCells
 from foldstore.views.online.pushed_rows import PushedRow, PushedRows
-from foldstore.views.online.reader import NOWHERE, FoundMany, FoundRow, Layer, OnlineReader, RowLookup, read_key
+from foldstore.views.online.reader import (
+    NOWHERE,
+    FoundMany,
+    FoundRow,
+    Layer,
+    OnlineReader,
+    RowLookup,
+    read_key,
+    read_one,
+)
 from foldstore.views.online.status import FeatureStatus
+from foldstore.views.online.store import FoundPushed, PushedQuestion
 
 _PRESENT, _NOT_FOUND, _EXPIRED = FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND, FeatureStatus.OUTSIDE_MAX_AGE
 _PUSHED: Final = -2  # the place of what was pushed, until its layer is known
@@ -109,19 +119,46 @@ class LayeredReader:
         """Return when a row was written down."""
         return self.files[found.layer].created(found.row)
 
+    @property
+    def asks_server(self) -> bool:
+        """Whether what was pushed is on a server: then several views are better asked for together."""
+        return self.pushed is not None and self.pushed.store.base is not None
+
     def search(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> FoundMany:
         """Look several entities up, in their order; see `OnlineReader.search`."""
-        first = self.files[0]
-        first.check_reach(at)
-        checked = first.check_keys(keys, count)
-        asks = self.pushed is not None and self.pushed.may_have_any()
-        if len(self.files) == 1 and not asks:
-            return first.search_checked(checked, at)
-        found = [None if key is None else self.locate(key, at) for key in checked] if len(self.files) > 1 else None
-        if found is None:
+        if self.asks_server:
+            return search_layers([(self, keys)], at, count)[0]
+        checked = self.check(keys, at, count)
+        pushed = self.pushed
+        if pushed is None or not pushed.may_have_any():
+            return self.answer(checked, at, None)
+        return self.answer(checked, at, pushed.store.find_all([self.question(checked, at)])[0])
+
+    def check(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> Sequence[Key | None]:
+        """Return the keys that a lookup asks for, None for one that nothing can have."""
+        self.files[0].check_reach(at)
+        return self.files[0].check_keys(keys, count)
+
+    def has_pushed(self, found: FoundPushed) -> bool:
+        """Say whether the store found any row, or raise for one that has caught up; see `PushedRows.check`."""
+        assert self.pushed is not None  # noqa: S101  # it was asked
+        self.pushed.check(found.state)
+        return any(row is not None for row in found.rows)
+
+    def question(self, checked: Sequence[Key | None], at: int) -> PushedQuestion:
+        """Return what the store of what was pushed is asked, for `answer`."""
+        assert self.pushed is not None  # noqa: S101  # the caller asked
+        return self.pushed.question([key for key in checked if key is not None], at)
+
+    def answer(self, checked: Sequence[Key | None], at: int, pushed: FoundPushed | None) -> FoundMany:
+        """Return what a lookup finds, from what the store of what was pushed answered; None when it has nothing."""
+        if len(self.files) == 1 and pushed is None:
+            return self.files[0].search_checked(checked, at)
+        if len(self.files) > 1:
+            found = [None if key is None else self.locate(key, at) for key in checked]
+        else:
             found = self._locate_in_first(checked, at)
-        newer = self._newer(checked, found, at) if asks else {}
-        return self._answer(found, newer, at)
+        return self._answer(found, {} if pushed is None else self._newer(checked, found, pushed), at)
 
     def _locate_in_first(self, checked: Sequence[Key | None], at: int) -> list[Located | None]:
         raw = self.files[0].search_checked(checked, at)
@@ -131,17 +168,16 @@ class LayeredReader:
         ]
 
     def _newer(
-        self, checked: Sequence[Key | None], found: Sequence[Located | None], at: int
+        self, checked: Sequence[Key | None], found: Sequence[Located | None], stored: FoundPushed
     ) -> Mapping[int, PushedRow]:
         """Return the pushed rows that count, by the place in the request."""
         assert self.pushed is not None  # noqa: S101  # the caller asked
-        places = [place for place, key in enumerate(checked) if key is not None]
-        keys = [checked[place] or () for place in places]
-        rows = zip(places, self.pushed.find_many(keys, at, self.latest), strict=True)
+        asked = [(place, key) for place, key in enumerate(checked) if key is not None]
+        rows = self.pushed.choose([key for _, key in asked], stored, self.latest)
         return {
             place: row
-            for place, row in rows
-            if row is not None and self._counts(row, checked[place] or (), found[place])
+            for (place, key), row in zip(asked, rows, strict=True)
+            if row is not None and self._counts(row, key, found[place])
         }
 
     def _counts(self, row: PushedRow, key: Key, found: Located | None) -> bool:
@@ -183,15 +219,24 @@ class LayeredReader:
         pushed = self.pushed
 
         def get(entity: Mapping[str, Any], at: int) -> FoundRow:
-            if alone is not None and (pushed is None or not pushed.may_have_any()):
+            if alone is not None and (pushed is None or (not self.asks_server and not pushed.may_have_any())):
                 return alone(entity, at)
-            return self._row([read_key(entity, column) for column in columns], features, at)
+            found = self.search([[read_key(entity, column)] for column in columns], at, count=1)
+            return read_one(self, found, features)
 
         return get
 
-    def _row(self, key: Sequence[Any], features: Sequence[str], at: int) -> FoundRow:
-        found = self.search([[value] for value in key], at, count=1)
-        layer = (found.layers or (self,))[0 if found.layer_of is None else found.layer_of[0]]
-        row = found.rows[0]
-        values = [layer.cells[feature].one(row) if row >= 0 else None for feature in features]
-        return values, found.event_times[0], found.statuses[0]
+
+def search_layers(
+    lookups: Sequence[tuple[LayeredReader, Sequence[Sequence[Any]]]], at: int, count: int | None
+) -> list[FoundMany]:
+    """Look entities up in several views whose pushed rows are on one server, in one round trip, as a rule."""
+    checked = [reader.check(keys, at, count) for reader, keys in lookups]
+    asked = [reader.question(each, at) for (reader, _), each in zip(lookups, checked, strict=True)]
+    pushed = lookups[0][0].pushed
+    assert pushed is not None  # noqa: S101  # it is on the server
+    found = pushed.store.find_all(asked)
+    return [
+        reader.answer(keys, at, each if reader.has_pushed(each) else None)
+        for (reader, _), keys, each in zip(lookups, checked, found, strict=True)
+    ]

@@ -15,7 +15,16 @@ from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.cells import FeatureCells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.row_codec import RowCodec
-from foldstore.views.online.store import NewRow, OnlineStore, StoredRow, above, pack_times, unpack_order
+from foldstore.views.online.store import (
+    FoundPushed,
+    NewRow,
+    OnlineStore,
+    PushedQuestion,
+    StoredRow,
+    above,
+    pack_times,
+    unpack_order,
+)
 
 _KIND_DELETE: Final = 0
 _KIND_VALUES: Final = 1
@@ -112,15 +121,16 @@ class PushedRows:
             raise OutdatedError
         return may
 
-    def find_many(self, keys: Sequence[Key], at: int, latest: Latest) -> list[PushedRow | None]:
-        """Return of each checked key the pushed row that counts at an instant, if any does."""
-        encoded = [self._hasher.encode(key) for key in keys]
-        below = above(at)
-        found = self.store.find(self.view_id, [digest(each) for each in encoded], below)
-        self.may_have_any()  # again: rows may have been dropped meanwhile
+    def question(self, keys: Sequence[Key], at: int) -> PushedQuestion:
+        """Return what the store is asked of checked keys, for `choose`."""
+        return PushedQuestion(self.view_id, [digest(self._hasher.encode(key)) for key in keys], above(at))
+
+    def choose(self, keys: Sequence[Key], found: FoundPushed, latest: Latest) -> list[PushedRow | None]:
+        """Return of each checked key the pushed row that counts, if any does, of what the store found."""
+        self.check(found.state)  # rows may have been dropped meanwhile
         return [
-            None if row is None else self.first_that_counts(row, key, text, latest)
-            for row, key, text in zip(found, keys, encoded, strict=True)
+            None if row is None else self.first_that_counts(row, key, self._hasher.encode(key), latest)
+            for row, key in zip(found.rows, keys, strict=True)
         ]
 
     def first_that_counts(self, row: StoredRow, key: Key, text: bytes, latest: Latest) -> PushedRow | None:

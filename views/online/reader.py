@@ -455,6 +455,14 @@ FoundRow = tuple[list[Any], int | None, FeatureStatus]
 RowLookup = Callable[[Mapping[str, Any], int], FoundRow]
 
 
+def read_one(reader: Layer, found: FoundMany, features: Sequence[str]) -> FoundRow:
+    """Return what the lookup of one entity in a view found, its values taken out."""
+    layer = (found.layers or (reader,))[0 if found.layer_of is None else found.layer_of[0]]
+    row = found.rows[0]
+    values = [layer.cells[feature].one(row) if row >= 0 else None for feature in features]
+    return values, found.event_times[0], found.statuses[0]
+
+
 def read_key(entity: Mapping[str, Any], column: str) -> Any:
     """Return the value of a key.
 

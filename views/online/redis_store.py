@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from foldstore.views.online.redis_base import TRIMMED, RedisBase, entities_of, rows_of
 from foldstore.views.online.redis_connection import RedisConnection
-from foldstore.views.online.store import ORDER_BYTES, NewRow, StoredRow
+from foldstore.views.online.store import ORDER_BYTES, FoundPushed, NewRow, PushedQuestion, StoredRow
 
 _AT_ONCE: Final = 1_000
 
@@ -81,6 +81,22 @@ class RedisStore:
             pipe.zrevrangebylex(self._rows_of(view, entity), b"(" + below, b"-", start=0, num=1)
         found = self._server.run(pipe) if entities else []
         return [_row(entity, taken[0]) if taken else None for entity, taken in zip(entities, found, strict=True)]
+
+    def find_all(self, questions: Sequence[PushedQuestion]) -> list[FoundPushed]:
+        """Do what `find` and `state` do for several views, in one round trip and of one moment."""
+        pipe = self._server.pipeline()
+        for view, entities, below in questions:
+            pipe.exists(self._entities_of(view))
+            pipe.hget(self._server.name(TRIMMED), view)
+            for entity in entities:
+                pipe.zrevrangebylex(self._rows_of(view, entity), b"(" + below, b"-", start=0, num=1)
+        found = iter(self._server.run(pipe) if questions else [])
+        answers = []
+        for each in questions:
+            state = bool(next(found)), int(next(found) or 0)
+            taken = [(entity, next(found)) for entity in each.entities]
+            answers.append(FoundPushed(state, [_row(entity, rows[0]) if rows else None for entity, rows in taken]))
+        return answers
 
     def rows(self, view: bytes) -> Iterator[StoredRow]:
         """Yield the rows of a view: by entity, and of each in order."""

@@ -11,11 +11,13 @@ from foldstore.views.features.feature_service import check_collisions
 from foldstore.views.features.feature_view import FeatureSelection
 from foldstore.views.instant import parse_instant
 from foldstore.views.online.entities import Entities, count_entities, read_entities
-from foldstore.views.online.reader import FoundMany, ViewReader, read_key
+from foldstore.views.online.layered import LayeredReader, search_layers
+from foldstore.views.online.reader import FoundMany, ViewReader, read_key, read_one
 from foldstore.views.online.result import FoundGroup, OnlineResult, OnlineRow
 from foldstore.views.online.status import FeatureStatus
-from foldstore.views.online.stored_reader import StoredReader, read_one, search_together
+from foldstore.views.online.stored_reader import StoredReader, search_together
 
+Together = Callable[[Sequence[tuple[Any, Sequence[Sequence[Any]]]], int, int], Sequence[FoundMany]]
 Instant = Any  # what parse_instant reads: text, a datetime, nanoseconds
 
 
@@ -122,9 +124,8 @@ class OnlineHandle:
     ) -> None:
         self._now = now
         self._names = tuple(chain.from_iterable(names for _, _, names in parts))
-        stored = [(reader, selection) for reader, selection, _ in parts if isinstance(reader, StoredReader)]
-        if len(stored) == len(parts) > 1:
-            self._parts = [_prepare_together(stored)]
+        if len(parts) > 1 and all(_asked_together(reader) for reader, _, _ in parts):
+            self._parts = [_prepare_together([(reader, selection) for reader, selection, _ in parts])]
         else:
             self._parts = [_prepare(reader, selection) for reader, selection, _ in parts]
 
@@ -154,14 +155,24 @@ class OnlineHandle:
 
 def _search(asks: Sequence[tuple[ViewReader, Sequence[Sequence[Any]]]], at: int, count: int) -> Sequence[FoundMany]:
     """Look entities up in several views; those whose rows are on a server are asked for together."""
-    together = [(place, reader, keys) for place, (reader, keys) in enumerate(asks) if isinstance(reader, StoredReader)]
-    if len(together) < 2:
-        return [reader.search(keys, at, count) for reader, keys in asks]
-    found = search_together([(reader, keys) for _, reader, keys in together], at, count)
-    known = {place: each for (place, _, _), each in zip(together, found, strict=True)}
-    return [
-        known[place] if place in known else reader.search(keys, at, count) for place, (reader, keys) in enumerate(asks)
-    ]
+    groups: dict[Together, list[int]] = {}
+    found: dict[int, FoundMany] = {}
+    for place, (reader, keys) in enumerate(asks):
+        together = _asked_together(reader)
+        if together is None:
+            found[place] = reader.search(keys, at, count)
+        else:
+            groups.setdefault(together, []).append(place)
+    for together, places in groups.items():
+        found |= zip(places, together([asks[place] for place in places], at, count), strict=True)
+    return [found[place] for place in range(len(asks))]
+
+
+def _asked_together(reader: ViewReader) -> Together | None:
+    """Return how several views such as this one are asked for at once; None for one that asks no server."""
+    if isinstance(reader, StoredReader):
+        return search_together
+    return search_layers if isinstance(reader, LayeredReader) and reader.asks_server else None
 
 
 _Values = tuple[list[Any], tuple[FeatureStatus, ...], tuple[int | None, ...]]
@@ -182,13 +193,13 @@ def _prepare(reader: ViewReader, selection: FeatureSelection) -> Callable[[Mappi
 
 
 def _prepare_together(
-    parts: Sequence[tuple[StoredReader, FeatureSelection]],
+    parts: Sequence[tuple[ViewReader, FeatureSelection]],
 ) -> Callable[[Mapping[str, Any], int], _Values]:
     def get(entity: Mapping[str, Any], at: int) -> _Values:
         asks = [(reader, [[read_key(entity, column)] for column in each.label_keys]) for reader, each in parts]
         values, statuses, times = list[Any](), list[FeatureStatus](), list[int | None]()
-        for found, (_, selection) in zip(search_together(asks, at, 1), parts, strict=True):
-            own, event, status = read_one(found, selection.features)
+        for found, (reader, selection) in zip(_search(asks, at, 1), parts, strict=True):
+            own, event, status = read_one(reader, found, selection.features)
             values += own
             statuses += _with_nulls(own) if status is FeatureStatus.PRESENT else [status] * len(own)
             times += [event] * len(own)

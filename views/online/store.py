@@ -86,6 +86,21 @@ class FoundOver(NamedTuple):
     pushed: list[StoredRow | None]
 
 
+class PushedQuestion(NamedTuple):
+    """What `OnlineStore.find_all` is asked of a view."""
+
+    view: bytes
+    entities: Sequence[bytes]
+    below: bytes
+
+
+class FoundPushed(NamedTuple):
+    """The rows that a view has of some entities, and its state of no earlier moment; see `OnlineStore.state`."""
+
+    state: tuple[bool, int]
+    rows: list[StoredRow | None]
+
+
 class BaseStore(Protocol):
     """The rows of versions, for hosts that do not see the store's folder: immutable files, there whole or not at all.
 
@@ -139,6 +154,9 @@ class OnlineStore(Protocol):
 
     def find(self, view: bytes, entities: Sequence[bytes], below: bytes) -> list[StoredRow | None]:
         """Return of each entity the row with the greatest order that is less than `below`."""
+
+    def find_all(self, questions: Sequence[PushedQuestion]) -> list[FoundPushed]:
+        """Do what `find` and then `state` do for several views; a store on a server does in one round trip."""
 
     def rows(self, view: bytes) -> Iterator[StoredRow]:
         """Yield the rows of a view: by entity, and of each in order."""

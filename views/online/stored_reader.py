@@ -19,7 +19,7 @@ from foldstore.views.online.cells import FeatureCells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import OnlineHeader, check_layout, decode_header
 from foldstore.views.online.pushed_rows import OutdatedError, PushedBatch, PushedRow, PushedRows, digest, identify
-from foldstore.views.online.reader import NOWHERE, FoundMany, FoundRow, OnlineReader, RowLookup, read_key
+from foldstore.views.online.reader import NOWHERE, FoundMany, FoundRow, OnlineReader, RowLookup, read_key, read_one
 from foldstore.views.online.row_codec import RowCodec
 from foldstore.views.online.status import FeatureStatus
 from foldstore.views.online.store import (
@@ -233,7 +233,8 @@ class StoredReader:
         """Return a lookup of the values of one entity, by the named entries of a mapping."""
 
         def get(entity: Mapping[str, Any], at: int) -> FoundRow:
-            return read_one(self.search([[read_key(entity, column)] for column in columns], at, count=1), features)
+            found = self.search([[read_key(entity, column)] for column in columns], at, count=1)
+            return read_one(self, found, features)
 
         return get
 
@@ -329,13 +330,6 @@ def search_together(
     assert base is not None  # noqa: S101  # the files were found in it
     over = base.find_over_all([each.question for each in asked])
     return [reader.answer(each, found) for (reader, _), each, found in zip(lookups, asked, over, strict=True)]
-
-
-def read_one(found: FoundMany, features: Sequence[str]) -> FoundRow:
-    """Return the values of the only entity that was looked up."""
-    row, cells = found.rows[0], found.layers[0].cells
-    values = [cells[feature].one(row) if row >= 0 else None for feature in features]
-    return values, found.event_times[0], found.statuses[0]
 
 
 def _read(row: StoredRow | None, key: bytes) -> _Row | None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from foldstore.views.online.store import NewRow, StoredRow, above, pack_times, unpack_order
+from foldstore.views.online.store import FoundPushed, NewRow, PushedQuestion, StoredRow, above, pack_times, unpack_order
 
 VIEW, OTHER = b"view-one", b"view-two"
 ANNA, BERT = b"a" * 16, b"b" * 16
@@ -85,6 +85,20 @@ class OnlineStoreConformance:
         assert store.trim(VIEW, [(each.entity, each.order) for each in store.rows(VIEW)], known=5) == 2
         assert store.state(VIEW) == (False, 7)
         assert store.find(VIEW, [ANNA, BERT], above(LAST)) == [None, None]
+
+    def test_several_views_are_asked_at_once_as_each_of_them_is(self, store):
+        store.write(VIEW, [row(ANNA, t, b"%d" % t) for t in range(4)] + [row(BERT, 1, b"b")])
+        store.write(OTHER, [row(ANNA, 2, b"other")])
+        store.trim(OTHER, [(each.entity, each.order) for each in store.rows(OTHER)], known=3)
+        asked = [
+            PushedQuestion(VIEW, [ANNA, BERT, b"c" * 16], above(2)), PushedQuestion(OTHER, [ANNA], above(9)),
+            PushedQuestion(VIEW, [], above(9)), PushedQuestion(b"nothing.", [BERT], above(9)),
+        ]  # fmt: skip
+        wanted = [FoundPushed(store.state(each.view), store.find(*each)) for each in asked]
+        assert store.find_all(asked) == wanted
+        assert [found.state for found in wanted] == [(True, 0), (False, 3), (True, 0), (False, 0)]
+        assert [found.rows[0] and found.rows[0].value for found in wanted[:2]] == [b"2", None]
+        assert store.find_all([]) == []
 
     def test_stores_that_are_open_see_what_another_writes(self, open_store):
         one, other = open_store(), open_store()
