@@ -6,7 +6,7 @@ tolerances, statistics, environments or versions: what it cannot say is named.
 
 import re
 from collections.abc import Callable, Mapping
-from math import nextafter
+from math import ceil, floor, isfinite, nextafter
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,8 +18,9 @@ import pyarrow as pa
 from pandera.io import polars_io
 
 from foldstore.datastore.statistics.reading import parse_type
-from foldstore.errors import UsageError, did_you_mean
+from foldstore.errors import InvalidSchemaError, UsageError, did_you_mean
 from foldstore.validation.column_domains import SEMANTICS
+from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.interchange.arrow_words import Plain
 from foldstore.validation.interchange.json_schema import unanchored
 from foldstore.validation.nested_paths import without_nested
@@ -294,10 +295,11 @@ def _from_column(name: str, each: Any, dropped: list[str]) -> Plain | None:
     domain: Plain = {}
     for check in each.checks or []:
         part = _read_check(check, type_text)
-        if part is None or part.keys() & domain.keys() or ("values" in {**part, **domain} and domain):
+        both = None if part is None else _tighten(domain, part)
+        if both is None:
             dropped.append(f"{name}: check {check.name or check}")
         else:
-            domain |= part
+            domain = both
     if domain:
         column["domain"] = domain
     dropped += [f"{name}: {flag}" for flag in ("coerce", "default", "parsers") if getattr(each, flag, None)]
@@ -329,7 +331,22 @@ def _read_check(check: Any, type_text: str) -> Plain | None:
     if check.raise_warning or check.name not in _CHECKS:
         return None
     part = _CHECKS[check.name](check.statistics, type_text)
-    return None if part is None else {key: value for key, value in part.items() if value is not None}
+    kept = {key: value for key, value in (part or {}).items() if value is not None}
+    try:
+        ColumnSchema.from_dict({"type": type_text, "domain": kept})
+    except InvalidSchemaError:  # such as texts that are numbers, or a list of numbers with decimals
+        return None
+    return kept or None
+
+
+def _tighten(domain: Plain, part: Plain) -> Plain | None:
+    """Return what two checks allow together: the tighter limits; None where one domain cannot say both."""
+    if "values" in {**part, **domain} and domain:
+        return None
+    shared = {key: (domain[key], value) for key, value in part.items() if key in domain}
+    if not shared.keys() <= _TIGHTER.keys():
+        return None
+    return {**domain, **part, **{key: _TIGHTER[key](pair) for key, pair in shared.items()}}
 
 
 def _range(facts: Mapping[str, Any], type_text: str) -> Plain | None:
@@ -340,17 +357,22 @@ def _range(facts: Mapping[str, Any], type_text: str) -> Plain | None:
 
 def _limit(value: Any, type_text: str, open_side: int) -> Any:
     """Return an allowed limit; one that is itself excluded moves to the next value of the type inside."""
-    if not _is_number(value):
+    if not _is_number(value) or not isfinite(value):
         return None
     if not open_side:
         return value
     if "int" in type_text:
-        return int(value) - open_side
+        return floor(value) + 1 if open_side < 0 else ceil(value) - 1
     return nextafter(float(value), float("inf") if open_side < 0 else float("-inf"))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _equal(facts: Mapping[str, Any], type_text: str) -> Plain:
+    value = facts["value"]
+    return {"min": value, "max": value} if type_text in ("double", "float") else {"values": [value]}
 
 
 def _single(side: str, open_side: int) -> Callable[[Mapping[str, Any], str], Plain | None]:
@@ -372,6 +394,9 @@ def _matches(facts: Mapping[str, Any], _: str) -> Plain:
     return {"pattern": unanchored(text if text.startswith("^") else f"^(?:{text})")}
 
 
+_TIGHTER: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
+    {"min": max, "min_length": max, "max": min, "max_length": min}
+)
 _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Plain | None]]] = MappingProxyType(
     {
         "in_range": _range,
@@ -380,9 +405,11 @@ _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Plain | None]]] =
         "less_than_or_equal_to": _single("max", 0),
         "less_than": _single("max", 1),
         "isin": lambda facts, _: {"values": list(facts["allowed_values"])},
-        "equal_to": lambda facts, _: {"values": [facts["value"]]},
+        "equal_to": _equal,
         "str_matches": _matches,
         "str_contains": lambda facts, _: {"pattern": unanchored(str(facts["pattern"]))},
+        "str_startswith": lambda facts, _: {"pattern": unanchored(f"^{re.escape(str(facts['string']))}")},
+        "str_endswith": lambda facts, _: {"pattern": unanchored(f"{re.escape(str(facts['string']))}$")},
         "str_length": lambda facts, _: {
             "min_length": facts.get("min_value") if facts.get("exact_value") is None else facts["exact_value"],
             "max_length": facts.get("max_value") if facts.get("exact_value") is None else facts["exact_value"],

@@ -325,10 +325,67 @@ class Model(on_polars.DataFrameModel):
 def test_a_model_of_pandera_is_read_and_its_rest_named():
     schema, dropped = imported(DataSchema.from_pandera, Model)
     assert schema.columns["n"].domain == NumericDomain(min=1, max=9)
-    assert schema.columns["r"].domain.min == 5e-324
+    assert schema.columns["r"].domain == NumericDomain(min=5e-324, max=1)  # the tighter of both
     assert schema.columns["s"].unique.key
+    assert schema.columns["s"].domain.pattern == "(?s:.*)(?:^a)(?s:.*)"
     assert schema.columns["e"].domain == CategoryDomain(values=("only",))
-    assert dropped == ["r: check in_range", "s: check str_startswith", "e: coerce", "strict"]
+    assert dropped == ["e: coerce", "strict"]
+
+
+CHECK = on_polars.Check
+CHECKS = {
+    pl.Int64: [
+        [CHECK.gt(-0.5)], [CHECK.lt(0.5)], [CHECK.gt(0.5)], [CHECK.lt(-0.5)], [CHECK.ge(-1), CHECK.ge(1), CHECK.lt(2)],
+        [CHECK.gt(0), CHECK.in_range(-1, 2)], [CHECK.in_range(-0.5, 2.5, include_min=False, include_max=False)],
+        [CHECK.eq(1)], [CHECK.isin([0, 2])],
+    ],
+    pl.Float64: [
+        [CHECK.gt(-0.5)], [CHECK.lt(0.5)], [CHECK.eq(1.0)], [CHECK.in_range(0, 1, include_min=False)],
+        [CHECK.le(2), CHECK.le(1.0), CHECK.ge(-1)],
+    ],
+    pl.String: [
+        [CHECK.str_startswith("a.")], [CHECK.str_endswith("b")], [CHECK.str_matches("ab")], [CHECK.str_matches("^a$")],
+        [CHECK.str_contains("b|z")], [CHECK.str_length(1, 5), CHECK.str_length(2, 9)], [CHECK.eq("ab")],
+        [CHECK.isin(["", "ab"])],
+    ],
+}  # fmt: skip
+VALUES = {
+    pl.Int64: [-2, -1, 0, 1, 2, 3],
+    pl.Float64: [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 1.5, 3.0],
+    pl.String: ["", "a", "ab", "a.b", "xab", "AB", "b\n", "a.", "zz"],
+}
+
+
+@pytest.mark.parametrize(("dtype", "checks"), [(dtype, each) for dtype, listed in CHECKS.items() for each in listed])
+def test_a_check_that_is_read_judges_as_pandera_does(dtype, checks):
+    schema = on_polars.DataFrameSchema({"x": on_polars.Column(dtype, checks)})
+    read, dropped = imported(DataSchema.from_pandera, schema)
+    assert dropped == []
+    for value in VALUES[dtype]:
+        rows = pl.DataFrame({"x": [value]}, schema={"x": dtype})
+        try:
+            schema.validate(rows)
+            passes = True
+        except pandera.errors.SchemaError:
+            passes = False
+        table = pa.table({"x": pa.array([value])})
+        assert validate(TableSubject(table, "t"), read).passed is passes, value
+
+
+def test_checks_that_no_domain_can_say_are_named_and_do_not_stop_the_rest():
+    columns = {
+        "i": on_polars.Column(pl.Int64, [CHECK.gt(float("inf")), CHECK.ge(0)]),
+        "f": on_polars.Column(pl.Float64, [CHECK.isin([0.5, 1.5])]),
+        "t": on_polars.Column(pl.String, [CHECK.ge(0), CHECK.str_startswith("a"), CHECK.str_endswith("z")]),
+        "n": on_polars.Column(pl.Int64, [CHECK.str_length(1, 2), CHECK.ne(3)]),
+    }
+    schema, dropped = imported(DataSchema.from_pandera, on_polars.DataFrameSchema(columns))
+    assert schema.columns["i"].domain == NumericDomain(min=0)
+    assert schema.columns["t"].domain == TextDomain(pattern="(?s:.*)(?:^a)(?s:.*)")
+    assert dropped == [
+        "i: check greater_than", "f: check isin", "t: check greater_than_or_equal_to", "t: check str_endswith",
+        "n: check str_length", "n: check not_equal_to",
+    ]  # fmt: skip
 
 
 def test_what_is_no_schema_of_pandera_is_refused():
