@@ -212,7 +212,7 @@ def _test(pair: PairCounts, generator: np.random.Generator) -> _Test:
     With s_b = 1/N_b + 1/M_b, ``sum_b 8 J_b / s_b`` is chi-squared with ``sum_b (L_b - 1)`` degrees of freedom when
     the label depends on the feature as before; where cells are sparse, rows are dealt anew inside each.
     """
-    from scipy import special
+    from scipy import special, stats
 
     f, g = pair.reference, pair.current
     shared = (f.sum(axis=1) > 0) & (g.sum(axis=1) > 0)
@@ -229,18 +229,30 @@ def _test(pair: PairCounts, generator: np.random.Generator) -> _Test:
     if expected[pooled > 0].min() >= DENSE:
         noise = float((weights * (classes - 1) * s / 8).sum())
         return _Test(mean, noise, float(special.chdtrc(df, statistic)), "chi2", df)
-    dealt = np.stack(
-        [
-            generator.multivariate_hypergeometric(counts, size, size=_DRAWS, method="marginals")
-            for counts, size in zip(pooled, m, strict=True)
-        ],
-        axis=1,
-    )
-    drawn = divergence(pooled - dealt, dealt)
+    drawn = np.stack([_deal(*each, generator) for each in zip(pooled, n, m, strict=True)], axis=1)
     statistics = (8 * drawn / s).sum(axis=1)
     at_least = int((statistics >= statistic * (1 - 1e-12)).sum())
     p_value = (1 + at_least) / (_DRAWS + 1)
+    if at_least == 0 and statistics.var() > 0:
+        # As of single columns: beyond every draw the tail of a gamma with the draws' mean and variance goes on, so that
+        # adjustment over many features is not limited by the number of draws.
+        shape = float(statistics.mean() ** 2 / statistics.var())
+        p_value = min(p_value, float(stats.gamma.sf(statistic, shape, scale=float(statistics.mean()) / shape)))
     return _Test(mean, float((weights * drawn).sum(axis=1).mean()), p_value, "permutation", df)
+
+
+def _deal(pooled: Counts, n: int, m: int, generator: np.random.Generator) -> Floats:
+    """Return divergences of one cell's label when its rows are dealt anew; by their law where all classes are dense."""
+    counts = pooled[pooled > 0]
+    if (counts * (min(n, m) / (n + m))).min() >= DENSE:
+        law: Floats = (
+            generator.chisquare(len(counts) - 1, _DRAWS) * ((1 / n + 1 / m) / 8)
+            if len(counts) > 1
+            else np.zeros(_DRAWS)
+        )
+        return law
+    dealt = generator.multivariate_hypergeometric(counts, m, size=_DRAWS, method="marginals")
+    return divergence(counts - dealt, dealt)
 
 
 def _statistic(f: Counts, g: Counts, s: Floats) -> float:

@@ -100,3 +100,19 @@ def test_of_many_features_the_worst_comes_first_and_p_values_are_adjusted():
     assert found.drifted == ("b",)
     assert found.features["b"].p_adjusted == pytest.approx(2 * found.features["b"].p_value)
     assert found.to_dict()["features"]["b"]["worst"][0]["cell"] == "cell 0"
+
+
+def test_p_values_of_rows_dealt_anew_are_not_bound_by_how_often_they_are_dealt():
+    """One feature among many has to stand out after adjustment."""
+    before, after = np.array([[300, 4], [300, 3]]), np.array([[290, 5], [150, 160]])
+    still = np.array([[300, 4], [300, 4]])
+    pairs = [PairCounts(feature="x", labels=("a", "b"), classes=("0", "1"), reference=before, current=after)]
+    pairs += [
+        PairCounts(feature=f"still{each}", labels=("a", "b"), classes=("0", "1"), reference=still, current=still)
+        for each in range(40)
+    ]
+    found = detect_concept_drift(pairs, "y", seed="many").features
+    assert found["x"].method == "permutation"
+    assert found["x"].p_value < 1e-9
+    assert [name for name, each in found.items() if each.p_adjusted < 0.01] == ["x"]
+    assert found["still7"].p_value > 0.5
