@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import process_time
 
 import duckdb
 import polars as pl
@@ -17,7 +18,9 @@ from foldstore.datastore.statistics.profile import profile_table
 from foldstore.datastore.statistics.row_profile import RowProfile
 from foldstore.datastore.statistics.row_source import StreamedRows
 from foldstore.datastore.statistics.segments import profile_segments
+from foldstore.drift_reference import read_subject
 from foldstore.sample_data import months
+from foldstore.validation.check import drift_between
 from foldstore.validation.column_domains import NumericDomain, TextDomain, TokenDomain
 from foldstore.validation.schema import DataSchema
 
@@ -57,6 +60,7 @@ def rows():
     try:
         yield from _checks(folder, year)
         yield from _validate(folder)
+        yield from _segments(folder)
     finally:
         shutil.rmtree(folder)
 
@@ -226,6 +230,34 @@ def _validate(folder):
     yield Row("P4 drift of 19 columns, profiles at hand", best["drift"], 10, "target", limit=1)
     first = best["first"] - best["opened"]
     yield Row("   the first of a store that was just opened", first, 10, "target")
+
+
+def _segments(folder):
+    """Yield drift by segment, from kept profiles and the first time, beside the drift of one filtered view each."""
+    year = [pq.read_table(month) for month in months()]
+    with foldstore.connect(folder / "halves") as store:
+        flights = store.create_dataset("flights")
+        spring = flights.append(pa.concat_tables(year[:6]))
+        autumn = flights.append(pa.concat_tables(year[6:]))
+        sides = spring.view(), store.view("flights").where("month > 6")
+        carriers = sorted(set(year[0]["carrier"].to_pylist()) | set(year[6]["carrier"].to_pylist()))
+
+        def one_by_one():
+            for carrier in carriers:
+                drift_between(*(read_subject(side.where(f"carrier = '{carrier}'")) for side in sides))
+
+        started = process_time()
+        found = autumn.drift(spring, by="carrier", rows="added")
+        first = 1000 * (process_time() - started)
+        best = interleave(
+            {"kept": lambda: autumn.drift(spring, by="carrier", rows="added"), "views": one_by_one},
+            repeats=3,
+            clock=process_time,
+        )
+    name = f"drift by {len(found.segments)} carriers x 19 columns, 2 x 168,000 rows"
+    beside = "each filtered view compared by itself"
+    yield Row(f"{name}, profiles at hand, processor time", best["kept"], best["views"], beside)
+    yield Row("   the first time, processor time", first, best["views"], beside)
 
 
 def _open_anew(folder):

@@ -1,9 +1,10 @@
 """What a version's handle says of change: against other rows, in the dependence of a label, in all columns at once."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS
 from foldstore.datastore.storage import Storage
 from foldstore.drift_reference import find_reference
 from foldstore.errors import UsageError
@@ -15,9 +16,11 @@ from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.concept import ConceptDrift
 from foldstore.validation.drift.pairs import concept_drift_between
 from foldstore.validation.drift.row_sample import two_sample_test_between
+from foldstore.validation.drift.segments import SegmentedDrift
 from foldstore.validation.drift.time_trends import trends_over_time
 from foldstore.validation.drift.trends import Trends
 from foldstore.validation.fragments import FragmentSubject
+from foldstore.validation.segment_drift import drift_by_segment
 from foldstore.views.instant import parse_duration
 
 if TYPE_CHECKING:
@@ -33,14 +36,38 @@ class VersionDrift:
     _dataset: DatasetRecord
     _record: VersionRecord
 
+    @overload
     def drift(
         self,
         reference: "Version | View | SplitPart | str",
         *,
+        by: None = None,
         rows: str = "all",
         policy: DriftPolicy | None = None,
         adjustment: Adjustment = "bh",
-    ) -> DriftResult:
+        max_segments: int = ...,
+    ) -> DriftResult: ...
+    @overload
+    def drift(
+        self,
+        reference: "Version | View | SplitPart | str",
+        *,
+        by: str | Sequence[str],
+        rows: str = "all",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+        max_segments: int = ...,
+    ) -> SegmentedDrift: ...
+    def drift(
+        self,
+        reference: "Version | View | SplitPart | str",
+        *,
+        by: str | Sequence[str] | None = None,
+        rows: str = "all",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+        max_segments: int = MAX_SEGMENTS,
+    ) -> DriftResult | SegmentedDrift:
         """Compare the distributions of the columns with those of other rows.
 
         The cells are pinned by the reference; see `foldstore.validation.drift.comparison` for the tests.
@@ -51,17 +78,26 @@ class VersionDrift:
             What is taken for usual. As text ``"previous"`` (the rows that the published version before added),
             ``"rolling(5)"`` (those that the five before added, together) or ``"seasonal(12)"`` (those that the
             twelfth before added); then the rows that this version added are compared.
+        by : str or sequence of str, optional
+            One column or two: the rows of each value, or of each pair of values, are compared with the same of the
+            reference, and p-values adjusted over columns and segments together. Told apart is how the shares of the
+            segments moved.
         rows : {'all', 'added'}
             All rows of this version, or those that it added.
         policy : DriftPolicy, optional
             Limits, level and metric; the defaults unless given.
         adjustment : {'bh', 'by', 'holm'}
             How p-values are adjusted for the number of columns: ``holm`` where any alarm stops something.
+        max_segments : int
+            How many segments stand alone, those with most rows of either side; the rest is compared as one.
 
         Raises
         ------
         UsageError
-            When the reference is nothing of the kind, or there are not so many versions.
+            When the reference is nothing of the kind, or there are not so many versions; or when rows cannot be
+            sliced by the columns.
+        ColumnNotFoundError
+            When a column of `by` is not there.
 
         Examples
         --------
@@ -73,6 +109,10 @@ class VersionDrift:
         'error'
         """
         before, chosen = find_reference(self._storage, self._record, reference, rows)
+        if by is not None:
+            current = self._subject(chosen)
+            how: dict[str, Any] = {"policy": policy, "adjustment": adjustment, "max_segments": max_segments}
+            return drift_by_segment(before, current, by, **how)
         return drift_between(before, self._subject(chosen), policy=policy, adjustment=adjustment)
 
     def concept_drift(

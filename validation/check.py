@@ -216,6 +216,16 @@ def drift_between(
     paths = list(dict.fromkeys([*reference.profile().nested, *current.profile().nested]))
     reference, current = with_nested(reference, paths), with_nested(current, paths)
     before, after = reference.profile(), current.profile()
+    columns = compared_columns(before, after, policy=policy, label=label)
+    counts = count_pinned(current, columns)
+    found = drift_from_schema(counts, columns, after, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    return with_untested(found, before, after)
+
+
+def compared_columns(
+    before: Profile, after: Profile, *, policy: DriftPolicy | None = None, label: str | None = None
+) -> dict[str, ColumnSchema]:
+    """Return the columns that `drift_between` compares, with grids, the reference's counts and policies."""
     columns = {
         name: column if policy is None else replace(column, drift=_fitting(policy, column))
         for name, column in infer_distributions(before).items()
@@ -223,8 +233,11 @@ def drift_between(
     }
     if label in columns:
         columns[label] = replace(columns[label], drift=for_label(columns[label].drift or DriftPolicy()))
-    counts = count_pinned(current, columns)
-    found = drift_from_schema(counts, columns, after, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    return columns
+
+
+def with_untested(found: DriftResult, before: Profile, after: Profile) -> DriftResult:
+    """Say of the columns of either side that were not compared why they were not."""
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
 

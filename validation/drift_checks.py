@@ -87,13 +87,18 @@ def _refer(name: str, column: ColumnSchema, text: str, window: Subject | int) ->
 
 def count_pinned(subject: Subject, columns: Mapping[str, ColumnSchema]) -> Mapping[str, GridCounts]:
     """Count the rows on the grids of the columns that have a policy, or references of categories."""
-    grids: dict[str, PinnedGrid] = {
+    grids = pinned_grids(columns)
+    return subject.grid_counts(grids) if grids else {}
+
+
+def pinned_grids(columns: Mapping[str, ColumnSchema]) -> dict[str, PinnedGrid]:
+    """Return the grids of the columns that have a policy, or references of categories."""
+    return {
         name: column.grid
         for name, column in columns.items()
         if column.grid is not None
         and (column.drift is not None or (column.reference is not None and isinstance(column.grid, CategoryGrid)))
     }
-    return subject.grid_counts(grids) if grids else {}
 
 
 def drift_from_schema(
@@ -113,6 +118,13 @@ def drift_from_schema(
     profile : Profile
         Of the rows that are judged: of times it says what they cover.
     """
+    return detect_drift(drift_targets(counts, columns, profile), seed=seed, adjustment=adjustment)
+
+
+def drift_targets(
+    counts: Mapping[str, GridCounts], columns: Mapping[str, ColumnSchema], profile: Profile
+) -> list[DriftTarget]:
+    """Return what is compared of the columns that have a drift policy; see `drift_from_schema`."""
     targets = [
         target
         for name, column in columns.items()
@@ -120,11 +132,10 @@ def drift_from_schema(
         and column.grid is not None
         and (target := _target(name, column, column.grid, counts[name])) is not None
     ]
-    targets = [
+    return [
         replace(each, weeks=(each.weeks[0], infer_week(profile.columns[each.column]))) if each.weeks else each
         for each in targets
     ]
-    return detect_drift(targets, seed=seed, adjustment=adjustment)
 
 
 def code_of_shift(schema: DataSchema, column: str) -> str:

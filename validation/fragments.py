@@ -5,6 +5,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from foldstore.datastore.joint_profiling import FragmentRows
 from foldstore.datastore.keys import DuplicateKeys, find_duplicate_keys
 from foldstore.datastore.profiling import count_fragments, profile_fragments
 from foldstore.datastore.reader import FragmentReader
@@ -81,6 +82,10 @@ class FragmentSubject:
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order."""
         return self._rows.batches(columns)
+
+    def row_source(self) -> FragmentRows:
+        """Return the rows in parts, of which what was found is kept."""
+        return FragmentRows(self._storage, self._rows)
 
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Find key values that occur twice, among these rows or between them and those before."""

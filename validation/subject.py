@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from foldstore.datastore.statistics.pinned import (
     counts_from_column,
 )
 from foldstore.datastore.statistics.profile import Profile, check_sound, defer_profile, profile_batches
+from foldstore.datastore.statistics.row_source import JoinedRows, RowSource, StreamedRows
 from foldstore.errors import UsageError, column_not_found
 
 _PIECE: Final = 131_072
@@ -59,6 +60,28 @@ class Subject(Protocol):
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Return which values of a key occur more than once, with at most `limit` examples."""
         ...
+
+
+@runtime_checkable
+class KeptRows(Protocol):
+    """Rows in parts of which something may be kept."""
+
+    def row_source(self) -> RowSource:
+        """Return the rows in parts."""
+        ...
+
+
+def source_of(subject: Subject) -> RowSource:
+    """Return the rows of a subject in parts: of files what was found before is kept, others are read again.
+
+    Examples
+    --------
+    >>> source_of(TableSubject(pa.table({"x": [1]}), "t")).parts
+    1
+    """
+    if isinstance(subject, KeptRows):
+        return subject.row_source()
+    return StreamedRows(subject.arrow_schema, subject.batches)
 
 
 class TableSubject:
@@ -309,6 +332,10 @@ class JoinedSubject:
             name for name in self.arrow_schema.names if all(name in part.profile().columns for part in self._parts)
         ]
         return Profile.merge(*(part.profile().select(names) for part in self._parts))
+
+    def row_source(self) -> RowSource:
+        """Return the rows of the parts, each in parts of its own."""
+        return JoinedRows(tuple(source_of(part) for part in self._parts))
 
     def profile(self) -> Profile:
         """Return the statistics of the columns that all parts have, merged."""

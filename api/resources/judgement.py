@@ -10,10 +10,14 @@ from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.resources.view_facts import DEEPEST, check_sources
 from foldstore.api.route import BodyKind, Call, Route
-from foldstore.errors import NotFoundError
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS
+from foldstore.errors import NotFoundError, UsageError
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import read_record
+from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.segments import SegmentedDrift
 from foldstore.validation.schema import DataSchema
+from foldstore.validation.segment_drift import MOST_SEGMENTS
 
 
 def _schemas(call: Call) -> Response:
@@ -59,14 +63,24 @@ def _validate(call: Call) -> Response:
 
 
 def _drift(call: Call) -> Response:
-    body = Members(call.body, "reference", "rows", "policy", "adjustment")
-    found = find_version(call).drift(
-        _reference(call, body),
-        rows=body.text("rows") or "all",
-        policy=read_policy(body),
-        adjustment=body.choice("adjustment", ADJUSTMENTS),
-    )
+    body = Members(call.body, "reference", "by", "rows", "policy", "adjustment", "max_segments")
+    by, most = _names(body, "by"), body.number("max_segments", most=MOST_SEGMENTS)
+    asked: dict[str, Any] = {
+        "rows": body.text("rows") or "all",
+        "policy": read_policy(body),
+        "adjustment": body.choice("adjustment", ADJUSTMENTS),
+    }
+    if by is not None:
+        asked |= {"by": by, "max_segments": MAX_SEGMENTS if most is None else int(most)}
+    elif most is not None:
+        raise UsageError("max_segments is about segments.", hint='Name columns: {"by": ["carrier"]}.')
+    found: DriftResult | SegmentedDrift = find_version(call).drift(_reference(call, body), **asked)
     return json_answer(found.to_dict())
+
+
+def _names(body: Members, name: str) -> list[str] | None:
+    """Return a member that is one name, or a list of names."""
+    return [str(body.text(name))] if isinstance(body.given().get(name), str) else body.texts(name)
 
 
 def read_policy(body: Members) -> DriftPolicy | None:
@@ -204,9 +218,9 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_drift,
         is_long=True,
-        summary="Compare distributions with those of another address, or of the versions before",
+        summary="Compare distributions with those of another address, or of the versions before; by segment, too",
         body=BodyKind.JSON,
-        example={"reference": "flights@1", "policy": {"tau_error": 0.3}, "adjustment": "holm"},
+        example={"reference": "flights@1", "by": ["carrier"], "policy": {"tau_error": 0.3}, "adjustment": "holm"},
         deepest=DEEPEST,
     ),
     Route(

@@ -87,6 +87,42 @@ class StreamedRows:
         return run_scan(scan, self.arrow_schema, self.stream(scan.columns))
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedRows:
+    """The rows of several sources, one after the other; the columns are those of the last.
+
+    Attributes
+    ----------
+    sources : tuple of RowSource
+        At least one.
+    """
+
+    sources: tuple[RowSource, ...]
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The columns of the rows."""
+        return self.sources[-1].arrow_schema
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
+        return sum(each.parts for each in self.sources)
+
+    def batches(self, columns: Sequence[str]) -> Batches:
+        """Yield some columns of all rows, in order."""
+        for each in self.sources:
+            yield from each.batches(columns)
+
+    def scan(self, part: int, scan: Scan[T]) -> T:
+        """Return what a scan finds in a part, which may have been kept."""
+        for each in self.sources:
+            if part < each.parts:
+                return each.scan(part, scan)
+            part -= each.parts
+        raise IndexError(part)
+
+
 def run_scan(scan: Scan[T], schema: pa.Schema, batches: Batches) -> T:
     """Compute a scan over batches of its columns."""
     fields = [schema.field(name).with_name(str(place)) for place, name in enumerate(scan.columns)]

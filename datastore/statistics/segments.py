@@ -24,10 +24,10 @@ from foldstore.errors import NotFoundError, UsageError, column_not_found, did_yo
 MAX_SEGMENTS: Final = 50
 # So many combinations of values are counted, in 16 bytes each, to find the largest.
 MAX_COMBINATIONS: Final = 1_000_000
-_CHUNK_ROWS: Final = 131_072
+CHUNK_ROWS: Final = 131_072
 _ROWS_KIND: Final = "segment-rows/1"
 _KIND: Final = "segments/1"
-_OTHER_HASH: Final = np.uint64(0)
+OTHER_HASH: Final = np.uint64(0)
 
 
 class Rest(Enum):
@@ -126,14 +126,21 @@ def show_key(key: Key) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sizes:
-    """How many rows each combination of values has, by the hash of the combination, ascending."""
+class SegmentSizes:
+    """How many rows each combination of values has, by the hash of the combination, ascending.
+
+    Attributes
+    ----------
+    hashes, counts : ndarray
+        One for each combination.
+    """
 
     hashes: Hashes
     counts: Ints
 
     @classmethod
-    def of(cls, hashes: Hashes, counts: Ints) -> "_Sizes":
+    def of(cls, hashes: Hashes, counts: Ints) -> "SegmentSizes":
+        """Sum up the counts of equal hashes."""
         unique, places = np.unique(hashes, return_inverse=True)
         summed = np.zeros(len(unique), np.int64)
         np.add.at(summed, places, counts)
@@ -146,16 +153,19 @@ class _Sizes:
         return cls(unique, summed)
 
     @classmethod
-    def join(cls, parts: Sequence["_Sizes"]) -> "_Sizes":
+    def join(cls, parts: Sequence["SegmentSizes"]) -> "SegmentSizes":
+        """Return the sizes in all parts together."""
         empty = cls(np.empty(0, np.uint64), np.empty(0, np.int64))
         hashes, counts = ([getattr(each, name) for each in (empty, *parts)] for name in ("hashes", "counts"))
         return cls.of(np.concatenate(hashes), np.concatenate(counts))
 
     def to_bytes(self) -> bytes:
+        """Return what `from_bytes` reads back."""
         return self.hashes.astype("<u8").tobytes() + self.counts.astype("<i8").tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "_Sizes":
+    def from_bytes(cls, data: bytes) -> "SegmentSizes":
+        """Read what `to_bytes` gave."""
         half = len(data) // 2
         return cls(np.frombuffer(data[:half], "<u8"), np.frombuffer(data[half:], "<i8"))
 
@@ -180,32 +190,48 @@ def profile_segments(rows: RowSource, by: str | Sequence[str], limit: int = MAX_
     names = check_by(rows.arrow_schema, by)
     if limit < 1:
         raise UsageError(f"max_segments is {limit}; at least one segment stands alone.", hint="Leave it out for 50.")
-    sizes = Scan(_ROWS_KIND, names, _count_rows, _Sizes.to_bytes, _Sizes.from_bytes)
-    found = [rows.scan(part, sizes) for part in range(rows.parts)]
-    total = _Sizes.join(found)
+    found = count_segments(rows, names)
+    total = SegmentSizes.join(found)
     # The greatest counts first; among equals the smaller hash, which stands first.
     largest = total.hashes[np.argsort(-total.counts, kind="stable")][:limit]
-    columns = rows.arrow_schema.names
+    merged = profile_chosen(rows, names, rows.arrow_schema.names, largest, found)
+    segments: dict[Key, Profile] = {key_of(merged[int(key)], names): merged[int(key)] for key in largest}
+    if int(OTHER_HASH) in merged:
+        segments[OTHER] = merged[int(OTHER_HASH)]
+    return SegmentedProfile(names, segments, len(total.hashes) - len(largest))
+
+
+def count_segments(rows: RowSource, by: tuple[str, ...]) -> "list[SegmentSizes]":
+    """Count the rows of each segment, part by part."""
+    sizes = Scan(_ROWS_KIND, by, _count_rows, SegmentSizes.to_bytes, SegmentSizes.from_bytes)
+    return [rows.scan(part, sizes) for part in range(rows.parts)]
+
+
+def profile_chosen(
+    rows: RowSource, by: tuple[str, ...], columns: Sequence[str], chosen: Hashes, found: "Sequence[SegmentSizes]"
+) -> dict[int, Profile]:
+    """Profile some segments, by their hash, and all others together under `OTHER_HASH`.
+
+    Parameters
+    ----------
+    rows : RowSource
+    by : tuple of str
+        The columns whose values make a segment; they are among `columns`.
+    columns : sequence of str
+        What is profiled.
+    chosen : ndarray of uint64
+        The segments that stand alone; those that have no rows are left out.
+    found : sequence of SegmentSizes
+        From `count_segments`.
+    """
     merged: dict[int, Profile] = {}
     for part, each in enumerate(found):
         # Named are only those of the part, so that a segment that is new elsewhere leaves what was kept good.
-        chosen = np.intersect1d(largest, each.hashes)
-        for key, profile in rows.scan(part, _segment_scan(columns, names, chosen)).items():
+        here = np.intersect1d(chosen, each.hashes)
+        for key, profile in rows.scan(part, _segment_scan(columns, by, here)).items():
             merged[key] = Profile.merge(merged[key], profile) if key in merged else profile
-    return _gather(names, columns, [int(key) for key in largest], merged, len(total.hashes) - len(largest))
-
-
-def _gather(
-    by: tuple[str, ...], columns: Sequence[str], order: Sequence[int], merged: Mapping[int, Profile], left_over: int
-) -> SegmentedProfile:
     named = {str(place): name for place, name in enumerate(columns)}
-    segments: dict[Key, Profile] = {}
-    for key in order:
-        profile = merged[key].rename(named)
-        segments[_key_of(profile, by)] = profile
-    if int(_OTHER_HASH) in merged:
-        segments[OTHER] = merged[int(_OTHER_HASH)].rename(named)
-    return SegmentedProfile(by, segments, left_over)
+    return {key: profile.rename(named) for key, profile in merged.items()}
 
 
 def check_by(schema: pa.Schema, by: str | Sequence[str]) -> tuple[str, ...]:
@@ -220,17 +246,18 @@ def check_by(schema: pa.Schema, by: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _count_rows(schema: pa.Schema, batches: Batches) -> _Sizes:
-    total = _Sizes.join([])
-    for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
-        hashes = _segment_hashes(chunk.columns)
-        total = _Sizes.join([total, _Sizes(hashes, np.ones(len(hashes), np.int64))])
+def _count_rows(schema: pa.Schema, batches: Batches) -> SegmentSizes:
+    total = SegmentSizes.join([])
+    for chunk in cut_rows(schema, batches, CHUNK_ROWS):
+        hashes = hash_segments(chunk.columns)
+        total = SegmentSizes.join([total, SegmentSizes(hashes, np.ones(len(hashes), np.int64))])
     return total
 
 
-def _segment_hashes(columns: Sequence[pa.ChunkedArray]) -> Hashes:
+def hash_segments(columns: Sequence[pa.ChunkedArray]) -> Hashes:
+    """Return the segment of each row, as a hash that is never that of the rest."""
     hashes = hash_rows(columns)
-    hashes[hashes == _OTHER_HASH] = np.uint64(1)  # 0 is that of the rest
+    hashes[hashes == OTHER_HASH] = np.uint64(1)  # 0 is that of the rest
     return hashes
 
 
@@ -249,17 +276,18 @@ def _profile_each(schema: pa.Schema, batches: Batches, by: Sequence[int], chosen
     fresh = list(empty_profile(schema).columns.values())
     held: dict[int, list[ColumnProfile]] = defaultdict(lambda: fresh)
     rows: dict[int, int] = defaultdict(int)
-    for chunk in cut_rows(schema, batches, _CHUNK_ROWS):
-        hashes = _segment_hashes([chunk.column(place) for place in by])
-        hashes = np.where(np.isin(hashes, chosen), hashes, _OTHER_HASH)
-        for key, places in _places_of(hashes):
+    for chunk in cut_rows(schema, batches, CHUNK_ROWS):
+        hashes = hash_segments([chunk.column(place) for place in by])
+        hashes = np.where(np.isin(hashes, chosen), hashes, OTHER_HASH)
+        for key, places in places_of(hashes):
             part = take_rows(chunk, places)
             held[key] = [merge_columns(a, profile_array(b)) for a, b in zip(held[key], part.columns, strict=True)]
             rows[key] += len(places)
     return {key: Profile(rows[key], dict(zip(schema.names, held[key], strict=True))) for key in held}
 
 
-def _places_of(hashes: Hashes) -> Iterator[tuple[int, NDArray[np.intp]]]:
+def places_of(hashes: Hashes) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield each hash with the places of its rows."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     edges: Any = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])) if len(ordered) else []
@@ -267,7 +295,8 @@ def _places_of(hashes: Hashes) -> Iterator[tuple[int, NDArray[np.intp]]]:
         yield int(ordered[start]), order[start:end]
 
 
-def _key_of(profile: Profile, by: Sequence[str]) -> Key:
+def key_of(profile: Profile, by: Sequence[str]) -> Key:
+    """Return the value, or the pair of values, that all rows of a segment have."""
     values = tuple(_constant(profile.columns[name]) for name in by)
     return values[0] if len(values) == 1 else values
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from foldstore.validation.drift.comparison import DriftResult
     from foldstore.validation.drift.concept import ConceptDrift
+    from foldstore.validation.drift.segments import SegmentedDrift
+    from foldstore.version import Version
 
 _HERE = "."
 _WINDOWS = ("previous", "rolling(", "seasonal(")
@@ -31,6 +33,12 @@ def drift(
         str, typer.Argument(help="A version, view or part; or previous, rolling(5), seasonal(12): rows added before.")
     ] = "previous",
     store: StoreOption = _HERE,
+    by: Annotated[
+        list[str] | None, typer.Option("--by", help="Compare the rows of each value of a column; twice for pairs.")
+    ] = None,
+    max_segments: Annotated[
+        int | None, typer.Option(help="How many segments stand alone, with --by; 50 unless given.")
+    ] = None,
     added: Annotated[bool, typer.Option("--added", help="Compare only the rows that the version added.")] = False,
     metric: Annotated[str, typer.Option(help="js, psi, hellinger, tvd, l_inf; for numbers ks, wasserstein.")] = "js",
     warn: Annotated[float, typer.Option(help="The least effect that counts.")] = 0.10,
@@ -48,17 +56,16 @@ def drift(
 
     Exit 3 when no column could be compared, as with a reference that has no rows.
 
-    A column is flagged when the change is significant and large: both, so that many rows alone raise no alarm.
+    A column is flagged when the change is significant and large: both, so that many rows alone raise no alarm. With
+    --by each segment is compared with the same of the reference, adjusted over columns and segments together; the
+    table has a line for each column that is flagged, and says how the shares of the segments moved.
 
     Example: foldstore drift flights@2 flights@1 --added --to drift.html
     """
     import foldstore
     from foldstore.validation.column_bounds import DriftPolicy
 
-    if label is not None and together:
-        raise UsageError("--label and --together ask different questions.", hint="Leave one out.")
-    if to is not None and (label is not None or together or to.suffix.lower() not in (".html", ".htm")):
-        raise UsageError("--to writes the distributions as a page.", hint="End the file in .html; leave others out.")
+    _check_choice(by, max_segments, label, together=together, to=to)
     compared = True
     with foldstore.connect(store, create=False) as opened:
         version = opened.version(address)
@@ -73,16 +80,50 @@ def drift(
             _print_plain(str(told), told.to_dict(), output)
         else:
             policy = DriftPolicy(metric=metric, tau_warn=warn, tau_error=max(error, warn), alpha=alpha)
-            moved = version.drift(against, rows=rows, policy=policy)
-            failed, compared = _print_drift(moved, output), bool(moved.columns)
-            if to is not None:
-                moved.to_html(to)
-                say(f"{moved!r}: written to {to}.")
+            how: dict[str, Any] = {"rows": rows, "policy": policy}
+            failed, compared = _print_compared(version, against, how, (by, max_segments), output, to)
     if failed and not exit_zero:
         raise typer.Exit(1)
     if not compared and not exit_zero:
         say("Nothing was compared, so this says nothing about drift.")
         raise typer.Exit(3)
+
+
+def _check_choice(
+    by: list[str] | None, max_segments: int | None, label: str | None, *, together: bool, to: Path | None
+) -> None:
+    if label is not None and together:
+        raise UsageError("--label and --together ask different questions.", hint="Leave one out.")
+    if to is not None and (label is not None or together or to.suffix.lower() not in (".html", ".htm")):
+        raise UsageError("--to writes the distributions as a page.", hint="End the file in .html; leave others out.")
+    if by and (label is not None or together):
+        raise UsageError("--by is about distributions.", hint="Leave --label and --together out.")
+    if max_segments is not None and not by:
+        raise UsageError("--max-segments is about segments.", hint="Name a column: --by carrier.")
+
+
+def _print_compared(
+    version: "Version",
+    against: Any,
+    how: dict[str, Any],
+    segments: tuple[list[str] | None, int | None],
+    output: Format,
+    to: Path | None,
+) -> tuple[bool, bool]:
+    """Compare, print, and write the page; return whether something failed, and whether anything was compared."""
+    by, most = segments
+    found: DriftResult | SegmentedDrift
+    if by:
+        how |= {} if most is None else {"max_segments": most}
+        sliced: SegmentedDrift = version.drift(against, by=by, **how)
+        failed, compared, found = _print_segments(sliced, output), bool(sliced.tests), sliced
+    else:
+        whole: DriftResult = version.drift(against, **how)
+        failed, compared, found = _print_drift(whole, output), bool(whole.columns), whole
+    if to is not None:
+        found.to_html(to)
+        say(f"{found!r}: written to {to}.")
+    return failed, compared
 
 
 def skew(  # one option for each thing that may be asked
@@ -178,6 +219,17 @@ def _print_drift(found: "DriftResult", output: Format) -> bool:
         for name, reason in found.untested.items():
             say(f"not compared: {name} ({reason})")
     return any("error" in (str(each.verdict), str(each.null_verdict)) for each in found.columns.values())
+
+
+def _print_segments(found: "SegmentedDrift", output: Format) -> bool:
+    """Print the segments; to people as a text, to machines a row for each column of each segment."""
+    from foldstore.validation.drift.segment_text import PAIR_HEADS, pair_rows
+
+    if output is Format.TABLE:
+        typer.echo(printable(str(found)))
+    else:
+        _print_result(found.to_dict(), PAIR_HEADS, pair_rows(found), output)
+    return str(found.verdict) == "error"
 
 
 def _print_concept(found: "ConceptDrift", output: Format) -> bool:

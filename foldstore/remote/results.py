@@ -12,6 +12,7 @@ from foldstore.split_report import SplitReport
 from foldstore.validation.drift.classifier import TwoSampleTest
 from foldstore.validation.drift.comparison import DriftResult, DriftVerdict
 from foldstore.validation.drift.concept import BinChange, ConceptDrift, FeatureConcept
+from foldstore.validation.drift.segments import SegmentedDrift
 from foldstore.validation.drift.trends import Trend, TrendChange, Trends
 from foldstore.validation.power import PartPower
 from foldstore.validation.report import Report
@@ -22,7 +23,9 @@ from foldstore.views.splits.report import ColumnSummary, FoldsReport
 # What JSON has no number for is a text on the wire (as in protobuf's JSON).
 _NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 # Members of a comparison that are texts, whatever they say.
-_TEXTS: Final = frozenset({"column", "cell", "method", "metric", "verdict", "null_verdict"})
+_TEXTS: Final = frozenset(
+    {"column", "cell", "method", "metric", "verdict", "null_verdict", "labels", "segment", "name", "values", "by"}
+)
 
 _TREND_TEXTS: Final = frozenset({"at", "alarm", "time"})
 
@@ -44,8 +47,23 @@ def read_numbers(data: Any) -> Any:
 
 def read_drift(data: Mapping[str, Any]) -> DriftResult:
     """Read a comparison of distributions."""
-    untested = {"untested": data["untested"]} if "untested" in data else {}
-    return DriftResult.from_dict({"columns": read_numbers(data["columns"]), **untested})
+    return DriftResult.from_dict(_drift_numbers(data))
+
+
+def _drift_numbers(data: Mapping[str, Any]) -> dict[str, Any]:
+    # A column may be called as a member is.
+    return {**data, "columns": {name: read_numbers(each) for name, each in data["columns"].items()}}
+
+
+def read_segmented_drift(data: Mapping[str, Any]) -> SegmentedDrift:
+    """Read a comparison by segment."""
+    segments = [
+        {**read_numbers({**each, "drift": None}), "drift": each["drift"] and _drift_numbers(each["drift"])}
+        for each in data["segments"]
+    ]
+    columns = {name: read_numbers(each) for name, each in data["columns"].items()}
+    read = {"segments": segments, "overall": _drift_numbers(data["overall"]), "mix": read_numbers(data["mix"])}
+    return SegmentedDrift.from_dict({**data, **read, "columns": columns})
 
 
 def read_report(data: Mapping[str, Any]) -> Report:

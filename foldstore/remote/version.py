@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, overload
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from foldstore.remote.consumers import RemoteConsumers
 from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
-from foldstore.remote.results import joined_names, read_drift, read_report, read_review
+from foldstore.remote.results import joined_names, read_drift, read_report, read_review, read_segmented_drift
 from foldstore.remote.server import Server, rows_request
 from foldstore.remote.split import RemotePart
 from foldstore.remote.version_cleaning import RemoteCleaningOfVersion
@@ -31,6 +31,7 @@ from foldstore.types import Progress, Status, parse_time
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.segments import SegmentedDrift
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.views.source import Source
@@ -199,28 +200,59 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
         except NotFoundError:
             return None
 
+    @overload
     def drift(
         self,
         reference: "RemoteVersion | RemotePart | View | str",
         *,
+        by: None = None,
         rows: str = "all",
         policy: DriftPolicy | None = None,
         adjustment: Adjustment = "bh",
-    ) -> DriftResult:
+        max_segments: int = ...,
+    ) -> DriftResult: ...
+    @overload
+    def drift(
+        self,
+        reference: "RemoteVersion | RemotePart | View | str",
+        *,
+        by: str | Sequence[str],
+        rows: str = "all",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+        max_segments: int = ...,
+    ) -> SegmentedDrift: ...
+    def drift(
+        self,
+        reference: "RemoteVersion | RemotePart | View | str",
+        *,
+        by: str | Sequence[str] | None = None,
+        rows: str = "all",
+        policy: DriftPolicy | None = None,
+        adjustment: Adjustment = "bh",
+        max_segments: int = MAX_SEGMENTS,
+    ) -> DriftResult | SegmentedDrift:
         """Let the server compare distributions with those of other rows; see `foldstore.Version.drift`.
 
         Parameters
         ----------
         reference : version, part of a split, view, or str
             What is taken for usual. As text ``"previous"``, ``"rolling(5)"`` or ``"seasonal(12)"``.
+        by : str or sequence of str, optional
+            One column or two: each segment is compared with the same of the reference.
         rows : {'all', 'added'}
             All rows of this version, or those that it added.
         policy : DriftPolicy, optional
             Limits, level and metric; the defaults unless given.
         adjustment : {'bh', 'by', 'holm'}
-            How p-values are adjusted for the number of columns.
+            How p-values are adjusted for the number of columns, and of segments.
+        max_segments : int
+            How many segments stand alone; the rest is compared as one.
         """
         asked = {"reference": address_of(reference), "rows": rows, **judged_by(policy, adjustment)}
+        if by is not None:
+            asked |= {"by": [by] if isinstance(by, str) else list(by), "max_segments": max_segments}
+            return read_segmented_drift(self._server.read(self._path(verb="drift"), asked))
         return read_drift(self._server.read(self._path(verb="drift"), asked))
 
     def deprecate(self, reason: str, *, replacement: str | None = None, author: str | None = None) -> None:

@@ -312,6 +312,17 @@ class TestVersions:
         ours = json.loads(json.dumps(store.version("people@2").drift(store.version("people@1")).to_dict()))
         assert found["columns"].keys() == ours["columns"].keys()
 
+    def test_drift_by_segment_is_that_of_the_sdk(self, viewer, store):
+        path = "/v1/datasets/people/versions/2:drift"
+        ours = store.version("people@2").drift(store.version("people@1"), by="id").to_dict()
+        for by in ("id", ["id"]):
+            found = viewer.post(path, json={"reference": "people@1", "by": by}).json()
+            assert found["by"] == ["id"]
+            assert [each["name"] for each in found["segments"]] == [each["name"] for each in ours["segments"]]
+        for body in ({"by": 7}, {"by": [7]}, {"by": []}, {"by": ["id"], "max_segments": 0}, {"max_segments": 3}):
+            assert_problem(viewer.post(path, json={"reference": "people@1", **body}), 422)
+        assert_problem(viewer.post(path, json={"reference": "people@1", "by": "nobody"}), 404)
+
     def test_refs_are_made_moved_and_removed(self, editor):
         path = "/v1/datasets/people/refs/live"
         assert editor.put(path, json={"version": "1"}).json() == {"name": "live", "kind": "alias", "version": 1}

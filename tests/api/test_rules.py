@@ -124,6 +124,25 @@ class TestWhatIsRead:
             for verb in ("drift", "two-sample-test"):
                 assert viewer.post(f"/v1/datasets/others/versions/1:{verb}", json=asked).status_code == 404
 
+    def test_no_segment_is_told_by_a_hidden_column_or_of_a_hidden_row(self, viewer, store):
+        rows = {"id": list(range(40)), "salary": [1] * 40, "country": ["NO", "SE"] * 20, "note": [CANARY[:4]] * 40}
+        store.create_dataset("others").append(rows)
+        path = "/v1/datasets/others/versions/1:drift"
+        spec = {"sources": [{"address": "people@1"}], "steps": []}
+        for reference in ("people@1", "everybody", spec):
+            for by in ("salary", ["country", "salary"]):
+                refused = viewer.post(path, json={"reference": reference, "by": by})
+                assert refused.status_code == 404
+                assert "salary" not in refused.json()["hint"]
+            found = viewer.post(path, json={"reference": reference, "by": "country"})
+            assert found.status_code == 200, found.text
+            assert CANARY not in found.text
+            assert "90000" not in found.text
+            sizes = {each["name"]: each["rows_reference"] for each in found.json()["segments"]}
+            assert sizes == {"NO": len(SEEN), "SE": 0}
+        own = viewer.post(f"{VERSION}:drift", json={"reference": "others@1", "by": "country"})
+        assert own.json()["code"] == "hidden-by-rule"
+
     def test_hidden_rows_do_not_count(self, viewer):
         asked = viewer.post("/v1/sql", json={"sql": 'SELECT count(*) AS n, min(id) AS least FROM "people@1"'})
         assert asked.json()["rows"] == [{"n": 30, "least": 1}]

@@ -43,6 +43,34 @@ def test_drift_exits_1_and_names_what_moved(command, made):
     assert command("drift", "trips@5", "trips@4", "--added", "-s", made)[0] == 0
 
 
+def test_drift_by_segment_says_which_and_how_the_shares_moved(command, folder, tmp_path):
+    with foldstore.connect(folder) as store:
+        trips = store.create_dataset("trips")
+        km = [each % 89 for each in range(4_000)]
+        trips.append({"zone": ["in", "out"] * 2_000, "km": km, "late": [True, False, False] * 1_333 + [True]})
+        trips.append({"zone": ["in", "out"] * 2_000, "km": [k + 60 * (n % 2) for n, k in enumerate(km)],
+                      "late": [True, False, False] * 1_333 + [True]})  # fmt: skip
+    asked = ("drift", "trips", "-s", folder, "--by", "zone")
+    code, out, err = command(*asked, "--to", tmp_path / "zones.html")
+    assert code == 1
+    assert out.startswith("2 segments by zone, drifted: out\n")
+    assert "The shares of the segments" in out
+    assert "written to" in err
+    assert "km where out" in (tmp_path / "zones.html").read_text()
+    code, out, _ = command(*asked, "--output", "jsonl", "--exit-zero")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert (lines[0]["segment"], lines[0]["column"], lines[0]["verdict"]) == ("out", "km", "error")
+    assert {line["segment"] for line in lines} == {"in", "out", "mix", "all rows"}
+    plain = json.loads(command(*asked, "--output", "json")[1])
+    assert plain["by"] == ["zone"]
+    pairs = command("drift", "trips", "-s", folder, "--by", "zone", "--by", "late", "--max-segments", "3")[1]
+    assert "too many segments: 1 are compared together as other, 3 stand alone" in pairs
+    for wrong in (("--label", "late"), ("--together",), ("--max-segments", "0")):
+        assert command(*asked, *wrong)[0] == 2
+    assert command("drift", "trips", "-s", folder, "--max-segments", "3")[0] == 2
+
+
 def test_drift_exits_3_where_nothing_could_be_compared(command, folder):
     """Rows that were never compared are no rows without drift."""
     with foldstore.connect(folder) as store:

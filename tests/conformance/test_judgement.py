@@ -109,6 +109,37 @@ class TestDrift:
         assert second.drift(second).drifted == ()
         assert raised(lambda: second.drift("rolling(x)")) == ("UsageError", "usage")
 
+    def test_is_found_by_segment(self, trips, first):
+        second = trips.append({**rows(COUNT), "km": [n % 97 + 60 * (n % 7 == 0) for n in range(COUNT)]})
+        found = second.drift("previous", by="zone")
+        assert found.drifted == (("z0", "km"),)
+        assert found["z0"].drift.columns["km"].verdict.value == "error"
+        assert (found.by, found.mix.verdict.value) == (("zone",), "stable")
+        few = second.drift(first, by=["zone"], rows="added", max_segments=2)
+        assert [each.is_other for each in few.segments].count(True) == 1
+        assert few.left_over == 5
+        assert raised(lambda: second.drift(first, by="nope")) == ("ColumnNotFoundError", "column-not-found")
+        assert raised(lambda: second.drift(first, by=["zone", "km", "id"])) == ("UsageError", "usage")
+        assert raised(lambda: second.drift(first, by=[])) == ("UsageError", "usage")
+        for most in (0, 9_999):
+            assert raised(lambda most=most: second.drift(first, by="zone", max_segments=most)) == (
+                "UsageError",
+                "usage",
+            )
+
+    def test_by_segment_has_the_same_numbers_everywhere(self, behind):
+        trips = behind.store.create_dataset("trips", key=["id"])
+        first = trips.append({**rows(), "zone": ["NaN" if n % 2 else None for n in range(COUNT)]})
+        second = trips.append({**rows(COUNT, shift=30), "zone": ["new" if n % 3 else "NaN" for n in range(COUNT)]})
+        theirs = behind.connect()
+        view = theirs.view("trips@1").where("km > 3")
+        here = behind.store.view("trips@1").where("km > 3")
+        for by in ("zone", ["zone", "km"]):
+            found = theirs.version("trips@2").drift(theirs.version("trips@1"), by=by, rows="added")
+            assert found == second.drift(first, by=by, rows="added")
+            assert theirs.version("trips@2").drift(view, by=by) == second.drift(here, by=by)
+        assert theirs.version("trips@2").drift("previous", by="zone")["new"].drift is None
+
     def test_has_the_same_numbers_everywhere(self, behind):
         trips = behind.store.create_dataset("trips", key=["id"])
         first, second = trips.append(rows()), trips.append(rows(COUNT, shift=30))

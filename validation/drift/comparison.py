@@ -232,14 +232,41 @@ def detect_drift(targets: Sequence[DriftTarget], *, seed: str, adjustment: Adjus
     adjustment : {'bh', 'by', 'holm'}
         How p-values are adjusted for the number of columns; see `foldstore.validation.drift.adjustment.adjust`.
     """
-    tested = [_test(target, seed) for target in targets]
-    nulls = [_test_nulls(target) for target in targets]
+    return _detect([(targets, seed)], adjustment, 1)[0]
+
+
+def detect_drift_together(
+    groups: Sequence[tuple[Sequence[DriftTarget], str]], *, adjustment: Adjustment = "bh"
+) -> list[DriftResult]:
+    """Compare the columns of several sets of rows, with p-values adjusted over all of them together.
+
+    A change of the limit in one column of one set has to stand out from all comparisons: where the rows would show it
+    less often than not at the level ``alpha / comparisons``, the verdict is ``untestable``.
+
+    Parameters
+    ----------
+    groups : sequence of (targets, seed)
+        Each as `detect_drift` takes it.
+    adjustment : {'bh', 'by', 'holm'}
+
+    Returns
+    -------
+    list of DriftResult
+        One for each group.
+    """
+    return _detect(groups, adjustment, max(1, sum(len(targets) for targets, _ in groups)))
+
+
+def _detect(
+    groups: Sequence[tuple[Sequence[DriftTarget], str]], adjustment: Adjustment, tests: int
+) -> list[DriftResult]:
+    each_target = [target for targets, _ in groups for target in targets]
+    tested = [_test(target, seed, tests) for targets, seed in groups for target in targets]
+    nulls = [_test_nulls(target) for target in each_target]
     adjusted = adjust([each.p_value for each in tested], adjustment)
     nulls_adjusted = adjust([p_value for _, p_value in nulls], adjustment)
-    columns = {}
-    for target, each, p, null, null_p in zip(targets, tested, adjusted, nulls, nulls_adjusted, strict=True):
-        columns[target.column] = _judge(target, each, p, null, null_p)
-    return DriftResult(columns)
+    judged = iter(map(_judge, each_target, tested, adjusted, nulls, nulls_adjusted))
+    return [DriftResult({target.column: next(judged) for target in targets}) for targets, _ in groups]
 
 
 def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
@@ -262,11 +289,11 @@ class _Tested:
     reason: str = ""
 
 
-def _test(target: DriftTarget, seed: str) -> _Tested:
+def _test(target: DriftTarget, seed: str, tests: int) -> _Tested:
     if target.weeks is not None:
-        return _test_week(target, target.weeks, seed)
+        return _test_week(target, target.weeks, seed, tests)
     test = _compare(target, *_cells(target), seed)
-    return _Tested(test, test.p_value, target, *_is_hidden(test, target.policy))
+    return _Tested(test, test.p_value, target, *_is_hidden(test, target.policy, tests))
 
 
 def _compare(target: DriftTarget, f: Counts, g: Counts, seed: str) -> CountTest:
@@ -275,7 +302,7 @@ def _compare(target: DriftTarget, f: Counts, g: Counts, seed: str) -> CountTest:
     return compare_counts(f, g, seeded(seed, target.column), measure=measure, tau=policy.tau_warn, alpha=policy.alpha)
 
 
-def _test_week(target: DriftTarget, weeks: tuple[WeekGrid, WeekGrid | None], seed: str) -> _Tested:
+def _test_week(target: DriftTarget, weeks: tuple[WeekGrid, WeekGrid | None], seed: str, tests_in_all: int) -> _Tested:
     """Test hours and weekdays, and take the part that would be flagged, or else is least likely by chance.
 
     Both are one column: the p-value is that of the part times the number of parts (Bonferroni).
@@ -288,7 +315,7 @@ def _test_week(target: DriftTarget, weeks: tuple[WeekGrid, WeekGrid | None], see
     tests = [replace(test, p_value=1.0) if moved else test for test, moved in zip(tests, saving, strict=True)]
     told = [(test, part) for test, part in zip(tests, parts, strict=True) if not part.reason]
     best, part = min(told or zip(tests, parts, strict=True), key=lambda each: (each[0].effect < tau, each[0].p_value))
-    hidden = [(part, _is_hidden(test, target.policy)) for test, part in told]
+    hidden = [(part, _is_hidden(test, target.policy, tests_in_all)) for test, part in told]
     reasons = [each.reason for each in parts if each.reason]
     reasons += [f"too few rows by {each.name}, as these vary" for each, (is_hidden, _) in hidden if is_hidden]
     before, after = (GridCounts(tuple(each.tolist())) for each in (part.before, part.after))
@@ -366,9 +393,9 @@ def _judge(target: DriftTarget, tested: _Tested, p: float, null: tuple[float, fl
     )
 
 
-def _is_hidden(test: CountTest, policy: DriftPolicy) -> tuple[bool, int | None]:
+def _is_hidden(test: CountTest, policy: DriftPolicy, tests: int) -> tuple[bool, int | None]:
     """Say whether a change of the limit would be missed more often than not, and how many rows would show it."""
-    n, m, tau, alpha = test.n_reference, test.n_current, policy.tau_warn, policy.alpha
+    n, m, tau, alpha = test.n_reference, test.n_current, policy.tau_warn, policy.alpha / tests
     if not n:  # nothing to compare with: no number of rows would show anything
         return True, None
     if policy.metric != "js" and n and m:

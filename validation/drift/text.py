@@ -18,11 +18,13 @@ _ORDER: Final = {"error": 0, "warn": 1, "untestable": 2, "stable": 3}
 
 def drift_rows(result: "DriftResult") -> list[tuple[Any, ...]]:
     """Return a row for each column, the worst first."""
-    rows = []
-    for name, each in result.columns.items():
-        grade = min(_ORDER[str(each.verdict)], _ORDER[str(each.null_verdict)])
-        rows.append(((grade, -each.effect, name), _drift_row(name, each)))
+    rows = [((drift_grade(each), -each.effect, name), drift_row(name, each)) for name, each in result.columns.items()]
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def drift_grade(each: "ColumnDrift") -> int:
+    """Return how grave a column is, for sorting: the gravest first."""
+    return min(_ORDER[str(each.verdict)], _ORDER[str(each.null_verdict)])
 
 
 def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
@@ -37,7 +39,7 @@ def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
             str(each.verdict),
             round(each.effect, 4),
             round(each.noise, 4),
-            _brief(each.p_adjusted),
+            brief(each.p_adjusted),
             *parts,
             cell,
         )
@@ -48,7 +50,7 @@ def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
 def drift_text(result: "DriftResult") -> str:
     """Write a comparison for a terminal."""
     lines = [f"{len(result.columns)} columns compared, drifted: {', '.join(result.drifted) or 'none'}"]
-    lines += _table(DRIFT_HEADS, drift_rows(result))
+    lines += text_table(DRIFT_HEADS, drift_rows(result))
     lines += [f"  not compared: {name} ({reason})" for name, reason in result.untested.items()]
     return "\n".join(lines)
 
@@ -57,7 +59,7 @@ def concept_text(result: "ConceptDrift") -> str:
     """Write concept drift for a terminal."""
     drifted = ", ".join(result.drifted) or "no feature"
     lines = [f"{result.label} by {len(result.features)} features; depends otherwise than before on: {drifted}"]
-    return "\n".join([*lines, *_table(CONCEPT_HEADS, concept_rows(result))])
+    return "\n".join([*lines, *text_table(CONCEPT_HEADS, concept_rows(result))])
 
 
 def two_sample_text(result: "TwoSampleTest") -> str:
@@ -77,7 +79,8 @@ def html_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str)
     return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
 
 
-def _drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
+def drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
+    """Return the row of one column."""
     change = each.largest_change
     moved = f"{change['cell']} {percent(change['before'])} -> {percent(change['after'])}" if change else ""
     if each.needed is not None:
@@ -87,10 +90,11 @@ def _drift_row(name: str, each: "ColumnDrift") -> tuple[Any, ...]:
     if each.null_before or each.null_after:
         flag = "" if str(each.null_verdict) == "stable" else f" ({each.null_verdict})"
         nulls = f"{percent(each.null_before)} -> {percent(each.null_after)}{flag}"
-    return name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), _brief(each.p_adjusted), moved, nulls
+    return name, str(each.verdict), round(each.effect, 4), round(each.noise, 4), brief(each.p_adjusted), moved, nulls
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def text_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the lines of a table, its columns below each other."""
     cells = [list(heads), *([_shown(cell) for cell in row] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
     return [
@@ -98,7 +102,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     ]
 
 
-def _brief(p_value: float) -> float:
+def brief(p_value: float) -> float:
+    """Return a p-value with two digits."""
     return float(f"{p_value:.2g}")
 
 
