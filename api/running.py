@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Running:
         A socket that listens already, from whoever started this process.
     announce : int or None
         A pipe of whoever started this process, who is told through it that requests are answered.
+    parent : int or None
+        A pipe that ends when whoever started this process does: then this one ends, too.
     followed_by : callable or None
         Returns what starts a process in the place of this one when SIGHUP comes; in the main thread alone.
     """
@@ -56,6 +59,7 @@ class Running:
     grace_seconds: float = 30.0
     descriptor: int | None = None
     announce: int | None = None
+    parent: int | None = None
     followed_by: "Callable[[socket.socket], Workers] | None" = None
 
     def check(self) -> "Running":
@@ -89,6 +93,17 @@ def keep_what_is_there() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_SEARCH_SELDOM)
+
+
+def end_with(parent: int, end: Callable[[], None]) -> None:
+    """Call something when a pipe ends that nobody writes into, for whoever holds its other end is gone."""
+
+    def wait() -> None:
+        with suppress(OSError):
+            os.read(parent, 1)
+        end()
+
+    threading.Thread(target=wait, name="foldstore-parent", daemon=True).start()
 
 
 class Readiness:

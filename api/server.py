@@ -15,7 +15,7 @@ from foldstore.api.app import FoldstoreApp, audit_of, create_app
 from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.problem import SqlUnavailableError
 from foldstore.api.request_body import Limits
-from foldstore.api.running import DrainingServer, Readiness, Running, keep_what_is_there
+from foldstore.api.running import DrainingServer, Readiness, Running, end_with, keep_what_is_there
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import TokenVault
 from foldstore.api.workers import Workers
@@ -82,6 +82,8 @@ def serve(
                 on_start(url_of(listener, secure=chosen.certificate is not None))
             keep_what_is_there()
             server = DrainingServer(app, chosen, readiness)
+            if chosen.parent is not None:
+                end_with(chosen.parent, server.stop)
             workers = None if chosen.followed_by is None else chosen.followed_by(listener.dup())
             if workers is not None:
                 stack.callback(workers.close)

@@ -34,8 +34,8 @@ class Workers:
     Parameters
     ----------
     command : sequence of str
-        What each runs; ``--descriptor N`` is added, the socket that it serves, and ``--announce N``, a pipe into which
-        it writes when it serves.
+        What each runs; ``--descriptor N`` is added, the socket that it serves, ``--parent N``, a pipe that ends with
+        this process, and ``--announce N``, a pipe into which it writes when it serves.
     listener : socket.socket
         Listens already; closed in the end.
     count : int
@@ -59,6 +59,11 @@ class Workers:
     @cached_property
     def _shared(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="foldstore-metrics-"))
+
+    @cached_property
+    def _life(self) -> tuple[int, int]:
+        """A pipe that nobody writes into: whoever reads it hears that this process ended, however it did."""
+        return os.pipe()
 
     @property
     def has_begun(self) -> bool:
@@ -130,6 +135,8 @@ class Workers:
             self._wait_for(process)
         if "_shared" in self.__dict__:
             shutil.rmtree(self._shared, ignore_errors=True)
+        for end in self.__dict__.pop("_life", ()):
+            os.close(end)
         self._listener.close()
 
     def _watch(self) -> None:
@@ -163,8 +170,8 @@ class Workers:
     def _start(self, *others: int) -> subprocess.Popen[bytes]:
         announce = [each for other in others for each in ("--announce", str(other))]
         return subprocess.Popen(  # noqa: S603 - this very command
-            [*self._command, *announce],
-            pass_fds=[self._listener.fileno(), *others],
+            [*self._command, "--parent", str(self._life[0]), *announce],
+            pass_fds=[self._listener.fileno(), self._life[0], *others],
             env={**os.environ, SHARED_FOLDER: str(self._shared)},
             stdin=subprocess.DEVNULL,
         )

@@ -1,7 +1,6 @@
 """The verbs that serve: features, materialize, serve, token."""
 
 import json
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -168,6 +167,7 @@ def serve(
     log_level: Annotated[str, typer.Option(help="debug (lookups, too), info, warning or error.")] = "info",
     descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
     announce: Annotated[int | None, typer.Option(hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the store over HTTP until interrupted; every request needs a token (`foldstore token create`).
 
@@ -176,8 +176,6 @@ def serve(
 
     Example: foldstore serve --workers 4 --drain 5
     """
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing yet that could be replaced
     import foldstore
     from foldstore.api.request_body import Limits
     from foldstore.api.request_log import log_to_stderr
@@ -193,6 +191,7 @@ def serve(
         grace_seconds=grace,
         descriptor=descriptor,
         announce=announce,
+        parent=parent,
         followed_by=partial(_workers, 1, drain + grace) if workers == 1 and descriptor is None else None,
     ).check()
     folder_of(store, "serve")

@@ -229,5 +229,40 @@ def test_sighup_before_it_serves_ends_nothing(place, count):
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize(("words", "expected"), [("serve --help", signal.SIG_IGN), ("ls", signal.SIG_DFL)])
+def test_sighup_is_ignored_before_anything_large_is_imported(words, expected):
+    program = f"""
+import signal, sys, types
+large = types.ModuleType("foldstore.cli.app")
+large.main = lambda arguments: print(signal.getsignal(signal.SIGHUP).name, "typer" in sys.modules)
+sys.modules["foldstore.cli.app"] = large
+sys.argv = ["foldstore", *{words.split()!r}]
+from foldstore.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected.name, "False"]
+
+
+def test_no_process_outlives_the_one_that_watches_over_it(place):
+    folder, tokens = place
+    with served(folder, "--workers", "2", "--drain", "600") as (process, port, _lines):
+        wait_until(lambda: ready(port) and len(workers(process)) == 2)
+        orphans = workers(process)
+        assert ask(port, "GET", "/v1/datasets", tokens["viewer"])[0] == 200
+        process.kill()
+        wait_until(lambda: not any(is_running(pid) for pid in orphans))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def is_running(pid):
+    """Say whether a process is there, and not only waited for by whoever inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def status(process):
     return Path(f"/proc/{process.pid}/status").read_text()

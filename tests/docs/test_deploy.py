@@ -41,7 +41,8 @@ def read_dockerfile():
 def test_the_unit_runs_without_rights_and_ends_gracefully():
     unit = read_unit()
     service = unit["Service"]
-    program, *words = shlex.split(service["ExecStart"])
+    env, ignored, program, *words = shlex.split(service["ExecStart"])
+    assert (env, ignored) == ("/usr/bin/env", "--ignore-signal=HUP")  # a reload must not end what has only begun
     assert program.endswith("/foldstore")
     assert_is_serve(words)
     assert service["User"] not in ("", "root")
