@@ -27,7 +27,7 @@ from foldstore.api.problem import MEDIA_TYPE, BusyError, problem, problem_of
 from foldstore.api.rules import AccessRule
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
-from foldstore.datastore.operation_folder import Claim, OperationFolder, OperationRecord
+from foldstore.datastore.operation_folder import Claim, OperationFolder, OperationRecord, lost_error
 from foldstore.errors import CancelledError, InvalidQueryError, NotFoundError, RefusedError, StoreError, UsageError
 from foldstore.types import format_time
 from foldstore.work import watched
@@ -163,6 +163,8 @@ class Job:
         self._finish(state="succeeded", answer={"status": answer.status_code, "headers": headers, "bytes": size})
 
     def _fail(self, error: Exception) -> None:
+        if isinstance(error, CancelledError) and not self._folder.is_cancelled(self.record.id):
+            error = lost_error()  # nobody wanted that: the process ends, and who asks again by the same key is served
         told = json.loads(bytes(problem_of(error).body))
         with suppress(OSError):
             self._folder.result_path(self.record.id).with_name("result.new").unlink(missing_ok=True)
@@ -253,7 +255,7 @@ class Operations:
                 job.end()
 
     def close(self, seconds: float = 5.0) -> None:
-        """Call everything off, and wait for it to end; what does not is lost, and said to be."""
+        """End everything that was begun, and wait for that; it is lost, and said to be."""
         with self._lock:
             self._ends = True
             waiting, running = [job for job, _ in self._waiting], list(self._running)

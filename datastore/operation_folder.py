@@ -237,11 +237,7 @@ class OperationFolder:
             record = self._load(record.id)  # it may have been finished just now
             if record.is_finished:
                 return record
-            error = StoreError(
-                "The process that worked on this ended before it was done.",
-                hint="Ask again: what was not committed has changed nothing.",
-                code="operation-lost",
-            )
+            error = lost_error()
             lost = {"status": 503, "code": error.code, "detail": error.message, "hint": error.hint}
             record = replace(record, state="failed", problem=lost, finished_at=format_time(self._clock()))
             self.drop_body(record.id)
@@ -265,6 +261,15 @@ class OperationFolder:
 
     def _remove(self, operation_id: str) -> None:
         shutil.rmtree(self._place(operation_id), ignore_errors=True)
+
+
+def lost_error() -> StoreError:
+    """Build the error for work whose process ended before it was done."""
+    return StoreError(
+        "The process that worked on this ended before it was done.",
+        hint="Ask again: what was not committed has changed nothing.",
+        code="operation-lost",
+    )
 
 
 class Claim:

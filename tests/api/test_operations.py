@@ -246,16 +246,34 @@ class TestCalledOff:
             assert elsewhere.post(f"{place}:cancel").status_code == 200
         assert done(elsewhere, place)["state"] == "cancelled"
 
-    def test_the_end_of_the_server_calls_everything_off(self, editor, app):
+    def test_the_end_of_the_server_ends_everything_and_who_asks_again_is_served(self, editor, app, store, vault):
         with Gate() as gate:
-            places = [begin(editor, "GET", f"{VERSION}/rows") for _ in range(4)]
+            keys = [{"idempotency-key": f"k{number}"} for number in range(4)]
+            places = [begin(editor, "GET", f"{VERSION}/rows", headers=key) for key in keys]
             assert gate.reached.wait(PATIENCE)
             ending = threading.Thread(target=app.end)
             ending.start()
             gate.opened.set()
             ending.join(PATIENCE)
-            assert {done(editor, place)["state"] for place in places} <= {"cancelled", "failed"}
+            assert [done(editor, place)["problem"]["code"] for place in places] == ["operation-lost"] * 4
+        assert_problem(editor.get(f"{places[0]}/result"), 503, "operation-lost")
         assert_problem(editor.get(f"{VERSION}/rows", headers=LATER), 503, "busy")
+        other = create_app(store.features, vault, store=store)
+        again = client_of(other, editor.headers["authorization"].removeprefix("Bearer "))
+        assert [begin(again, "GET", f"{VERSION}/rows", headers=key) for key in keys] == places
+        assert [done(again, place)["state"] for place in places] == ["succeeded"] * 4
+        other.end()
+
+    def test_what_was_called_off_stays_so_when_the_server_ends(self, editor, app):
+        with Gate() as gate:
+            place = begin(editor, "GET", f"{VERSION}/rows", headers={"idempotency-key": "k"})
+            assert gate.reached.wait(PATIENCE)
+            editor.delete(place)
+            ending = threading.Thread(target=app.end)
+            ending.start()
+            gate.opened.set()
+            ending.join(PATIENCE)
+        assert done(editor, place)["problem"]["code"] == "cancelled"
 
 
 class TestWhoMayAsk:
