@@ -40,7 +40,8 @@ def check_names(names: Sequence[str]) -> None:
     if not names or len(names) > MAX_COLUMNS:
         raise SchemaMismatchError(
             f"The data has {len(names):,} columns; 1 to {MAX_COLUMNS:,} can be kept.",
-            hint="Keep values that belong together in one list or struct column.",
+            hint="Keep values that belong together in one list or struct column. If lines of a file were joined on the "
+            "way, as curl -d does: --data-binary sends it as it is.",
             code="too-many-columns" if names else None,
             columns=len(names),
         )

@@ -104,7 +104,8 @@ def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
         yield path, command
         return
     for name, child in command.commands.items():
-        yield from _leaves(child, (*path, name))
+        if not child.hidden:  # another word for a command that is there
+            yield from _leaves(child, (*path, name))
 
 
 def _command_page(path: tuple[str, ...], command: Any) -> list[str]:

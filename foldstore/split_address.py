@@ -25,7 +25,10 @@ def find_sharing(address: str, find: FindVersion) -> Split | Folds:
     """
     parsed = parse_address(address)
     if parsed.split is None or parsed.part is not None:
-        raise UsageError(f"{address!r} is not the address of a split.", hint="Write name@version#split.")
+        raise UsageError(
+            f"{address!r} is not the address of a split.",
+            hint="Write name@version#split; foldstore split NAME@VERSION SPLIT makes one.",
+        )
     with asked_as(parsed):
         return find(parsed).find_sharing(parsed.split)
 

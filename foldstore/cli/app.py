@@ -1,6 +1,7 @@
 """The command's root: its verbs, and how an exception becomes a message and an exit code."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -46,6 +47,22 @@ from foldstore.cli.output import say
 from foldstore.errors import FoldstoreError
 from foldstore.work import FOLLOWED
 
+# What others call a verb, and people type: `foldstore append` says where the verb is.
+OTHER_WORDS = {
+    **dict.fromkeys(("add", "append", "import", "load", "put", "upsert"), "ingest"),
+    **dict.fromkeys(("create", "new"), "init, or for a dataset: ingest NAME FILE --create"),
+    **dict.fromkeys(("query", "select"), "sql"),
+    **dict.fromkeys(("list", "datasets"), "ls"),
+    **dict.fromkeys(("rollback", "revert"), "restore"),
+    **dict.fromkeys(("history", "versions"), "log"),
+    **dict.fromkeys(("cat", "head", "read", "download"), "sql, or export for a file"),
+    **dict.fromkeys(("accept", "infer"), "schema accept, schema infer"),
+    **dict.fromkeys(("release", "reject", "quarantine"), "review"),
+    **dict.fromkeys(("apply", "push", "lookup", "plan"), "features"),
+    **dict.fromkeys(("seal", "evaluate"), "pool"),
+    **dict.fromkeys(("server", "start"), "serve"),
+}
+_NO_COMMAND = re.compile(r"No such command '([^']*)'")
 _BUG_EXIT = 70
 _INTERRUPTED_EXIT = 130
 
@@ -144,6 +161,10 @@ def _report_other(error: Exception) -> int:
     show = getattr(error, "show", None)
     if callable(show):  # a usage error of the command line itself
         show()
+        unknown = _NO_COMMAND.match(str(getattr(error, "message", "")))
+        at_the_root = getattr(getattr(error, "ctx", None), "parent", None) is None
+        if unknown and at_the_root and unknown[1] in OTHER_WORDS:
+            say(f"  hint: Here it is foldstore {OTHER_WORDS[unknown[1]]}.")
         return int(getattr(error, "exit_code", 2))
     if os.environ.get("FOLDSTORE_DEBUG"):
         raise error

@@ -48,6 +48,7 @@ def set_monitor(
 
 
 @monitor_app.command("list")
+@monitor_app.command("ls", hidden=True)
 def list_monitors(store: StoreOption = _HERE, output: FormatOption = Format.TABLE) -> None:
     """List the monitors."""
     import foldstore

@@ -87,6 +87,7 @@ def set_gate(
 
 
 @review_app.command("list")
+@review_app.command("ls", hidden=True)
 def list_queue(
     dataset: Annotated[str | None, typer.Argument(help="Only this dataset.")] = None,
     store: StoreOption = _HERE,

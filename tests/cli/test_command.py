@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import foldstore
-from foldstore.cli.app import run
+from foldstore.cli.app import OTHER_WORDS, run
 from foldstore.sample_data import months, path
 from foldstore.sample_data.damage import write_damaged
 
@@ -125,6 +126,9 @@ def test_sql_takes_parameters_and_stdin(command, made, monkeypatch):
         (["validate", "people"], 2, "error[schema-not-found]"),
         (["schema", "show", "people"], 2, "schema infer"),
         (["nonsense"], 2, "No such command"),
+        (["append"], 2, "hint: Here it is foldstore ingest."),
+        (["lookup"], 2, "hint: Here it is foldstore features."),
+        (["split", "people"], 2, "foldstore split NAME@VERSION SPLIT makes one."),
         (["show"], 2, "Missing argument"),
         (["log", "people", "-o", "yaml"], 2, "Invalid value"),
     ],
@@ -136,6 +140,14 @@ def test_a_mistake_has_its_exit_code_and_says_what_to_do(command, made, argument
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+
+
+def test_what_is_called_otherwise_is_a_command_that_there_is(command):
+    for hint in OTHER_WORDS.values():
+        words = re.findall(r"[a-z]+", hint.split(":")[0])
+        assert command(words[0], "--help")[0] == 0
+    assert {word for word in OTHER_WORDS if "No such" not in command(word)[2]} == set()
+    assert "hint" not in command("view", "append")[2]
 
 
 def test_a_folder_without_a_store_is_left_alone(command, tmp_path):
