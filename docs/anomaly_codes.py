@@ -59,7 +59,7 @@ MEANINGS = {
     "unique_high": "There are more different values than `unique.max`.",
     "unique_ratio": "The share of different values lies outside `unique.min_ratio` and `unique.max_ratio`.",
     "near_constant": "One value has a greater share than `bounds.max_top_share`.",
-    "not_monotone": "Values break the column's `monotone` order.",
+    "not_monotone": "Values break the column's `monotone` order; appended ones go on from the last value before.",
     "embedding_dim": "Vectors do not have as many numbers as the domain's `dim`.",
     "embedding_norm": "The Euclidean length of vectors lies outside the domain's `norm`.",
     "mean_out_of_bounds": "The mean lies outside `bounds.mean`.",

@@ -31,7 +31,7 @@ from foldstore.names import parse_address
 from foldstore.profile import VersionProfile
 from foldstore.split import Base
 from foldstore.split_making import SplitMaker
-from foldstore.types import Progress, Status, format_time, parse_time
+from foldstore.types import Operation, Progress, Status, format_time, parse_time
 from foldstore.upkeep import VersionUpkeep
 from foldstore.validation.check import validate
 from foldstore.validation.drift.windows import BRINGING, count_added, has_own_rows
@@ -395,7 +395,9 @@ class Version(
 
     def _subject(self, rows: str) -> FragmentSubject:
         seals = [seal.columns for seal in list_seals(self._storage.catalog, self._dataset.id)]
-        return FragmentSubject(self._storage, self._reader(rows), self.address, self._before(rows), seals)
+        follows = self._record.operation is Operation.APPEND
+        before = self._before(rows)
+        return FragmentSubject(self._storage, self._reader(rows), self.address, before, seals, follows=follows)
 
     def _reader(self, rows: str = "all") -> FragmentReader:
         if rows not in ("all", "added"):

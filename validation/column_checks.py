@@ -54,7 +54,7 @@ def check_column(
     yield from check_missing_marks(name, schema, column)
     yield from check_near_misses(name, schema, column)
     yield from check_statistics(name, schema, column)
-    yield from check_rows(name, schema, column, now)
+    yield from check_rows(name, schema, column, now, subject)
 
 
 def may_be_constant(schema: ColumnSchema, column: ColumnProfile) -> bool:

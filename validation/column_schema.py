@@ -99,7 +99,8 @@ class ColumnSchema:
         The one shape of all lists, from the outside in; empty for any.
     unique : Uniqueness or None
     monotone : {"increasing", "decreasing"} or None
-        The order that the values keep, row after row; equal neighbours are allowed.
+        The order that the values keep, row after row; equal neighbours are allowed. Rows that are appended go on
+        from the last value that was there.
     bounds : Bounds or None
         Between what mean, quantiles and the like lie.
     constant : bool

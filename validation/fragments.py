@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from foldstore.datastore.joint_profiling import FragmentRows
 from foldstore.datastore.keys import DuplicateKeys, find_duplicate_keys
@@ -11,6 +12,7 @@ from foldstore.datastore.profiling import count_fragments, profile_fragments
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.statistics.pinned import GridCounts, PinnedGrid, counts_from_column
 from foldstore.datastore.statistics.profile import Profile
+from foldstore.datastore.statistics.reading import plain_array
 from foldstore.datastore.storage import Storage
 
 
@@ -29,6 +31,8 @@ class FragmentSubject:
         Rows that were there before: a key is unique when it is unique in both together.
     seals : sequence of sequence of str
         The columns that each test pool hides cells of.
+    follows : bool
+        Whether the rows were put behind those before, as an append does: an order goes on from them.
     """
 
     def __init__(
@@ -38,10 +42,13 @@ class FragmentSubject:
         address: str,
         before: FragmentReader | None = None,
         seals: Sequence[Sequence[str]] = (),
+        *,
+        follows: bool = False,
     ) -> None:
         self._storage = storage
         self._rows = rows
         self._before = before or rows.restricted([])
+        self._follows = follows
         self._address = address
         # A column that these rows came without is missing to a judge, whatever it reads as.
         self._names = rows.stored_names
@@ -90,3 +97,18 @@ class FragmentSubject:
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Find key values that occur twice, among these rows or between them and those before."""
         return find_duplicate_keys(keys, self._rows, self._before, limit)
+
+    def last_before(self, column: str) -> pa.Array | None:
+        """Return the last value of a column in the rows that these were put behind, read from the end."""
+        if not self._follows or column not in self._before.stored_names:
+            return None
+        for fragment in reversed(self._before.fragments):
+            last = None
+            for batch in self._before.restricted([fragment]).batches([column]):
+                values = plain_array(batch.column(0)).drop_null()
+                if pa.types.is_floating(values.type):  # NaN has no place in an order
+                    values = values.filter(pc.invert(pc.is_nan(values)))
+                last = values.slice(len(values) - 1) if len(values) else last
+            if last is not None:
+                return last
+        return None

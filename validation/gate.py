@@ -7,7 +7,7 @@ from foldstore.datastore.catalog.records import Basis, DatasetRecord
 from foldstore.datastore.gate import Candidate, Decision
 from foldstore.datastore.key_policy import check_keys
 from foldstore.datastore.storage import Storage
-from foldstore.types import Severity, Status, format_time
+from foldstore.types import Operation, Severity, Status, format_time
 from foldstore.validation.anomaly import CODES, Anomaly
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.drift.windows import (
@@ -54,6 +54,7 @@ class SchemaGate:
             candidate.added,
             f"{candidate.dataset.name} (candidate)",
             before=candidate.before,
+            follows=candidate.operation is Operation.APPEND,
         )
         rows = None if schema.rows_vs_previous is None else self._count_previous(candidate)
         now, others = format_time(self._storage.clock()), OtherDatasets(self._storage)

@@ -152,6 +152,10 @@ class NestedSubject:
         """Return which values of a key occur more than once."""
         return self._subject.duplicate_keys(keys, limit)
 
+    def last_before(self, column: str) -> pa.Array | None:
+        """Return the last value of a column in the rows that these were put behind."""
+        return self._subject.last_before(column)
+
 
 def without_nested(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Cut the columns of a schema, as plain data, into those of rows and those inside of others."""

@@ -27,13 +27,19 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.document import read_duration, read_instant
 from foldstore.validation.failing_rows import Predicate, Question, above, below
 from foldstore.validation.finding import Finding
+from foldstore.validation.subject import Subject
 from foldstore.validation.ticks import greatest_tick, least_tick, tick_size, to_microseconds, to_moment
 
 _LISTS: Final = (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)
 
 
-def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: datetime | None) -> Iterator[Finding]:
-    """Yield what each value of a column is asked; only what some value fails becomes an anomaly."""
+def check_rows(
+    name: str, schema: ColumnSchema, column: ColumnProfile, now: datetime | None, subject: Subject | None = None
+) -> Iterator[Finding]:
+    """Yield what each value of a column is asked; only what some value fails becomes an anomaly.
+
+    An order goes on from the rows that those of a subject were put behind.
+    """
     match schema.domain:
         case NumericDomain():
             yield from _numbers(name, schema.domain, column)
@@ -55,7 +61,8 @@ def check_rows(name: str, schema: ColumnSchema, column: ColumnProfile, now: date
                 yield _ask("embedding_norm", name, _norm_outside(norm), column, allowed=list(norm))
     yield from _lists(name, schema, column)
     if schema.monotone is not None:
-        yield _ask("not_monotone", name, _breaks_order(schema.monotone), column, order=schema.monotone)
+        fails = _breaks_order(schema.monotone, _last_before(name, column, subject))
+        yield _ask("not_monotone", name, fails, column, order=schema.monotone)
 
 
 def _ask(
@@ -256,10 +263,21 @@ def _norm_outside(norm: tuple[float | None, float | None]) -> Predicate:
     return fails
 
 
-def _breaks_order(order: str) -> Predicate:
-    """Find values that lie before (after) the greatest (least) value of the rows above; batches in order."""
+def _last_before(name: str, column: ColumnProfile, subject: Subject | None) -> pa.Array | None:
+    """Return the last value of the rows that others were put behind, where it has their type."""
+    last = None if subject is None else subject.last_before(name)
+    return None if last is None or str(last.type) != column.type else last
+
+
+def _breaks_order(order: str, last: pa.Array | None = None) -> Predicate:
+    """Find values that lie before (after) the greatest (least) value of the rows above; batches in order.
+
+    `last` is the value that stands above the first row, where one does.
+    """
     rises = order == "increasing"
     best: list[Any] = []
+    if last is not None:
+        best.append(_orderable(last))
 
     def fails(values: pa.Array) -> pa.Array:
         is_there = pc.is_valid(values)
@@ -268,11 +286,11 @@ def _breaks_order(order: str) -> Predicate:
         present = _orderable(values.filter(is_there))
         wrong = np.zeros(len(values), bool)
         if len(present):
-            start = present[:1] if not best else np.asarray(best, present.dtype)
+            start = best[0] if best else present[:1]
             run = (np.maximum if rises else np.minimum).accumulate(np.concatenate([start, present]))
             before = run[:-1]
             wrong[is_there.to_numpy(zero_copy_only=False)] = present < before if rises else present > before
-            best[:] = [run[-1]]
+            best[:] = [run[-1:]]
         return pa.array(wrong)
 
     return fails

@@ -61,6 +61,10 @@ class Subject(Protocol):
         """Return which values of a key occur more than once, with at most `limit` examples."""
         ...
 
+    def last_before(self, column: str) -> pa.Array | None:
+        """Return the last value of a column in the rows that these were put behind; None where there is none."""
+        ...
+
 
 @runtime_checkable
 class KeptRows(Protocol):
@@ -178,6 +182,10 @@ class TableSubject:
         """Return which values of a key occur more than once; a null key equals no other."""
         return find_repeated_keys(keys, self.batches(keys), limit)
 
+    def last_before(self, column: str) -> None:  # noqa: ARG002  (rows of no dataset stand behind nothing)
+        """Return None: these rows are looked at alone."""
+        return
+
 
 def _copy_views(table: pa.Table, kinds: Mapping[int, pa.DataType]) -> pa.Table:
     """Copy columns of string views and the like into plain arrays: Arrow neither filters nor takes from them."""
@@ -255,6 +263,10 @@ class StreamSubject:
         """Return which values of a key occur more than once."""
         return find_repeated_keys(keys, self.batches(keys), limit)
 
+    def last_before(self, column: str) -> None:  # noqa: ARG002  (rows of no version stand behind nothing)
+        """Return None: these rows are looked at alone."""
+        return
+
 
 class ChosenSubject:
     """Some columns of a subject, as if it had no others; names that it lacks are left out.
@@ -297,6 +309,10 @@ class ChosenSubject:
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Return which values of a key occur more than once."""
         return self._subject.duplicate_keys(keys, limit)
+
+    def last_before(self, column: str) -> pa.Array | None:
+        """Return the last value of a column in the rows that these were put behind."""
+        return self._subject.last_before(column)
 
 
 class JoinedSubject:
@@ -354,3 +370,7 @@ class JoinedSubject:
     def duplicate_keys(self, keys: Sequence[str], limit: int) -> DuplicateKeys:
         """Return which values of a key occur more than once."""
         return find_repeated_keys(keys, self.batches(keys), limit)
+
+    def last_before(self, column: str) -> pa.Array | None:
+        """Return the last value of a column in the rows that the first part was put behind."""
+        return self._parts[0].last_before(column)
