@@ -4,6 +4,7 @@ What JSON Schema has no word for stands under ``x-foldstore``, which other reade
 reads back, so that a schema that was written here comes back as it was.
 """
 
+from math import ceil, floor, inf, isfinite, nextafter
 from typing import Any, Final
 
 from foldstore.errors import InvalidSchemaError
@@ -18,7 +19,8 @@ _FORMATS: Final = {"date": "date32[day]", "date-time": "timestamp[us, tz=UTC]", 
 _SEMANTICS: Final = {"uuid": "uuid", "email": "email", "uri": "url", "ipv4": "ipv4"}
 _KNOWN: Final = frozenset(
     ("type", "format", "minimum", "maximum", "minLength", "maxLength", "pattern", "enum", "items", "minItems",
-     "maxItems", "description", "deprecated", _OWN)
+     "maxItems", "description", "deprecated", "const", "exclusiveMinimum", "exclusiveMaximum", "title", "examples",
+     "$comment", _OWN)
 )  # fmt: skip
 
 
@@ -110,16 +112,17 @@ def _from_property(each: Plain, *, required: bool) -> tuple[Plain | None, list[s
         own = read_mapping(each[_OWN], _OWN)
         if _is_own(own, each):
             return own, []
-    words = each.get("type", "string")
-    words = [words] if isinstance(words, str) else list(words) if isinstance(words, list) else []
+    each = _without_choice(each)
+    words = _read_words(each)
     kinds = [word for word in words if word != "null"]
     if len(kinds) != 1 or (kinds[0] not in _TYPES and kinds[0] != "array"):
-        return None, [f"type {each.get('type')!r} (the whole property)"]
+        said = f"type {each['type']!r}" if "type" in each else "no type"
+        return None, [f"{said} (the whole property)"]
     column: Plain = {"type": _read_type(kinds[0], each)}
     lost = [key for key in each if key not in _KNOWN]
     if column["type"] is None:
         return None, ["items (the whole property)"]
-    if "null" not in words:
+    if "null" not in words or None not in _listed(each, otherwise=[None]):
         column["nullable"] = False
     if not required:
         column["stage"] = "alpha"
@@ -128,6 +131,36 @@ def _from_property(each: Plain, *, required: bool) -> tuple[Plain | None, list[s
     if "description" in each:
         column["doc"] = each["description"]
     return column | _read_limits(each, column["type"], lost), lost
+
+
+def _without_choice(each: Plain) -> Plain:
+    """Take apart a choice between one kind and null, as pydantic writes what is optional."""
+    choices = each.get("anyOf", each.get("oneOf"))
+    if not isinstance(choices, list) or "type" in each or not all(isinstance(choice, dict) for choice in choices):
+        return each
+    kept = [choice for choice in choices if choice != {"type": "null"}]
+    if len(kept) != 1 or len(choices) != 2 or not isinstance(kept[0].get("type"), str):
+        return each
+    rest = {key: value for key, value in each.items() if key not in ("anyOf", "oneOf")}
+    return {**kept[0], **rest, "type": [kept[0]["type"], "null"]} | (
+        {"enum": [*kept[0]["enum"], None]} if isinstance(kept[0].get("enum"), list) else {}
+    )
+
+
+def _read_words(each: Plain) -> list[Any]:
+    """Return the words of the type; where there is none, what all of the values are that are listed."""
+    words = each.get("type")
+    if "type" in each:
+        return [words] if isinstance(words, str) else list(words) if isinstance(words, list) else []
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+    return list(dict.fromkeys(kinds.get(type(value), "object") for value in _listed(each, otherwise=[])))
+
+
+def _listed(each: Plain, *, otherwise: list[Any]) -> list[Any]:
+    """Return the values that a property may have, where it lists them."""
+    if "const" in each:
+        return [each["const"]]
+    return each["enum"] if isinstance(each.get("enum"), list) else otherwise
 
 
 def _is_own(column: Plain, each: Plain) -> bool:
@@ -146,7 +179,7 @@ def _read_limits(each: Plain, type_text: str, lost: list[str]) -> Plain:
     domain: Plain = {}
     made: Plain = {"domain": domain}
     if type_text in ("int64", "double"):
-        domain |= {ours: each[theirs] for theirs, ours in (("minimum", "min"), ("maximum", "max")) if theirs in each}
+        domain |= _read_range(each, type_text, lost)
     if type_text == "string":
         pairs = (("minLength", "min_length"), ("maxLength", "max_length"))
         domain |= {ours: each[theirs] for theirs, ours in pairs if theirs in each}
@@ -159,11 +192,47 @@ def _read_limits(each: Plain, type_text: str, lost: list[str]) -> Plain:
     valency = {ours: each[theirs] for theirs, ours in (("minItems", "min"), ("maxItems", "max")) if theirs in each}
     if valency and type_text.startswith("list"):
         made["valency"] = valency
-    if "enum" in each:
-        if domain:
-            lost += sorted(domain)
-        made["domain"] = {"values": [value for value in each["enum"] if value is not None]}
+    made["domain"] = _read_values(each, type_text, domain, lost)
     return {key: value for key, value in made.items() if value}
+
+
+def _read_values(each: Plain, type_text: str, domain: Plain, lost: list[str]) -> Plain:
+    """Return the domain of the values that are listed; as it is where there is no list, or none that it could say."""
+    values = [value for value in _listed(each, otherwise=[]) if value is not None]
+    if values and type_text in ("string", "int64"):
+        lost += sorted(domain)
+        return {"values": values}
+    if len(values) == 1 and type_text == "double":
+        return {"min": values[0], "max": values[0]}
+    if values and set(map(repr, values)) != {"True", "False"}:
+        lost.append("enum")
+    return domain
+
+
+def _read_range(each: Plain, type_text: str, lost: list[str]) -> Plain:
+    """Return the limits of a number: one that is itself excluded moves to the next value of the type inside."""
+    lows = [each["minimum"]] if "minimum" in each else []
+    highs = [each["maximum"]] if "maximum" in each else []
+    for key, found, side in (("exclusiveMinimum", lows, -1), ("exclusiveMaximum", highs, 1)):
+        limit = each.get(key)
+        if isinstance(limit, int | float) and not isinstance(limit, bool) and isfinite(limit):
+            found.append(next_inside(limit, type_text, side))
+        elif key in each:  # a boolean, as before draft 6
+            lost.append(key)
+    return ({"min": max(lows)} if lows else {}) | ({"max": min(highs)} if highs else {})
+
+
+def next_inside(limit: float, type_text: str, side: int) -> float:
+    """Return the first value of a type that is above (-1) or below (1) a limit.
+
+    Examples
+    --------
+    >>> next_inside(-0.5, "int64", -1), next_inside(0.5, "int64", 1), next_inside(0, "double", -1)
+    (0, 0, 5e-324)
+    """
+    if "int" in type_text:
+        return floor(limit) + 1 if side < 0 else ceil(limit) - 1
+    return nextafter(float(limit), inf if side < 0 else -inf)
 
 
 def unanchored(pattern: str) -> str:

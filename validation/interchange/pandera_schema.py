@@ -6,7 +6,7 @@ tolerances, statistics, environments or versions: what it cannot say is named.
 
 import re
 from collections.abc import Callable, Mapping
-from math import ceil, floor, isfinite, nextafter
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,7 +22,7 @@ from foldstore.errors import InvalidSchemaError, UsageError, did_you_mean
 from foldstore.validation.column_domains import SEMANTICS
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.interchange.arrow_words import Plain
-from foldstore.validation.interchange.json_schema import unanchored
+from foldstore.validation.interchange.json_schema import next_inside, unanchored
 from foldstore.validation.nested_paths import without_nested
 
 Backend = Literal["polars", "pyarrow"]
@@ -361,9 +361,7 @@ def _limit(value: Any, type_text: str, open_side: int) -> Any:
         return None
     if not open_side:
         return value
-    if "int" in type_text:
-        return floor(value) + 1 if open_side < 0 else ceil(value) - 1
-    return nextafter(float(value), float("inf") if open_side < 0 else float("-inf"))
+    return next_inside(value, type_text, open_side)
 
 
 def _is_number(value: object) -> bool:

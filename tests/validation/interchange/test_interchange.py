@@ -4,6 +4,7 @@ import contextlib
 import json
 import warnings
 
+import jsonschema
 import numpy as np
 import pandera.errors
 import pandera.polars as on_polars
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foldstore.errors import ExchangeWarning, InvalidSchemaError, UsageError
+from foldstore.types import Severity
 from foldstore.validation.check import validate
 from foldstore.validation.column_domains import CategoryDomain, NumericDomain, TextDomain
 from foldstore.validation.column_schema import ColumnSchema, Stage
@@ -155,6 +157,69 @@ def test_a_foreign_json_schema_is_read_and_its_rest_named():
     assert dropped == [
         "id: multipleOf", "either: type ['string', 'integer'] (the whole property)", "host: format 'hostname'",
         "additionalProperties",
+    ]  # fmt: skip
+
+
+JUDGED = {
+    "int64": [-2, -1, 0, 1, 2, 3, None],
+    "double": [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, None],
+    "string": ["", "a", "ab", "b", "abc", None],
+    "bool": [True, False, None],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ("int64", {"type": "integer", "exclusiveMinimum": -0.5, "exclusiveMaximum": 2}),
+        ("int64", {"type": "integer", "minimum": 0, "exclusiveMinimum": 1, "maximum": 3}),
+        ("int64", {"type": "integer", "exclusiveMaximum": 0.5}),
+        ("int64", {"const": 3}),
+        ("int64", {"enum": [1, 2, None]}),
+        ("int64", {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}], "default": None, "title": "N"}),
+        ("double", {"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+        ("double", {"type": ["number", "null"], "exclusiveMaximum": 0.5}),
+        ("double", {"type": "number", "const": 0.5}),
+        ("string", {"type": ["string", "null"], "enum": ["a", "b"]}),
+        ("string", {"enum": ["a", "b"]}),
+        ("string", {"anyOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]}),
+        ("string", {"oneOf": [{"type": "string", "pattern": "^a"}, {"type": "null"}]}),
+        ("string", {"type": "string", "minLength": 1, "maxLength": 2}),
+        ("bool", {"enum": [True, False]}),
+    ],
+)
+def test_a_property_of_json_schema_that_is_read_judges_as_json_schema_does(kind, written):
+    schema, dropped = imported(DataSchema.from_json_schema, {"properties": {"x": written}, "required": ["x"]})
+    assert dropped in ([], ["x: default"])
+    assert schema.columns["x"].type == kind
+    judge = jsonschema.Draft202012Validator(written)
+    for value in JUDGED[kind]:
+        table = pa.table({"x": pa.array([value], {"int64": pa.int64(), "double": pa.float64()}.get(kind))})
+        if value is None and kind in ("string", "bool"):
+            table = pa.table({"x": pa.array([None], pa.string() if kind == "string" else pa.bool_())})
+        report = validate(TableSubject(table, "t"), schema)
+        failed = {each.code for each in report.anomalies if each.severity is Severity.ERROR}
+        # No value at all is told for itself, whatever a schema allows.
+        assert bool(failed - ({"all_null"} if schema.columns["x"].nullable else set())) is not judge.is_valid(value), (
+            value
+        )
+
+
+def test_what_no_column_can_say_of_json_schema_is_named_and_gets_no_type_of_its_own():
+    properties = {
+        "ref": {"$ref": "#/$defs/z"},
+        "free": {"description": "anything"},
+        "either": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "mixed": {"enum": ["a", 1]},
+        "steps": {"type": "number", "enum": [0.5, 1.5]},
+        "old": {"type": "integer", "minimum": 0, "exclusiveMinimum": True},
+        "yes": {"const": True},
+    }
+    schema, dropped = imported(DataSchema.from_json_schema, {"properties": properties})
+    assert list(schema.columns) == ["steps", "old", "yes"]
+    assert dropped == [
+        *(f"{name}: no type (the whole property)" for name in ("ref", "free", "either", "mixed")),
+        "steps: enum", "old: exclusiveMinimum", "yes: enum",
     ]  # fmt: skip
 
 
