@@ -7,7 +7,7 @@ from starlette.responses import Response
 from foldstore.api.answers import empty_answer, json_answer
 from foldstore.api.body import Members
 from foldstore.api.route import BodyKind, Call, Route
-from foldstore.api.rules import KIND, AccessRule, RuleBook
+from foldstore.api.rules import KIND, AccessRule, RuleBook, doubts_of
 
 
 def _book(call: Call) -> RuleBook:
@@ -29,7 +29,7 @@ def _put(call: Call) -> Response:
         where=body.text("where"),
     )
     _book(call).put(rule, author=call.token.principal)
-    return json_answer(rule.to_dict())
+    return json_answer({**rule.to_dict(), "warnings": doubts_of(rule, call.store)})
 
 
 def _remove(call: Call) -> Response:
@@ -50,7 +50,8 @@ ROUTES: Final = (
         path="/v1/rules/{rule}",
         scope="admin",
         answer=_put,
-        summary="Hide columns and rows of datasets from roles and tokens; servers notice within seconds",
+        summary="Hide columns and rows of datasets from roles and tokens; servers notice within seconds; "
+        "`warnings` of the answer say what no dataset has, or does not fit",
         body=BodyKind.JSON,
         example={"datasets": ["people"], "roles": ["viewer"], "hide": ["salary"], "where": "country = 'NO'"},
     ),

@@ -216,6 +216,29 @@ class TestTheBook:
         with pytest.raises(UsageError):
             RuleBook(store.registry(KIND)).put(AccessRule(**rule), author="o")
 
+    def test_what_a_rule_names_in_vain_is_said_over_http_as_by_the_command(self, app, vault, store, capsys):
+        from foldstore.cli.app import run
+
+        admin = client_of(app, vault.create("admin", author="t")[0])
+        for number, (options, expected) in enumerate(
+            [
+                ({"datasets": ["*"], "hide": ["no_such_column"]}, ["is called no_such_column, so it hides nothing"]),
+                ({"datasets": ["no-such-*"], "hide": ["x"]}, ["no dataset with a version is called no-such-*"]),
+                ({"datasets": ["*"], "where": "no_such_column = 1"}, ["the condition does not fit"]),
+                ({"datasets": ["*"], "hide": ["*"]}, []),
+            ]
+        ):
+            told = admin.put(f"/v1/rules/r{number}", json={"roles": ["viewer"], **options}).json()["warnings"]
+            words = [f"--{'dataset' if name == 'datasets' else name}" for name in options]
+            values = [value if isinstance(value, str) else value[0] for value in options.values()]
+            typed = [each for pair in zip(words, values, strict=True) for each in pair]
+            assert run(["rule", "set", f"c{number}", "--role", "viewer", *typed, "--store", str(store.root)]) == 0
+            said = " ".join(capsys.readouterr().err.split())
+            assert len(told) >= len(expected)
+            assert all(any(part in warning for warning in told) for part in expected)
+            assert all(f"warning: {' '.join(warning.split())}" in said for warning in told)
+            assert ("warning" in said) == bool(expected)
+
     def test_rules_are_set_listed_and_removed_over_http_and_by_the_command(self, app, vault, store, capsys):
         from foldstore.cli.app import run
 
