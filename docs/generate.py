@@ -111,7 +111,8 @@ def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 def _command_page(path: tuple[str, ...], command: Any) -> list[str]:
     words, examples = _split_help(command.help or "")
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    shown = [p for p in command.params if p.name != "help" and not getattr(p, "hidden", False)]
+    options = [p for p in shown if p.param_type_name == "option"]
     usage = " ".join([*path, *(["[OPTIONS]"] if options else []), *(_metavar(p) for p in arguments)])
     lines = [f"## {' '.join(path)}\n", f"{words}\n", f"```text\n{usage}\n```\n"]
     if len(examples) == 1:

@@ -3,13 +3,15 @@
 from functools import partial
 from typing import Any, Final
 
+import pyarrow as pa
 from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Gives, Route
-from foldstore.errors import RefusedError
+from foldstore.datastore.exact_cast import is_text
+from foldstore.errors import RefusedError, UsageError
 from foldstore.names import parse_address
 from foldstore.training_set import TrainingSet
 from foldstore.views.features.definition_set import DefinitionSet
@@ -95,9 +97,24 @@ def _history(call: Call) -> Response:
     return rows_answer(call.headers, joined.schema, joined.to_batches(), limit=joined.num_rows)
 
 
+def _asking(call: Call) -> pa.Table:
+    """Return the rows that ask; JSON has no times, so theirs are read from text."""
+    rows = read_rows(call.body)
+    name = call.query.text("event_timestamp") or "event_timestamp"
+    place = rows.schema.get_field_index(name)
+    if call.body.suffix != ".jsonl" or place < 0 or not is_text(rows.schema.field(place).type):
+        return rows
+    for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):  # all with a zone, or all without one
+        try:
+            return rows.set_column(place, name, rows.column(place).cast(kind))
+        except pa.ArrowInvalid:
+            continue
+    raise UsageError(f"Not every {name!r} is a time.", hint="Write them alike, as 2026-01-31T00:00:00Z.")
+
+
 def _join(call: Call) -> Response:
     joined = call.store.features.get_historical_features(
-        read_rows(call.body),
+        _asking(call),
         _address(call),
         like=_training_set(call, call.query.text("like")),
         event_timestamp=call.query.text("event_timestamp"),

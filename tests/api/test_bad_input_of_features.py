@@ -109,6 +109,34 @@ def test_rows_that_cannot_be_joined_to_are_refused_in_the_same_words(store, clie
     )
 
 
+@pytest.mark.parametrize("column", ["event_timestamp", "asked"])
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (["2024-01-01T00:00:00Z", "2023-12-31T23:59:59.999999999Z"], [10, None]),
+        (["2024-01-01T01:00:00+01:00", "2024-01-01T00:59:59+01:00"], [10, None]),
+        (["2024-01-01T00:00:00", "2023-12-31T23:59:59"], [10, None]),
+        (["2024-01-01", None], [10, None]),
+    ],
+)
+def test_times_of_json_are_read_from_their_text(client, column, times, found):
+    rows = [{"driver": 1, column: time} for time in times]
+    for sent in ({"json": rows}, {"content": "".join(json.dumps(row) + "\n" for row in rows)}):
+        headers = {} if "json" in sent else {"content-type": "application/x-ndjson"}
+        answer = client.post(f"{SERVICE}:join", params={"event_timestamp": column}, headers=headers, **sent)
+        assert [row["trips"] for row in answer.json()["rows"]] == found
+
+
+@pytest.mark.parametrize("times", [["soon"], ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00"], ["9999-12-31T00:00:00Z"]])
+def test_texts_of_json_that_are_no_times_are_told(client, times):
+    answer = client.post(f"{SERVICE}:join", json=[{"driver": 1, "event_timestamp": each} for each in times])
+    assert problem(answer) == (
+        "usage",
+        "Not every 'event_timestamp' is a time.",
+        "Write them alike, as 2026-01-31T00:00:00Z.",
+    )
+
+
 def test_no_rows_are_joined_to_no_rows(client):
     empty = stream(driver=pa.array([], pa.int64()), event_timestamp=pa.array([], pa.timestamp("us")))
     answer = client.post(f"{SERVICE}:join", content=empty, headers={"content-type": STREAM, "accept": STREAM})
