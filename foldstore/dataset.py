@@ -325,6 +325,12 @@ class Dataset(DatasetRefs, DatasetWriting, DatasetErasure, DatasetHistory, Datas
         if address.ref.isdigit():
             return f"Versions run from 1 to {numbers[-1]}."
         if address.ref == LATEST:
+            versions = self.versions()
+            if all(version.status is Status.QUARANTINED for version in versions):
+                newest = versions[-1].address
+                return (
+                    f"Nothing has passed the gate yet; foldstore review release {newest} -r REASON publishes {newest}."
+                )
             return f"No published version is left on the branch; versions run from 1 to {numbers[-1]}."
         refs = [ref.name for ref in self._storage.catalog.list_refs(self._record.id)]
         return did_you_mean(address.ref, [*refs, LATEST])

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import foldstore
-from foldstore.errors import ConflictError, DuplicateKeyError, InvalidSchemaError, RefusedError, UsageError
+from foldstore.errors import (
+    ConflictError,
+    DuplicateKeyError,
+    InvalidSchemaError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
 from foldstore.review import ReviewState
 
 ROWS = {"id": list(range(500)), "x": [each % 50 for each in range(500)]}
@@ -90,6 +97,9 @@ def test_the_first_version_of_a_dataset_can_wait_and_be_released(store):
     first = dataset.append({"x": [1, 2]})
     assert str(first.status) == "quarantined"
     assert dataset.reviews()[0].reasons == ("a person has to release every version of this dataset",)
+    with pytest.raises(NotFoundError) as raised:
+        store.sql("SELECT * FROM new")
+    assert raised.value.hint.startswith("Nothing has passed the gate yet; foldstore review release new@1")
     made = first.release("Looked at.")
     assert made.to_arrow()["x"].to_pylist() == [1, 2]
     assert dataset.latest == made
