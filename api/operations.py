@@ -4,7 +4,6 @@ What a client asks with ``Prefer: respond-async`` (RFC 7240) is worked on here, 
 function that would have answered at once; its answer is kept as bytes until it is fetched, or for a day.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -27,7 +26,7 @@ from foldstore.api.problem import MEDIA_TYPE, BusyError, problem, problem_of
 from foldstore.api.rules import AccessRule
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
-from foldstore.datastore.operation_folder import Claim, OperationFolder, OperationRecord, lost_error
+from foldstore.datastore.operation_folder import Claim, OperationFolder, OperationRecord, id_of_key, lost_error
 from foldstore.errors import CancelledError, InvalidQueryError, NotFoundError, RefusedError, StoreError, UsageError
 from foldstore.types import format_time
 from foldstore.work import watched
@@ -320,7 +319,7 @@ class Asked:
 
     def record(self, now: Any) -> OperationRecord:
         """Return what is known of it at first."""
-        own = uuid4().hex if self.key is None else hashlib.blake2b(self.key.encode(), digest_size=16).hexdigest()
+        own = uuid4().hex if self.key is None else id_of_key(self.key)
         return OperationRecord(
             id=own,
             starter=self.token.id,

@@ -7,6 +7,7 @@ and whoever sees that first writes it down. Nothing here is needed to read the s
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -261,6 +262,17 @@ class OperationFolder:
 
     def _remove(self, operation_id: str) -> None:
         shutil.rmtree(self._place(operation_id), ignore_errors=True)
+
+
+def id_of_key(key: str) -> str:
+    """Return the id of the operation that a key stands for, ``TOKEN:KEY``: whoever chose the key knows it before.
+
+    Examples
+    --------
+    >>> id_of_key("abcd1234:k")
+    '8bc90e44c6cdde7e0b886919a437e5ad'
+    """
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def lost_error() -> StoreError:

@@ -19,8 +19,10 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from importlib.metadata import version
 from typing import IO, Any, Final, Protocol
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
-from foldstore.errors import FoldstoreError, StoreError, UsageError
+from foldstore.datastore.operation_folder import id_of_key
+from foldstore.errors import FoldstoreError, NotFoundError, StoreError, UsageError
 from foldstore.remote.problems import error_of
 from foldstore.remote.server_address import ServerAddress
 from foldstore.work import FOLLOWED
@@ -35,6 +37,7 @@ _LONGEST_WAIT: Final = 30.0
 # The request was not begun, or may be begun again: RFC 9110 calls these methods idempotent.
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 _OPERATIONS: Final = "/v1/operations/"
+_TRIES: Final = 5  # to call off what may not have begun yet: a second
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
@@ -60,6 +63,8 @@ class Request:
         Whether a POST changes nothing.
     later : bool
         Whether the server may answer where the answer will be.
+    operation : str or None
+        The Idempotency-Key of an operation that may be begun, where there is no other: it may not be asked again.
     """
 
     method: str
@@ -71,6 +76,7 @@ class Request:
     key: str | None = None
     only_reads: bool = False
     later: bool = False
+    operation: str | None = None
 
     @property
     def may_be_sent_again(self) -> bool:
@@ -160,12 +166,23 @@ class Connection:
         Where somebody watches, what takes long is begun, followed, and its answer fetched when it is there.
         """
         follower = self._find_follower(request)
-        with self._open(request if follower is None else replace(request, later=True)) as answer:
-            place = answer.headers.get("location", "") if answer.status == HTTPStatus.ACCEPTED else None
-            if follower is None or place is None:
+        if follower is None:
+            with self._open(request) as answer:
                 yield answer
-                return
-            answer.read()
+            return
+        key, is_unknown = request.key or uuid4().hex, True
+        try:
+            with self._open(replace(request, later=True, operation=key)) as answer:
+                is_unknown = answer.status == HTTPStatus.ACCEPTED
+                if not is_unknown:
+                    yield answer
+                    return
+                place = answer.headers.get("location", "")
+                answer.read()
+        except KeyboardInterrupt:
+            if is_unknown:
+                self._call_off(key)
+            raise
         if not place.startswith(_OPERATIONS):
             raise _unexpected("The server says nothing of where its answer will be.")
         follower.follow(place)
@@ -176,6 +193,20 @@ class Connection:
         """Ask what is answered at once, whoever watches; see `ask`."""
         with self._open(request) as answer:
             return _read_plain(answer)
+
+    def _call_off(self, key: str) -> None:
+        """End what a server may have begun, though it did not say so; it may be about to begin."""
+        token_id = self.address.token.partition("_")[2].partition("_")[0]
+        place = f"{_OPERATIONS}{id_of_key(f'{token_id}:{key}')}"
+        for _ in range(_TRIES):
+            try:
+                self.ask_now(Request(method="DELETE", path=place))
+            except NotFoundError:
+                time.sleep(_FIRST_WAIT)
+            except FoldstoreError:
+                return
+            else:
+                return
 
     def _find_follower(self, request: Request) -> Follower | None:
         follower, make = LATER.get(), FOLLOWED.get()
@@ -236,6 +267,9 @@ class Connection:
         except (OSError, HTTPException) as error:
             connection.close()
             raise _UnansweredError(lost(error), was_idle=was_idle and isinstance(error, ConnectionError)) from error
+        except KeyboardInterrupt:
+            connection.close()  # a server that waits for the rest of a body begins nothing
+            raise
 
     def _written(self, request: Request) -> tuple[dict[str, str], Any]:
         headers = {**self._headers, "accept": request.accept}
@@ -243,6 +277,8 @@ class Connection:
             headers["prefer"] = "respond-async"
         if request.key is not None:
             headers["idempotency-key"] = request.key
+        elif request.operation is not None:
+            headers["idempotency-key"] = request.operation
         if request.rows is not None:
             size = request.rows.seek(0, 2)
             request.rows.seek(0)

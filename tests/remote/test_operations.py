@@ -2,9 +2,11 @@
 
 import threading
 import time
+from http.client import HTTPConnection
 
 import pytest
 
+from foldstore.api.operations import Operations
 from foldstore.errors import CancelledError, FoldstoreError, NotFoundError, UsageError
 from foldstore.remote.operations import Watched
 from tests.api.test_operations import PATIENCE, Gate
@@ -94,6 +96,39 @@ def test_an_interrupt_calls_it_off(remote):
         with pytest.raises(KeyboardInterrupt), remote.operations.watched(interrupt):
             version.to_arrow()
         assert interrupted.is_set()
+        gate.opened.set()
+    (found,) = remote.operations.list()
+    Watched(remote.server.connection).follow(f"/v1/operations/{found['id']}")
+    assert remote.operations.get(found["id"])["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_an_interrupt_before_the_server_says_what_it_has_begun_calls_it_off(remote, monkeypatch, is_begun):
+    version = remote.version("people")
+    _ = version.arrow_schema
+    asked, begin = threading.Event(), Operations.begin
+
+    def begin_late(*given):
+        asked.set()
+        if is_begun:
+            found = begin(*given)
+        assert interrupted.wait(PATIENCE)  # the client does not hear of it before
+        return found if is_begun else begin(*given)
+
+    interrupted, answer = threading.Event(), HTTPConnection.getresponse
+
+    def hear(connection):
+        monkeypatch.setattr(HTTPConnection, "getresponse", answer)
+        assert asked.wait(PATIENCE)
+        threading.Timer(0.3, interrupted.set).start()
+        raise KeyboardInterrupt
+
+    with Gate() as gate:
+        monkeypatch.setattr(Operations, "begin", begin_late)
+        monkeypatch.setattr(HTTPConnection, "getresponse", hear)
+        with pytest.raises(KeyboardInterrupt), remote.operations.watched():
+            version.to_arrow()
+        monkeypatch.undo()
         gate.opened.set()
     (found,) = remote.operations.list()
     Watched(remote.server.connection).follow(f"/v1/operations/{found['id']}")
