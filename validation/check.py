@@ -17,7 +17,7 @@ from foldstore.validation.clearance import judge_unprofiled
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
-from foldstore.validation.column_schema import ColumnSchema, metric_fits, plain_type
+from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.dataset_checks import (
     check_freshness,
     check_keys,
@@ -34,6 +34,7 @@ from foldstore.validation.drift_checks import (
     code_of_shift,
     count_pinned,
     drift_from_schema,
+    fit_policy,
     for_label,
     for_usual,
     refer_to_windows,
@@ -107,7 +108,7 @@ def validate(subject: Subject, schema: DataSchema, around: Surroundings = NOTHIN
         anomalies = settle(findings, schema, subject, keys)
         if asked.segments and profile.rows:
             found = {(each.code, each.column) for each in anomalies}
-            sliced = check_segments(subject, asked, fitting, found, around.now, around.engine)
+            sliced = check_segments(subject, asked, fitting, found, around)
             anomalies = gravest_first([*anomalies, *sliced])
     return Report(
         subject=subject.address,
@@ -227,7 +228,7 @@ def compared_columns(
 ) -> dict[str, ColumnSchema]:
     """Return the columns that `drift_between` compares, with grids, the reference's counts and policies."""
     columns = {
-        name: column if policy is None else replace(column, drift=_fitting(policy, column))
+        name: column if policy is None else replace(column, drift=fit_policy(policy, column))
         for name, column in infer_distributions(before).items()
         if type_fits(after, name, column)
     }
@@ -240,12 +241,6 @@ def with_untested(found: DriftResult, before: Profile, after: Profile) -> DriftR
     """Say of the columns of either side that were not compared why they were not."""
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
-
-
-def _fitting(policy: DriftPolicy, column: ColumnSchema) -> DriftPolicy:
-    """Return the policy for a column: what its cells have no order for is the default distance there."""
-    fits = column.grid is None or metric_fits(policy.metric, column.grid)
-    return policy if fits else replace(policy, metric="js")
 
 
 def _why_untested(name: str, before: Profile, after: Profile) -> str:
@@ -284,7 +279,7 @@ def _settled(name: str, column: ColumnSchema, schema: DataSchema) -> ColumnSchem
         values = schema.domains[column.domain.ref]
         column = replace(column, domain=CategoryDomain(values=values, min_mass=column.domain.min_mass))
     if schema.drift is not None and column.drift is None and column.grid is not None and column.reference is not None:
-        column = replace(column, drift=_fitting(schema.drift, column))
+        column = replace(column, drift=fit_policy(schema.drift, column))
     if name == schema.label and column.drift is not None:
         column = replace(column, drift=for_label(column.drift))
     return column

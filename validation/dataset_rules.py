@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from foldstore.errors import InvalidSchemaError, did_you_mean
 from foldstore.types import Severity
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import (
     is_number,
     plain_record,
@@ -127,11 +128,15 @@ class Segment:
         The columns whose values tell segments apart.
     where : str, optional
         An SQL condition: only rows for which it is true.
+    drift : DriftPolicy, optional
+        When a distribution in a slice differs too far from that of the same slice of versions before; its `vs` says
+        which.
     """
 
     name: str
     by: tuple[str, ...] = ()
     where: str | None = None
+    drift: DriftPolicy | None = None
 
     def __post_init__(self) -> None:
         read_text(self.name, "name")
@@ -140,6 +145,15 @@ class Segment:
             raise InvalidSchemaError("A segment has columns in by, or a condition in where.")
         if self.where is not None:
             read_text(self.where, "where")
+        given: Any = self.drift
+        if given is not None and not isinstance(given, DriftPolicy):  # as a document holds it
+            object.__setattr__(self, "drift", read_record(DriftPolicy, given, "drift"))
+        if self.drift is not None and self.drift.vs == "baseline":
+            raise InvalidSchemaError(
+                "The schema has no reference for slices: they are compared with versions before.",
+                hint="Write vs: previous, rolling or seasonal.",
+                where="drift",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, defaults left out."""

@@ -12,7 +12,7 @@ from foldstore.types import Severity
 from foldstore.validation.anomaly import percent
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import set_field
-from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.column_schema import ColumnSchema, metric_fits, plain_type
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
@@ -52,21 +52,23 @@ def refer_to_windows(
             facts = {"field": f"drift.vs {column.drift.vs}", "reason": reason}
             findings.append(Finding(code="stats_unavailable", column=name, facts=facts))
             continue
-        text = _window(column.drift)
+        text = window_text(column.drift)
         if text not in rows:
             found = windows(text)
             rows[text] = found if isinstance(found, int) else with_nested(found, list(columns))
-        settled[name], unreferred = _refer(name, column, text, rows[text])
+        settled[name], unreferred = refer_to(name, column, text, rows[text])
         findings += unreferred
     return settled, findings
 
 
-def _window(policy: DriftPolicy) -> str:
+def window_text(policy: DriftPolicy) -> str:
+    """Return the versions that a policy compares with, such as ``rolling(5)``."""
     count = policy.window if policy.vs == "rolling" else policy.lag
     return policy.vs if count is None else f"{policy.vs}({count})"
 
 
-def _refer(name: str, column: ColumnSchema, text: str, window: Subject | int) -> tuple[ColumnSchema, list[Finding]]:
+def refer_to(name: str, column: ColumnSchema, text: str, window: Subject | int) -> tuple[ColumnSchema, list[Finding]]:
+    """Put the counts of some rows in place of a column's baseline; without a policy where they cannot be compared."""
     if isinstance(window, int):
         facts = {"reference": text, "versions": window}
         missing = Finding(code="comparator_missing_reference", column=name, facts=facts, observed=window)
@@ -141,6 +143,12 @@ def drift_targets(
 def code_of_shift(schema: DataSchema, column: str) -> str:
     """Return the code of drift of a column: what is learnt and what is predicted have codes of their own."""
     return {schema.prediction: "prediction_shift", schema.label: "label_shift"}.get(column, "drift")
+
+
+def fit_policy(policy: DriftPolicy, column: ColumnSchema) -> DriftPolicy:
+    """Return the policy for a column: what its cells have no order for is the default distance there."""
+    fits = column.grid is None or metric_fits(policy.metric, column.grid)
+    return policy if fits else replace(policy, metric="js")
 
 
 def for_label(policy: DriftPolicy) -> DriftPolicy:
