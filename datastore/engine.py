@@ -44,6 +44,7 @@ from foldstore.datastore.engine_tables import choose_tables, readable_tables, sh
 from foldstore.datastore.engine_types import loses_digits, watched
 from foldstore.datastore.expression import (
     Expression,
+    FunctionKind,
     check_text,
     columns_used,
     single_item,
@@ -306,6 +307,15 @@ class Engine:
         found = self._queries.find(text) or self._parse_query(text)
         # The tree of a long text is many times as long.
         return self._queries.keep(text, found) if len(text) <= _MOST_KEPT else found
+
+    def is_repeatable(self, text: str) -> bool:
+        """Say whether a query gives the same rows of the same tables whenever it runs: no clock, no chance.
+
+        Their order may be another one where the query does not say it.
+        """
+        kinds = function_kinds()
+        called = self.parse_query(text).functions
+        return all(kinds.get(name, FunctionKind.IMPURE) is not FunctionKind.IMPURE for name in called)
 
     def _parse_query(self, text: str) -> ParsedQuery:
         with self._borrowed() as connection:

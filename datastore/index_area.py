@@ -11,12 +11,15 @@ from typing import Final
 from uuid import uuid4
 
 from foldstore.datastore.canonical import canonical_json, content_hash
+from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.storage import Storage
 
 FOLDER: Final = "indexes"
 ENDING: Final = ".asof"
 RUN_ENDING: Final = ".tile"
+DERIVED_ENDING: Final = ".derived"
+MOST_INPUTS: Final = 4  # the name of a file says them all, and has 255 bytes
 # A run is this much larger than the next one; so a row is worked on again a few times however many commits follow.
 _LARGER: Final = 4
 _STAGED: Final = "staged-"
@@ -60,6 +63,28 @@ def path_of_run(storage: Storage, dataset_id: str, run: Iterable[Fragment], what
     return storage.root / FOLDER / dataset_id / f"{held}-{_short(what)}{RUN_ENDING}"
 
 
+def path_of_derived(
+    storage: Storage, inputs: Sequence[tuple[VersionRecord, Sequence[Fragment]]], what: str
+) -> Path | None:
+    """Return where an index of rows that are made of versions lies, or would; None for too many versions, or none.
+
+    Parameters
+    ----------
+    inputs : sequence of (VersionRecord, sequence of Fragment)
+        The versions, and what they lie in.
+    what : str
+        How the rows are made of them, and of what the index is one, in any words.
+    """
+    if not 0 < len(inputs) <= MOST_INPUTS:
+        return None
+    name = "-".join([_hold(inputs), _short(what), *(version.id for version, _ in inputs)])
+    return storage.root / FOLDER / inputs[0][0].dataset_id / f"{name}{DERIVED_ENDING}"
+
+
+def _hold(inputs: Sequence[tuple[VersionRecord, Sequence[Fragment]]]) -> str:
+    return _short(canonical_json([[version.id, [_describe(each) for each in held]] for version, held in inputs]))
+
+
 def stage(storage: Storage, path: Path) -> Path:
     """Return a new name in the folder of a file, to be renamed when it is whole.
 
@@ -77,6 +102,10 @@ def forget(storage: Storage, dataset_id: str) -> None:
     folder = storage.root / FOLDER / dataset_id
     if folder.is_dir():
         storage.objects.files.remove_tree(folder)
+    for path in sorted((storage.root / FOLDER).glob(f"*/*{DERIVED_ENDING}")):
+        versions = [storage.catalog.find_version_by_id(each) for each in _inputs_of(path)]
+        if any(version is None or version.dataset_id == dataset_id for version in versions):
+            storage.objects.files.remove(path)
 
 
 def prune(storage: Storage) -> int:
@@ -91,7 +120,23 @@ def prune(storage: Storage) -> int:
                 continue
         storage.objects.files.remove(path)
         removed += 1
-    return removed + _prune_runs(storage)
+    return removed + _prune_runs(storage) + _prune_derived(storage)
+
+
+def _prune_derived(storage: Storage) -> int:
+    removed = 0
+    for path in sorted((storage.root / FOLDER).glob(f"*/*{DERIVED_ENDING}")):
+        versions = [storage.catalog.find_version_by_id(each) for each in _inputs_of(path)]
+        there = [each for each in versions if each is not None and each.expired_at is None]
+        held = [(each, storage.pages.fragments(each)) for each in there]
+        if len(there) < len(versions) or path.stem.partition("-")[0] != _hold(held):
+            storage.objects.files.remove(path)
+            removed += 1
+    return removed
+
+
+def _inputs_of(path: Path) -> list[str]:
+    return path.stem.split("-")[2:]
 
 
 def _prune_runs(storage: Storage) -> int:

@@ -28,6 +28,11 @@ _REFUSED_FUNCTIONS: Final = _words(
     "getvariable in_search_path json_serialize_plan nextval parse_duckdb_log_message pg_get_constraintdef "
     "pg_get_viewdef pg_sleep setseed setval sleep_ms stats txid_current write_log"
 )
+# Written without parentheses, and read as columns until they are bound.
+_CLOCKS: Final = _words(
+    "current_date current_localtime current_localtimestamp current_time current_timestamp localtime localtimestamp "
+    "now today"
+)
 _NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\s+(?:ANALYZE\s+)?", re.IGNORECASE)
 _READING: Final = _words("SELECT WITH VALUES FROM DESCRIBE SUMMARIZE EXPLAIN")
@@ -56,6 +61,9 @@ class ParsedQuery:
         What rows of its tables must meet to count.
     restrictions : mapping
         To which values the query restricts columns of tables about the store; see `wanted_of`.
+    functions : frozenset of str
+        The functions that it calls, in lower case; those among them that are written as columns are, and samples are
+        ``random``.
     """
 
     text: str
@@ -65,6 +73,7 @@ class ParsedQuery:
     parameters: tuple[str, ...] = ()
     conditions: QueryConditions = NO_CONDITIONS
     restrictions: Restrictions = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
 
     def wanted_of(self, table: str, values: Mapping[str, Any]) -> dict[str, frozenset[str]]:
         """Return the only values that columns of a table may have in rows that the query wants, where that is sure."""
@@ -130,6 +139,7 @@ class _Findings:
     rows: set[str] = field(default_factory=set)
     parameters: dict[str, None] = field(default_factory=dict)
     lone: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
 
     def column_names(self) -> frozenset[str] | None:
         """Return the names that may mean columns, or None when columns are meant without their names."""
@@ -158,6 +168,8 @@ def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
         elif isinstance(node, dict):
             _judge_node(node, scope, findings)
             _note_columns(node, findings)
+            if node.get("sample"):
+                findings.functions.add("random")
             stack.extend(reversed(list(_children(node, scope))))
     own = any(name.lower().startswith(f"{OWN_SCHEMA}.") for name in findings.tables)
     return ParsedQuery(
@@ -168,6 +180,7 @@ def judge_query(text: str, tree: Mapping[str, Any]) -> ParsedQuery:
         tuple(findings.parameters),
         find_conditions(statements[0]["node"], findings.uses),
         find_restrictions(statements[0]["node"], OWN_SCHEMA) if own else {},
+        frozenset(findings.functions | (findings.lone & _CLOCKS)),
     )
 
 
@@ -187,6 +200,8 @@ def _judge_node(node: Mapping[str, Any], scope: frozenset[str], findings: _Findi
                 )
         case "FUNCTION" | "WINDOW_AGGREGATE":
             name = str(node.get("function_name", "")).lower()
+            # Of one argument it is the time since then.
+            findings.functions.add("now" if name == "age" and len(node.get("arguments", ())) == 1 else name)
             if name in _REFUSED_FUNCTIONS or name.startswith("__internal"):
                 raise InvalidQueryError(
                     f"{name}() is not allowed in a query.",

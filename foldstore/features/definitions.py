@@ -20,7 +20,7 @@ from foldstore.errors import (
     did_you_mean,
 )
 from foldstore.features.alias_registry import AliasRegistry
-from foldstore.features.sources import Pins, Rows
+from foldstore.features.sources import Pins, Rows, find_pins
 from foldstore.names import LATEST, Address, parse_address
 from foldstore.types import format_time
 from foldstore.views.features.entity import Entity
@@ -164,11 +164,7 @@ class Definitions:
 
     def pin_source(self, view: FeatureView, pins: Pins) -> str | None:
         """Pin what a view is read from; return its pinned address, None for a query."""
-        if not isinstance(view.source, SqlSource):
-            return pins.pin(view.source)
-        for name in self._storage.engine.parse_query(view.source.query).tables:
-            pins.pin(name)
-        return None
+        return find_pins(self._storage, view, pins) or None
 
     def _check_source(self, view: FeatureView) -> None:
         """Refuse a view over what is not there now: a service cannot be mended once it is applied."""

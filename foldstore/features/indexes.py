@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from foldstore.datastore import index_area
 from foldstore.datastore.canonical import canonical_json
+from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.manifest import Fragment
 from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError, RefusedError
-from foldstore.features.sources import Rows, SourceRows
+from foldstore.features.sources import Pins, Rows, SourceRows, find_pins, read_source
 from foldstore.features.tile_shelf import TileShelf, make_tile
-from foldstore.views.features.feature_view import FeatureView
+from foldstore.names import parse_address
+from foldstore.views.features.feature_view import FeatureView, SqlSource
 from foldstore.views.features.index_file import (
     FORMAT,
     AsOfIndex,
@@ -108,7 +110,7 @@ class FeatureIndexes:
 
         def find(run: Sequence[Fragment], rows: pa.Table) -> TileParts:
             path = index_area.path_of_run(self._storage, version.dataset_id, run, what)
-            return self._tiles.find(path, rows, view, lambda: self._fragments(source) == source.fragments)
+            return self._tiles.find(path, lambda: rows, view, lambda: self._fragments(source) == source.fragments)
 
         whole = index_area.path_of_run(self._storage, version.dataset_id, source.fragments, what)
         if not may_be_cut(view.aggregations) and whole.exists():
@@ -118,6 +120,56 @@ class FeatureIndexes:
             tiles.append(find(run, table.slice(start, size)))
             start += size
         return WindowIndex(view, table, tiles, whole=lambda: find(source.fragments, table))
+
+    def windows_of(self, view: FeatureView, pins: Pins) -> WindowIndex:
+        """Return what answers for a view with aggregations; nothing is read where tiles of the same rows are kept.
+
+        Raises
+        ------
+        FoldstoreError
+            As `windows`, and when a name of its source means nothing.
+        """
+        own = Pins(self._rows, pins.given)
+        address = find_pins(self._storage, view, own)
+        pins.add(own)
+        fixed = Pins(self._rows, {**own.given, **own.used, **own.views})
+        path = self._find_derived(view, own, address)
+        if path is None:
+            return self.windows(view, read_source(self._rows, view, fixed))
+
+        def read() -> pa.Table:
+            table = read_source(self._rows, view, fixed).table
+            check_source_columns(view, table)
+            find_types(view, table.schema)
+            return table.select(view.columns())
+
+        return WindowIndex(
+            view, read, [self._tiles.find(path, read, view, lambda: self._find_derived(view, own, address) == path)]
+        )
+
+    def _find_derived(self, view: FeatureView, own: Pins, address: str) -> Path | None:
+        """Return where the tile of a query, a saved view or a part of a split lies; None where none is kept.
+
+        None is kept of rows that a guard lets somebody read, of a query that looks at the clock or draws, or where
+        cells of a dataset are sealed: a query may see what others may not, such as aggregates of outcomes.
+        """
+        if isinstance(view.source, SqlSource):
+            if not self._storage.engine.is_repeatable(view.source.query):
+                return None
+        elif not own.views and parse_address(address).split is None:
+            return None  # a version itself, whose runs have tiles
+        versions = [self._rows.version(each) for each in dict.fromkeys(own.used.values())]
+        if self._storage.guard is not None or any(
+            list_seals(self._storage.catalog, each.record.dataset_id) for each in versions
+        ):
+            return None
+        source = view.source.query if isinstance(view.source, SqlSource) else address
+        times = [view.event_time, view.created_time]
+        needs = [[column, sorted(functions)] for column, functions in find_needs(view).items()]
+        read = [source, sorted(own.used.items()), sorted(own.views.items())]
+        what = canonical_json([FORMAT, TILE_FORMAT, read, [list(each) for each in view.keys.items()], times, needs])
+        inputs = [(each.record, each.rows.fragments) for each in versions]
+        return index_area.path_of_derived(self._storage, inputs, what)
 
     def _fragments(self, source: SourceRows) -> tuple[Fragment, ...]:
         """Return in what the rows of a source lie now."""

@@ -150,9 +150,10 @@ class HistoricalJoins:
         for selection in service.selections:
             view = selection.view
             if view.name not in indexes:
-                source = read_source(self._rows, view, pins)
-                found = self._indexes.windows(view, source) if view.aggregations else self._indexes.index(view, source)
-                indexes[view.name] = found
+                if view.aggregations:
+                    indexes[view.name] = self._indexes.windows_of(view, pins)
+                else:
+                    indexes[view.name] = self._indexes.index(view, read_source(self._rows, view, pins))
         return [FeatureTable(selection, indexes[selection.view.name]) for selection in service.selections]
 
     def _read_labels(self, labels: Any) -> pa.Table:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.storage import Storage
 from foldstore.errors import RefusedError
 from foldstore.lookup_log import Appended
 from foldstore.names import parse_address
@@ -130,6 +131,15 @@ def check_published(version: Version) -> Version:
             address=version.address,
         )
     return version
+
+
+def find_pins(storage: Storage, view: FeatureView, pins: Pins) -> str:
+    """Pin what a feature view's source names, and read no row; return its pinned address, empty for a query."""
+    if not isinstance(view.source, SqlSource):
+        return pins.pin(view.source)
+    for name in storage.engine.parse_query(view.source.query).tables:
+        pins.pin(name)
+    return ""
 
 
 def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:

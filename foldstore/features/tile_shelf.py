@@ -32,11 +32,13 @@ class TileShelf:
         self._storage = storage
         self._open: OrderedDict[Path, TileParts] = OrderedDict()
 
-    def find(self, path: Path, rows: pa.Table, view: FeatureView, holds: Callable[[], bool]) -> TileParts:
+    def find(self, path: Path, rows: Callable[[], pa.Table], view: FeatureView, holds: Callable[[], bool]) -> TileParts:
         """Return the tile that lies there, made of the rows when it does not or is broken.
 
         Parameters
         ----------
+        rows : callable
+            Gives the rows; asked when they are needed.
         holds : callable
             Whether the rows are still what the path says; asked when the file is there. Those that were sealed or
             erased meanwhile stay in no file.
@@ -45,7 +47,7 @@ class TileShelf:
         if known is None or not path.exists():
             known = _read(path, view)
         if known is None:
-            known = self._make(path, rows, view)
+            known = self._make(path, rows(), view)
             if not holds():
                 path.unlink(missing_ok=True)
                 self._open.pop(path, None)

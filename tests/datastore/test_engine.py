@@ -221,3 +221,28 @@ class TestLock:
             connection.execute(statement.format(path=tmp_path / "out")).fetchall()
         connection.close()
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "repeatable"),
+    [
+        ("SELECT a + 1, lower(c), hour(ts), list_filter(x, y -> y > 1) FROM t WHERE a > 3 AND c LIKE 'x%'", True),
+        ("SELECT count(*), avg(x), date_trunc('hour', ts) FROM t GROUP BY ALL", True),
+        ("SELECT *, row_number() OVER (ORDER BY x), sum(x) OVER (PARTITION BY a) FROM t", True),
+        ("SELECT * FROM t ASOF JOIN s USING (id, ts)", True),
+        ("SELECT age(ts, t2) FROM t", True),
+        ("SELECT age(ts) FROM t", False),
+        ("SELECT now() FROM t", False),
+        ("SELECT * FROM t WHERE ts > current_date", False),
+        ("SELECT * FROM t WHERE ts > CURRENT_TIMESTAMP - INTERVAL 1 DAY", False),
+        ("WITH q AS (SELECT today() AS d) SELECT * FROM t, q", False),
+        ("SELECT a FROM t ORDER BY random()", False),
+        ("SELECT * FROM (SELECT gen_random_uuid() FROM t)", False),
+        ("SELECT * FROM t USING SAMPLE 10", False),
+        ("SELECT * FROM (SELECT * FROM t TABLESAMPLE 10%)", False),
+    ],
+)
+def test_a_query_that_looks_at_the_clock_or_draws_is_not_repeatable(
+    engine: Engine, query: str, repeatable: bool
+) -> None:
+    assert engine.is_repeatable(query) is repeatable

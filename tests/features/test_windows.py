@@ -13,7 +13,7 @@ import foldstore
 from foldstore.datastore.index_area import cut_into_runs
 from foldstore.datastore.manifest import Fragment
 from foldstore.errors import InvalidDefinitionError, SchemaMismatchError, UsageError
-from foldstore.features import tile_shelf
+from foldstore.features import indexes, tile_shelf
 from foldstore.features.definition_file import parse_definitions, write_definitions
 from foldstore.features.indexes import FeatureIndexes
 from foldstore.views.features import tile_parts
@@ -343,6 +343,96 @@ def test_a_tile_that_was_being_made_while_rows_were_erased_does_not_stay(store, 
     assert not list((store.root / "indexes").glob("*/*.tile"))
     joined(store)
     assert len(list((store.root / "indexes").glob("*/*.tile"))) == 1
+
+
+def derived(store):
+    return sorted((store.root / "indexes").glob("*/*.derived"))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The views whose source was read."""
+    names, really = [], indexes.read_source
+
+    def watch(rows, view, pins):
+        names.append(view.name)
+        return really(rows, view, pins)
+
+    monkeypatch.setattr(indexes, "read_source", watch)
+    return names
+
+
+BUSY = "SELECT r.* FROM rides r JOIN cities c USING (city) WHERE c.busy ORDER BY ALL"
+
+
+def serve_derived(store, dataset):
+    """Apply windows over a query of two datasets, a saved view and a part of a split; return the services."""
+    store.create_dataset("cities", key=["city"]).append({"city": ["Oslo", "Bern"], "busy": [True, True]})
+    store.view("rides@1").where("stops > 0").save("stopping")
+    dataset.latest.split("half", train=0.5, test=0.5, group_by=["driver"])
+    sources = {"query": foldstore.sql(BUSY), "saved": "stopping", "part": "rides@1#half.train"}
+    for name, source in sources.items():
+        view = view_of([*CUTTABLE, *WHOLE], source=source, name=name)
+        store.features.apply(foldstore.FeatureService(name, [view]))
+    return list(sources)
+
+
+@pytest.mark.usefixtures("each_catalog")
+def test_windows_over_queries_saved_views_and_parts_are_kept_while_what_they_read_is_the_same(
+    store, folder, dataset, read
+):
+    services = serve_derived(store, dataset)
+    first = [joined(store, each) for each in services]
+    assert (read, len(derived(store))) == (services, 3)
+    with foldstore.connect(folder) as other:
+        assert [joined(other, each) for each in services] == first
+        assert [joined(store, each) for each in services] == first
+        assert read == services  # nothing was read again
+        store.gc(dry_run=False)
+        assert len(derived(store)) == 3
+        dataset.append(rides(2, 30))
+        newer = [joined(other, each) for each in services]
+    assert (newer[0] != first[0], newer[1:]) == (True, first[1:])
+    assert read == [*services, "query"]
+    for path in derived(store):
+        path.write_bytes(path.read_bytes()[:-200])
+    with foldstore.connect(folder) as other:
+        assert [joined(other, each) for each in services] == newer
+        everybody = other.features.get_historical_features(None, "saved")
+    assert everybody.num_rows > 0
+    bare = store.view("stopping").to_arrow()
+    store.create_dataset("bare").append(bare)
+    store.features.apply(foldstore.FeatureService("bare", [view_of([*CUTTABLE, *WHOLE], source="bare", name="saved")]))
+    assert joined(store, "bare") == newer[1]
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM rides WHERE ts < now()", "SELECT *, random() AS r FROM rides"])
+def test_windows_over_a_query_that_looks_at_the_clock_or_draws_are_computed_anew(store, dataset, read, query):
+    store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE, source=foldstore.sql(query))]))
+    assert joined(store) == joined(store)
+    assert (len(read), derived(store)) == (2, [])
+
+
+@pytest.mark.usefixtures("each_catalog")
+def test_a_tile_of_several_datasets_goes_when_one_of_them_is_sealed_or_erased_from(store, read):
+    dataset = store.create_dataset("rides", key=["id"], event_time="ts")
+    dataset.append({**rides(1), "id": list(range(300)), "late": [bool(n % 3) for n in range(300)]})
+    services = serve_derived(store, dataset)
+    cities = store.dataset("cities")
+    before = [joined(store, each) for each in services]
+    assert len(derived(store)) == 3
+    cities.erase(where="city = 'Bern'", reason="asked to")
+    assert [path.parent.name for path in derived(store)] == [dataset.latest.record.dataset_id] * 2
+    assert joined(store, "query") != before[0]
+    assert len(derived(store)) == 3
+    split = dataset.latest.split("parts", by_time="ts", boundaries=[hour(1), hour(2)])
+    plan = foldstore.plan_pool("n > 0.5 +/- 0.2", reliability=0.9, reuse="max_passes:1", steps=1)
+    store.pools.seal("pool", split.test, label="late", hide=["stops"], plan=plan)
+    assert derived(store) == []
+    read.clear()
+    after = [joined(store, each) for each in services]
+    assert [joined(store, each) for each in services] == after
+    assert (read, derived(store)) == (services * 2, [])
 
 
 @pytest.mark.usefixtures("each_catalog")

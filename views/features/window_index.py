@@ -7,6 +7,7 @@ join gives for it, so that a lookup at any instant is a lookup as of then.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -68,8 +69,8 @@ class WindowIndex:
     ----------
     view : FeatureView
         The definition, with aggregations.
-    table : pyarrow.Table
-        The view's source in write order.
+    table : pyarrow.Table or callable
+        The view's source in write order, or what gives it when it is needed.
     tiles : sequence of TileParts
         Made of the table's rows, those of earlier rows first.
     whole : callable, optional
@@ -97,14 +98,19 @@ class WindowIndex:
     def __init__(
         self,
         view: FeatureView,
-        table: pa.Table,
+        table: pa.Table | Callable[[], pa.Table],
         tiles: Sequence[TileParts],
         whole: Callable[[], TileParts] | None = None,
     ) -> None:
         self.view = view
-        self.table = table
+        self._given = table
         self._tiles = tuple(tiles)
         self._whole = whole
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The view's source in write order."""
+        return self._given if isinstance(self._given, pa.Table) else self._given()
 
     @property
     def num_tiles(self) -> int:
