@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from foldstore.errors import (
     AlreadyExistsError,
@@ -200,15 +201,26 @@ def _internal(status: int, code: str, error: Exception) -> Response:
     return answer
 
 
+def _methods_of(app: FastAPI, path: str) -> set[str]:
+    """Return what all routes of a path take; the framework's own answer knows the first of them alone."""
+    routes = [route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    return {method for route in routes for method in route.methods or ()}
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make the app answer every error in this form, those of the framework included."""
 
     async def of_foldstore(_request: Request, error: Exception) -> Response:
         return problem_of(error)
 
-    async def of_http(_request: Request, error: Exception) -> Response:
+    async def of_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             return problem_of(error)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            methods = ", ".join(sorted(_methods_of(app, request.url.path)))
+            said = f"{request.method[:20]} is none of this path's methods."
+            code = _CODE_BY_STATUS[error.status_code]
+            return problem(error.status_code, code, said, hint=f"It takes {methods}.", headers={"allow": methods})
         code = _CODE_BY_STATUS.get(error.status_code, "http")
         detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
         return problem(error.status_code, code, f"{detail}.", headers=error.headers)

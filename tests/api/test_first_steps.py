@@ -135,3 +135,18 @@ def test_json_that_is_no_rows_is_refused_and_nothing_is_committed(editor, body, 
     answer = editor.post(f"{PEOPLE}/versions", content=body, headers={"content-type": "application/json"})
     assert what in told(answer, 400)[0]
     assert editor.get(PEOPLE + "/versions/latest").json()["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "takes"),
+    [
+        ("PUT", f"{PEOPLE}/versions", "GET, HEAD, POST"),
+        ("PATCH", PEOPLE, "DELETE, GET, HEAD"),
+        ("GET", f"{PEOPLE}:delete", "POST"),
+        ("GET", "/v1/features:get", "POST"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_told_with_those_it_has(editor, method, path, takes):
+    answer = editor.request(method, path)
+    assert told(answer, 405) == (f"{method} is none of this path's methods.", f"It takes {takes}.")
+    assert answer.headers["allow"] == takes
