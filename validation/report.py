@@ -137,7 +137,7 @@ class Report:
         --------
         >>> report = Report(subject="t", rows=3, schema_id="5c", schema_version="1.0.0", profile="9a")
         >>> report.to_junit().splitlines()[1]
-        '<testsuites name="foldstore validate" tests="1" failures="0" errors="0" skipped="0" time="0">'
+        '<testsuites name="foldstore validate" tests="1" failures="0" errors="0" time="0">'
         """
         return save(report_junit(self), file)
 
