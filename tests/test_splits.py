@@ -243,6 +243,13 @@ def test_a_part_of_a_fold_is_split_again(store):
     assert _parts(deeper)["train"] == _parts(store.split("d@1#again"))["test"]
 
 
+def test_a_large_group_of_a_day_that_python_cannot_hold_is_named(tmp_path):
+    days = pa.array([2**31 - 1] * 9 + [1], pa.int32()).view(pa.date32())
+    version = foldstore.connect(tmp_path).create_dataset("d").append(pa.table({"day": days}))
+    with pytest.warns(foldstore.SplitWarning, match="The group day='5881580-07-11' has 9 of 10 rows"):
+        version.split("s", train=0.5, validation=0.2, test=0.3, group_by=["day"])
+
+
 def test_a_group_larger_than_a_part_is_warned_of(store):
     rows = {"id": list(range(100)), "group": ["big"] * 40 + [f"g{n}" for n in range(60)]}
     version = store.create_dataset("d", key=["id"]).append(rows)

@@ -242,7 +242,7 @@ def check_by(schema: pa.Schema, by: str | Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in schema.names:
             raise column_not_found(name, schema.names, where="the rows")
-        hash_column(pa.array([], schema.field(name).type))  # says so when values of the type have no hash
+        hash_column(pa.nulls(0, schema.field(name).type))  # says so when values of the type have no hash
     return names
 
 

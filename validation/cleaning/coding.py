@@ -54,7 +54,7 @@ def code_column(column: pa.ChunkedArray | pa.Array, *, name: str = "column") -> 
     """
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(chunk, pa.ChunkedArray):
-        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.array([], chunk.type)
+        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.nulls(0, chunk.type)
     try:
         encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:

@@ -111,6 +111,8 @@ def feature_array(column: pa.ChunkedArray) -> NDArray[Any]:
     ([1.0, nan], ['a', None])
     """
     kind = column.type
+    if pa.types.is_interval(kind):
+        return np.array([str(each) if each.is_valid else None for each in column], object)
     if pa.types.is_temporal(kind):
         column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
     if pa.types.is_temporal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):

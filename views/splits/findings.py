@@ -19,6 +19,7 @@ from foldstore.views.splits.placement import Labels, Parts
 from foldstore.views.splits.sharing import Sharing
 from foldstore.views.splits.units import unit_hashes
 from foldstore.views.splits.xxh3 import Words
+from foldstore.views.values import display_values
 
 Buckets: TypeAlias = NDArray[np.int64]
 
@@ -242,7 +243,7 @@ def _example(spec: Sharing, tables: Sequence[pa.Table], place: int) -> tuple[Seq
     for table in tables:
         if place < table.num_rows:
             names = spec.groups[0] if spec.groups else (spec.duplicates or spec.near_duplicates)
-            return names, [str(table.column(name)[place].as_py()) for name in names]
+            return names, [str(display_values(table.column(name).slice(place, 1))[0]) for name in names]
         place -= table.num_rows
     return (), ()
 

@@ -1,6 +1,7 @@
 """What cleaning cannot be asked is refused in words, and nothing is left out unseen."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import foldstore
@@ -72,3 +73,15 @@ def test_a_model_that_knows_nothing_says_so():
             found = find_label_issues(labels, given, classes=list(range(classes)), ids=np.arange(len(labels)))
             assert found.is_informed is is_informed
             assert ("guessing" in str(found)) is (not is_informed)
+
+
+def test_labels_are_told_by_intervals_and_are_no_unions(tmp_path):
+    kind = pa.month_day_nano_interval()
+    spans = pa.array([(n % 2, 0, 0) if n % 5 else None for n in range(40)], kind)
+    union = pa.UnionArray.from_sparse(pa.array([0] * 40, pa.int8()), [pa.array(range(40))])
+    labels = [n % 2 == 0 for n in range(40)]
+    version = foldstore.connect(tmp_path).create_dataset("odd").append(pa.table({"y": labels, "s": spans, "u": union}))
+    assert version.label_issues("y", features=["s"]).rows == 40
+    for ask in (version.label_issues, version.find_dependencies, lambda name: version.profile(by=name)):
+        with pytest.raises(UsageError, match="union"):
+            ask(["u"] if ask == version.find_dependencies else "u")
