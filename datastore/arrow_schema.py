@@ -86,12 +86,23 @@ def _check_type(field: pa.Field) -> None:
                 hint="Leave it out, or make it lists of any length.",
                 column=field.name,
             )
+        if _repeats(kind) and any(pa.types.is_union(each.type) for each in _with_inner(inner)):
+            raise SchemaMismatchError(  # writing a union without rows ends the process (pyarrow 26)
+                f"Column {field.name!r} has unions in lists or maps ({kind}), which are not kept.",
+                hint="Cast them to structs first.",
+                column=field.name,
+            )
         if pa.types.is_union(kind) and any(storage_type(each.type) != each.type for each in inner_fields(kind)):
             raise SchemaMismatchError(
                 f"Column {field.name!r} is a union with a type inside that is not kept ({kind}).",
                 hint="Cast it to a struct first.",
                 column=field.name,
             )
+
+
+def _repeats(kind: pa.DataType) -> bool:
+    """Say whether a value may hold any number of others, none too."""
+    return bool(is_list(kind) or pa.types.is_map(kind))
 
 
 def _with_inner(field: pa.Field) -> Iterator[pa.Field]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from foldstore.datastore.column_group import ColumnGroupWriter, StagedFile
 from foldstore.datastore.files import Files
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.errors import CorruptObjectError, SchemaMismatchError
 from foldstore.types import Progress
 
@@ -108,9 +109,7 @@ def even_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def row_bytes(batch: pa.RecordBatch) -> int:
     """Return the bytes of a batch's rows; dictionaries, which batches share, are not among them."""
-    return sum(
-        int(column.indices.nbytes if pa.types.is_dictionary(column.type) else column.nbytes) for column in batch.columns
-    )
+    return sum(num_bytes(column.indices if pa.types.is_dictionary(column.type) else column) for column in batch.columns)
 
 
 def _fitting_rows(batch: pa.RecordBatch, room: int) -> int:

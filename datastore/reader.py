@@ -21,6 +21,7 @@ from foldstore.datastore.catalog.records import ObjectRecord
 from foldstore.datastore.comparison import Comparison
 from foldstore.datastore.exact_cast import cast_exactly
 from foldstore.datastore.manifest import ROW_ID_FIELD, Bounds, ColumnGroup, Fragment
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.datastore.objects import OpenObject
 from foldstore.datastore.selection import pick_rows
 from foldstore.datastore.storage import Storage
@@ -304,7 +305,7 @@ class FragmentReader:
                 batches = self.open_group(group.object_id).batches
                 for position, field_id in enumerate(group.fields):
                     if field_id in wanted:
-                        sizes[wanted[field_id]] += sum(batch.column(position).nbytes for batch in batches)
+                        sizes[wanted[field_id]] += sum(num_bytes(batch.column(position)) for batch in batches)
         return sizes
 
     def open_group(self, object_id: str) -> OpenObject:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.datastore.statistics.column import ColumnProfile
 from foldstore.datastore.statistics.pinned import CategoryGrid, count_array
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array, value_type
@@ -202,10 +203,10 @@ def _runs(chunks: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:
                 run, rows, size = [], 0, 0
             yield from ([chunk.slice(start, _PIECE)] for start in range(0, len(chunk), _PIECE))
             continue
-        rows, size = rows + len(chunk), size + chunk.nbytes
+        rows, size = rows + len(chunk), size + num_bytes(chunk)
         if run and (rows > _PIECE or size > _MOST_BYTES):
             yield run
-            run, rows, size = [], len(chunk), chunk.nbytes
+            run, rows, size = [], len(chunk), num_bytes(chunk)
         if len(chunk):
             run.append(chunk)
     if run:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 
 from foldstore.api.sandbox.frames import DATA, DONE, ERROR, BrokenFramesError, receive_frame, send_request
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.errors import ColumnNotFoundError, FoldstoreError, InvalidQueryError, NotFoundError, UsageError
 from foldstore.work import note_rows
 
@@ -206,7 +207,7 @@ class QueryProcess:
 
 
 def _write_tables(file: BinaryIO, tables: Mapping[str, pa.Table], most: int) -> dict[str, tuple[int, int]]:
-    size = sum(table.nbytes for table in tables.values())
+    size = sum(map(num_bytes, tables.values()))
     if size > most:
         raise InvalidQueryError(
             f"The query reads {size:,} bytes, more than {most:,}.",

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.datastore.memory_size import num_bytes
+
 T = TypeVar("T")
 # Wide rows are cut earlier, to hold memory.
 _CHUNK_BYTES: Final = 128 << 20
@@ -145,7 +147,7 @@ def cut_rows(schema: pa.Schema, batches: Batches, limit: int) -> Iterator[pa.Tab
             rest = rest.slice(piece.num_rows)
             held.append(piece)
             rows += piece.num_rows
-            size += piece.nbytes
+            size += num_bytes(piece)
             if rows == limit or size >= _CHUNK_BYTES:
                 yield pa.Table.from_batches(held, schema)
                 held, rows, size = [], 0, 0

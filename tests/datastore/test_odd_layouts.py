@@ -10,8 +10,10 @@ import foldstore
 from foldstore.datastore.arrow_schema import storage_type
 from foldstore.datastore.content_digest import digest_column
 from foldstore.datastore.exact_cast import cast_exactly, struct_fields
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.datastore.statistics.profile import profile_table
 from foldstore.errors import SchemaMismatchError, UsageError
+from foldstore.validation.schema import DataSchema
 
 
 def union(mode):
@@ -128,3 +130,18 @@ def test_what_no_statistics_are_made_of_is_named():
     column = pa.ListArray.from_arrays([0, 1], halves(0.5), mask=pa.array([True]))
     with pytest.raises(UsageError, match="Column 'x': no statistics are made of list"):
         profile_table(pa.table({"x": column}))
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse"])
+def test_unions_in_lists_are_refused_and_end_no_process(tmp_path, mode):
+    lists = pa.ListArray.from_arrays(pa.array([0, 0, 0], pa.int32()), union(mode).slice(0, 0))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"x": lists.type, "i": pa.int64()})) as writer:
+        writer.write_table(pa.table({"x": lists, "i": [1, 2]}))
+    table = pa.ipc.open_stream(sink.getvalue()).read_all()  # whose unions have no buffers
+    dataset = foldstore.connect(tmp_path).create_dataset("odd")
+    for take in (dataset.append, lambda rows: dataset.validate(rows, schema=DataSchema(columns={}))):
+        with pytest.raises(SchemaMismatchError, match="unions in lists or maps"):
+            take(table)
+    assert profile_table(table).columns["x"].empty == 2
+    assert num_bytes(table) >= num_bytes(table.select(["i"])) == 16

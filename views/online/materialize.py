@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from foldstore.datastore.files import Files, LocalFiles, hash_file
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.errors import column_not_found
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.online.joined_batches import join_batches, too_much_text
@@ -69,7 +70,7 @@ class Work:
     """
 
     compute: Compute | None = None
-    weigh: Weigh = lambda rows: int(rows.nbytes)
+    weigh: Weigh = num_bytes
     memory: int = MEMORY
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from foldstore.datastore.canonical import HASH_PREFIX
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError
 from foldstore.views.features.asked_entities import write_out
 from foldstore.views.features.feature_view import FeatureView
@@ -312,7 +313,7 @@ class OnlineReader:
     @property
     def num_bytes(self) -> int:
         """How large the mapping is."""
-        return int(self._batch.nbytes)
+        return num_bytes(self._batch)
 
     def _find(self, key: tuple[Any, ...], at: int) -> Found:
         row, event = self.locate(key, at)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from foldstore.datastore.memory_size import num_bytes
 from foldstore.datastore.statistics.reading import Kind, kind_of, plain_array
 from foldstore.views.splits.hashing import hash_keys
 from foldstore.views.splits.sharing import NEAR
@@ -97,7 +98,7 @@ def iterate_blocks(columns: Sequence[pa.Array], rows: int) -> Iterator[list[pa.A
     while start < len(columns[0]):
         count = rows
         block = [column.slice(start, count) for column in columns]
-        while count > 1 and sum(column.nbytes for column in block) > _BLOCK_BYTES:
+        while count > 1 and sum(map(num_bytes, block)) > _BLOCK_BYTES:
             count //= 2
             block = [column.slice(start, count) for column in columns]
         yield block
