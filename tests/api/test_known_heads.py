@@ -78,6 +78,23 @@ def test_bytes_that_look_like_a_request_inside_of_another_are_its_body(app, toke
         assert quick.send(asked).startswith(b"HTTP/1.1 200")
 
 
+def test_a_known_head_inside_of_another_is_a_part_of_that(app, token):
+    with lines(app, token[0]) as (quick, slow):
+        asked = request(token[0], ASK)
+        quick.send(asked)
+        for line in (quick, slow):
+            assert b'"foldstore":' in line.send(b"GET /version HTTP/1.1\r\nhost: x\r\nx: ", asked)
+        assert quick.send(asked).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_whose_end_is_not_there_is_waited_for(app, token):
+    with lines(app, token[0]) as (quick, slow):
+        asked = request(token[0], json.dumps(ASK).encode() + b"   ")  # what is there would be an answer's worth
+        quick.send(asked)
+        whole = alike(slow.send(asked))
+        assert alike(quick.send(asked[:-2], asked[-2:] + asked)) == whole * 2
+
+
 def test_few_heads_are_remembered_and_none_that_is_long(app, token):
     with lines(app, token[0]) as (quick, _):
         for number in range(40):
