@@ -4,8 +4,10 @@ The live answer is settled before the candidate hears of the request. What goes 
 nobody; where the candidate does not keep up, requests are left out, so neither lookups nor memory grow with it.
 """
 
+import atexit
 import hashlib
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -26,6 +28,7 @@ SHADOW_KIND: Final = "shadow"
 _MOST_WAITING: Final = 20_000  # entities
 _BATCH: Final = 10_000  # entities that are compared before they are committed
 _SECONDS: Final = 5.0  # and how long they wait at most, while requests come
+_LAST_SECONDS: Final = 5.0  # for which a process that ends waits
 
 _Task: TypeAlias = tuple[Shadow, OnlineResult, bool]
 Asked: TypeAlias = Callable[[str, Mapping[str, list[Any]], OnlineResult, bool], OnlineResult]
@@ -57,6 +60,8 @@ class ShadowRunner:
         self._counted: dict[tuple[str, int], ShadowTally] = {}
         self._counted_since = 0.0
         self._thread: threading.Thread | None = None
+        self._began = False
+        self._ends = False
 
     def consider(
         self, found: OnlineResult, mark: Mark, *, full_feature_names: bool, request_id: str | None = None
@@ -85,6 +90,15 @@ class ShadowRunner:
                 self._compare(task)
             self._commit()
 
+    def end(self) -> None:
+        """Have the thread commit what was counted, and wait for it; whoever asks later is not compared any more."""
+        with self._lock:
+            self._ends = True
+            thread = self._thread
+            self._lock.notify_all()
+        if thread is not None:
+            thread.join(_LAST_SECONDS)
+
     def _put(self, shadow: Shadow, found: OnlineResult, full_names: bool) -> None:  # noqa: FBT001  # a task's parts
         with self._lock:
             if self._entities + len(found) > _MOST_WAITING and self._waiting:
@@ -93,6 +107,10 @@ class ShadowRunner:
                 return
             self._waiting.append((shadow, found, full_names))
             self._entities += len(found)
+            if not self._began:
+                # A process that ends without closing the store commits what was counted, and leaves no thread behind.
+                atexit.register(_end, weakref.ref(self))
+                self._began = True
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="foldstore-shadow", daemon=True)
                 self._thread.start()
@@ -111,7 +129,7 @@ class ShadowRunner:
         """Compare until nothing came for a while; whoever puts the next task begins another thread."""
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: bool(self._waiting), timeout=_SECONDS)
+                self._lock.wait_for(lambda: bool(self._waiting) or self._ends, timeout=_SECONDS)
             with self._busy:
                 task = self._take()
                 if task is not None:
@@ -174,6 +192,12 @@ class ShadowRunner:
             known[live] = shadow if shadow is not None and shadow.running else None
             self._settings = mark, known
         return known[live]
+
+
+def _end(runner: "weakref.ref[ShadowRunner]") -> None:
+    found = runner()
+    if found is not None:
+        found.end()
 
 
 def stream_of(live: str) -> str:

@@ -21,7 +21,8 @@ class Shadows:
 
     The live answer is what it would be without: the candidate is asked afterwards, in a thread of its own; what it does
     not answer is counted, and where it does not keep up, requests are left out. Which requests are compared depends on
-    their entities and the seed alone. What was found is committed every few seconds, and when the store is closed.
+    their entities and the seed alone. What was found is committed every few seconds, and when the store
+    is closed or the process ends.
 
     Examples
     --------

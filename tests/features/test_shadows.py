@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -145,6 +147,18 @@ def test_what_was_found_outlives_the_process_and_is_seen_by_others(store, folder
         assert again._storage.journal.verify("shadow/model@1") == 1
         ask(again, 4)
         assert again.features.shadows.report("model@1").tally.entities == 4
+
+
+def test_a_process_that_ends_without_closing_the_store_commits_what_was_counted_and_says_nothing(store, folder):
+    store.features.shadows.start("model@1", "model@2", share=1)
+    code = (
+        "import foldstore, sys\n"
+        "store = foldstore.connect(sys.argv[1])\n"
+        "store.features.get_online_features('model@1', [{'driver': 1}], at='2024-01-05T00:00:00Z')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert store.features.shadows.report("model@1").tally.requests == 1
 
 
 def test_what_cannot_be_committed_is_kept_and_committed_later(store, monkeypatch):
