@@ -6,10 +6,12 @@ profile is made, and they are judged by it: what is found does not depend on wha
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -68,17 +70,37 @@ def judge_unprofiled(
     def judge(name: str) -> _Found:
         return _judge(name, columns[name], subject.column(name), now)
 
-    if any(_is_long(subject.column(name)) for name in asked):
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            found = list(pool.map(judge, asked))
-    else:
-        found = list(map(judge, asked))
-    return {name: each for name, each in zip(asked, found, strict=True) if each is not None}
+    found = _side_by_side(judge, asked) if subject.num_rows >= 2 * _PIECE else {name: judge(name) for name in asked}
+    return {name: each for name in asked if (each := found[name]) is not None}
 
 
-def _is_long(values: pa.ChunkedArray) -> bool:
-    """Whether columns are looked at sooner by several threads; over short pieces these wait for each other."""
-    return len(values) >= 2 * _PIECE and len(values) >= values.num_chunks * _PIECE // 2
+def _side_by_side(judge: Callable[[str], _Found], names: Sequence[str]) -> dict[str, _Found]:
+    """Judge columns in this thread and, as far as they come to it, in others that take one after the other too."""
+    waiting, found = deque(names), dict[str, _Found]()
+
+    def work() -> None:
+        while waiting:
+            try:
+                name = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            found[name] = judge(name)
+
+    helpers = [_helpers().submit(work) for _ in range(min(len(names), os.cpu_count() or 1) - 1)]
+    try:
+        work()
+    finally:
+        waiting.clear()
+        late = [each for each in helpers if not each.cancel()]
+    for each in late:
+        each.result()
+    return found
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Return the threads that help; they are started once, since that takes as long as a column of many rows."""
+    return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="foldstore-judge")
 
 
 def _is_plain(column: ColumnSchema) -> bool:

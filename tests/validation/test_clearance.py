@@ -1,7 +1,9 @@
 """Columns that a quick look clears are those in which the full judgement finds nothing; a report is the same."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -327,6 +329,34 @@ def test_many_rows_are_cleared_as_few_are():
     assert judge_unprofiled(TableSubject(table, "t"), columns) == dict.fromkeys(columns, ())
     broken = table.set_column(0, "code", pc.if_else(pa.array(np.arange(300_000) == 299_999), "EWX", table["code"]))
     assert judge_unprofiled(TableSubject(broken, "t"), columns) == dict.fromkeys(("id", "delay"), ())
+
+
+def test_columns_are_judged_here_where_nobody_helps(monkeypatch):
+    """Threads that are busy with others, or gone since the process forked, keep nobody waiting."""
+    monkeypatch.setattr(clearance.os, "cpu_count", lambda: 3)
+    with ThreadPoolExecutor(1) as busy:
+        done = threading.Event()
+        busy.submit(done.wait)
+        monkeypatch.setattr(clearance, "_helpers", lambda: busy)
+        here = threading.get_ident()
+        judged = clearance._side_by_side(lambda _: (threading.get_ident(),), ["a", "b", "c"])
+        done.set()
+    assert judged == {"a": (here,), "b": (here,), "c": (here,)}
+
+
+@pytest.mark.parametrize("wrong", ["here", "helping"])
+def test_what_goes_wrong_in_a_thread_is_said(monkeypatch, wrong):
+    monkeypatch.setattr(clearance.os, "cpu_count", lambda: 2)
+    here, both = threading.get_ident(), threading.Barrier(2, timeout=60)
+
+    def judge(name):
+        both.wait()
+        if (threading.get_ident() == here) == (wrong == "here"):
+            raise UsageError(f"{name} is wrong")
+        return ()
+
+    with pytest.raises(UsageError, match="is wrong"):
+        clearance._side_by_side(judge, ["a", "b"])
 
 
 def test_a_vocabulary_that_many_texts_miss_is_counted_in_pieces(monkeypatch):
