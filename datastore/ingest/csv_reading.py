@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import csv
 
-from foldstore.datastore.arrow_schema import check_names
+from foldstore.datastore.arrow_schema import MAX_COLUMNS, check_names
 from foldstore.datastore.ingest.csv_text import CsvText, join_rows
 from foldstore.datastore.plain_text import from_text
 from foldstore.errors import IngestError, UsageError
@@ -45,6 +45,7 @@ class CsvReading:
 
     def read_header(self, header: bytes) -> list[str]:
         """Return the cells of the first row."""
+        self._refuse_wide(header)
         generated = csv.read_csv(
             pa.py_buffer(header + b"\n"),
             read_options=csv.ReadOptions(autogenerate_column_names=True, block_size=len(header) + 2, use_threads=False),
@@ -54,6 +55,15 @@ class CsvReading:
         cells = replace(self, names=generated, null_tokens=())
         table = cells.sniff(header + b"\n", dict.fromkeys(generated, pa.string()), skip_broken=False)
         return [str(column[0].as_py()) for column in table.columns]
+
+    def _refuse_wide(self, header: bytes) -> None:
+        """Refuse far too many columns before Arrow's reader counts them: it takes the square of their number."""
+        cells = header.count(self.text.delimiter) + 1
+        if cells > MAX_COLUMNS and self.text.quote is not None:
+            quote = re.escape(self.text.quote)
+            cells = re.sub(quote + b"[^" + quote + b"]*" + quote, b"", header).count(self.text.delimiter) + 1
+        if cells > MAX_COLUMNS:
+            check_names([str(number) for number in range(cells)])
 
     def read(self, block: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
         """Return the rows of a block as these types.
