@@ -232,7 +232,7 @@ def sort_trends(subject: str, trends: Iterable[Trend]) -> Trends:
 def _residuals(values: Sequence[float | None], season: int) -> list[float | None]:
     if season == 1:
         return list(values)
-    earlier = [None] * season + list(values[:-season])
+    earlier = ([None] * season + list(values))[: len(values)]  # a season may be longer than what there is
     return [None if a is None or b is None else a - b for a, b in zip(values, earlier, strict=True)]
 
 

@@ -138,3 +138,9 @@ def test_what_only_rises_has_no_level_and_is_told_for_itself():
     assert str(found).splitlines()[-1] == "  only rise or fall: id, month, left"
     assert "id:" not in str(found)
     assert made[0].to_dict()["steady"] == "rises"
+
+
+@pytest.mark.parametrize("season", [2, 3, 10])
+def test_a_season_that_is_longer_than_the_series_shows_no_change(season):
+    found = make_trend("x", "mean", ["1", "2"], [1.0, 90.0], season, None)
+    assert (found.values, found.changes) == ((1.0, 90.0), ())
