@@ -14,7 +14,10 @@ from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.subject import JoinedSubject, Subject
 
 _WINDOW: Final = re.compile(r"(previous)|(rolling|seasonal)\(([1-9][0-9]{0,3})\)", re.ASCII)
-CHOICES: Final = 'Give a version, a view, a part of a split, or "previous", "rolling(5)" or "seasonal(12)".'
+CHOICES: Final = (
+    'Give a version, a view or a part of a split, opened by its address: store.view("flights@2"); or "previous", '
+    '"rolling(5)" or "seasonal(12)".'
+)
 
 # What brings rows, each version its own; other operations change what is there.
 BRINGING: Final = frozenset({Operation.APPEND, Operation.UPSERT, Operation.MERGE})
