@@ -43,7 +43,7 @@ from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding, gravest_first, settle
 from foldstore.validation.fixes import name_replaced
 from foldstore.validation.history import History
-from foldstore.validation.inference import infer_column, infer_distributions
+from foldstore.validation.inference import infer_column, infer_constant, infer_distributions, is_same
 from foldstore.validation.inferred_grid import is_calendar
 from foldstore.validation.joint_checks import check_joint, check_trends
 from foldstore.validation.nested_paths import with_nested
@@ -201,10 +201,10 @@ def drift_between(
     """Compare two sets of rows column by column, on the grids that inference chooses for the reference.
 
     Left out, with the reason in `untested`, are columns that only one side has or that changed their type, and those
-    without a distribution worth comparing: identifiers, constants, and calendar columns, but for the hours of the day
-    and the days of the week of dates and timestamps. Where a metric needs an order, these and columns of categories
-    are compared by the Jensen-Shannon distance. What is inside of nested columns is compared too. The usual limits of a
-    label are half those of other columns.
+    without a distribution worth comparing: identifiers, what is the same in all rows, and calendar columns,
+    but for the hours of the day and the days of the week of dates and timestamps. Where a metric needs an order, these
+    and columns of categories are compared by the Jensen-Shannon distance. What is inside of nested columns is compared
+    too. The usual limits of a label are half those of other columns.
 
     Examples
     --------
@@ -227,9 +227,13 @@ def compared_columns(
     before: Profile, after: Profile, *, policy: DriftPolicy | None = None, label: str | None = None
 ) -> dict[str, ColumnSchema]:
     """Return the columns that `drift_between` compares, with grids, the reference's counts and policies."""
+    chosen = infer_distributions(before)
+    for name in before.columns.keys() & after.columns.keys() - chosen.keys():
+        if (constant := infer_constant(name, before.columns[name], after.columns[name])) is not None:
+            chosen[name] = constant
     columns = {
         name: column if policy is None else replace(column, drift=fit_policy(policy, column))
-        for name, column in infer_distributions(before).items()
+        for name, column in ((each, chosen[each]) for each in before.columns if each in chosen)
         if type_fits(after, name, column)
     }
     if label in columns:
@@ -252,6 +256,8 @@ def _why_untested(name: str, before: Profile, after: Profile) -> str:
         return f"its type changed from {column.type} to {observed}"
     if column.kind is Kind.OPAQUE or column.values is None:
         return f"there is no distribution of {column.type}"
+    if is_same(column, after.columns[name]):
+        return "all rows of both sides are the same"
     if not column.present:
         return "the reference has no value"
     if (column.distinct or 0) < 2:

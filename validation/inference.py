@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from foldstore.datastore.statistics.column import ColumnProfile
-from foldstore.datastore.statistics.pinned import counts_from_column
+from foldstore.datastore.statistics.pinned import PinnedGrid, counts_from_column
 from foldstore.datastore.statistics.profile import Profile
 from foldstore.datastore.statistics.reading import Kind
 from foldstore.errors import column_not_found
@@ -20,7 +20,7 @@ from foldstore.validation.column_domains import Domain, NumericDomain
 from foldstore.validation.column_schema import ColumnSchema, plain_type
 from foldstore.validation.inferred_bounds import infer_bounds
 from foldstore.validation.inferred_domain import floor_share, infer_domain, reads_as_names, tells_rows_apart
-from foldstore.validation.inferred_grid import infer_grid, is_calendar, is_identifier
+from foldstore.validation.inferred_grid import constant_grid, infer_grid, is_calendar, is_identifier
 from foldstore.validation.inferred_week import infer_week
 from foldstore.validation.intervals import NULL_SLACK, allowed_null_share
 from foldstore.validation.nested_paths import is_inside
@@ -240,6 +240,31 @@ def infer_distributions(profile: Profile) -> dict[str, ColumnSchema]:
     return {name: chosen for name, chosen in found.items() if chosen is not None}
 
 
+def infer_constant(name: str, before: ColumnProfile, after: ColumnProfile) -> ColumnSchema | None:
+    """Choose the grid of a column that has one value or none, where other rows are not the same; None elsewhere.
+
+    Where all rows of both sides are alike no p-value could be below 1, and nothing is compared.
+    """
+    has_one = (before.distinct or 0) < 2 or (before.kind.is_numeric and len(before.mass()[0]) < 2)
+    if not has_one or not before.rows or before.values is None or is_same(before, after):
+        return None
+    chosen = _on_grid(before, constant_grid(name, before))[0]
+    return ColumnSchema(type=plain_type(before.type), **chosen) if chosen else None
+
+
+def is_same(before: ColumnProfile, after: ColumnProfile) -> bool:
+    """Whether all rows of both sides hold the same, be it null."""
+    held = _held(before)
+    return len(held) == 1 and held == _held(after)
+
+
+def _held(column: ColumnProfile) -> set[tuple[str, Any]]:
+    """Return what a column holds, while that is little: a null, a NaN, and two of its values."""
+    found: set[tuple[str, Any]] = {("value", value) for value, _ in column.top(2)} if column.present else set()
+    apart = {"null": column.nulls, "nan": column.nan}
+    return found | {(name, None) for name, count in apart.items() if count}
+
+
 # A column is the reference of many comparisons, and its profile never changes.
 _ALONE: WeakKeyDictionary[ColumnProfile, dict[str, ColumnSchema | None]] = WeakKeyDictionary()
 
@@ -311,7 +336,10 @@ def _range(name: str, column: ColumnProfile, domain: Domain | None) -> _Reasoned
 
 
 def _distribution(name: str, column: ColumnProfile, *, is_key: bool = False, is_categorical: bool = False) -> _Reasoned:
-    grid = infer_grid(name, column, is_key=is_key, is_categorical=is_categorical)
+    return _on_grid(column, infer_grid(name, column, is_key=is_key, is_categorical=is_categorical))
+
+
+def _on_grid(column: ColumnProfile, grid: PinnedGrid | None) -> _Reasoned:
     reference = None if grid is None else counts_from_column(column, grid)
     if grid is None or reference is None:
         return {}, {}

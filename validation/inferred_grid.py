@@ -1,6 +1,8 @@
 """The cells that an inferred schema compares distributions on, and the columns that it compares none of."""
 
+import math
 import re
+import sys
 from typing import Final
 
 import numpy as np
@@ -18,6 +20,7 @@ _VOCABULARY_MASS: Final = 0.99
 _IDENTIFIER: Final = 0.95
 # Share of texts that must read as dates.
 _DATED: Final = 0.9
+_GREATEST: Final = sys.float_info.max
 _CALENDAR: Final = frozenset(
     ("year", "quarter", "month", "week", "weekday", "day", "dow", "doy", "date", "yyyymm", "yyyymmdd", "epoch")
 )
@@ -52,7 +55,8 @@ def infer_grid(
     Numbers: 20 cells of equal mass, ties joined, and a cell of its own for each value with more than
     5 % of the mass. The edges are values, or ends of the free grid's bins, so that the reference
     counts follow from the profile exactly. Text: the most frequent values that cover 99 %, at most
-    1,000; so too whole numbers that are names. Identifiers, calendar columns and constants have none.
+    1,000; so too whole numbers that are names. Identifiers, calendar columns and constants have none; for a constant
+    see `constant_grid`.
     """
     if column.values is None or not column.present or is_calendar(name, column):
         return None
@@ -63,6 +67,30 @@ def infer_grid(
     if not column.kind.is_numeric or is_key or is_identifier(column):
         return None
     return _equal_mass(column)
+
+
+def constant_grid(name: str, column: ColumnProfile) -> PinnedGrid | None:
+    """Return cells that set the one value of a column apart from all others; one cell where it has none.
+
+    Infinities are apart from all numbers, as NaN is.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from foldstore.datastore.statistics.column import profile_array
+    >>> constant_grid("fee", profile_array(pa.array([7] * 20))).labels
+    ('<= 6', '(6, 7]', '> 7')
+    """
+    if is_calendar(name, column):
+        return None
+    if column.kind is Kind.BOOLEAN or not column.kind.is_numeric:
+        return infer_grid(name, column) if column.present else CategoryGrid(())
+    ends, _ = column.mass()
+    if not len(ends):
+        return NumericGrid((-_GREATEST, _GREATEST) if column.present else ())
+    value = ends[0].item()
+    below = value - 1 if isinstance(value, int) else math.nextafter(value, -math.inf)
+    return NumericGrid((below, value) if math.isfinite(below) else (value,))
 
 
 def _vocabulary(column: ColumnProfile) -> CategoryGrid | None:

@@ -59,7 +59,7 @@ class NumericGrid:
         if not self.edges:
             return ("any",)
         texts = [f"{edge:.10g}" if isinstance(edge, float) else str(edge) for edge in self.edges]
-        inner = (f"({a}, {b}]" for a, b in pairwise(texts))
+        inner = (f"({a}, {b}]" if a != b else b for a, b in pairwise(texts))
         return (f"<= {texts[0]}", *inner, f"> {texts[-1]}")
 
     def to_dict(self) -> dict[str, Any]:

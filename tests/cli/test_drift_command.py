@@ -38,7 +38,7 @@ def test_drift_exits_1_and_names_what_moved(command, made):
     assert code == 1
     assert "km" in out
     assert "error" in out
-    assert "not compared: one (the reference has one value only)" in err
+    assert "not compared: one (all rows of both sides are the same)" in err
     assert command("drift", "trips@11", "rolling(3)", "-s", made, "--exit-zero")[0] == 0
     assert command("drift", "trips@5", "trips@4", "--added", "-s", made)[0] == 0
 
@@ -100,7 +100,7 @@ def test_drift_as_json_is_the_result(command, made):
     _, out, _ = command("drift", "trips@11", "trips@10", "--metric", "psi", "-o", "json", "-s", made)
     found = json.loads(out)
     assert found["columns"]["km"]["metric"] == "psi"
-    assert found["untested"]["one"].startswith("the reference has one")
+    assert found["untested"]["one"].startswith("all rows of both sides")
 
 
 def test_questions_of_labels_and_of_all_columns(command, made):

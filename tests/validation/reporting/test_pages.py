@@ -104,7 +104,7 @@ def test_drift_has_a_page_the_worst_first():
     outline = check_page(found.to_html())
     words = " ".join(outline.words)
     assert "Drift: 1 of 2 columns" in words
-    assert "the reference has one value only" in words
+    assert "all rows of both sides are the same" in words
     assert outline.ids.index(column_anchor("far")) < outline.ids.index(column_anchor("same"))
     assert found.to_html() == found.to_html()
 
