@@ -145,7 +145,7 @@ def test_aliases_over_http(store, login):
     history = viewer.get(f"{path}/live/history").json()["items"]
     assert [each["service"] for each in history] == ["model@1", None]
     assert_problem(editor.put(f"{path}/live", json={"version": "9"}), 404)
-    assert_problem(editor.put(f"{path}/live", json={"version": 1}), 422)
+    assert_problem(editor.put(f"{path}/live", json={"version": [1]}), 422)
     assert_problem(viewer.post("/v1/features:get", json={"service": "model@live", "entities": ASK}), 404)
 
 
