@@ -271,8 +271,13 @@ class SortedIndex:
         return self._encoder.encode(columns, count)
 
     def order_of_search(self, codes: Integers, at: Integers) -> Integers:
-        """Return an order of keys and instants in which a search walks through the index once."""
-        probes, _ = self._probes(codes, at, None)
+        """Return an order of keys and instants in which a search walks through the index once.
+
+        What lies before all rows of the index stands with its entity all the same: another index has the same order of
+        entities and may have rows from that time.
+        """
+        probes, first = self._probes(codes, at, None)
+        probes = np.where(codes < 0, NOWHERE, np.maximum(probes, first))
         return np.arange(len(probes)) if _is_sorted(probes) else order_nearly(probes)
 
     def find_range(self, codes: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:

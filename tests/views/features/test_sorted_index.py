@@ -156,3 +156,18 @@ def test_many_wide_keys_are_numbered_anew(rows):
     assert [index.find({f"k{n}": value for n, value in enumerate(key)}, at).row for key, at in asked] == [
         row for row, _, _ in expected
     ]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(100, 200)), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 300)), min_size=1, max_size=60),
+)
+def test_who_asks_about_times_before_all_rows_is_searched_with_the_own_entity(rows, asked):
+    table = pa.table({"id": [key for key, _ in rows], "ts": pa.array([at for _, at in rows], pa.timestamp("s"))})
+    index = SortedIndex(table, keys={"id": "int64"}, event_time="ts")
+    keys = pa.chunked_array([[key for key, _ in asked]])
+    at = to_nanoseconds(pa.array([at for _, at in asked], pa.timestamp("s"))).values
+    codes = index.encode([keys], len(asked))
+    order = index.order_of_search(codes, at)
+    assert sorted(order.tolist()) == list(range(len(asked)))
+    assert np.all(np.diff(codes[order]) >= 0)
