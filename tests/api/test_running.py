@@ -260,6 +260,7 @@ def test_the_log_has_lines_of_json_and_no_secret(place):
         said = [json.loads(line) for line in lines if line.startswith("{")]
         assert {"GET /v1/datasets/{name} 200", "GET /v1/datasets 401"} <= {line["message"] for line in said}
         text = "".join(lines)
+        assert not [line for line in lines if not line.startswith(("{", "Serving at "))]
         assert "canary" not in text
         assert all(token not in text for token in tokens.values())
 
