@@ -102,6 +102,24 @@ def store_vault(store, clock):
 
 
 @pytest.fixture
+def people(folder):
+    """A store whose dataset has two versions."""
+    with foldstore.connect(folder, author="owner") as store:
+        dataset = store.create_dataset("people", key=["id"])
+        dataset.append({"id": [1, 2, 3], "town": ["A", "B", "A"]})
+        dataset.append({"id": [4], "town": ["B"]})
+        yield store
+
+
+@pytest.fixture
+def login_to_people(people):
+    vault = TokenVault(people.registry("token"), clock=people.clock)
+    app = create_app(people.features, vault, store=people)
+    yield lambda role: client_of(app, vault.create(role, author="t")[0])
+    app.end()
+
+
+@pytest.fixture
 def app(features, vault):
     return create_app(features, vault)
 
@@ -140,3 +158,9 @@ def assert_problem(answer, status, code=None):
     if code is not None:
         assert body["code"] == code
     return body
+
+
+def told(answer, status):
+    """Return what is said of an error, and what helps."""
+    assert_problem(answer, status)
+    return answer.json()["detail"], answer.json()["hint"]

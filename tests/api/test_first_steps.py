@@ -2,39 +2,14 @@
 
 import pytest
 
-import foldstore
-from foldstore.api.app import create_app
-from foldstore.api.tokens import TokenVault
-from tests.api.conftest import assert_problem, client_of
+from tests.api.conftest import told
 
 PEOPLE = "/v1/datasets/people"
 
 
 @pytest.fixture
-def store(folder):
-    with foldstore.connect(folder, author="owner") as store:
-        people = store.create_dataset("people", key=["id"])
-        people.append({"id": [1, 2, 3], "town": ["A", "B", "A"]})
-        people.append({"id": [4], "town": ["B"]})
-        yield store
-
-
-@pytest.fixture
-def login(store):
-    vault = TokenVault(store.registry("token"), clock=store.clock)
-    app = create_app(store.features, vault, store=store)
-    yield lambda role: client_of(app, vault.create(role, author="t")[0])
-    app.end()
-
-
-@pytest.fixture
-def editor(login):
-    return login("editor")
-
-
-def told(answer, status):
-    assert_problem(answer, status)
-    return answer.json()["detail"], answer.json()["hint"]
+def editor(login_to_people):
+    return login_to_people("editor")
 
 
 def test_no_body_is_an_object_without_members(editor):
@@ -69,8 +44,8 @@ def test_the_number_of_a_version_may_be_a_number(editor):
         ("editor", "GET", "/metrics", "monitor, admin"),
     ],
 )
-def test_who_may_not_is_told_which_roles_may(login, role, method, path, who):
-    assert told(login(role).request(method, path), 403)[1] == f"The roles that have it: {who}."
+def test_who_may_not_is_told_which_roles_may(login_to_people, role, method, path, who):
+    assert told(login_to_people(role).request(method, path), 403)[1] == f"The roles that have it: {who}."
 
 
 def test_the_parameter_that_stands_twice_is_named(editor):
@@ -78,10 +53,10 @@ def test_the_parameter_that_stands_twice_is_named(editor):
     assert told(editor.get(asked), 422)[0] == "The parameter 'columns' stands twice."
 
 
-def test_before_the_first_version_is_said_when_that_was(editor, store):
+def test_before_the_first_version_is_said_when_that_was(editor, people):
     detail, hint = told(editor.get(f"{PEOPLE}:as-of?moment=2020-01-01"), 404)
     assert detail == "'people' had no version at 2020-01-01T00:00:00.000000Z."
-    first = store.version("people@1").created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    first = people.version("people@1").created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     assert hint == f"The first that is published, people@1, is of {first}."
     editor.post("/v1/datasets", json={"name": "empty"})
     assert told(editor.get("/v1/datasets/empty:as-of?moment=2020-01-01"), 404)[1].startswith("'empty' has no published")

@@ -2,42 +2,17 @@
 
 import pytest
 
-import foldstore
-from foldstore.api.app import create_app
-from foldstore.api.tokens import TokenVault
-from tests.api.conftest import assert_problem, client_of
+from tests.api.conftest import told
 
 PEOPLE = "/v1/datasets/people"
 
 
 @pytest.fixture
-def store(folder):
-    with foldstore.connect(folder, author="owner") as store:
-        people = store.create_dataset("people", key=["id"])
-        people.append({"id": [1, 2, 3], "town": ["A", "B", "A"]})
-        people.append({"id": [4], "town": ["B"]})
-        yield store
-
-
-@pytest.fixture
-def login(store):
-    vault = TokenVault(store.registry("token"), clock=store.clock)
-    app = create_app(store.features, vault, store=store)
-    yield lambda role: client_of(app, vault.create(role, author="t")[0])
-    app.end()
-
-
-@pytest.fixture
-def editor(login):
-    return login("editor")
+def editor(login_to_people):
+    return login_to_people("editor")
 
 
 STORM = {"id": [5, 6, 7], "town": ["C", "C", "A"]}
-
-
-def told(answer, status):
-    assert_problem(answer, status)
-    return answer.json()["detail"], answer.json()["hint"]
 
 
 def test_what_was_proposed_may_be_sent_back_as_it_came(editor):
@@ -47,26 +22,26 @@ def test_what_was_proposed_may_be_sent_back_as_it_came(editor):
 
 
 @pytest.fixture
-def gated(editor, store):
+def gated(editor, people):
     towns = {"town": {"type": "string", "domain": {"values": ["A", "B"]}}, "id": {"type": "int64"}}
     assert editor.put(f"{PEOPLE}/schema", json={"schema": {"keys": ["id"], "columns": towns}}).status_code == 200
-    assert store.dataset("people").append(STORM).address == "people@3"
+    assert people.dataset("people").append(STORM).address == "people@3"
     return editor
 
 
-def test_the_fix_of_an_anomaly_becomes_a_child_of_the_schema(gated, store):
-    before = store.dataset("people").schema
+def test_the_fix_of_an_anomaly_becomes_a_child_of_the_schema(gated, people):
+    before = people.dataset("people").schema
     report = gated.get(f"{PEOPLE}/versions/3/report").json()
     found = next(each for each in report["anomalies"] if each["column"] == "town")
     asked = {"version": 3, "anomalies": [f"{found['code']}:town"], "reason": "C is real"}
     done = gated.post(f"{PEOPLE}/schema:accept", json=asked).json()
-    expected = before.accept([each for each in store.version("people@3").report.anomalies if each.column == "town"])
+    expected = before.accept([each for each in people.version("people@3").report.anomalies if each.column == "town"])
     assert done["schema"]["columns"]["town"]["domain"]["values"] == ["A", "B", "C"]
     assert done["schema"]["columns"] == expected.to_dict()["columns"]
     assert [each["path"] for each in done["changes"] if each["path"].startswith("columns")] == [
         each.path for each in before.diff(expected) if each.path.startswith("columns")
     ]
-    kept = store.dataset("people").schemas()
+    kept = people.dataset("people").schemas()
     assert (len(kept), kept[-1].id, kept[-1].parent) == (2, done["id"], before.id)
     assert gated.post(f"{PEOPLE}/versions/3:validate").json()["passed"]
 
@@ -83,8 +58,8 @@ def test_what_the_report_has_not_is_told_with_what_it_has(gated):
     )
 
 
-def test_a_viewer_may_compare_and_not_accept(gated, login):
-    viewer = login("viewer")
+def test_a_viewer_may_compare_and_not_accept(gated, login_to_people):
+    viewer = login_to_people("viewer")
     other = {"keys": ["id"], "columns": {"id": {"type": "int64"}}}
     changes = viewer.post(f"{PEOPLE}/schema:diff", json={"schema": other}).json()["changes"]
     assert any(each["path"] == "columns.town" for each in changes)
