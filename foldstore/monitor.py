@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic, sleep
 from typing import Any, Final
 
 from foldstore.datastore.canonical import canonical_json
@@ -26,6 +27,10 @@ from foldstore.version import Version
 _KIND: Final = "monitor"
 # How far back changes of level are looked for: work by version stays the same as the history grows.
 _TREND_VERSIONS: Final = 200
+# Seconds between looks whether something was committed; after which a run is due all the same; and where none can tell.
+_GLANCE: Final = 0.1
+_DUE: Final = 60.0
+_BLIND: Final = 1.0
 _NO_SCHEMA: Final = DataSchema(columns={})
 
 
@@ -222,6 +227,36 @@ class Monitors:
             for dataset in monitor.datasets:
                 found += list(self._look(monitor, dataset, notify))
         return found
+
+    def follow(self, name: str | None = None, *, notify: Notify | None = None) -> Iterator[MonitorResult]:
+        """Yield what is found of versions as they are committed, by whatever process, for ever.
+
+        Whether something was committed is looked at ten times a second, for some microseconds each; on PostgreSQL,
+        which does not tell, each second a run asks. Who could not be told is told again within a minute.
+
+        Parameters
+        ----------
+        name, notify
+            As in `run`.
+
+        Examples
+        --------
+        >>> import foldstore
+        >>> store = foldstore.connect(folder)
+        >>> _ = store.monitors.set("always", ["rides"])
+        >>> found = store.monitors.follow("always")
+        >>> _ = store.create_dataset("rides").append({"km": [1, 2]})
+        >>> next(found).address
+        'rides@1'
+        """
+        mark_of = self._storage.catalog.change_mark.look
+        while True:
+            mark, began = mark_of(), monotonic()
+            yield from self.run(name, notify=notify)
+            if mark is None:
+                sleep(_BLIND)
+            while mark is not None and mark_of() == mark and monotonic() - began < _DUE:
+                sleep(_GLANCE)
 
     def history(self, name: str) -> list[MonitorResult]:
         """Return what a monitor has found, the oldest first.

@@ -1,7 +1,9 @@
 """Monitors look at each new version once, keep what they found, and tell somebody."""
 
 import json
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -214,7 +216,36 @@ def test_the_command_line(trips, store, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])[2]["address"] == "trips@3"
     assert run(["monitor", "list", "-s", folder]) == 0
     assert run(["monitor", "run", "--every", "0.1", "-s", folder]) == 2
+    assert run(["monitor", "run", "--every", "2", "--at-commit", "-s", folder]) == 2
     assert run(["monitor", "run", "--command", "'", "-s", folder]) == 2
+
+
+def test_who_follows_sees_each_version_as_it_is_committed(store, trips, tmp_path):
+    store.monitors.set("daily", ["trips"], drift="previous")
+    with foldstore.connect(tmp_path / "store") as looking:
+        found = looking.monitors.follow("daily")
+        assert [next(found).address for _ in range(3)] == ["trips@1", "trips@2", "trips@3"]
+        late = threading.Timer(0.5, lambda: trips.append({"km": [1.0] * 2_000}))
+        late.start()
+        result = next(found)  # there is nothing until then
+        late.join()
+        assert (result.address, result.passed) == ("trips@4", False)
+        with pytest.raises(NotFoundError, match="nightly"):
+            next(looking.monitors.follow("nightly"))
+
+
+def test_the_command_that_stays_tells_of_each_commit(store, trips, tmp_path):
+    store.monitors.set("daily", ["trips"])
+    command = [sys.executable, "-m", "foldstore", "monitor", "run", "daily", "--at-commit", "-s", tmp_path / "store"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = [json.loads(process.stdout.readline())["address"] for _ in range(3)]
+            trips.append({"km": [1.0]})
+            told.append(json.loads(process.stdout.readline())["address"])
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert told == ["trips@1", "trips@2", "trips@3", "trips@4"]
 
 
 def test_erasing_rows_withholds_what_a_monitor_quoted_of_them(store):

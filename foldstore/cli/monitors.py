@@ -63,9 +63,10 @@ def list_monitors(store: StoreOption = _HERE, output: FormatOption = Format.TABL
 def run(
     name: Annotated[str | None, typer.Argument(help="One monitor; all of them unless given.")] = None,
     store: StoreOption = _HERE,
-    every: Annotated[
-        float | None, typer.Option(help="Look again after so many seconds, until interrupted: 2 is 'at each commit'.")
-    ] = None,
+    every: Annotated[float | None, typer.Option(help="Look again after so many seconds, until interrupted.")] = None,
+    at_commit: Annotated[
+        bool, typer.Option("--at-commit", help="Look at each version as it is committed, until interrupted.")
+    ] = False,
     webhook: Annotated[
         str | None, typer.Option(envvar="FOLDSTORE_WEBHOOK", help="Post what fails to this address.")
     ] = None,
@@ -83,9 +84,14 @@ def run(
 
     if every is not None and every < _SHORTEST:
         raise UsageError("--every is a second or more.")
+    if every is not None and at_commit:
+        raise UsageError("--every and --at-commit are two ways to wait.", hint="Give one of them.")
     notify = Notify.from_text(webhook=webhook, command=command, on=on)
     with foldstore.connect(store, create=False) as opened:
         failed = False
+        if at_commit:
+            for each in opened.monitors.follow(name, notify=notify):
+                print_json(each.to_dict())
         while True:
             found = opened.monitors.run(name, notify=notify)
             failed |= any(not each.passed for each in found)
