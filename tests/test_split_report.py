@@ -64,11 +64,11 @@ def test_columns_that_cannot_be_tested_say_why(version):
     assert report.untested == {
         "id": "its values are too many to compare: an identifier, or free text",
         "code": "its values are too many to compare: an identifier, or free text",
-        "one": "train has one value only",
+        "one": "all rows of both sides are the same",
         "list": "there is no distribution of list<item: int64>",
     }
     assert set(report.drift["test"].columns) == {"t", "x", "trend", "kind", "group", "late"}
-    assert "not compared: one (train has one value only)" in str(report)
+    assert "not compared: one (all rows of both sides are the same)" in str(report)
 
 
 def test_a_part_too_small_to_show_a_change_says_so(store):
