@@ -254,6 +254,8 @@ def infer_constant(name: str, before: ColumnProfile, after: ColumnProfile) -> Co
 
 def is_same(before: ColumnProfile, after: ColumnProfile) -> bool:
     """Whether all rows of both sides hold the same, be it null."""
+    if (before.distinct or 0) > 1 or (after.distinct or 0) > 1:
+        return False
     held = _held(before)
     return len(held) == 1 and held == _held(after)
 

@@ -89,7 +89,7 @@ def run(
     notify = Notify.from_text(webhook=webhook, command=command, on=on)
     with foldstore.connect(store, create=False) as opened:
         failed = False
-        if at_commit:
+        if at_commit:  # until it is interrupted
             for each in opened.monitors.follow(name, notify=notify):
                 print_json(each.to_dict())
         while True:
