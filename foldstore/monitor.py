@@ -12,7 +12,7 @@ from foldstore.datastore.catalog.registry import Registry
 from foldstore.datastore.storage import Storage
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.names import check_name
-from foldstore.notify import Notify
+from foldstore.notify import Notify, TellLater, check_told
 from foldstore.types import Severity, Status, format_time
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import check_keys
@@ -116,6 +116,11 @@ class MonitorResult:
         errors = any(each["severity"] == "error" for each in self.findings)
         return not errors and self.status != str(Status.QUARANTINED)
 
+    @property
+    def was_not_told(self) -> bool:
+        """Whether somebody was to be told, and that failed."""
+        return any(each.startswith("failed:") for each in self.told)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
@@ -209,20 +214,31 @@ class Monitors:
             raise NotFoundError(f"There is no monitor {name!r}.", hint=did_you_mean(name, self.list_names()), name=name)
         return Monitor.from_dict(name, document.body)
 
-    def run(self, name: str | None = None, *, notify: Notify | None = None) -> list[MonitorResult]:
+    def waiting(self, name: str) -> list[str]:
+        """List the addresses of the versions that a monitor has not looked at: what its next run looks at.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of the name.
+        """
+        return [address for dataset in self.find(name).datasets for address in self._waiting(name, dataset)]
+
+    def run(self, name: str | None = None, *, notify: Notify | TellLater | None = None) -> list[MonitorResult]:
         """Look at the versions that came since, the oldest first; keep what is found, tell who is to be told.
 
         Parameters
         ----------
         name : str, optional
             One monitor; all of them unless given.
-        notify : Notify, optional
-            Whom to tell, and of what; where that fails it is tried again with the next run.
+        notify : Notify or TellLater, optional
+            Whom to tell, and of what; where that fails it is tried again with the next run. Of what a `TellLater`
+            wants it is noted that nobody was told yet: see `note_told`.
         """
         found = []
         for each in [name] if name is not None else self.list_names():
             monitor = self.find(each)
-            if notify is not None:
+            if isinstance(notify, Notify):
                 self._tell_again(monitor, notify)
             for dataset in monitor.datasets:
                 found += list(self._look(monitor, dataset, notify))
@@ -269,6 +285,35 @@ class Monitors:
         self.find(name)
         return list(self._entries(name).values())
 
+    def note_told(self, name: str, address: str, told: Sequence[str]) -> MonitorResult:
+        """Note who was told of what was found at a version, where somebody else than `run` told it.
+
+        Parameters
+        ----------
+        name : str
+            The monitor.
+        address : str
+            The version that it looked at.
+        told : sequence of str
+            ``"webhook"``, ``"command"``, or ``"failed: "`` and why: then a run with `notify` tells it again.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such monitor, or it has not looked at the version.
+        """
+        said = check_told(told)
+        self.find(name)
+        entries = self._entries(name)
+        if address not in entries:
+            raise NotFoundError(
+                f"The monitor {name!r} has not looked at {ascii(address)[:120]}.",
+                hint="Its history says what it has looked at.",
+            )
+        noted = replace(entries[address], told=said, checked_at=format_time(self._storage.clock()))
+        self._keep(noted)
+        return noted
+
     def _entries(self, name: str) -> dict[str, MonitorResult]:
         """Return the last entry of each version; messages as they may be told now."""
         entries = [json.loads(entry.body) for entry in self._storage.journal.list_entries(_stream(name))]
@@ -283,15 +328,16 @@ class Monitors:
             found[body["address"]] = MonitorResult.from_dict({**body, "findings": findings})
         return found
 
-    def _look(self, monitor: Monitor, dataset: str, notify: Notify | None) -> Iterator[MonitorResult]:
+    def _waiting(self, name: str, dataset: str) -> list[str]:
         record = self._storage.catalog.find_dataset(dataset)
         if record is None:
-            return
-        seen = {address for address in self._entries(monitor.name) if address.startswith(f"{dataset}@")}
-        for version in self._storage.catalog.list_versions(record.id):
-            address = f"{dataset}@{version.number}"
-            if address in seen or version.expired_at is not None:
-                continue
+            return []
+        seen = {json.loads(entry.body)["address"] for entry in self._storage.journal.list_entries(_stream(name))}
+        kept = [each for each in self._storage.catalog.list_versions(record.id) if each.expired_at is None]
+        return [address for each in kept if (address := f"{dataset}@{each.number}") not in seen]
+
+    def _look(self, monitor: Monitor, dataset: str, notify: Notify | TellLater | None) -> Iterator[MonitorResult]:
+        for address in self._waiting(monitor.name, dataset):
             result = self._check(monitor, self._version(address))
             if notify is not None and notify.wants(passed=result.passed):
                 result = replace(result, told=notify.tell(result.to_dict()))
@@ -312,7 +358,7 @@ class Monitors:
 
     def _tell_again(self, monitor: Monitor, notify: Notify) -> None:
         for result in self._entries(monitor.name).values():
-            if any(each.startswith("failed:") for each in result.told) and notify.wants(passed=result.passed):
+            if result.was_not_told and notify.wants(passed=result.passed):
                 told = notify.tell(result.to_dict())
                 self._keep(replace(result, told=told, checked_at=format_time(self._storage.clock())))
 

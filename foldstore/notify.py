@@ -7,7 +7,7 @@ others run commands, and addresses with secrets are nowhere to be read.
 import json
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, Final, Literal
@@ -20,6 +20,9 @@ from foldstore.errors import UsageError
 _TIMEOUT: Final = 10.0
 _COMMAND_TIMEOUT: Final = 60.0
 _LONGEST: Final = 200
+_MOST_TOLD: Final = 10
+_FAILED: Final = "failed: "
+NOT_TOLD: Final = "failed: whoever asked has not said that they told it"
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -80,7 +83,7 @@ class Notify:
         """Say whether anybody is told."""
         return self.on == "always" or not passed
 
-    def tell(self, body: dict[str, Any]) -> tuple[str, ...]:
+    def tell(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """Tell everybody; return who was told, and what went wrong as ``failed: ...``; nothing is raised."""
         told = []
         if self.webhook is not None:
@@ -88,6 +91,46 @@ class Notify:
         if self.command:
             told.append(_run(self.command, body))
         return tuple(told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellLater:
+    """Stands for somebody who tells by themselves, elsewhere: until they say so, nobody was told.
+
+    Attributes
+    ----------
+    on : {'failure', 'always'}
+        Of what they tell.
+    """
+
+    on: Literal["failure", "always"] = "failure"
+
+    def wants(self, *, passed: bool) -> bool:
+        """Say whether anybody is to be told."""
+        return self.on == "always" or not passed
+
+    def tell(self, body: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        """Tell nobody."""
+        return (NOT_TOLD,)
+
+
+def check_told(told: Sequence[str]) -> tuple[str, ...]:
+    """Return who was told, as somebody else says.
+
+    Raises
+    ------
+    UsageError
+        When it is not what `Notify.tell` returns.
+    """
+    for each in told:
+        is_failure = each.startswith(_FAILED) and len(each) <= _LONGEST + 50 and each.isprintable()
+        if not is_failure and each not in ("webhook", "command"):
+            raise UsageError(
+                f"{ascii(each)[:60]} is not who was told.", hint="Write 'webhook', 'command', or 'failed: ' and why."
+            )
+    if not 0 < len(told) <= _MOST_TOLD:
+        raise UsageError("Nobody is named who was told.", hint="Write ['webhook'].")
+    return tuple(told)
 
 
 def _check_address(url: str) -> None:
@@ -110,7 +153,7 @@ def _check_address(url: str) -> None:
         )
 
 
-def _post(url: str, body: dict[str, Any]) -> str:
+def _post(url: str, body: Mapping[str, Any]) -> str:
     data = json.dumps(body, allow_nan=False).encode()
     request = Request(url, data=data, headers={"Content-Type": "application/json"}, method="POST")  # noqa: S310
     try:
@@ -120,10 +163,11 @@ def _post(url: str, body: dict[str, Any]) -> str:
         return f"failed: webhook answered {error.code}"
     except (URLError, OSError, ValueError, HTTPException) as error:
         said = str(getattr(error, "reason", error)).strip() or type(error).__name__
-        return f"failed: webhook: {said[:_LONGEST]}"
+        shown = "".join(letter if letter.isprintable() else "?" for letter in said[:_LONGEST])
+        return f"failed: webhook: {shown}"
 
 
-def _run(command: Sequence[str], body: dict[str, Any]) -> str:
+def _run(command: Sequence[str], body: Mapping[str, Any]) -> str:
     try:
         done = subprocess.run(  # noqa: S603  # the person who runs the monitor named it
             list(command), input=json.dumps(body), text=True, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False

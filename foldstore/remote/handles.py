@@ -6,6 +6,7 @@ from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.feedback import RemoteFeedback
 from foldstore.remote.folds import RemoteFold, RemoteFolds
 from foldstore.remote.local_only import RemoteHandle
+from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.pools import RemotePool, RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
@@ -29,6 +30,7 @@ def list_handles() -> list[type[RemoteHandle] | type[RemoteView]]:
         RemotePools,
         RemotePool,
         RemoteFeatures,
+        RemoteMonitors,
         RemoteRuns,
         RemoteLineage,
     ]

@@ -17,6 +17,7 @@ from foldstore.remote.feature_results import read_training_set
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.folds import RemoteFolds
 from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
+from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.overview import RemoteOverview
 from foldstore.remote.pools import RemotePools
@@ -82,7 +83,7 @@ class RemoteStore(RemoteHandle, RemoteOverview):
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
-        **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage", "monitors"), STORE),
+        **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage"), STORE),
         **dict.fromkeys(("run", "interrupt"), CODE),
     }
 
@@ -241,6 +242,11 @@ class RemoteStore(RemoteHandle, RemoteOverview):
     def transforms(self) -> RemoteTransforms:
         """Transforms of features: fitted on a train part, applied, judged."""
         return RemoteTransforms(self.server)
+
+    @cached_property
+    def monitors(self) -> RemoteMonitors:
+        """Monitors: what looks at new versions as they come."""
+        return RemoteMonitors(self.server)
 
     @cached_property
     def runs(self) -> RemoteRuns:

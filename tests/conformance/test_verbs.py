@@ -9,6 +9,7 @@ from foldstore.features.feedback import Feedback
 from foldstore.features.handle import Features
 from foldstore.folds import Fold, Folds
 from foldstore.lineage import Lineage
+from foldstore.monitor import Monitors
 from foldstore.pool import Pool
 from foldstore.pools import Pools
 from foldstore.remote.consumers import RemoteConsumers
@@ -17,6 +18,7 @@ from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.feedback import RemoteFeedback
 from foldstore.remote.folds import RemoteFold, RemoteFolds
 from foldstore.remote.handles import list_handles
+from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.pools import RemotePool, RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
@@ -49,6 +51,7 @@ PAIRS = {
     Pools: RemotePools,
     Pool: RemotePool,
     Features: RemoteFeatures,
+    Monitors: RemoteMonitors,
     Runs: RemoteRuns,
     Lineage: RemoteLineage,
 }
