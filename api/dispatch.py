@@ -29,6 +29,7 @@ from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
 
+from foldstore.errors import RefusedError
 if TYPE_CHECKING:
     from foldstore.store import Store
 
@@ -91,6 +92,7 @@ class Dispatcher:
                 token = request.scope[PRINCIPAL_KEY]
                 if "name" in request.path_params:
                     token.check_name(request.path_params["name"])
+                _refuse_bounded(route, token)
                 rules = await to_thread.run_sync(self._look, route, token)
                 _refuse_narrowed(route, request.path_params.get("name"), rules)
                 body = await self._read(route, request, stack)
@@ -156,6 +158,15 @@ class Dispatcher:
 def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:
     """Refuse what might tell of hidden cells, or touch them, to whom some are hidden."""
     if route.obeys_rules or route.path.startswith(_ABOUT_THE_SERVER):
+def _refuse_bounded(route: Route, token: Token) -> None:
+    """Refuse a token of some names what would let it out: tokens, rules and records are of all names."""
+    if token.is_bounded and route.path.startswith(_ABOUT_THE_SERVER):
+        raise RefusedError(
+            "A token for some names does not administer tokens, rules and the audit.",
+            hint="Ask for a token of all names.",
+        )
+
+
         return
     by_dataset = name is not None and route.path.startswith("/v1/datasets/")
     if any(rule.is_about(str(name)) or not by_dataset for rule in rules):

@@ -22,7 +22,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from foldstore.api.answers import PiecesResponse
-from foldstore.api.problem import MEDIA_TYPE, BusyError, problem, problem_of
+from foldstore.api.problem import MEDIA_TYPE, BusyError, UnfinishedError, problem, problem_of
 from foldstore.api.rules import AccessRule
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
@@ -352,7 +352,9 @@ def answer_of(operations: Operations, record: OperationRecord) -> Response:
     Raises
     ------
     NotFoundError
-        With code ``operation-unfinished`` while there is no answer, and ``result-forgotten`` when there is none more.
+        With code ``result-forgotten`` when there is no answer more.
+    UnfinishedError
+        While there is none.
     """
     if record.problem is not None:
         status = int(record.problem["status"])
@@ -361,8 +363,10 @@ def answer_of(operations: Operations, record: OperationRecord) -> Response:
             return problem(status, **told, error=StoreError(told["detail"]))
         return Response(json.dumps(record.problem), status, media_type=MEDIA_TYPE)
     if record.answer is None:
-        raise NotFoundError(
-            "The operation is not finished.", hint="GET the operation until it is.", code="operation-unfinished"
+        raise UnfinishedError(
+            f"The operation is not finished: it is {record.state}.",
+            retry=True,
+            hint=f"GET /v1/operations/{record.id} until its state is another; Retry-After says when to look again.",
         )
     try:
         file = operations.folder.result_path(record.id).open("rb")

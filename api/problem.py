@@ -72,6 +72,12 @@ class BusyError(StoreError):
     code = "busy"
 
 
+class UnfinishedError(ConflictError):
+    """The result of an operation that is not done."""
+
+    code = "operation-unfinished"
+
+
 class BodyTimeoutError(UsageError):
     """A body that did not arrive in time."""
 
@@ -183,7 +189,7 @@ def problem_of(error: Exception) -> Response:
     headers: dict[str, str] = {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError | UnfinishedError):
         headers["retry-after"] = "1"
     if isinstance(error, RateLimitedError):
         headers["retry-after"] = str(error.facts["retry_after"])

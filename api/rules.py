@@ -190,17 +190,29 @@ class RuleBook:
             self._known = None
 
 
-def doubts_of(rule: AccessRule, store: "Store") -> list[str]:
-    """Say what a rule names that nothing has: it may be meant for what comes, or be written wrongly."""
-    schemas = {}
+def doubts_of(rule: AccessRule, store: "Store", met: Sequence[AccessRule] = ()) -> list[str]:
+    """Say what a rule names that nothing has: it may be meant for what comes, or be written wrongly.
+
+    Parameters
+    ----------
+    rule : AccessRule
+        The rule.
+    store : Store
+        Has the datasets.
+    met : sequence of AccessRule
+        What hides things from whoever is told: of those datasets nothing is said, for their columns are not all seen.
+    """
+    schemas, unsaid = {}, []
     for each in store.datasets():
-        if rule.is_about(each.name):
+        if any(other.is_about(each.name) for other in met):
+            unsaid.append(each.name)
+        elif rule.is_about(each.name):
             with suppress(NotFoundError):  # it has no version
                 schemas[each.name] = each.latest.arrow_schema
     doubts = [
         f"no dataset with a version is called {pattern}"
         for pattern in rule.datasets
-        if not any(fnmatchcase(name, pattern) for name in schemas)
+        if not any(fnmatchcase(name, pattern) for name in (*schemas, *unsaid))
     ]
     columns = [name for schema in schemas.values() for name in schema.names]
     if schemas:

@@ -29,7 +29,7 @@ def _put(call: Call) -> Response:
         where=body.text("where"),
     )
     _book(call).put(rule, author=call.token.principal)
-    return json_answer({**rule.to_dict(), "warnings": doubts_of(rule, call.store)})
+    return json_answer({**rule.to_dict(), "warnings": doubts_of(rule, call.store, call.rules)})
 
 
 def _remove(call: Call) -> Response:

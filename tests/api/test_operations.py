@@ -133,7 +133,9 @@ class TestAnsweredLater:
             assert gate.reached.wait(PATIENCE)
             place = answer.headers["location"]
             assert until(editor, place, {"running"})["result"] is None
-            assert_problem(editor.get(f"{place}/result"), 404, "operation-unfinished")
+            early = editor.get(f"{place}/result")
+            assert assert_problem(early, 409, "operation-unfinished")["retry"] is True
+            assert early.headers["retry-after"] == "1"
         assert done(editor, place)["state"] == "succeeded"
 
     def test_rows_that_were_sent_are_committed_once(self, editor, store):

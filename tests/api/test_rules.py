@@ -239,6 +239,37 @@ class TestTheBook:
             assert all(f"warning: {' '.join(warning.split())}" in said for warning in told)
             assert ("warning" in said) == bool(expected)
 
+    def test_an_admin_whom_a_rule_meets_is_told_nothing_of_what_it_hides(self, app, vault, store, book):
+        book.put(
+            AccessRule(name="own", datasets=("people",), roles=("admin",), hide=("salary",), where="id < 5"),
+            author="o",
+        )
+        admin = client_of(create_app(store.features, vault, store=store), vault.create("admin", author="t")[0])
+        for hide, where in (("salary", None), ("slary", None), ("note", "salary > 900000020"), ("note", "slary = 1")):
+            body = {"datasets": ["people"], "roles": ["viewer"], "hide": [hide], "where": where}
+            answer = admin.put("/v1/rules/theirs", json=body)
+            assert (answer.status_code, answer.json()["warnings"]) == (200, [])
+        body = {"datasets": ["people", "cities"], "roles": ["viewer"], "hide": ["town"]}
+        assert admin.put("/v1/rules/theirs", json=body).json()["warnings"] == [
+            "no column of cities is called town, so it hides nothing there"
+        ]
+
+    def test_an_admin_of_some_names_neither_sets_nor_sees_rules_and_tokens(self, app, vault, book):
+        bounded = client_of(app, vault.create("admin", author="t", names=["cities"])[0])
+        rule = {"datasets": ["*"], "roles": ["viewer"], "hide": ["no_such_column"]}
+        for method, path, body in (
+            ("GET", "/v1/rules", None),
+            ("PUT", "/v1/rules/all", rule),
+            ("DELETE", "/v1/rules/norway", None),
+            ("GET", "/v1/tokens", None),
+            ("POST", "/v1/tokens", {"role": "admin"}),
+            ("GET", "/v1/audit", None),
+        ):
+            answer = bounded.request(method, path, json=body)
+            assert_problem(answer, 403, "refused")
+            assert "people" not in answer.text
+        assert [rule.name for rule in book.list()] == ["norway"]
+
     def test_rules_are_set_listed_and_removed_over_http_and_by_the_command(self, app, vault, store, capsys):
         from foldstore.cli.app import run
 
