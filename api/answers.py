@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from foldstore.api.json_values import to_plain
-from foldstore.api.problem import NotAcceptableError
+from foldstore.api.media import choose_media
 from foldstore.api.query import Query, QueryParameter
 from foldstore.api.row_forms import JSON, MEDIA, Piece, write_rows
 from foldstore.errors import UsageError
@@ -94,45 +94,6 @@ def _read_cursor(text: str | None) -> str | None:
         ) from None
 
 
-def choose_media(accept: str, offered: Sequence[str] = MEDIA) -> str:
-    """Return the form that a client asks for first among those on offer (RFC 9110, 12.5.1; quality values count).
-
-    Raises
-    ------
-    NotAcceptableError
-        When it takes none of them.
-
-    Examples
-    --------
-    >>> choose_media("text/csv;q=0.5, application/vnd.apache.arrow.stream"), choose_media("*/*")
-    ('application/vnd.apache.arrow.stream', 'application/json')
-    """
-    ranges = [_read_range(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
-    ranges.sort(key=lambda each: ("*" in each[0], each[0] == "*/*"))  # the most exact range that fits decides
-    quality = {media: next((q for pattern, q in ranges if _fits(media, pattern)), 0.0) for media in offered}
-    best = max(offered, key=lambda media: quality[media])
-    if not quality[best]:
-        raise NotAcceptableError(
-            f"There is no answer of the kind {ascii(accept)[:80]}.", hint=f"Accept one of {', '.join(offered)}."
-        )
-    return best
-
-
-def _read_range(part: str) -> tuple[str, float]:
-    pattern, *options = (each.strip().lower() for each in part.split(";"))
-    for option in options:
-        if option.startswith("q="):
-            try:
-                return pattern, min(max(float(option[2:]), 0.0), 1.0)
-            except ValueError:
-                return pattern, 0.0
-    return pattern, 1.0
-
-
-def _fits(media: str, pattern: str) -> bool:
-    return pattern in ("*/*", media) or (pattern.endswith("/*") and media.startswith(pattern[:-1]))
-
-
 def rows_answer(asked: Headers, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, limit: int | None) -> Response:
     """Answer with rows as a stream of Arrow, CSV or JSON lines, or as one JSON document.
 
@@ -163,7 +124,7 @@ def streamed_answer(asked: Headers, write: Callable[[str], Iterator[Piece]]) -> 
     write : callable
         Begins the pieces of an answer in a form.
     """
-    media = choose_media(asked.get("accept", "*/*"))
+    media = choose_media(asked.get("accept", "*/*"), MEDIA)
     parts = write(media)
     if media == JSON:
         return Response(b"".join(parts), media_type=JSON)

@@ -77,9 +77,7 @@ def describe(table: RouteTable) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     inside = [_parameter("path", name, "The name.", required=True) for name in route.places]
-    asked = [
-        _parameter("query", each.name, each.what, kind=each.kind, example=each.example) for each in route.parameters
-    ]
+    asked = [_parameter("query", each.name, each.what, kind=each.kind, example=each.example) for each in route.asked]
     found: dict[str, Any] = {
         "tags": [route.tag],
         "summary": route.summary,
@@ -110,9 +108,10 @@ def _answer(route: Route) -> dict[str, Any]:
     if route.success == HTTPStatus.NO_CONTENT:
         return {"description": "Done"}
     plain = {"schema": {"type": "null" if route.gives is Gives.NULL else "object"}}
-    if route.gives is not Gives.ROWS:
-        return {"description": "Done", "content": {JSON: plain}}
     binary = {"schema": {"type": "string", "format": "binary"}}
+    if route.gives is not Gives.ROWS:
+        others = {form.media: {"schema": {"type": "string"}} for form in route.forms}
+        return {"description": "Done", "content": {JSON: plain, **others}}
     return {"description": "Done", "content": {JSON: plain, **dict.fromkeys(MEDIA[1:], binary)}}
 
 

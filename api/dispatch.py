@@ -17,6 +17,7 @@ from foldstore.api.access import PRINCIPAL_KEY
 from foldstore.api.audit import AuditLog
 from foldstore.api.body import refuse_bombs
 from foldstore.api.client_watch import ClientWatch
+from foldstore.api.documents import choose_form
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
@@ -28,8 +29,8 @@ from foldstore.api.route import BodyKind, Call, Route, RouteTable, hidden_by_rul
 from foldstore.api.rules import AccessRule, RuleBook
 from foldstore.api.sandbox.pool import QueryPool
 from foldstore.api.tokens import Token
-
 from foldstore.errors import RefusedError
+
 if TYPE_CHECKING:
     from foldstore.store import Store
 
@@ -87,12 +88,13 @@ class Dispatcher:
 
     def _endpoint(self, route: Route) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
-            query = Query(request.query_params.multi_items(), route.parameters)
+            query = Query(request.query_params.multi_items(), route.asked)
+            form = choose_form(route.forms, query, request.headers.get("accept", "*/*")) if route.forms else None
             async with AsyncExitStack() as stack:
                 token = request.scope[PRINCIPAL_KEY]
+                _refuse_bounded(route, token)
                 if "name" in request.path_params:
                     token.check_name(request.path_params["name"])
-                _refuse_bounded(route, token)
                 rules = await to_thread.run_sync(self._look, route, token)
                 _refuse_narrowed(route, request.path_params.get("name"), rules)
                 body = await self._read(route, request, stack)
@@ -108,6 +110,7 @@ class Dispatcher:
                     operations=self._operations,
                     access=access_of(token, rules) if route.needs_access else "",
                     rules=rules,
+                    form=form,
                 )
                 if route.scope in _READ_SCOPES:
                     ClientWatch().begin(request.receive)
@@ -155,9 +158,6 @@ class Dispatcher:
         return route.answer(call)
 
 
-def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:
-    """Refuse what might tell of hidden cells, or touch them, to whom some are hidden."""
-    if route.obeys_rules or route.path.startswith(_ABOUT_THE_SERVER):
 def _refuse_bounded(route: Route, token: Token) -> None:
     """Refuse a token of some names what would let it out: tokens, rules and records are of all names."""
     if token.is_bounded and route.path.startswith(_ABOUT_THE_SERVER):
@@ -167,6 +167,9 @@ def _refuse_bounded(route: Route, token: Token) -> None:
         )
 
 
+def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:
+    """Refuse what might tell of hidden cells, or touch them, to whom some are hidden."""
+    if route.obeys_rules or route.path.startswith(_ABOUT_THE_SERVER):
         return
     by_dataset = name is not None and route.path.startswith("/v1/datasets/")
     if any(rule.is_about(str(name)) or not by_dataset for rule in rules):

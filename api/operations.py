@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _EVERY_SECONDS: Final = 0.25
 _PIECE: Final = 1 << 20
 _MOST_BYTES: Final = 1 << 32
-_KEPT_HEADERS: Final = frozenset({"content-type", "location", "etag"})
+_KEPT_HEADERS: Final = frozenset({"content-type", "location", "etag", "content-security-policy", "referrer-policy"})
 _LONGEST_WAIT: Final = 60
 
 

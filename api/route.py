@@ -16,6 +16,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from foldstore.api.documents import DocumentForm, form_parameters
 from foldstore.api.operations import Operations
 from foldstore.api.query import Query, QueryParameter
 from foldstore.api.rules import AccessRule
@@ -82,6 +83,8 @@ class Call:
         Is told how far the work is, of what is answered later.
     rules : sequence of AccessRule
         What is hidden from the token.
+    form : DocumentForm or None
+        In which form the answer shall be; None for JSON, or rows.
     """
 
     store: "Store"
@@ -96,6 +99,7 @@ class Call:
     access: str = ""
     progress: Progress | None = None
     rules: Sequence[AccessRule] = ()
+    form: DocumentForm | None = None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -112,9 +116,10 @@ class Call:
         return f"{self.token.id}:{key}"
 
     def digest(self) -> str:
-        """Return what tells one request from another: its path, its query and its body."""
+        """Return what tells one request from another: its path, its query, its body, and the form of its answer."""
         body = hash_file(self.body) if isinstance(self.body, Path) else canonical_json(self.body)
-        return content_hash(canonical_json([self.url, body]).encode())
+        form = [] if self.form is None else [self.form.name]
+        return content_hash(canonical_json([self.url, body, *form]).encode())
 
     def refuse_bounded(self, what: str) -> None:
         """Refuse a token of some names what tells of others, too.
@@ -194,6 +199,8 @@ class Route:
         Whether it also answers 200, of what was there already and is not made again.
     gives : Gives
         What a good answer is, unless its status says that there is nothing in it.
+    forms : sequence of DocumentForm
+        The forms beside JSON that a good answer comes in.
     is_long : bool
         Whether it may be answered later.
     obeys_rules : bool
@@ -211,9 +218,15 @@ class Route:
     success: int = 200
     finds: bool = False
     gives: Gives = Gives.OBJECT
+    forms: Sequence[DocumentForm] = ()
     is_long: bool = False
     obeys_rules: bool = False
     deepest: int = field(default=8)
+
+    @cached_property
+    def asked(self) -> Sequence[QueryParameter]:
+        """What may stand behind the question mark, with what chooses a form."""
+        return (*self.parameters, *(form_parameters(self.forms) if self.forms else ()))
 
     @property
     def needs_access(self) -> bool:

@@ -208,12 +208,14 @@ def write_rest() -> str:
         lines.append(f"## {tag.capitalize()}\n\n| route | scope | |\n| --- | --- | --- |")
         for route in routes:
             scope = f"`{route.scope}`" if route.scope else "any token"
-            asked = ", ".join(f"`{each.name}`" for each in route.parameters)
+            asked = ", ".join(f"`{each.name}`" for each in route.asked)
+            later = " *Later.*" if route.is_long else ""
             lines.append(
                 f"| `{route.method} {route.path}` | {scope} | {_cell(route.summary).rstrip('.')}."
-                f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)}{' *Later.*' if route.is_long else ''} |"
+                f"{f' Parameters: {asked}.' if asked else ''}{_takes(route)}{_forms(route)}{later} |"
             )
         lines.append("")
+    lines.append("## Forms\n\n| form | `Accept` | is |\n| --- | --- | --- |\n" + "\n".join(_form_rows()) + "\n")
     return "\n".join([*lines, "## Parameters\n\n| parameter | says |\n| --- | --- |", *_parameter_rows()]) + "\n"
 
 
@@ -221,7 +223,7 @@ def _parameter_rows() -> list[str]:
     """Say what each parameter means; where routes mean different things by it, each of them."""
     meanings: dict[str, dict[str, str]] = {}
     for route in list_routes():
-        for each in route.parameters:
+        for each in route.asked:
             example = f" Such as `{each.example}`." if each.example else ""
             meanings.setdefault(each.name, {}).setdefault(f"{_cell(each.what).rstrip('.')}.", example)
     return [
@@ -250,6 +252,9 @@ row to a test pool.
 - **Rows** come by `Accept`: `application/json` (1,000 rows unless `limit` says otherwise), `application/x-ndjson`,
   `text/csv`, or `application/vnd.apache.arrow.stream`, which is exact. A stream that breaks off ends without its end
   mark, and the connection is closed.
+- **Documents**: a route with *Also as* gives its result in other [forms](#forms), by `Accept` or by `form=` and the
+  form's name: `?form=html`. A page carries a policy by which it loads and runs nothing. What no form fits is answered
+  with 406, and with what there is.
 - **What a client keeps**: versions and profiles carry an `ETag`; `If-None-Match` is answered with 304 while nothing
   changed. A seal, an erasure or a new status changes it.
 - **Retries**: a commit with an `Idempotency-Key` is made once; the same key with another request is refused.
@@ -285,6 +290,27 @@ def _takes(route: Any) -> str:
         example = f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
         return f"{example}, or {rows}." if route.body == "either" else example
     return f" Body: {rows}." if route.body == "rows" else ""
+
+
+def _forms(route: Any) -> str:
+    return f" *Also as {', '.join(form.name for form in route.forms)}.*" if route.forms else ""
+
+
+def _form_rows() -> list[str]:
+    forms = {form.name: form.media for route in list_routes() for form in route.forms}
+    return [f"| {name} | `{media}` | {_FORM_WORDS[name]} |" for name, media in forms.items()]
+
+
+_FORM_WORDS = {
+    "html": "a page that needs nothing else, for a browser",
+    "text": "what the SDK prints",
+    "jsonl": "a line of JSON for each finding",
+    "junit": "JUnit's XML, for CI",
+    "sarif": "SARIF 2.1.0, for code scanning; `source=` is the file that findings are shown beside",
+    "github": "annotations for a step of GitHub Actions to print; `source=` as above",
+    "github-status": "the body of a commit status of GitHub: pass or fail alone",
+    "gitlab-status": "the body of a commit status of GitLab",
+}
 
 
 def _over_http() -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 
 import foldstore
 from foldstore.api.app import create_app
+from foldstore.api.documents import REPORT_FORMS
 from foldstore.api.tokens import TokenVault
 from foldstore.cli.app import run
 from foldstore.validation.anomaly import CODES
@@ -301,6 +302,10 @@ def test_no_answer_over_http_shows_a_canary(sealed):
         asked = {"reference": "flat@2", "by": name, "max_segments": 2_500}
         answers.append(client.post(f"{base}/versions/2:drift", json=asked))
     answers.append(client.post("/v1/sql", json={"sql": "SELECT * FROM foldstore.anomalies"}))
+    for form in REPORT_FORMS:
+        answers += [client.get(f"{base}/versions/{n}/report", params={"form": form.name}) for n in (1, 2)]
+        answers.append(client.post(f"{base}/versions/2:validate", params={"form": form.name}, json={}))
+    answers += [client.get(f"{base}/{path}?form=html") for path in ("report-history", "versions/2/profile")]
     # Columns of lists tell no segments apart.
     sliced = [each for each in answers if b'"by"' in each.request.content]
     assert sum(each.status_code == 200 for each in sliced) > len(sliced) / 2

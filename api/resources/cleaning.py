@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer, rows_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import TEXT_FORMS, document_answer
 from foldstore.api.resources.datasets import committed
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.route import BodyKind, Call, Gives, Route
@@ -46,11 +47,11 @@ def _suggest(call: Call) -> Response:
         progress=call.progress,
         **({} if sure is None else {"min_confidence": sure}),
     )
-    return json_answer(plan.document.to_dict())
+    return document_answer(call, plan, plan.document.to_dict())
 
 
 def _preview(call: Call) -> Response:
-    return json_answer(_plan(call, Members(call.body, "plan")).preview(progress=call.progress).to_dict())
+    return document_answer(call, _plan(call, Members(call.body, "plan")).preview(progress=call.progress))
 
 
 def _statistics(call: Call) -> Response:
@@ -140,8 +141,15 @@ ROUTES: Final = (
         _suggest,
         "Look at the rows and suggest how to clean them, as a plan; nothing is changed",
         {"columns": ["carrier"], "min_confidence": 0.5},
+        forms=TEXT_FORMS,
     ),
-    _route("preview-cleaning", _preview, "Say what a plan would change; nothing is written", {"plan": _PLAN}),
+    _route(
+        "preview-cleaning",
+        _preview,
+        "Say what a plan would change; nothing is written",
+        {"plan": _PLAN},
+        forms=TEXT_FORMS,
+    ),
     _route(
         "cleaning-statistics",
         _statistics,

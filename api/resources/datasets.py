@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, empty_answer, json_answer, page_answer
 from foldstore.api.body import Members, rows_of
+from foldstore.api.documents import NOTEBOOK_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.api.rules import AccessRule
@@ -129,7 +130,8 @@ def _commit(call: Call) -> Response:
 def _diff(call: Call) -> Response:
     dataset = call.store.dataset(call.path["name"])
     before, after = (dataset.version(call.query.required(name)) for name in ("before", "after"))
-    return json_answer(dataset.diff(before, after).summary())
+    found = dataset.diff(before, after)
+    return document_answer(call, found, found.summary())
 
 
 def committed(version: Version) -> Response:
@@ -251,6 +253,7 @@ ROUTES: Final = (
         path="/v1/datasets/{name}:diff",
         scope="datasets:read",
         answer=_diff,
+        forms=NOTEBOOK_FORMS,
         is_long=True,
         summary="Compare two versions",
         parameters=(

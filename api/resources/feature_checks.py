@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import PAGE_FORMS, TEXT_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.judgement import ADJUSTMENTS, read_policy
 from foldstore.api.resources.view_facts import DEEPEST
@@ -36,7 +37,7 @@ def _audit(call: Call) -> Response:
     call.refuse_bounded("What was looked up")
     body = Members(call.body, "since", "until")
     found = call.store.features.audit(_asked(call), since=body.text("since"), until=body.text("until"))
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _learnt(call: Call, body: Members) -> Version | View:
@@ -59,7 +60,7 @@ def _skew(call: Call) -> Response:
         adjustment=body.choice("adjustment", ADJUSTMENTS),
         policy=read_policy(body),
     )
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 _SPAN: Final = {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
@@ -77,6 +78,7 @@ ROUTES: Final = (
         path=f"{_PATH}:audit",
         scope="datasets:read",
         answer=_audit,
+        forms=TEXT_FORMS,
         is_long=True,
         summary="Compute logged lookups again by the training join: what was served must be equal to the bit",
         body=BodyKind.JSON,
@@ -87,6 +89,7 @@ ROUTES: Final = (
         path=f"{_PATH}:skew",
         scope="datasets:read",
         answer=_skew,
+        forms=PAGE_FORMS,
         is_long=True,
         summary="Compare what a model learnt from with what was served, feature by feature",
         body=BodyKind.JSON,

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import HISTORY_FORMS, NOTEBOOK_FORMS, PAGE_FORMS, REPORT_FORMS, TEXT_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.resources.view_facts import DEEPEST, check_sources
@@ -59,7 +60,7 @@ def _validate(call: Call) -> Response:
         rows=body.text("rows") or "all",
         environment=body.text("environment"),
     )
-    return json_answer(report.to_dict())
+    return document_answer(call, report)
 
 
 def _drift(call: Call) -> Response:
@@ -75,7 +76,7 @@ def _drift(call: Call) -> Response:
     elif most is not None:
         raise UsageError("max_segments is about segments.", hint='Name columns: {"by": ["carrier"]}.')
     found: DriftResult | SegmentedDrift = find_version(call).drift(_reference(call, body), **asked)
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _names(body: Members, name: str) -> list[str] | None:
@@ -108,7 +109,7 @@ def _concept(call: Call) -> Response:
         body.texts("features"),
         rows=body.text("rows") or "all",
     )
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _two_sample(call: Call) -> Response:
@@ -120,7 +121,7 @@ def _two_sample(call: Call) -> Response:
         rows=body.text("rows") or "all",
         **({} if sample is None else {"sample": int(sample)}),
     )
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _trends(call: Call) -> Response:
@@ -132,7 +133,7 @@ def _trends(call: Call) -> Response:
         season=query.number("season", default=1, most=10_000, least=1),
         rows=query.choice("rows", ("all", "added")),
     )
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _trends_of_versions(call: Call) -> Response:
@@ -140,7 +141,7 @@ def _trends_of_versions(call: Call) -> Response:
     last = None if query.text("last") is None else query.number("last", default=1, most=10_000, least=1)
     season = query.number("season", default=1, most=10_000, least=1)
     found = call.store.dataset(call.path["name"]).trends(query.names("columns"), last=last, season=season)
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _report_history(call: Call) -> Response:
@@ -150,7 +151,7 @@ def _report_history(call: Call) -> Response:
         last=query.number("last", default=50, most=1_000, least=1),
         rows=query.choice("rows", ("added", "all")),
     )
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _reviews(call: Call) -> Response:
@@ -207,6 +208,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_validate,
         is_long=True,
+        forms=REPORT_FORMS,
         summary="Judge a version by the dataset's schema or by another; `passed` says how it went",
         body=BodyKind.JSON,
         example={"environment": "serving"},
@@ -218,6 +220,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_drift,
         is_long=True,
+        forms=PAGE_FORMS,
         summary="Compare distributions with those of another address, or of the versions before; by segment, too",
         body=BodyKind.JSON,
         example={"reference": "flights@1", "by": ["carrier"], "policy": {"tau_error": 0.3}, "adjustment": "holm"},
@@ -229,6 +232,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_concept,
         is_long=True,
+        forms=NOTEBOOK_FORMS,
         summary="Say for each feature whether the label depends on it as it did in other rows",
         body=BodyKind.JSON,
         example={"reference": "flights@1", "label": "late"},
@@ -240,6 +244,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_two_sample,
         is_long=True,
+        forms=TEXT_FORMS,
         summary="Test whether a classifier can tell the rows from other rows",
         body=BodyKind.JSON,
         example={"reference": "flights@1"},
@@ -251,6 +256,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_trends,
         is_long=True,
+        forms=TEXT_FORMS,
         summary="Say how columns went over spans of time, and where their level changed",
         parameters=(
             QueryParameter("every", "The length of a span.", "1d"),
@@ -265,6 +271,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_trends_of_versions,
         is_long=True,
+        forms=TEXT_FORMS,
         summary="Say how columns went over the published versions, and where their level changed",
         parameters=(*_TREND, QueryParameter("last", "Only so many versions, the newest.", "100", "integer")),
     ),
@@ -274,6 +281,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_report_history,
         is_long=True,
+        forms=HISTORY_FORMS,
         summary="Say how columns went over the published versions, to be drawn: quantiles, and nulls",
         parameters=(
             _TREND[0],

@@ -7,12 +7,14 @@ from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
+from foldstore.api.documents import EXPLAINED_FORM, GATE_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS
 from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import UsageError
 from foldstore.names import parse_address
 from foldstore.pool import Pool
+from foldstore.validation.pools.gate_answer import GateAnswer
 from foldstore.validation.pools.plan import plan_pool
 
 _PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
@@ -58,9 +60,11 @@ def _features(call: Call) -> Response:
 
 
 def _evaluate(call: Call) -> Response:
-    pool = _find(call)
-    verdict = pool.evaluate(read_rows(call.body), model=call.query.text("model") or "", draw=_draw_of(call))
-    return json_answer({"passed": verdict.passed, "charged": verdict.charged})
+    pool, predictions, model = _find(call), read_rows(call.body), call.query.text("model") or ""
+    verdict = pool.evaluate(predictions, model=model, draw=_draw_of(call))
+    if call.form is None:
+        return json_answer({"passed": verdict.passed, "charged": verdict.charged})
+    return document_answer(call, GateAnswer.of(pool.status(), verdict, model=model, rows=predictions.num_rows))
 
 
 def _rows_to_label(call: Call) -> Response:
@@ -119,7 +123,7 @@ def _plan(call: Call) -> Response:
     given = body.given()
     prevalence = given.pop("prevalence", None)
     plan = plan_pool(**given)
-    return json_answer((plan if prevalence is None else plan.at_prevalence(prevalence)).to_dict())
+    return document_answer(call, plan if prevalence is None else plan.at_prevalence(prevalence))
 
 
 _PATH: Final = "/v1/test-pools/{name}"
@@ -137,6 +141,7 @@ ROUTES: Final = (
         path="/v1/test-pools:plan",
         scope="pools:read",
         answer=_plan,
+        forms=(EXPLAINED_FORM,),
         summary="Say how many labels a condition needs; nothing is kept",
         body=BodyKind.JSON,
         example={"condition": "n > 0.8 +/- 0.05", "reliability": 0.999, "steps": 8, "reuse": "max_passes:2"},
@@ -175,6 +180,7 @@ ROUTES: Final = (
         summary="Ask a pool: `passed`, and whether it was charged. The same predictions again are free",
         parameters=(QueryParameter("model", "What the model is, for the ledger.", "git:abc123"), _DRAW),
         body=BodyKind.ROWS,
+        forms=GATE_FORMS,
     ),
     Route(
         method="POST",

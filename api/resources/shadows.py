@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import TEXT_FORMS, document_answer
 from foldstore.api.route import BodyKind, Call, Route
 
 
@@ -21,7 +22,7 @@ def _start(call: Call) -> Response:
 
 
 def _report(call: Call) -> Response:
-    return json_answer(call.store.features.shadows.report(_live(call)).to_dict())
+    return document_answer(call, call.store.features.shadows.report(_live(call)))
 
 
 def _stop(call: Call) -> Response:
@@ -45,6 +46,7 @@ ROUTES: Final = (
         path=_PATH,
         scope="features:read",
         answer=_report,
+        forms=TEXT_FORMS,
         summary="Say by feature how often and how far the two versions answered differently",
     ),
     Route(

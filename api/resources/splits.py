@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import NOTEBOOK_FORMS, PAGE_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.route import BodyKind, Call, Route
@@ -124,11 +125,11 @@ def _report(call: Call) -> Response:
         accuracy=call.query.share("accuracy", default=0.9),
         **_looked_for(call),
     )
-    return json_answer(report.to_dict())
+    return document_answer(call, report)
 
 
 def _suggest(call: Call) -> Response:
-    return json_answer(find_version(call).suggest_split(call.query.text("label")).to_dict())
+    return document_answer(call, find_version(call).suggest_split(call.query.text("label")))
 
 
 _REPORT: Final = (
@@ -144,6 +145,7 @@ ROUTES: Final = (
         path=f"{VERSION}:suggest-split",
         scope="datasets:read",
         answer=_suggest,
+        forms=NOTEBOOK_FORMS,
         is_long=True,
         summary="Look at the data and suggest how to split it; nothing is made",
         parameters=(QueryParameter("label", "The column to predict.", "late"),),
@@ -171,6 +173,7 @@ ROUTES: Final = (
         path=f"{VERSION}/splits/{{split}}/report",
         scope="datasets:read",
         answer=_report,
+        forms=PAGE_FORMS,
         is_long=True,
         summary="Compare the parts of a split with each other",
         parameters=(

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import NOTEBOOK_FORMS, document_answer
 from foldstore.api.resources.view_facts import DEEPEST, check_sources
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.errors import RefusedError, UsageError
@@ -35,7 +35,7 @@ def _bias(call: Call) -> Response:
     body = Members(call.body, "spec", "label", "sensitive", *_ABOUT_BIAS)
     label, sensitive = body.text("label", required=True), body.text("sensitive", required=True)
     found = measure_bias(_view(call, body), label=label, sensitive=sensitive, **_given(body, _ABOUT_BIAS))
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _feasibility(call: Call) -> Response:
@@ -50,7 +50,7 @@ def _feasibility(call: Call) -> Response:
             raise
         # The name of the pool is none of the token's.
         raise RefusedError("Some of these rows belong to a test pool.", hint=error.hint, code=error.code) from None
-    return json_answer(found.to_dict())
+    return document_answer(call, found)
 
 
 def _route(verb: str, answer: Any, summary: str, asked: dict[str, Any]) -> Route:
@@ -60,6 +60,7 @@ def _route(verb: str, answer: Any, summary: str, asked: dict[str, Any]) -> Route
         scope="datasets:read",
         answer=answer,
         is_long=True,
+        forms=NOTEBOOK_FORMS,
         summary=summary,
         body=BodyKind.JSON,
         example={"spec": _PART, **asked},

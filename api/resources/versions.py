@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer, tagged_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import NOTEBOOK_FORM, REPORT_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.datasets import committed
 from foldstore.api.route import BodyKind, Call, Route
@@ -51,8 +52,10 @@ def _profile(call: Call) -> Response:
     state = canonical_json(["profile", state_of(version), by, rows])
     if by is None:
         found = version.profile(rows=rows, progress=call.progress)
-        return tagged_answer(call.headers, found.to_dict(), state=state)
+        return document_answer(call, found) if call.form else tagged_answer(call.headers, found.to_dict(), state=state)
     parts = version.profile(by=by, rows=rows, progress=call.progress)
+    if call.form:
+        return document_answer(call, parts)
     data: list[dict[str, Any]] = [{"segment": key, "profile": part.to_dict()} for key, part in parts.items()]
     return tagged_answer(call.headers, {"by": by, "segments": data}, state=state)
 
@@ -64,13 +67,13 @@ def _report(call: Call) -> Response:
             f"{version.address} has no report: no schema gated its dataset when it was committed.",
             hint="POST to :validate judges it now.",
         )
-    return json_answer(version.report.to_dict())
+    return document_answer(call, version.report)
 
 
 def _lineage(call: Call) -> Response:
     version = find_version(call)
     call.refuse_bounded("Lineage")
-    return json_answer(call.store.lineage(version.address).to_dict())
+    return document_answer(call, call.store.lineage(version.address))
 
 
 def _deprecate(call: Call) -> Response:
@@ -112,6 +115,7 @@ ROUTES: Final = (
         path=f"{VERSION}/profile",
         scope="datasets:read",
         answer=_profile,
+        forms=(NOTEBOOK_FORM,),
         is_long=True,
         summary="Return the statistics of a version, of all rows or of segments",
         parameters=(
@@ -124,6 +128,7 @@ ROUTES: Final = (
         path=f"{VERSION}/report",
         scope="datasets:read",
         answer=_report,
+        forms=REPORT_FORMS,
         summary="Return the report of the gate that judged the commit",
     ),
     Route(
@@ -131,6 +136,7 @@ ROUTES: Final = (
         path=f"{VERSION}/lineage",
         scope="datasets:read",
         answer=_lineage,
+        forms=(NOTEBOOK_FORM,),
         summary="Say what a version came from, and what came from it",
     ),
     Route(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
+from foldstore.api.documents import NOTEBOOK_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import EPOCH, read_epoch
 from foldstore.api.route import BodyKind, Call, Route
@@ -43,12 +44,12 @@ def _explain(call: Call) -> Response:
 
 def _leakage(call: Call) -> Response:
     call.refuse_bounded("What is known of test pools")
-    return json_answer(_view(call).leakage().to_dict())
+    return document_answer(call, _view(call).leakage())
 
 
 def _diff(call: Call) -> Response:
     before, after = _view(call, "before", "after"), _view(call, "after", "before")
-    return json_answer(before.diff(after).to_dict())
+    return document_answer(call, before.diff(after))
 
 
 def _moved(call: Call) -> Response:
@@ -56,11 +57,11 @@ def _moved(call: Call) -> Response:
     for pinned in view.sources():
         if not call.token.may_name(parse_address(pinned.asked or pinned.source.address).name):
             raise NotFoundError("The view was made of what is not there.", hint="Make it anew.")
-    return json_answer(view.moved().to_dict())
+    return document_answer(call, view.moved())
 
 
 def _route(
-    verb: str, answer: object, summary: str, example: object, parameters: Sequence[QueryParameter] = ()
+    verb: str, answer: object, summary: str, example: object, parameters: Sequence[QueryParameter] = (), **more: Any
 ) -> Route:
     return Route(
         method="POST",
@@ -73,13 +74,26 @@ def _route(
         body=BodyKind.JSON,
         example=example,
         deepest=DEEPEST,
+        **more,
     )
 
 
 ROUTES: Final = (
     _route("count", _count, "Count the rows of a specification", {"spec": _SPEC}, (EPOCH,)),
     _route("explain", _explain, "Say what reading a specification would read, and copy at most", {"spec": _SPEC}),
-    _route("leakage", _leakage, "Look for rows of test pools, and for parts of splits side by side", {"spec": _SPEC}),
-    _route("diff", _diff, "Compare two specifications, and the rows they give", {"before": _SPEC, "after": _SPEC}),
-    _route("moved", _moved, "Say what would change if a view were made now", {"spec": _SPEC}),
+    _route(
+        "leakage",
+        _leakage,
+        "Look for rows of test pools, and for parts of splits side by side",
+        {"spec": _SPEC},
+        forms=NOTEBOOK_FORMS,
+    ),
+    _route(
+        "diff",
+        _diff,
+        "Compare two specifications, and the rows they give",
+        {"before": _SPEC, "after": _SPEC},
+        forms=NOTEBOOK_FORMS,
+    ),
+    _route("moved", _moved, "Say what would change if a view were made now", {"spec": _SPEC}, forms=NOTEBOOK_FORMS),
 )

@@ -12,11 +12,12 @@ import pytest
 
 import foldstore
 from foldstore.api.access import ROLES
-from foldstore.api.answers import choose_media
 from foldstore.api.app import create_app
+from foldstore.api.media import choose_media
 from foldstore.api.problem import NotAcceptableError
 from foldstore.api.request_body import Limits
 from foldstore.api.resources import list_routes
+from foldstore.api.row_forms import MEDIA
 from foldstore.api.server import BackgroundServer
 from foldstore.api.tokens import TokenVault
 from foldstore.errors import UsageError
@@ -673,9 +674,9 @@ class TestFeatureServices:
     ],
 )
 def test_the_form_is_the_one_that_is_liked_best(accept, chosen):
-    assert choose_media(accept) == chosen
+    assert choose_media(accept, MEDIA) == chosen
 
 
 def test_a_form_that_there_is_not_is_said():
     with pytest.raises(NotAcceptableError):
-        choose_media("image/png")
+        choose_media("image/png", MEDIA)

@@ -194,3 +194,18 @@ class TestSplits:
         assert raised(lambda: first.find_split("nope")) == ("NotFoundError", "not-found")
         assert raised(lambda: store.view("trips@1#by_id.nope"))[0] in {"NotFoundError", "InvalidNameError"}
         assert raised(lambda: split.part("nope")) == ("NotFoundError", "not-found")
+
+
+def test_reports_are_the_same_documents_everywhere(behind):
+    dataset = behind.store.create_dataset("trips", key=["id"])
+    first = dataset.append(rows())
+    dataset.set_schema(first.profile().infer_schema())
+    local = dataset.append(rows(COUNT, shift=40))
+    remote = behind.connect().version("trips@2")
+    for form in ("to_html", "to_text", "to_json_lines", "to_junit", "to_sarif", "to_github"):
+        assert getattr(remote.report, form)() == getattr(local.report, form)()
+    assert remote.drift("previous").to_html() == local.drift("previous").to_html()
+    split = first.split("halves", train=0.5, test=0.5, seed=1)
+    assert remote.server.store.split("trips@1#halves").report().to_html() == split.report().to_html()
+    history = behind.connect().dataset("trips").report_history()
+    assert history.to_html() == dataset.report_history().to_html()

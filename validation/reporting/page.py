@@ -49,6 +49,8 @@ STYLE: Final = Markup(
     ".foldstore svg .peer-dot{fill:var(--paper);stroke:var(--edge)}"
     "@media print{.foldstore details{display:block}}"
 )
+# Forbids everything that is not in the file.
+CONTENT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BODY: Final = Markup("body{margin:0}main,header,nav{max-width:72em;margin:0 auto;padding:0 1em}")
 
 
@@ -62,11 +64,7 @@ def page(title: str, *parts: Child) -> str:
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element(
-            "meta",
-            http_equiv="Content-Security-Policy",
-            content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-        ),
+        element("meta", http_equiv="Content-Security-Policy", content=CONTENT_POLICY),
         element("title", title),
         element("style", Markup(STYLE + _BODY)),
     )
