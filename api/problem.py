@@ -73,7 +73,7 @@ class BusyError(StoreError):
 
 
 class UnfinishedError(ConflictError):
-    """The result of an operation that is not done."""
+    """The result of an operation that is not done; ``Retry-After`` says when to look again."""
 
     code = "operation-unfinished"
 
@@ -125,6 +125,7 @@ STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     BodyTimeoutError: 408,
     AlreadyExistsError: 409,
     CancelledError: 409,
+    UnfinishedError: 409,
     ConflictError: 409,
     ValidationFailedError: 409,
     BodyTooLargeError: 413,

@@ -32,10 +32,6 @@ PRECISE_CODES = {
         "The catalog is of a store whose files are not in this folder: another folder is to be mounted or copied.",
     ),
     "operation-lost": (errors.StoreError, "The process that worked on an operation ended before it was done."),
-    "operation-unfinished": (
-        errors.ConflictError,
-        "An operation has no result yet; `Retry-After` says when to look again.",
-    ),
     "result-forgotten": (
         errors.NotFoundError,
         "Cells were sealed or erased since an operation ended, so its result is gone.",
