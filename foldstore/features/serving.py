@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -220,25 +221,32 @@ def forget_copies(storage: Storage, dataset: str, *, author: str, why: str) -> l
         index_area.forget(storage, record.id)
     materialized, parts = Registry(storage.catalog, MATERIALIZED_KIND), Registry(storage.catalog, PART_KIND)
     now = format_time(storage.clock())
-    made = _list_made(materialized, dataset)
-    noted = _list_made(parts, dataset)
-    _remove(storage, {file for each in made.values() for document in each for file in files_of_body(document.body)})
-    _remove(storage, {file for each in noted.values() for document in each for file in document.body["files"]})
+    made, others = _sort_out(materialized, dataset)
+    noted, other_parts = _sort_out(parts, dataset)
+    gone = {file for document in chain(*made.values()) for file in files_of_body(document.body)}
+    gone |= {file for document in chain(*noted.values()) for file in document.body["files"]}
+    kept = {file for document in others for file in files_of_body(document.body)}
+    kept |= {file for document in other_parts for file in document.body["files"]}
+    _remove(storage, gone - kept)  # a view of another dataset may be of services that have nothing of this one
     for address in made:
         materialized.put(address, {"files": {}, "inputs": []}, author=author, message=why, created_at=now)
     for name in noted:  # the files of views that were finished and are of no service yet are gone, too
         parts.put(name, {"files": [], "inputs": []}, author=author, message=why, created_at=now)
-    _forget_pushes(storage, list(made))
+    _forget_pushes(storage, made, {document.name for document in others})
     return list(made)
 
 
-def _list_made(registry: Registry, dataset: str) -> dict[str, list[Any]]:
-    """List the documents of what was made of a dataset, by their names."""
-    made = {
-        name: [document for document in registry.list_versions(name) if _reads(document.body, dataset)]
-        for name in registry.list_names()
-    }
-    return {name: documents for name, documents in made.items() if documents}
+def _sort_out(registry: Registry, dataset: str) -> tuple[dict[str, list[Any]], list[Any]]:
+    """Return the documents of what was made of a dataset, by their names, and those of names that never read it."""
+    made, others = dict[str, list[Any]](), list[Any]()
+    for name in registry.list_names():
+        documents = registry.list_versions(name)
+        reading = [document for document in documents if _reads(document.body, dataset)]
+        if reading:
+            made[name] = reading
+        else:
+            others += documents
+    return made, others
 
 
 def _reads(body: Mapping[str, Any], dataset: str) -> bool:
@@ -258,18 +266,19 @@ def _remove(storage: Storage, names: Collection[str]) -> None:
             store.close()
 
 
-def _forget_pushes(storage: Storage, addresses: Sequence[str]) -> None:
+def _forget_pushes(storage: Storage, addresses: Collection[str], others: Collection[str]) -> None:
+    """Remove what was pushed to the views of some services, but for views that other ones have, too."""
     store = open_online_store(storage) if addresses else None
     if store is None:
         return
     try:
-        for view_id in set(_view_ids(storage, addresses)):
+        for view_id in {*_view_ids(storage, addresses)} - {*_view_ids(storage, others)}:
             store.clear(view_id)
     finally:
         store.close()
 
 
-def _view_ids(storage: Storage, addresses: Sequence[str]) -> Iterator[bytes]:
+def _view_ids(storage: Storage, addresses: Collection[str]) -> Iterator[bytes]:
     services = Registry(storage.catalog, "feature_service")
     for address in addresses:
         name, _, number = address.partition("@")

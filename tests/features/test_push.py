@@ -324,6 +324,27 @@ def test_sealing_forgets_what_was_pushed(store):
 
 
 @pytest.mark.usefixtures("each_catalog")
+def test_forgetting_a_dataset_leaves_views_of_others_to_the_services_that_have_only_them(store):
+    city = foldstore.Entity("city", keys={"city": "string"})
+    sizes = foldstore.FeatureView("sizes", entity=city, source="cities", event_time="ts", features=["size"])
+    store.create_dataset("cities").append({"city": ["Oslo", "Rome"], "ts": DAY[:1] * 2, "size": [7, 8]})
+    for name, views in {"town": [sizes], "both": [rides_view(), sizes]}.items():
+        store.features.apply(foldstore.FeatureService(name, views))
+        store.features.materialize(name)
+    store.features.push("sizes", [{"city": "Rome", "ts": DAY[1], "size": 9}])
+    store.features.push("stats", [ride(1, 9, 19)])
+
+    store.features.forget_copies("rides")
+    found = store.features.get_online_features("town", {"city": ["Oslo", "Rome"]}, at=DAY[9])
+    assert found.to_dict()["size"] == [7, 9]
+    for service, entities in {"both": {"driver": [1], "city": ["Oslo"]}, "model": {"driver": [1]}}.items():
+        with pytest.raises(NotFoundError, match="not materialized"):
+            store.features.get_online_features(service, entities, at=DAY[9])
+    store.features.materialize("model")
+    assert trips(store, 1)[0] == 15
+
+
+@pytest.mark.usefixtures("each_catalog")
 def test_a_seal_that_is_refused_forgets_nothing(tmp_path):
     with foldstore.connect(tmp_path / "store") as store:
         known = {"driver": list(range(2000)), "ts": [DAY[0]] * 2000, "trips": [1] * 2000, "city": ["Oslo"] * 2000}
