@@ -1,6 +1,8 @@
 """Feast's feature server, and Feast's client of a remote online store, in Feast's own environment.
 
-`feast_online_job.py serve FOLDER PORT` writes rows to a SQLite online store and serves them as `feast serve` does;
+`feast_online_job.py write FOLDER` writes rows to a SQLite online store;
+`feast_online_job.py serve FOLDER PORT MOST` serves them as `feast serve` does, which ends a worker after MOST requests
+(1,000 unless told otherwise; 0 for never);
 `feast_online_job.py measure FOLDER` times the same writing, and lookups in the process;
 `feast_online_job.py ask FOLDER URL` asks a server for entities by Feast's own client, unchanged, and prints what came.
 The client's token is in FOLDSTORE_TOKEN.
@@ -37,14 +39,18 @@ def open_store(folder, online, **more):
     return store, [user, view]
 
 
-def serve(folder, port):
+def write(folder):
     store, definitions = open_store(folder, {"type": "sqlite", "path": str(folder / "online.db")})
     store.apply(definitions)
     store.write_to_online_store("stats", pd.read_parquet(folder / "rows.parquet"))
+
+
+def serve(folder, port, most_requests):
+    store, _ = open_store(folder, {"type": "sqlite", "path": str(folder / "online.db")})
     start_server(
         store, host="127.0.0.1", port=port, no_access_log=True, workers=1, worker_connections=1000,
-        max_requests=0, max_requests_jitter=0, keep_alive_timeout=30, registry_ttl_sec=60,
-        tls_key_path="", tls_cert_path="", metrics=False,
+        max_requests=most_requests, max_requests_jitter=50 if most_requests else 0, keep_alive_timeout=30,
+        registry_ttl_sec=60, tls_key_path="", tls_cert_path="", metrics=False,
     )  # fmt: skip
 
 
@@ -83,8 +89,10 @@ def ask(folder, url):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(Path(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[1] == "write":
+        write(Path(sys.argv[2]))
+    elif sys.argv[1] == "serve":
+        serve(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     elif sys.argv[1] == "measure":
         measure(Path(sys.argv[2]))
     else:

@@ -212,12 +212,13 @@ def _over_http(folder):
     yield Row("A4 p99 of one lookup, one connection", tails["lookup"], tails["constant"], "bare ASGI", limit=2)
 
 
-def _request(token, body, path="/v1/features:get"):
+def make_request(token, body, path="/v1/features:get"):
+    """Return a whole request as it is sent."""
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-class _Connection:
+class Connection:
     """One keep-alive connection, with as little between the clock and the socket as Python allows."""
 
     def __init__(self, port, request):
@@ -261,7 +262,7 @@ class _Connection:
 
 def _rate(port, token, body, requests, path="/v1/features:get"):
     """Ask by one thread that waits for whichever connection answers: it takes less than either server does."""
-    connections = [_Connection(port, _request(token, body, path)) for _ in range(CONNECTIONS)]
+    connections = [Connection(port, make_request(token, body, path)) for _ in range(CONNECTIONS)]
     for connection in connections:
         connection.ask()
     waiting = select.epoll()
@@ -288,7 +289,7 @@ def _rate(port, token, body, requests, path="/v1/features:get"):
 
 
 def _p99(port, token, body):
-    connection = _Connection(port, _request(token, body))
+    connection = Connection(port, make_request(token, body))
     for _ in range(200):
         connection.ask()
     times = []
