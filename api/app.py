@@ -17,6 +17,7 @@ from foldstore.api.health import HealthRoutes
 from foldstore.api.lookup import DESCRIBED, LookupRoutes, OnlineFeatures
 from foldstore.api.metrics import CountedFeatures, Metrics
 from foldstore.api.operations import Operations
+from foldstore.api.plain_lookup import PlainLookups
 from foldstore.api.problem import add_problem_handlers
 from foldstore.api.rate import RateLimit
 from foldstore.api.request_body import Limits
@@ -77,7 +78,9 @@ def create_app(
     book: RuleBook | None = None
     # Straight into the app, not by routers of their own: `app.routes` shows every route to whoever audits them.
     metrics = Metrics(None if store is None else partial(_steps_left, store))
-    lookups = LookupRoutes(CountedFeatures(features, metrics), chosen)
+    services = getattr(features, "plain_services", None)
+    plain = None if services is None else PlainLookups(services, metrics).answer
+    lookups = LookupRoutes(CountedFeatures(features, metrics), chosen, plain)
     lookups.add_to(app)
     audit = audit or audit_of(store)
     if store is not None:

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from foldstore.api.problem import AuditUnavailableError
 from foldstore.api.request_record import LOOKUPS, RequestRecord
+from foldstore.api.tokens import Token
 from foldstore.errors import UsageError
 from foldstore.types import Clock, format_time, parse_time
 
@@ -71,17 +72,20 @@ class AuditLog:
         """
         if record.token is None and record.status == 200:
             return  # a probe
-        now = self._clock()
         if record.route in LOOKUPS:
-            with self._lock:
-                token = record.token
-                name, label = (token.id, token.label) if token is not None else ("", "")
-                self._counts[name, label, record.route, record.status] += 1
-                due = now - self._since >= _EVERY
-            if due:
-                self._flush_or_wait()
-            return
-        self._write([{"at": format_time(now), **record.to_dict()}], durable=record.changes)
+            self.note_lookups(record.token, record.route, record.status, 1)
+        else:
+            self._write([{"at": format_time(self._clock()), **record.to_dict()}], durable=record.changes)
+
+    def note_lookups(self, token: Token | None, route: str, status: int, times: int) -> None:
+        """Count lookups."""
+        now = self._clock()
+        with self._lock:
+            name, label = (token.id, token.label) if token is not None else ("", "")
+            self._counts[name, label, route, status] += times
+            due = now - self._since >= _EVERY
+        if due:
+            self._flush_or_wait()
 
     def flush(self) -> None:
         """Write the lookups down that were counted.

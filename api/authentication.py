@@ -77,7 +77,7 @@ class Authenticator:
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) != 1 or not given[0][: len(_SCHEME)].lower() == _SCHEME:
             raise unauthenticated()
-        proof = hashlib.sha256(given[0]).digest()  # of what came: what is remembered of it gives no secret away
+        proof = prove(given[0])
         token_id, secret_hash = self._proven.get(proof) or _read_token(given[0])
         watch.check_failures(address, token_id)
         now = self._vault.clock()
@@ -99,21 +99,21 @@ class Authenticator:
         watch.check_rate(token)
         return token
 
-    def recognize(self, given: bytes, address: str, watch: Watch) -> Token | None:
-        """Return the token that a header names, when it was right lately and still counts; None needs a closer look.
+    def recognize(self, proof: bytes, address: str, watch: Watch) -> Token | None:
+        """Return the token that a header named, when it was right lately and still counts; None needs a closer look.
 
         Nothing is counted: neither the request nor a failure.
 
         Parameters
         ----------
-        given : bytes
-            The value of the one header ``authorization``.
+        proof : bytes
+            What `prove` gives for the one header ``authorization``.
         address : str
             Where the request comes from.
         watch : Watch
             Knows what failed.
         """
-        proven = self._proven.get(hashlib.sha256(given).digest())
+        proven = self._proven.get(proof)
         known = None if proven is None else self._known.get(proven[0])
         if proven is None or known is None:
             return None
@@ -124,6 +124,11 @@ class Authenticator:
         except RefusedError:
             return None
         return token if known.is_fresh(now) and watch.may_ask(token) else None
+
+
+def prove(header: bytes) -> bytes:
+    """Return what is remembered of a header ``authorization``, which gives no secret away."""
+    return hashlib.sha256(header).digest()
 
 
 def _read_token(header: bytes) -> tuple[str, str]:

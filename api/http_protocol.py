@@ -31,7 +31,7 @@ class ShortcutHttp(HttpToolsProtocol):
         self._shortcuts: Any = {} if self.root_path else getattr(self.config.app, "shortcuts", {})
         self._turn: Turn | None = getattr(self.config.app, "turn", None)
         self._shortcut: Shortcut | None = None  # of the request whose body is arriving
-        self._given = b""
+        self._proof = b""
         self._parts: list[bytes] = []
         self._last: Any = None  # what the parser said of the request that was answered last
         self._first_lines: tuple[Any, bytes] = None, b""
@@ -60,11 +60,11 @@ class ShortcutHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Look whether there is a shortcut."""
         shortcut = self._shortcuts.get(self.url)
-        given = shortcut.authorization(self.headers) if shortcut is not None and self._is_plain() else None
-        if given is None:
+        proof = shortcut.authorization(self.headers) if shortcut is not None and self._is_plain() else None
+        if proof is None:
             super().on_headers_complete()
         else:
-            self._shortcut, self._given, self._parts = shortcut, given, []
+            self._shortcut, self._proof, self._parts = shortcut, proof, []
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -78,8 +78,8 @@ class ShortcutHttp(HttpToolsProtocol):
         self._is_between = self.parser.should_keep_alive() and not self.parser.should_upgrade()
         if self._shortcut is not None:
             shortcut, body = self._shortcut, b"".join(self._parts)
-            if shortcut.answer(self._given, self._address(), body, self._write):
-                self._last = shortcut, self._given, body
+            if shortcut.answer(self._proof, self._address(), body, self._write):
+                self._last = shortcut, self._proof, body
                 self._shortcut, self.answered = None, True
                 self.on_response_complete()
                 return
@@ -100,7 +100,7 @@ class ShortcutHttp(HttpToolsProtocol):
         if found is None or not self._is_free():
             return False
         known, body = found
-        if not known.shortcut.answer(known.given, self._address(), body, self._write):
+        if not known.shortcut.answer(known.proof, self._address(), body, self._write):
             self._heads.forget()  # so that it is not tried twice the next time
             return False
         self.answered = True

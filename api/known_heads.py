@@ -16,14 +16,14 @@ class KnownHead(NamedTuple):
     ----------
     shortcut : Shortcut
         What answered.
-    given : bytes
-        Who asks.
+    proof : bytes
+        Who asks; see `Shortcut.authorization`.
     whole : int
         How long the request is, its body included.
     """
 
     shortcut: Shortcut
-    given: bytes
+    proof: bytes
     whole: int
 
 
@@ -54,7 +54,7 @@ class KnownHeads:
         known = self._known.get(data[:end])
         return None if known is None or known.whole != len(data) else (known, data[end:])
 
-    def learn(self, data: bytes, shortcut: Shortcut, given: bytes, body: bytes) -> None:
+    def learn(self, data: bytes, shortcut: Shortcut, proof: bytes, body: bytes) -> None:
         """Remember a head, when data is one request and nothing else.
 
         Parameters
@@ -63,15 +63,17 @@ class KnownHeads:
             What came behind a whole request, or first.
         shortcut : Shortcut
             What answered it.
-        given, body : bytes
-            What the parser said of the first request in it.
+        proof : bytes
+            Who asked.
+        body : bytes
+            What the parser said that the first request in it has.
         """
         end = data.find(_END) + len(_END)
         if end > _LONGEST or data[end:] != body:
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[data[:end]] = KnownHead(shortcut, given, len(data))
+        self._known[data[:end]] = KnownHead(shortcut, proof, len(data))
 
     def forget(self) -> None:
         """Know nothing any more."""

@@ -74,6 +74,7 @@ class _Asked(NamedTuple):
 
 
 Write: TypeAlias = Callable[[OnlineResult], bytes]
+Plain: TypeAlias = Callable[[Token, bytes], bytes | None]
 
 
 class LookupRoutes:
@@ -85,6 +86,8 @@ class LookupRoutes:
         What can be looked up.
     limits : Limits
         How much a request may ask.
+    plain : callable, optional
+        Answers the commonest bodies in our shape, None for any other.
 
     Attributes
     ----------
@@ -94,11 +97,11 @@ class LookupRoutes:
 
     __slots__ = ("_features", "_limits", "by_path")
 
-    def __init__(self, features: OnlineFeatures, limits: Limits) -> None:
+    def __init__(self, features: OnlineFeatures, limits: Limits, plain: Plain | None = None) -> None:
         self._features = features
         self._limits = limits
         self.by_path: Mapping[str, LookupEndpoint] = {
-            "/v1/features:get": LookupEndpoint(limits, self._get),
+            "/v1/features:get": LookupEndpoint(limits, self._get, plain),
             "/get-online-features": LookupEndpoint(limits, self._get_as_feast),
         }
 
@@ -194,13 +197,18 @@ class LookupEndpoint:
         How much a request may ask.
     read : callable
         Checks what a token's body says.
+    plain : callable, optional
+        Answers the commonest bodies, as they would be answered without it; None for any other.
     """
 
-    __slots__ = ("_read", "limits")
+    __slots__ = ("_plain", "_read", "limits")
 
-    def __init__(self, limits: Limits, read: Callable[[Token | None, Any], _Question]) -> None:
+    def __init__(
+        self, limits: Limits, read: Callable[[Token | None, Any], _Question], plain: Plain | None = None
+    ) -> None:
         self.limits = limits
         self._read = read
+        self._plain = plain
 
     def answer_at_once(self, token: Token, body: bytes) -> bytes | None:
         """Answer a whole body; None where that would hold up other requests.
@@ -210,6 +218,9 @@ class LookupEndpoint:
         FoldstoreError
             When the lookup cannot be answered.
         """
+        text = None if self._plain is None else self._plain(token, body)
+        if text is not None:
+            return text
         asked = self._read(token, parse_json(body))
         return None if asked.num_entities >= _MANY else asked.answer()
 

@@ -61,7 +61,7 @@ def write_answer(result: OnlineResult, *, wide_as_text: bool = False, request_id
     start = b'{%b"service":%b,"at":%b,"entities":{%b},"features":{' % (
         _named(request_id),
         _text(result.service),
-        _instant(result.at),
+        instant_text(result.at),
         entities,
     )
     if features:
@@ -90,7 +90,7 @@ def _one_row(groups: Sequence[FoundGroup]) -> list[bytes] | None:
         if b"null" in texts:
             return None
         time = found.event_times[0]
-        times = b"[null]" if time is None else b"[%b]" % _instant(time)
+        times = b"[null]" if time is None else b"[%b]" % instant_text(time)
         tail = _ONE_TAIL % (_statuses(found.statuses), times, _sources(group.reader.sources))
         part = [tail] * (3 * len(texts))
         part[::3], part[1::3] = _heads(group.names), texts
@@ -128,7 +128,7 @@ def write_feast_answer(
         _named(request_id),
         names,
         _text(result.service),
-        _instant(result.at),
+        instant_text(result.at),
         versions,
         b",".join(keys + features),
     )
@@ -149,10 +149,10 @@ class _Times:
 
     def _texts(self, times: Sequence[int | None]) -> list[bytes]:
         if len(times) < _MANY:
-            return [self._missing if time is None else _instant(time) for time in times]
+            return [self._missing if time is None else instant_text(time) for time in times]
         first = times[0]
         if first is not None and times.count(first) == len(times):
-            return [_instant(first)] * len(times)
+            return [instant_text(first)] * len(times)
         return [self._missing if time is None else text for time, text in zip(times, _instants(times), strict=True)]
 
 
@@ -163,7 +163,7 @@ def _instants(times: Sequence[int | None]) -> list[bytes]:
     texts = [text.encode() for text in np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()]
     if not rests.any():
         return [b'"%bZ"' % text for text in texts]
-    return [_instant(number) for number in numbers.tolist()]
+    return [instant_text(number) for number in numbers.tolist()]
 
 
 def _columns(result: OnlineResult, times: _Times, *, wide_as_text: bool = False) -> Iterator[_Column]:
@@ -245,6 +245,11 @@ def _repeated(status: FeatureStatus, count: int) -> bytes:
     return _list([_STATUS_TEXTS[status]] * count)
 
 
+def status_list(status: FeatureStatus) -> bytes:
+    """Write the list of one status."""
+    return _repeated(status, 1)
+
+
 def _given_statuses(values: Sequence[Any]) -> bytes:
     return _statuses([_NULL if value is None else _PRESENT for value in values])
 
@@ -277,7 +282,8 @@ def _named(request_id: str | None) -> bytes:
     return b"" if request_id is None else b'"request_id":%b,' % _text(request_id)
 
 
-def _instant(nanoseconds: int) -> bytes:
+def instant_text(nanoseconds: int) -> bytes:
+    """Write an instant, in quotes."""
     return b'"%b"' % format_instant(nanoseconds).encode()
 
 

@@ -5,6 +5,8 @@ Labels are routes, statuses, services and pools: never keys, names of rows or to
 
 import os
 import time
+from bisect import bisect_left
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from foldstore.api.lookup import OnlineFeatures
 from foldstore.api.request_record import RequestRecord
+from foldstore.views.online.reader import Found
 from foldstore.views.online.result import OnlineResult
 from foldstore.views.online.status import FeatureStatus
 
@@ -39,7 +42,7 @@ class Metrics:
         self._requests = Counter(
             "foldstore_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
         )
-        self._seconds = Histogram(
+        self._seconds = _Seconds(
             "foldstore_request_seconds",
             "Until the answer was sent.",
             ["route"],
@@ -58,21 +61,49 @@ class Metrics:
         # A look into a dict takes less than to ask for labels.
         self._counts: dict[tuple[str, FeatureStatus], Counter] = {}
         self._ages: dict[str, Gauge] = {}
-        self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._known: dict[tuple[str, str, int], tuple[Counter, _Seconds]] = {}
+        # What `settle` has to count: entities that were found, and how new the newest value of the last answer was.
+        self._found: dict[tuple[str, FeatureStatus], int] = {}
+        self._newest: dict[str, int] = {}
 
     def note(self, record: RequestRecord) -> None:
         """Count a request."""
-        known = self._known.get((record.method, record.route, record.status))
+        count, histogram = self._counted(record.method, record.route, record.status)
+        count.inc()
+        histogram.observe(record.seconds)
+
+    def note_all(self, method: str, route: str, status: int, seconds: Sequence[float]) -> None:
+        """Count requests that were answered alike, each after so many seconds."""
+        count, histogram = self._counted(method, route, status)
+        count.inc(len(seconds))
+        histogram.observe_all(seconds)
+
+    def note_found(self, service: str, found: Sequence[Found], at: int) -> None:
+        """Count what a lookup of one entity found, as `note_lookup` does, when `settle` is called."""
+        newest = None
+        for _, event, status in found:
+            kind = service, status
+            self._found[kind] = self._found.get(kind, 0) + 1
+            if event is not None and (newest is None or event > newest):
+                newest = event
+        if newest is not None and _is_of_now(at):
+            self._newest[service] = newest
+
+    def settle(self) -> None:
+        """Count what was found."""
+        found, self._found = self._found, {}
+        newest, self._newest = self._newest, {}
+        for (service, status), count in found.items():
+            self._count_of(service, status).inc(count)
+        for service, event in newest.items():
+            self._note_age(service, event)
+
+    def _counted(self, method: str, route: str, status: int) -> tuple[Counter, "_Seconds"]:
+        known = self._known.get((method, route, status))
         if known is None:
-            count = self._requests.labels(record.method, record.route, str(record.status))
-            histogram = self._seconds.labels(record.route)
-
-            def known(seconds: float) -> None:
-                count.inc()
-                histogram.observe(seconds)
-
-            self._known[record.method, record.route, record.status] = known
-        known(record.seconds)
+            known = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
+            self._known[method, route, status] = known
+        return known
 
     def note_lookup(self, result: OnlineResult) -> None:
         """Count what a lookup found; each feature view of the service counts for itself."""
@@ -81,13 +112,15 @@ class Metrics:
             statuses = group.found.statuses
             for status in statuses if len(statuses) == 1 else set(statuses):
                 self._count_of(service, status).inc(statuses.count(status))
-        now = time.time()
-        if abs(now - result.at / 1e9) < _NOW_SECONDS:
+        if _is_of_now(result.at):
             newest = max(
                 (at for group in result.groups for at in group.found.event_times if at is not None), default=None
             )
             if newest is not None:
-                self._age_of(service).set(now - newest / 1e9)
+                self._note_age(service, newest)
+
+    def _note_age(self, service: str, event: int) -> None:
+        self._age_of(service).set(time.time() - event / 1e9)
 
     def _count_of(self, service: str, status: FeatureStatus) -> Counter:
         known = self._counts.get((service, status))
@@ -118,6 +151,21 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(_Family(family))
         return generate_latest(registry)
+
+
+class _Seconds(Histogram):
+    """A histogram that takes several observations at once."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Observe each of some amounts."""
+        self._sum.inc(sum(amounts))
+        for place, count in Tally(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
+            self._buckets[place].inc(count)
+
+
+def _is_of_now(at: int) -> bool:
+    """Say whether a lookup is of an instant that says something of how old the newest values are."""
+    return abs(time.time() - at / 1e9) < _NOW_SECONDS
 
 
 class _Family:

@@ -54,6 +54,11 @@ def log_to_stderr(level: str) -> None:
         logger.setLevel(level.upper())
 
 
+def logs_lookups() -> bool:
+    """Say whether lookups that were answered are written down."""
+    return _REQUESTS.isEnabledFor(logging.DEBUG)
+
+
 def log_request(record: RequestRecord) -> None:
     """Write a request down; lookups only where the level is ``debug``: there are many."""
     level = logging.DEBUG if record.route in LOOKUPS and record.status < 500 else logging.INFO

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from foldstore.api.access import SCOPE_BY_PATH, permits
-from foldstore.api.authentication import HEADERS, Authenticator
+from foldstore.api.authentication import HEADERS, Authenticator, prove
 from foldstore.api.lookup import LookupEndpoint
+from foldstore.api.request_log import log_request, logs_lookups
 from foldstore.api.request_record import RequestRecord
 from foldstore.api.tokens import Token
 from foldstore.api.turn import Turn
@@ -43,7 +44,7 @@ class Shortcut:
         Knows what the catalog said of what came at the same time; each asks for itself unless given.
     """
 
-    __slots__ = ("_authenticator", "_endpoint", "_longest", "_needed", "_path", "_turn", "_watch")
+    __slots__ = ("_answered", "_authenticator", "_endpoint", "_longest", "_needed", "_path", "_turn", "_watch")
 
     def __init__(
         self,
@@ -60,9 +61,12 @@ class Shortcut:
         self._watch = watch
         self._longest = endpoint.limits.max_body_bytes
         self._needed = SCOPE_BY_PATH[path]
+        self._answered: list[tuple[Token, float]] = []  # whose lookups, and how many seconds each took
+        if turn is not None:
+            turn.at_end.append(self.settle)
 
     def authorization(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """Return the one header that says who asks, when nothing in a request's head is unusual."""
+        """Return the proof of the one header that says who asks, when nothing in a request's head is unusual."""
         given, declared = list[bytes](), list[bytes]()
         for name, value in headers:
             if name == b"authorization":
@@ -73,14 +77,14 @@ class Shortcut:
                 return None
         if len(given) != 1 or len(declared) != 1 or not declared[0].isdigit():
             return None
-        return given[0] if int(declared[0][:20]) <= self._longest else None
+        return prove(given[0]) if int(declared[0][:20]) <= self._longest else None
 
-    def answer(self, given: bytes, address: str, body: bytes, write: Callable[[bytes, bytes], None]) -> bool:
+    def answer(self, proof: bytes, address: str, body: bytes, write: Callable[[bytes, bytes], None]) -> bool:
         """Answer a request, when it can be answered at once; say whether it was.
 
         Parameters
         ----------
-        given : bytes
+        proof : bytes
             What `authorization` returned.
         address : str
             Where the request comes from.
@@ -89,35 +93,48 @@ class Shortcut:
         write : callable
             Takes the answer behind its first lines: the other headers, and the body.
         """
-        began, token = time.perf_counter(), self._recognize(given, address)
+        began, token = time.perf_counter(), self._recognize(proof, address)
         if token is None:
             return False
         try:
-            ask = self._endpoint.answer_at_once
-            text = ask(token, body) if self._turn is None else self._turn.answer(ask, token, body)
+            ask, turn = self._endpoint.answer_at_once, self._turn
+            text = ask(token, body) if turn is None else turn.answer(ask, token, body)
         except Exception:  # noqa: BLE001  # the gate asks again, and says what is wrong
             return False
         if text is None:
             return False
         self._watch.check_rate(token)  # nothing asked since `recognize` looked
+        request_id = new_id()
+        write(_HEAD % (len(text), request_id.encode()), text)
+        self._answered.append((token, time.perf_counter() - began))
+        if logs_lookups():
+            self._log(request_id, token, address)
+        if turn is None:
+            self.settle()
+        return True
+
+    def settle(self) -> None:
+        """Count what was answered, and write it down: all that a turn has answered together, behind the answers."""
+        if self._answered:
+            answered, self._answered = self._answered, []
+            self._watch.end_lookups(self._path, answered)
+
+    def _log(self, request_id: str, token: Token, address: str) -> None:
+        seconds = self._answered[-1][1]
         record = RequestRecord(
-            id=new_id(),
+            id=request_id,
             method="POST",
             route=self._path,
             named={},
             status=200,
-            seconds=0.0,
+            seconds=seconds,
             token=token,
             address=address,
         )
-        self._watch.begin_reading(record)
-        write(_HEAD % (len(text), record.id.encode()), text)
-        record.seconds = time.perf_counter() - began
-        self._watch.end(record)
-        return True
+        log_request(record)
 
-    def _recognize(self, given: bytes, address: str) -> Token | None:
-        token = self._authenticator.recognize(given, address, self._watch)
+    def _recognize(self, proof: bytes, address: str) -> Token | None:
+        token = self._authenticator.recognize(proof, address, self._watch)
         if token is None or (self._needed is not None and not permits(token.scopes, self._needed)):
             return None
         return token if self._watch.may_look_up(token) else None

@@ -23,12 +23,18 @@ class Turn:
     ----------
     change_mark : ChangeMark
         The catalog's.
+
+    Attributes
+    ----------
+    at_end : list of callable
+        What is called when a turn ends in which something was answered.
     """
 
-    __slots__ = ("_change_mark", "_held")
+    __slots__ = ("_change_mark", "_held", "at_end")
 
     def __init__(self, change_mark: ChangeMark) -> None:
         self._change_mark = change_mark
+        self.at_end: list[Callable[[], None]] = []
         self._held: tuple[asyncio.AbstractEventLoop, Mark] | None = None
 
     def note(self, size: int, connections: int) -> None:
@@ -46,3 +52,5 @@ class Turn:
 
     def _end(self) -> None:
         self._held = None
+        for each in self.at_end:
+            each()

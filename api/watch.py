@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 from anyio import to_thread
@@ -21,6 +22,7 @@ from foldstore.errors import RefusedError
 
 ID_KEY: Final = "foldstore.request_id"
 _FAILURES: Final = 20
+_DRAWN: Final = 64
 _VARIANTS: Final = {digit: "89ab"[number % 4] for number, digit in enumerate("0123456789abcdef")}
 
 
@@ -109,12 +111,7 @@ class Watch:
         """Write down who did what, before the answer leaves."""
         if self.audit is not None and record.changes:
             await to_thread.run_sync(self.audit.note, record)
-        else:
-            self.begin_reading(record)
-
-    def begin_reading(self, record: RequestRecord) -> None:
-        """Do what `begin` does, for a request that changes nothing."""
-        if self.audit is not None:
+        elif self.audit is not None:
             self.audit.note(record)
 
     def end(self, record: RequestRecord) -> None:
@@ -122,6 +119,15 @@ class Watch:
         if self.metrics is not None:
             self.metrics.note(record)
         log_request(record)
+
+    def end_lookups(self, route: str, answered: Sequence[tuple[Token, float]]) -> None:
+        """Do what `begin` and `end` do for lookups that were answered: whose each was, and how many seconds it took."""
+        if self.metrics is not None:
+            self.metrics.note_all("POST", route, 200, [seconds for _, seconds in answered])
+            self.metrics.settle()
+        if self.audit is not None:
+            for token, many in groupby([token for token, _ in answered]):
+                self.audit.note_lookups(token, route, 200, len(list(many)))
 
 
 def record_of(scope: Any, status: int, began: float, find_route: Callable[[str, str], str]) -> RequestRecord:
@@ -142,8 +148,23 @@ def record_of(scope: Any, status: int, began: float, find_route: Callable[[str, 
 
 def new_id() -> str:
     """Return the id of a request, a random UUID; it is ours, whatever the client calls it."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    while True:
+        try:
+            return _IDS.pop()  # one thread gets one
+        except IndexError:
+            _IDS.extend(_draw_ids())
+
+
+def _draw_ids() -> Iterator[str]:
+    """Yield ids for some requests: the system is asked once for all of them."""
+    digits = os.urandom(16 * _DRAWN).hex()
+    for start in range(0, len(digits), 32):
+        each = digits[start : start + 32]
+        yield f"{each[:8]}-{each[8:12]}-4{each[13:16]}-{_VARIANTS[each[16]]}{each[17:20]}-{each[20:]}"
+
+
+_IDS: Final[list[str]] = []
+os.register_at_fork(after_in_child=_IDS.clear)  # a child does not give the ids of its parent
 
 
 def _too_often(message: str, seconds: float) -> RateLimitedError:

@@ -101,6 +101,10 @@ class LookupLogs:
             )
         return str(document.body["dataset"])
 
+    def is_logged(self, service: str, mark: Mark) -> bool:
+        """Say whether a service's lookups are noted, as of a mark of the catalog or later."""
+        return not self._storage.catalog.read_only and self._setting(service, mark) is not None
+
     def note(self, service: str, result: OnlineResult, mark: Mark, request_id: str | None = None) -> None:
         """Note a lookup, when its service is logged and the lot falls on it: its request id's, if it has one.
 

@@ -17,6 +17,7 @@ from foldstore.features.definitions import Definitions
 from foldstore.features.feedback import Feedback
 from foldstore.features.joins import HistoricalJoins
 from foldstore.features.layouts import MATERIALIZED_KIND
+from foldstore.features.plain_services import PlainServices
 from foldstore.features.serving import OnlineServing
 from foldstore.features.shadow_runner import ShadowRunner
 from foldstore.features.shadows import Shadows
@@ -48,6 +49,11 @@ class ServedFeatures:
         if self._kept_by is not None:
             return self._kept_by.lookup_logs
         return LookupLogs(self._storage, self._rows.dataset, self._author)
+
+    @cached_property
+    def plain_services(self) -> PlainServices:
+        """What answers the commonest lookups."""
+        return PlainServices(self._storage.catalog.change_mark, self._online, self._is_noted)
 
     @cached_property
     def aliases(self) -> ServiceAliases:
@@ -104,6 +110,11 @@ class ServedFeatures:
             check_text(request_id, "The request id", MAX_REQUEST_ID, line=True)
         self.lookup_logs.note(name, found, mark, request_id)
         self._shadow_runner.consider(found, mark, full_feature_names=full_feature_names, request_id=request_id)
+
+    def _is_noted(self, address: str, mark: Mark) -> bool:
+        """Say whether lookups in a version of a service are noted, as of a mark of the catalog or later."""
+        name = address.partition("@")[0]
+        return self.lookup_logs.is_logged(name, mark) or self._shadow_runner.has_shadow(address, mark)
 
     def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
         """Keep what is served: from now on, in every process, a share of a service's lookups goes into a dataset.

@@ -19,9 +19,10 @@ from foldstore.names import parse_address
 from foldstore.types import format_time
 from foldstore.views.features.feature_service import FeatureService
 from foldstore.views.online.catalog import OnlineCatalog
+from foldstore.views.online.plain import PlainService
 from foldstore.views.online.pushed_rows import OutdatedError, identify
 from foldstore.views.online.result import OnlineResult, OnlineRow
-from foldstore.views.online.service import Instant, OnlineHandle
+from foldstore.views.online.service import Instant, OnlineHandle, OnlineService
 from foldstore.views.online.staged_files import FOLDER
 from foldstore.views.online.stored_reader import file_id
 from foldstore.views.online.transformed import TransformedHandle
@@ -100,6 +101,15 @@ class OnlineServing:
             return ready.partition("@")[0], found, mark
 
         return self._current(ask)
+
+    def find_plain(self, service: str, mark: Mark) -> PlainService | None:
+        """Return what answers the commonest lookups in a service as of a mark of the catalog, if anything does."""
+        found = self._served.find(self._ready(service, mark))
+        return PlainService.of(found) if isinstance(found, OnlineService) else None
+
+    def serves(self, service: OnlineService) -> bool:
+        """Say whether lookups are still answered by a service that was found here."""
+        return service.address is not None and self._served.find(service.address) is service
 
     def look_up_features(
         self, features: Sequence[str], entities: Any, at: Any, *, full_feature_names: bool

@@ -77,6 +77,10 @@ class ShadowRunner:
         except Exception:  # noqa: BLE001, S110  # the answer is settled: no fault of a shadow's may take it back
             pass
 
+    def has_shadow(self, live: str, mark: Mark) -> bool:
+        """Say whether a version has a shadow, as of a mark of the catalog or later."""
+        return self._setting(live, mark) is not None
+
     def flush(self) -> None:
         """Compare what waits, and commit what was counted.
 

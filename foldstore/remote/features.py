@@ -32,7 +32,7 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
     NOUN = "features"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("online", "transform_counts"), CODE),
-        **dict.fromkeys(("forget_copies", "close", "lookup_logs"), FILES),
+        **dict.fromkeys(("forget_copies", "close", "lookup_logs", "plain_services"), FILES),
         "log_lookups": STORE,
     }
 

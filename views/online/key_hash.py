@@ -99,6 +99,10 @@ class KeyHasher:
         SchemaMismatchError
             When a value is of another type.
         """
+        if self.is_text and len(values) == 1:
+            text = values[0]
+            if type(text) is str and text.isascii():
+                return (text,)  # what follows, without its steps
         checked = tuple(
             check_key_value(value, name, kind) for value, (name, kind) in zip(values, self._types.items(), strict=True)
         )

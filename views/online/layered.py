@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import FeatureCells
+from foldstore.views.online.cells import FeatureCells, RowCells
 from foldstore.views.online.pushed_rows import PushedRow, PushedRows
 from foldstore.views.online.reader import (
     NOWHERE,
+    Found,
     FoundMany,
     FoundRow,
     Layer,
@@ -133,6 +134,33 @@ class LayeredReader:
         if pushed is None or not pushed.may_have_any():
             return self.answer(checked, at, None)
         return self.answer(checked, at, pushed.store.find_all([self.question(checked, at)])[0])
+
+    def find_in_files(self, key: Sequence[Any], at: int) -> tuple[int, Found] | None:
+        """Look one entity up in the files; return which one has it, too. None where something may lie over them.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a value is not of the key's type.
+        """
+        pushed = self.pushed
+        if pushed is not None and (pushed.store.base is not None or pushed.may_have_any()):
+            return None
+        if len(self.files) == 1:
+            return 0, self.files[0].find(key, at)
+        self.files[0].check_reach(at)
+        checked = self.files[0].hasher.check(key)
+        found = None if checked is None else self.locate(checked, at)
+        if found is None:
+            return 0, Found(NOWHERE, None, _NOT_FOUND)
+        ttl = self.view.ttl_nanoseconds
+        if ttl and found.event < at - ttl:
+            return 0, Found(NOWHERE, found.event, _EXPIRED)
+        return found.layer, Found(found.row, found.event, _PRESENT)
+
+    def columns_of(self, features: tuple[str, ...]) -> tuple[RowCells, ...]:
+        """Return columns of each file."""
+        return tuple([file.cells.choose(features) for file in self.files])
 
     def check(self, keys: Sequence[Sequence[Any]], at: int, count: int | None = None) -> Sequence[Key | None]:
         """Return the keys that a lookup asks for, None for one that nothing can have."""

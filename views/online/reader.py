@@ -16,7 +16,7 @@ from foldstore.datastore.memory_size import num_bytes
 from foldstore.errors import CorruptObjectError, SchemaMismatchError, UnreadableError
 from foldstore.views.features.asked_entities import write_out
 from foldstore.views.features.feature_view import FeatureView
-from foldstore.views.online.cells import Cells, FeatureCells, read_cells
+from foldstore.views.online.cells import Cells, FeatureCells, RowCells, read_cells
 from foldstore.views.online.key_hash import KeyHasher
 from foldstore.views.online.layout import (
     HASH_PLACE,
@@ -217,6 +217,10 @@ class OnlineReader:
         self.check_reach(at)
         checked = self.hasher.check(key)
         return _NOTHING if checked is None else self._find(checked, at)
+
+    def find_in_files(self, key: Sequence[Any], at: int) -> tuple[int, Found]:
+        """Return 0 and what `find` does: there is one file."""
+        return 0, self.find(key, at)
 
     def locate(self, key: tuple[Any, ...], at: int) -> tuple[int, int]:
         """Return the row of a checked key that counts at an instant, whatever its age, and its event time.
@@ -423,6 +427,10 @@ class OnlineReader:
             return nothing if row < 0 else [one(row) for one in read], event, status
 
         return get
+
+    def columns_of(self, features: tuple[str, ...]) -> tuple[RowCells, ...]:
+        """Return columns of the one file."""
+        return (self.cells.choose(features),)
 
     def check_reach(self, at: int) -> None:
         """Refuse an instant that the file does not reach back to."""

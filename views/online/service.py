@@ -1,6 +1,6 @@
 """A feature service over materialized views: lookups for many entities, and a prepared handle for one at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -101,9 +101,14 @@ class OnlineService:
         )
         return OnlineResult(self.address, moment, columns, groups, self.materialization)
 
+    def parts(self) -> Iterator[tuple[ViewReader, FeatureSelection, tuple[str, ...]]]:
+        """Yield the selections: where their values are, what is chosen, and what that is called in answers."""
+        for part in self._parts:
+            yield part.reader, part.selection, part.names
+
     def prepare(self, now: Callable[[], int] | None = None) -> "OnlineHandle":
         """Return a handle for lookups of one entity in a hot loop."""
-        return OnlineHandle([(part.reader, part.selection, part.names) for part in self._parts], now or _now)
+        return OnlineHandle(list(self.parts()), now or _now)
 
 
 class OnlineHandle:
