@@ -8,6 +8,7 @@ from foldstore.api.access import PUBLIC_PATHS
 from foldstore.api.request_body import JSON_ROWS, ROW_ENDINGS
 from foldstore.api.route import BodyKind, Gives, Route, RouteTable
 from foldstore.api.row_forms import JSON, MEDIA
+from foldstore.datastore.backup_archive import TAR
 
 _BEARER: Final = {"type": "http", "scheme": "bearer", "description": "A token: `foldstore_...`."}
 _PROBLEM: Final = {
@@ -109,6 +110,8 @@ def _answer(route: Route) -> dict[str, Any]:
         return {"description": "Done"}
     plain = {"schema": {"type": "null" if route.gives is Gives.NULL else "object"}}
     binary = {"schema": {"type": "string", "format": "binary"}}
+    if route.gives is Gives.ARCHIVE:
+        return {"description": "Done", "content": {TAR: binary}}
     if route.gives is not Gives.ROWS:
         others = {form.media: {"schema": {"type": "string"}} for form in route.forms}
         return {"description": "Done", "content": {JSON: plain, **others}}

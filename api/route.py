@@ -46,11 +46,12 @@ class BodyKind(StrEnum):
 
 
 class Gives(StrEnum):
-    """What a good answer is: an object of JSON, JSON's null, or rows in the form that is asked for."""
+    """What a good answer is: an object of JSON, JSON's null, rows in the form that is asked for, or a tar archive."""
 
     OBJECT = "object"
     NULL = "null"
     ROWS = "rows"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

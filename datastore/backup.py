@@ -7,6 +7,7 @@ generations before it as they were.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ from foldstore.datastore.catalog.snapshot import Hold, holding_all, snapshot_cat
 from foldstore.datastore.commit_object import commit_object_path
 from foldstore.datastore.files import hash_file
 from foldstore.datastore.storage import Storage
-from foldstore.errors import ConflictError, RefusedError, StoreError, UsageError
+from foldstore.errors import ConflictError, FoldstoreError, RefusedError, StoreError, UsageError
 from foldstore.types import Progress, format_time
 
 _ATTEMPTS: Final = 5
@@ -113,10 +114,25 @@ def back_up(
     """
     options = options or BackupOptions()
     folder = BackupFolder(target)
-    try:
+    with explained(target):
         store_id = _check_target(storage, folder)
         with folder.locked():
             return _Work(storage, folder, options, progress).run(store_id)
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Say in words why a folder could not be written.
+
+    Raises
+    ------
+    StoreError
+        In place of what the operating system raises.
+    """
+    try:
+        yield
+    except FoldstoreError:  # some of them are errors of the operating system, too
+        raise
     except PermissionError as error:
         raise StoreError(
             f"{error.filename or target} may not be read or written.", hint="Check the permissions of both folders."
@@ -134,16 +150,8 @@ def _check_target(storage: Storage, folder: BackupFolder) -> str:
     if root == own or own in root.parents or root in own.parents:
         raise UsageError(f"{root} and the store lie in each other.", hint="Name a folder outside the store.")
     store_id = storage.catalog.ensure_fact("id", "")
-    known = folder.read_manifest()
-    if known is not None and known[0] != store_id:
-        raise StoreError(f"{root} holds the backup of another store.", hint="Name another folder.")
-    if known is None and folder.root.exists() and set(_names(folder.root)) - {"lock", "staging"}:
-        raise StoreError(f"{root} holds other files and no backup.", hint="Name an empty or a new folder.")
+    folder.refuse_other(store_id)
     return store_id
-
-
-def _names(folder: Path) -> Iterator[str]:
-    return (entry.name for entry in folder.iterdir())
 
 
 class _Work:
@@ -162,22 +170,14 @@ class _Work:
 
     def run(self, store_id: str) -> Backup:
         """Make a generation."""
-        known = self._folder.read_manifest()
-        generations = known[1] if known else []
-        if known is None:
-            self._folder.write_manifest(store_id, [])  # from now on the folder is known as a backup
-        number = max((each.number for each in generations), default=0) + 1
+        number = self._folder.begin(store_id)  # from now on the folder is known as a backup
         with holding_all(self._storage.catalog, "backup", self._storage.clock) as hold:
             self._storage.on_step("backup-held")
             generation, snapshot = self._copy_moment(number, hold)
             self._storage.on_step("backup-copied")
             self._folder.place(snapshot, self._folder.root / generation.catalog_name)
-        kept = [*generations, generation][-self._options.keep :]
-        self._folder.write_manifest(store_id, kept)
+        self._folder.add(store_id, generation, self._options.keep)
         self._storage.on_step("backup-recorded")
-        for old in [*generations, generation][: -self._options.keep]:
-            for name in (old.catalog_name, old.files_name):
-                self._folder.files.remove(self._folder.root / name)
         return Backup(
             folder=str(self._folder.root),
             generation=number,
@@ -275,7 +275,11 @@ class _Work:
 
     def _copy_files(self, catalog: Catalog) -> tuple[list[KeptFile], list[str]]:
         files, damaged = [], []
-        for path, digest in [*self._commit_objects(catalog), *self._online(), *self._sealed(catalog)]:
+        for path, digest in [
+            *commit_files(self._storage, catalog),
+            *online_files(self._storage),
+            *self._sealed(catalog),
+        ]:
             try:
                 found = digest or hash_file(path)
                 file = KeptFile(
@@ -295,23 +299,26 @@ class _Work:
                 damaged.append(path.relative_to(self._storage.root).as_posix())
         return files, damaged
 
-    def _commit_objects(self, catalog: Catalog) -> Iterator[tuple[Path, str]]:
-        """Yield the commit objects that are there; one that is not is written again after a restore."""
-        for row in inspection.list_version_rows(catalog):
-            if row.record is not None:
-                path = commit_object_path(self._storage, row.record)
-                if path.is_file():
-                    yield path, ""
-
-    def _online(self) -> Iterator[tuple[Path, str]]:
-        folder = self._storage.root / "online"
-        for path in sorted(folder.glob("b3-*.arrow")) if folder.is_dir() else ():
-            if is_content_hash(path.stem):
-                yield path, path.stem
-
     def _sealed(self, catalog: Catalog) -> Iterator[tuple[Path, str]]:
         if not self._options.include_sealed:
             return
         for seal in list_seals(catalog):
             for name, file in seal.files.items() if seal.state != "open" else ():
                 yield self._storage.root / "sealed" / seal.id / f"{name}.arrow", file.hash
+
+
+def commit_files(storage: Storage, catalog: Catalog) -> Iterator[tuple[Path, str]]:
+    """Yield the commit objects that are there, without a hash; one that is not is written again after a restore."""
+    for row in inspection.list_version_rows(catalog):
+        if row.record is not None:
+            path = commit_object_path(storage, row.record)
+            if path.is_file():
+                yield path, ""
+
+
+def online_files(storage: Storage) -> Iterator[tuple[Path, str]]:
+    """Yield the files that lookups are answered from, and the hash of each."""
+    folder = storage.root / "online"
+    for path in sorted(folder.glob("b3-*.arrow")) if folder.is_dir() else ():
+        if is_content_hash(path.stem):
+            yield path, path.stem

@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,26 +101,51 @@ class BackupFolder:
             When it is damaged.
         """
         try:
-            kept = json.loads((self.root / MANIFEST).read_bytes())
-            if isinstance(kept, dict) and isinstance(kept.get("format"), int) and kept["format"] > _FORMAT:
-                raise StoreFormatError(
-                    f"The backup in {self.root} has format {kept['format']}; this Foldstore knows formats up to "
-                    f"{_FORMAT}.",
-                    hint="Install a newer Foldstore: pip install --upgrade foldstore.",
-                )
-            store_id, found = _parse_manifest(kept)
+            return parse_manifest((self.root / MANIFEST).read_bytes(), f"The backup in {self.root}")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StoreError(
                 f"{self.root / MANIFEST} is damaged.", hint="Begin a new backup in another folder."
             ) from error
-        return store_id, found
 
     def write_manifest(self, store_id: str, generations: list[Generation]) -> None:
         """Write the manifest at once: before it the backup is what it was, after it there is one more."""
-        body = {"format": _FORMAT, "store": store_id, "generations": [asdict(each) for each in generations]}
-        self.write_text(MANIFEST, canonical_json(body), over=True)
+        self.write_text(MANIFEST, describe_manifest(store_id, generations), over=True)
+
+    def refuse_other(self, store_id: str | None) -> None:
+        """Refuse a folder that holds other things, or the backup of another store; None stands for any store.
+
+        Raises
+        ------
+        StoreError
+            When it does.
+        """
+        known = self.read_manifest()
+        if known is not None and store_id not in (None, known[0]):
+            raise StoreError(f"{self.root.resolve()} holds the backup of another store.", hint="Name another folder.")
+        names = {entry.name for entry in self.root.iterdir()} if known is None and self.root.exists() else set()
+        if names - {"lock", "staging"}:
+            raise StoreError(
+                f"{self.root.resolve()} holds other files and no backup.", hint="Name an empty or a new folder."
+            )
+
+    def begin(self, store_id: str) -> int:
+        """Make the folder known as a backup of a store, if it is not; return the number of the next generation."""
+        known = self.read_manifest()
+        if known is None:
+            self.write_manifest(store_id, [])
+            return 1
+        return max((each.number for each in known[1]), default=0) + 1
+
+    def add(self, store_id: str, generation: Generation, keep: int) -> None:
+        """Write the manifest with one generation more, and remove the oldest ones beyond so many."""
+        known = self.read_manifest()
+        every = [*(known[1] if known else []), generation]
+        self.write_manifest(store_id, every[-keep:])
+        for old in every[:-keep]:
+            for name in (old.catalog_name, old.files_name):
+                self.files.remove(self.root / name)
 
     def write_text(self, name: str, text: str, *, over: bool = False) -> str:
         """Write a file at the top, durably, and return its hash."""
@@ -159,12 +184,12 @@ class BackupFolder:
         path = self.root / generation.files_name
         try:
             whole = hash_file(path) == generation.files_hash
-            found = [KeptFile(**item) for item in json.loads(path.read_bytes())] if whole else []
+            found = parse_listing(path.read_bytes()) if whole else []
         except (OSError, ValueError, TypeError):
             whole = False
         if not whole:
             raise StoreError(f"{path} is missing or damaged.", hint="Restore an earlier generation: --generation.")
-        if not all(_PATH.fullmatch(file.path) and is_content_hash(file.hash) for file in found):
+        if found is None:
             raise StoreError(f"{path} names files that no store has.", hint="Restore another backup.")
         return found
 
@@ -206,11 +231,48 @@ class BackupFolder:
             os.close(descriptor)
 
 
-def _parse_manifest(kept: Any) -> tuple[str, list[Generation]]:
+def describe_manifest(store_id: str, generations: Sequence[Generation]) -> str:
+    """Return a manifest as text."""
+    return canonical_json({"format": _FORMAT, "store": store_id, "generations": [asdict(each) for each in generations]})
+
+
+def parse_manifest(text: bytes, what: str) -> tuple[str, list[Generation]]:
+    """Return the store's id and the generations that a manifest names, oldest first.
+
+    Raises
+    ------
+    StoreFormatError
+        When a newer Foldstore wrote it.
+    ValueError, TypeError, KeyError
+        When it is none.
+    """
+    kept = json.loads(text)
+    if isinstance(kept, dict) and isinstance(kept.get("format"), int) and kept["format"] > _FORMAT:
+        raise StoreFormatError(
+            f"{what} has format {kept['format']}; this Foldstore knows formats up to {_FORMAT}.",
+            hint="Install a newer Foldstore: pip install --upgrade foldstore.",
+        )
     found = [Generation(**{**item, "damaged": tuple(item["damaged"])}) for item in kept["generations"]]
     if not _STORE_ID.fullmatch(kept["store"]) or not all(isinstance(each.number, int) for each in found):
         raise ValueError("not a manifest")
     return kept["store"], sorted(found, key=lambda each: each.number)
+
+
+def is_kept_path(path: str) -> bool:
+    """Say whether a store has a file beside its objects under a path."""
+    return _PATH.fullmatch(path) is not None
+
+
+def parse_listing(text: bytes) -> list[KeptFile] | None:
+    """Return the files that a listing names; None when no store has one of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When it is no listing.
+    """
+    found = [KeptFile(**item) for item in json.loads(text)]
+    return found if all(is_kept_path(file.path) and is_content_hash(file.hash) for file in found) else None
 
 
 def copy_proven(files: LocalFiles, source: Path, staged: Path, digest: str, *, sealed: bool = False) -> int | None:

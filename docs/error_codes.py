@@ -99,6 +99,7 @@ PRECISE_CODES = {
     "not-open": (errors.UsageError, "A change was made outside the `with` block of its transaction."),
     "column-needed": (errors.UsageError, "A column is part of what the dataset was made with, or another uses it."),
     "not-wider": (errors.SchemaMismatchError, "A new type does not hold every value of the old one."),
+    "sealed-stays": (errors.RefusedError, "Sealed cells do not leave a store over the network."),
     "rows-sealed": (errors.RefusedError, "Rows belong to a test pool and stay as they were sealed."),
     "version-quarantined": (
         errors.RefusedError,

@@ -14,7 +14,6 @@ from foldstore.catalog_tables import CatalogTable, is_catalog_table, open_catalo
 from foldstore.consumers import Consumer, list_all_consumers, register_own
 from foldstore.dataset import Dataset, check_declared
 from foldstore.datastore.arrow_schema import check_columns
-from foldstore.datastore.backup import Backup, BackupOptions, back_up
 from foldstore.datastore.catalog.commits import discard_empty
 from foldstore.datastore.catalog.records import DatasetRecord
 from foldstore.datastore.catalog.registry import Registry
@@ -35,6 +34,7 @@ from foldstore.names import Address, check_name, parse_address
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
 from foldstore.run import OpenRun, Readers, Runs
+from foldstore.store_backup import StoreBackup
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews
 from foldstore.training_set import PROPERTY, Inputs, TrainingSet, read_training_set
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from foldstore.datastore.guard import ReadGuard
 
 
-class Store(StoreTiers, StoreUpkeep, StoreViews):
+class Store(StoreBackup, StoreTiers, StoreUpkeep, StoreViews):
     """One catalog and one object area; `connect` opens it.
 
     Examples
@@ -434,46 +434,6 @@ class Store(StoreTiers, StoreUpkeep, StoreViews):
             objects=objects, repair=repair or source is not None, repair_from=source, actor=self._author
         )
         return verify_storage(self._storage, progress, options)
-
-    def backup(
-        self,
-        target: str | Path,
-        progress: Progress | None = None,
-        *,
-        include_sealed: bool = True,
-        check: bool = True,
-        keep: int = 10,
-    ) -> Backup:
-        """Back the store up into a folder, as it is at one moment; writers go on meanwhile.
-
-        Parameters
-        ----------
-        target : str or pathlib.Path
-            A new or empty folder, or that of an earlier backup: then only what is new is copied.
-        progress : callable, optional
-            Told the bytes looked at and the bytes in all.
-        include_sealed : bool
-            Copy sealed cells, too: a matter for the steward, for whoever has the backup has them.
-        check : bool
-            Read what is in the folder already, and replace what is damaged there.
-        keep : int
-            How many generations of the catalog are kept.
-
-        Raises
-        ------
-        StoreError
-            When the folder holds other things, or the backup of another store.
-
-        Examples
-        --------
-        >>> import foldstore
-        >>> store = foldstore.connect(folder)
-        >>> _ = store.create_dataset("cities").append({"city": ["Oslo", "Bern"]})
-        >>> store.backup(folder.parent / "backup").objects
-        1
-        """
-        options = BackupOptions(include_sealed=include_sealed, check=check, keep=keep)
-        return back_up(self._storage, Path(target), options, progress)
 
     def _not_found(self, name: str) -> NotFoundError:
         if self.saved_views.has(name):

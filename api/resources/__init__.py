@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from foldstore.api.read_rules import TokenGuard
 from foldstore.api.resources import (
     audit,
+    backups,
     changes,
     cleaning,
     consumers,
@@ -88,6 +89,7 @@ _RESOURCES = (
     tokens,
     training_sets,
     rules,
+    backups,
     audit,
 )
 

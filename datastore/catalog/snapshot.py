@@ -52,6 +52,7 @@ def _copy_file(engine: sa.Engine, target: Path) -> None:
             assert isinstance(source, sqlite3.Connection)  # noqa: S101  # the dialect says so
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+            copy.execute("VACUUM")  # pages are copied as they are: with what rows left that were deleted, or withheld
     finally:
         raw.close()
 

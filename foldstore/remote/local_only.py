@@ -11,6 +11,7 @@ TOGETHER = "A request makes one version. Commit the steps to a branch and merge 
 ENDLESS = (
     "What a stream has not committed lies in the process that has it. Append block by block, with idempotency_key=."
 )
+SENT = "It is what a server sends; backup() asks for it, and writes it into a folder."
 STORE = "It takes care of the store as a whole, which is a matter of whoever runs the server."
 
 

@@ -11,12 +11,13 @@ from foldstore.datastore.engine import Engine
 from foldstore.errors import NotFoundError, RefusedError, UsageError, frames_to_the_caller
 from foldstore.leakage import LeakageReport, LeakageWarning
 from foldstore.names import Address, check_name, parse_address
+from foldstore.remote.backup import RemoteBackup
 from foldstore.remote.connection import ARROW, Connection, Request, path_of
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.feature_results import read_training_set
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.folds import RemoteFolds
-from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, FILES, SENT, STORE, RemoteHandle, refuse
 from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.overview import RemoteOverview
@@ -74,7 +75,7 @@ def connect_server(url: str, **options: Any) -> "RemoteStore":
     return store
 
 
-class RemoteStore(RemoteHandle, RemoteOverview):
+class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview):
     """A store on a server; its verbs are those of `foldstore.Store`.
 
     What it does not have says so, with the reason, by a `UsageError` of the code ``local-only``.
@@ -83,8 +84,9 @@ class RemoteStore(RemoteHandle, RemoteOverview):
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
-        **dict.fromkeys(("backup", "verify", "gc", "freeze", "thaw", "leases", "usage"), STORE),
+        **dict.fromkeys(("verify", "gc", "freeze", "thaw", "leases", "usage"), STORE),
         **dict.fromkeys(("run", "interrupt"), CODE),
+        "send_backup": SENT,
     }
 
     def __init__(self, connection: Connection, engine: Engine) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -250,6 +251,20 @@ def test_folders_that_hold_other_things_are_refused(store, numbers, tmp_path):
         restore_backup(tmp_path / "mine", tmp_path / "again")
     with pytest.raises(UsageError, match="number of generations"):
         store.backup(tmp_path / "backup", keep=0)
+
+
+def test_nothing_that_was_deleted_comes_along(store, numbers, tmp_path):
+    registry = store.registry("note")
+    for number in range(50):
+        registry.put(f"n{number}", {"text": "canary-81cd" * 50}, author="t", created_at="2026-01-01T00:00:00Z")
+    with sqlite3.connect(store.root / "catalog.db") as catalog:
+        catalog.execute("PRAGMA secure_delete = OFF")
+        assert catalog.execute("DELETE FROM document WHERE kind = 'note'").rowcount == 50
+        catalog.commit()
+        catalog.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"canary-81cd" in (store.root / "catalog.db").read_bytes()
+    store.backup(tmp_path / "backup")
+    assert b"canary-81cd" not in (tmp_path / "backup" / "catalog-1.db").read_bytes()
 
 
 def test_two_backups_into_one_folder_wait_for_each_other(store, numbers, tmp_path):
