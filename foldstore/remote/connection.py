@@ -53,6 +53,8 @@ class Request:
         What stands behind the question mark; None is left out.
     data : object
         Plain data for a body of JSON.
+    text : bytes or None
+        A body of JSON that is written already.
     rows : binary file or None
         A body of Arrow, which can be sent again from its beginning.
     accept : str
@@ -71,6 +73,7 @@ class Request:
     path: str
     query: Mapping[str, Any] | None = None
     data: Any = None
+    text: bytes | None = None
     rows: IO[bytes] | None = None
     accept: str = JSON
     key: str | None = None
@@ -283,9 +286,9 @@ class Connection:
             size = request.rows.seek(0, 2)
             request.rows.seek(0)
             return {**headers, "content-type": ARROW, "content-length": str(size)}, request.rows
-        if request.data is None:
+        if request.data is None and request.text is None:
             return headers, None
-        return {**headers, "content-type": JSON}, write_json(request.data)
+        return {**headers, "content-type": JSON}, write_json(request.data) if request.text is None else request.text
 
     def _target(self, request: Request) -> str:
         given = {name: _text(value) for name, value in (request.query or {}).items() if value is not None}

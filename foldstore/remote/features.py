@@ -15,8 +15,9 @@ from foldstore.names import parse_address
 from foldstore.remote.connection import path_of
 from foldstore.remote.feature_work import RemoteFeatureWork, service_path
 from foldstore.remote.feedback import RemoteFeedback
-from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle
+from foldstore.remote.local_only import FILES, PROCESS, RemoteHandle
 from foldstore.remote.lookups import RemoteOnlineResult, read_lookup
+from foldstore.remote.online import RemoteOnlineHandle
 from foldstore.remote.server import Server, rows_request, spooled
 from foldstore.views.features.definition_set import DefinitionSet
 from foldstore.views.features.feature_service import FeatureService
@@ -31,9 +32,8 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
 
     NOUN = "features"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("online", "transform_counts"), CODE),
-        **dict.fromkeys(("forget_copies", "close", "lookup_logs", "plain_services"), FILES),
-        "log_lookups": STORE,
+        **dict.fromkeys(("lookup_logs", "transform_counts"), PROCESS),
+        **dict.fromkeys(("forget_copies", "close", "plain_services"), FILES),
     }
 
     def __init__(self, server: Server) -> None:
@@ -154,6 +154,18 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
     ) -> RemoteOnlineResult:
         """Look entities up in features named ``view:feature``, of whatever is materialized."""
         return self._look({"features": list(features)}, entities, at, full_feature_names=full_feature_names)
+
+    def online(self, service: str) -> RemoteOnlineHandle:
+        """Return a prepared handle for lookups of one entity in a hot loop."""
+        return RemoteOnlineHandle(self._server, service)
+
+    def log_lookups(self, service: str, *, share: float = 1.0, dataset: str | None = None) -> str:
+        """Let the server keep a share of a service's lookups in a dataset from now on; return the dataset's name."""
+        body: dict[str, Any] = {"share": share}
+        if dataset is not None:
+            body["dataset"] = dataset
+        path = path_of("feature-services", parse_address(service).name, "lookup-log")
+        return str(self._server.change(path, body, method="PUT")["dataset"])
 
     def _look(
         self, asked: Mapping[str, Any], entities: Any, at: Any, *, full_feature_names: bool
