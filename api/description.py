@@ -99,9 +99,11 @@ def _operation(route: Route) -> dict[str, Any]:
         binary = {"schema": {"type": "string", "format": "binary"}}
         content |= dict.fromkeys(ROW_ENDINGS, binary)
         content.setdefault(JSON_ROWS, {"schema": {"type": "array", "items": {"type": "object"}}})
+    if route.body is BodyKind.TEXT:
+        content["text/plain"] = {"schema": {"type": "string"}, "example": route.example}
     if content:
         # No body is an object without members: whether that is enough, the route says.
-        found["requestBody"] = {"required": route.body is BodyKind.ROWS, "content": content}
+        found["requestBody"] = {"required": route.body in (BodyKind.ROWS, BodyKind.TEXT), "content": content}
     return found
 
 

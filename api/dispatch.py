@@ -21,7 +21,7 @@ from foldstore.api.documents import choose_form
 from foldstore.api.operations import Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
-from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, spool_rows
+from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, read_text, spool_rows
 from foldstore.api.request_record import changes
 from foldstore.api.resources import open_store
 from foldstore.api.resources.operations import AcceptedResponse, begin_operation
@@ -128,6 +128,8 @@ class Dispatcher:
     async def _read(self, route: Route, request: Request, stack: AsyncExitStack) -> Any:
         if route.body is BodyKind.NONE:
             return None
+        if route.body is BodyKind.TEXT:
+            return await read_text(request, self._limits)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if route.body is BodyKind.JSON or (route.body is BodyKind.EITHER and kind not in ROW_ENDINGS):
             return await read_json(request, self._limits, deepest=route.deepest, may_be_empty=True)

@@ -90,12 +90,32 @@ async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST
     BodyTooLargeError, BodyTimeoutError, UnsupportedMediaError, MalformedBodyError
         When it is too long, too slow, of another kind, or not JSON.
     """
-    kind = request.headers.get("content-type", "")
-    if kind.lower().startswith("multipart/"):
-        raise UnsupportedMediaError("Forms and files are not taken here.", hint="Send JSON.")
-    async with _deadline(limits.body_timeout_seconds):
-        data = await _read(request, limits.max_body_bytes)
+    data = await _read_body(request, limits)
     return {} if may_be_empty and not data else parse_json(data, deepest)
+
+
+async def read_text(request: Request, limits: Limits) -> str:
+    """Return the text that a request's body is.
+
+    Raises
+    ------
+    BodyTooLargeError, BodyTimeoutError, UnsupportedMediaError, MalformedBodyError
+        When it is too long, too slow, a form, or not UTF-8.
+    """
+    data = await _read_body(request, limits)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedBodyError(
+            f"The body is not text: byte {error.start:,} is none of UTF-8.", hint="Send UTF-8."
+        ) from None
+
+
+async def _read_body(request: Request, limits: Limits) -> bytes:
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise UnsupportedMediaError("Forms and files are not taken here.", hint="Send the body as it is.")
+    async with _deadline(limits.body_timeout_seconds):
+        return await _read(request, limits.max_body_bytes)
 
 
 async def read_json_sent(scope: Scope, receive: Receive, limits: Limits) -> Any:

@@ -37,12 +37,13 @@ _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
 class BodyKind(StrEnum):
-    """What a route takes: a body of JSON, a body of rows, or either, by its content type."""
+    """What a route takes: a body of JSON, of rows, or either, by its content type; or text that it reads itself."""
 
     NONE = "none"
     JSON = "json"
     ROWS = "rows"
     EITHER = "either"
+    TEXT = "text"
 
 
 class Gives(StrEnum):

@@ -289,6 +289,8 @@ def _takes(route: Any) -> str:
     if route.body in ("json", "either"):
         example = f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
         return f"{example}, or {rows}." if route.body == "either" else example
+    if route.body == "text":
+        return f" Body: text, such as `{_cell(route.example)}`."
     return f" Body: {rows}." if route.body == "rows" else ""
 
 
@@ -310,6 +312,11 @@ _FORM_WORDS = {
     "github": "annotations for a step of GitHub Actions to print; `source=` as above",
     "github-status": "the body of a commit status of GitHub: pass or fail alone",
     "gitlab-status": "the body of a commit status of GitLab",
+    "yaml": "a schema for people to review and edit",
+    "odcs": "a data contract of the Open Data Contract Standard 3.1, in YAML",
+    "json-schema": "a JSON Schema of one row",
+    "pandera": "the YAML of pandera's polars backend",
+    "svg": "the plots as one drawing",
 }
 
 

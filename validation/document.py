@@ -24,9 +24,12 @@ _MAX_LENGTH: Final = 64 << 20
 # A schema needs six levels; the readers of YAML and JSON recurse, in C with no net under them.
 _MAX_DEPTH: Final = 64
 _MAX_NUMBER: Final = 2**64
+# YAML reads 1:30:00 as a number in base 60, in time that grows with the square of its length.
+_MAX_DIGITS: Final = 400
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d|w)", re.ASCII)
 _PLACE: Final = re.compile(r"\[(\d+)\]", re.ASCII)
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 # What PyYAML's constructors let through when a tag and its value do not fit.
 _YAML_ERRORS: Final = (yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError)
 
@@ -336,7 +339,10 @@ def _check_events(text: str, loader: Any) -> None:
 
 
 def _check_node(node: yaml.Node) -> None:
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_DIGITS:
+            raise InvalidSchemaError(f"A number of {len(node.value):,} characters (line {node.start_mark.line + 1}).")
+    elif isinstance(node, yaml.SequenceNode):
         for child in node.value:
             _check_node(child)
     elif isinstance(node, yaml.MappingNode):

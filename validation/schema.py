@@ -423,9 +423,7 @@ class DataSchema:
     @classmethod
     def _imported(cls, plain: dict[str, Any], dropped: list[str]) -> "DataSchema":
         """Make a schema of what was read; what was left out is warned of, and kept in the provenance."""
-        if dropped:
-            plain = {**plain, "provenance": {**plain.get("provenance", {}), "not_imported": dropped}}
-        schema = cls.from_dict(plain)
+        schema = cls.from_dict(with_left_out(plain, dropped))
         _warn("This was not imported", dropped)
         return schema
 
@@ -434,6 +432,13 @@ class DataSchema:
         if not changes:
             return self
         return replace(changed, parent=self.id, version=bump(self.version, changes))
+
+
+def with_left_out(plain: dict[str, Any], dropped: list[str]) -> dict[str, Any]:
+    """Return a schema that was read of another system, with what was left out in its provenance."""
+    if not dropped:
+        return plain
+    return {**plain, "provenance": {**plain.get("provenance", {}), "not_imported": dropped}}
 
 
 def _warn(what: str, dropped: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Schemas, validation, drift, and the queue of versions that wait for a person."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -8,6 +9,7 @@ from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
 from foldstore.api.documents import HISTORY_FORMS, NOTEBOOK_FORMS, PAGE_FORMS, REPORT_FORMS, TEXT_FORMS, document_answer
 from foldstore.api.query import QueryParameter
+from foldstore.api.resources.schema_forms import SCHEMA_FORMS, schema_answer
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.resources.view_facts import DEEPEST, check_sources
 from foldstore.api.route import BodyKind, Call, Route
@@ -29,10 +31,20 @@ def _schemas(call: Call) -> Response:
 
 
 def _schema(call: Call) -> Response:
-    schema = call.store.dataset(call.path["name"]).schema
+    dataset = call.store.dataset(call.path["name"])
+    number = call.query.number("number", default=0, most=10**9)
+    schema = _numbered(call, dataset.schemas(), number) if number else dataset.schema
     if schema is None:
         raise NotFoundError(f"{call.path['name']!r} has no schema.", hint="PUT one; :infer-schema proposes one.")
-    return json_answer({"id": schema.id, "schema": schema.to_dict()})
+    return schema_answer(call, schema)
+
+
+def _numbered(call: Call, kept: Sequence[DataSchema], number: int) -> DataSchema:
+    if number > len(kept):
+        raise NotFoundError(
+            f"{call.path['name']!r} has no schema number {number}.", hint=f"It has had {len(kept)}, counted from 1."
+        )
+    return kept[number - 1]
 
 
 def _set_schema(call: Call) -> Response:
@@ -178,7 +190,9 @@ ROUTES: Final = (
         path="/v1/datasets/{name}/schema",
         scope="datasets:read",
         answer=_schema,
-        summary="Return the schema that gates the dataset",
+        summary="Return the schema that gates the dataset, or one of before by its number",
+        parameters=(QueryParameter("number", "Which of those that were set, from 1; the newest unless given.", "1"),),
+        forms=SCHEMA_FORMS,
     ),
     Route(
         method="PUT",

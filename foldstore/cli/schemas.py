@@ -1,19 +1,20 @@
 """The verbs on schemas: schema infer, show, set, diff, accept, import, export, log."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foldstore.cli.output import Format, FormatOption, StoreOption, print_json, print_rows, printable, say, told
-from foldstore.errors import EmptyReferenceWarning, ExchangeWarning, NotFoundError, UsageError
+from foldstore.errors import EmptyReferenceWarning, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from foldstore.dataset import Dataset
     from foldstore.validation.report import Report
     from foldstore.validation.schema import DataSchema
+    from foldstore.validation.schema_forms import SchemaForm
 
 _HERE = "."
 _MAX_TEXT = 64 << 20
@@ -149,28 +150,19 @@ def import_schema(
 
     Example: foldstore schema import schema.pbtxt --format tfdv > trial.yaml
     """
-    from foldstore.validation.document import read_yaml
-    from foldstore.validation.schema import DataSchema
+    from foldstore.validation.schema_forms import SchemaForm, import_schema
 
-    text = _read(file)
-    with told(ExchangeWarning):
-        if form == "odcs":
-            schema = DataSchema.from_contract(read_yaml(text), table=table)
-        elif form == "json-schema":
-            schema = DataSchema.from_json_schema(read_yaml(text))
-        elif form == "pandera":
-            schema = DataSchema.from_pandera(_mapping(read_yaml(text)))
-        elif form == "tfdv":
-            schema = DataSchema.from_tfdv(text)
-        else:
-            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema, pandera or tfdv.")
+    schema, left_out = import_schema(
+        _read(file), _form(form, [each for each in SchemaForm if each != "yaml"]), table=table
+    )
+    _tell("This was not imported", left_out)
     typer.echo(schema.to_yaml(), nl=False)
 
 
 @schema_app.command("export")
 def export_schema(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="odcs, json-schema or pandera.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="yaml, odcs, json-schema or pandera.")],
     store: StoreOption = _HERE,
     number: Annotated[int | None, typer.Option("--number", "-n", help="Which of its schemas, from 1.")] = None,
 ) -> None:
@@ -182,22 +174,14 @@ def export_schema(
     Example: foldstore schema export trial --format odcs > trial.odcs.yaml
     """
     import foldstore
-    from foldstore.validation.document import write_yaml
+    from foldstore.validation.schema_forms import EXPORTED, export_schema
 
+    chosen = _form(form, EXPORTED)
     with foldstore.connect(store, create=False) as opened:
         schema = _choose(dataset, opened.dataset(dataset).schemas(), number)
-        if form == "odcs":
-            typer.echo(write_yaml(schema.to_contract()), nl=False)
-        elif form == "json-schema":
-            print_json(schema.to_json_schema())
-        elif form == "pandera":
-            from foldstore.validation.interchange.pandera_schema import write_file
-
-            with told(ExchangeWarning):
-                made = schema.to_pandera()
-            typer.echo(write_file(made), nl=False)
-        else:
-            raise UsageError(f"--format {form!r} is not a choice.", hint="Write odcs, json-schema or pandera.")
+    text, left_out = export_schema(schema, chosen)
+    _tell("pandera cannot say", left_out)
+    typer.echo(text, nl=False)
 
 
 @schema_app.command()
@@ -252,10 +236,16 @@ def log(
             print_rows(columns, rows, output)
 
 
-def _mapping(data: object) -> "Mapping[str, Any]":
-    if not isinstance(data, dict):
-        raise UsageError("The file holds no mapping.", hint="Give what to_yaml() of pandera writes.")
-    return data
+def _form(name: str, forms: "Sequence[SchemaForm]") -> "SchemaForm":
+    if name not in forms:
+        *most, last = forms
+        raise UsageError(f"--format {name!r} is not a choice.", hint=f"Write {', '.join(most)} or {last}.")
+    return next(each for each in forms if each == name)
+
+
+def _tell(what: str, left_out: list[str]) -> None:
+    if left_out:
+        say(f"warning: {what}: {'; '.join(left_out)}.")
 
 
 def _choose(dataset: str, kept: "list[DataSchema]", number: int | None) -> "DataSchema":

@@ -1,0 +1,74 @@
+"""Schemas in the words of other systems: read of what somebody sends, and written for what they use."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from foldstore.api.answers import json_answer
+from foldstore.api.body import Members
+from foldstore.api.documents import DocumentForm, document_answer
+from foldstore.api.query import QueryParameter
+from foldstore.api.route import BodyKind, Call, Route
+from foldstore.validation.schema import DataSchema
+from foldstore.validation.schema_forms import EXPORTED, SchemaForm, export_schema, import_schema
+
+_MEDIA: Final = {
+    SchemaForm.YAML: "application/yaml",
+    SchemaForm.ODCS: "application/odcs+yaml",
+    SchemaForm.JSON_SCHEMA: "application/schema+json",
+    SchemaForm.PANDERA: "application/x-pandera+yaml",
+}
+
+
+def _form(form: SchemaForm) -> DocumentForm:
+    return DocumentForm(str(form), _MEDIA[form], lambda schema: export_schema(schema, form)[0])
+
+
+SCHEMA_FORMS: Final = tuple(_form(form) for form in EXPORTED)
+
+
+def schema_answer(call: Call, schema: DataSchema) -> Response:
+    """Answer with a schema in the form that is asked for; as JSON with its id, to be sent back as it is."""
+    return document_answer(call, schema, {"id": schema.id, "schema": schema.to_dict()})
+
+
+def _import(call: Call) -> Response:
+    form = SchemaForm(call.query.choice("form", [str(each) for each in SchemaForm]))
+    schema, _ = import_schema(call.body, form, table=call.query.text("table"))
+    return json_answer({"id": schema.id, "schema": schema.to_dict()})
+
+
+def _export(call: Call) -> Response:
+    body = Members(call.body, "schema", "id")
+    return schema_answer(call, DataSchema.from_dict(body.mapping("schema", required=True)))
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/schemas:import",
+        scope="datasets:read",
+        answer=_import,
+        summary="Read a schema of another system; nothing is kept. What was left out is in its provenance",
+        parameters=(
+            QueryParameter("form", f"Whose words the text is in: {', '.join(SchemaForm)}.", "tfdv"),
+            QueryParameter("table", "Which table of a contract, if it has more.", "trips"),
+        ),
+        body=BodyKind.TEXT,
+        example='feature { name: "carrier" type: BYTES presence { min_fraction: 1 } }',
+        is_long=True,
+        obeys_rules=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/schemas:export",
+        scope="datasets:read",
+        answer=_export,
+        summary="Write a schema for another system; nothing is kept",
+        body=BodyKind.JSON,
+        example={"schema": {"columns": {"carrier": {"type": "string"}}}},
+        deepest=16,
+        forms=SCHEMA_FORMS,
+        obeys_rules=True,
+    ),
+)
