@@ -7,26 +7,17 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer, rows_answer
 from foldstore.api.body import Members
+from foldstore.api.resources.plans import PLAN, PLANNED, read_plan
 from foldstore.api.resources.pools import describe_pool
 from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import UsageError
 from foldstore.names import parse_address
 from foldstore.reserve import Reserve
-from foldstore.validation.pools.plan import PoolPlan, plan_pool
-
-_PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
-_PLAN: Final = {"condition": "n > 0.8 +/- 0.05", "reliability": 0.999, "steps": 8, "reuse": "max_passes:2"}
+from foldstore.validation.pools.plan import PoolPlan
 
 
 def _read_plan(body: Members) -> PoolPlan:
-    """Return a plan: by its questions, as `:plan` takes them; what follows from them is worked out here."""
-    given = Members(body.mapping("plan", required=True), *_PLANNED).given()
-    for name in ("condition", "reliability", "steps"):
-        if name not in given:
-            raise UsageError(f"The plan does not say its {name}.", hint='Write "reliability": 0.999, "steps": 32.')
-    prevalence = given.pop("prevalence", None)
-    plan = plan_pool(**given)
-    return plan if prevalence is None else plan.at_prevalence(prevalence)
+    return read_plan(Members(body.mapping("plan", required=True), *PLANNED).given())
 
 
 def _seal(call: Call) -> Response:
@@ -107,7 +98,7 @@ ROUTES: Final = (
         is_long=True,
         summary="Seal the rows of a part as a test pool: hidden cells read as null from now on, in every version",
         body=BodyKind.JSON,
-        example={"name": "late-2013", "part": "flights@5#by_month.test", "label": "late", "plan": _PLAN},
+        example={"name": "late-2013", "part": "flights@5#by_month.test", "label": "late", "plan": PLAN},
         success=201,
     ),
     Route(
@@ -117,7 +108,7 @@ ROUTES: Final = (
         answer=_reserve,
         summary="Put a share of the rows that come from now on aside for the next pool",
         body=BodyKind.JSON,
-        example={"name": "next", "dataset": "flights", "label": "late", "plan": _PLAN, "share": 0.1},
+        example={"name": "next", "dataset": "flights", "label": "late", "plan": PLAN, "share": 0.1},
         success=201,
     ),
     Route(

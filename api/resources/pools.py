@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from foldstore.api.answers import PAGE, json_answer, page_answer, rows_answer
 from foldstore.api.body import Members, read_rows
-from foldstore.api.documents import EXPLAINED_FORM, GATE_FORMS, document_answer
+from foldstore.api.documents import GATE_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import ROWS
 from foldstore.api.route import BodyKind, Call, Gives, Route
@@ -15,9 +15,7 @@ from foldstore.errors import UsageError
 from foldstore.names import parse_address
 from foldstore.pool import Pool
 from foldstore.validation.pools.gate_answer import GateAnswer
-from foldstore.validation.pools.plan import plan_pool
 
-_PLANNED: Final = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
 _ROTATED: Final = ("baseline", "accept_drift", "expires", "confidence")
 _DRAW: Final = QueryParameter("draw", "The number of a draw: its rows alone.", "1")
 
@@ -114,18 +112,6 @@ def _report(call: Call) -> Response:
     return json_answer(_find(call).report().to_dict())
 
 
-def _plan(call: Call) -> Response:
-    body = Members(call.body, *_PLANNED)
-    body.text("condition", required=True)
-    for name in ("reliability", "steps"):
-        if name not in body.given():
-            raise UsageError(f"The plan does not say its {name}.", hint='Write "reliability": 0.999, "steps": 32.')
-    given = body.given()
-    prevalence = given.pop("prevalence", None)
-    plan = plan_pool(**given)
-    return document_answer(call, plan if prevalence is None else plan.at_prevalence(prevalence))
-
-
 _PATH: Final = "/v1/test-pools/{name}"
 ROUTES: Final = (
     Route(
@@ -135,16 +121,6 @@ ROUTES: Final = (
         answer=_list,
         summary="List test pools, and what is left of each",
         parameters=PAGE,
-    ),
-    Route(
-        method="POST",
-        path="/v1/test-pools:plan",
-        scope="pools:read",
-        answer=_plan,
-        forms=(EXPLAINED_FORM,),
-        summary="Say how many labels a condition needs; nothing is kept",
-        body=BodyKind.JSON,
-        example={"condition": "n > 0.8 +/- 0.05", "reliability": 0.999, "steps": 8, "reuse": "max_passes:2"},
     ),
     Route(
         method="GET",

@@ -3,18 +3,22 @@
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from starlette.responses import Response
 
-from foldstore.api.answers import json_answer
+from foldstore.api.answers import json_answer, rows_answer
 from foldstore.api.body import Members
 from foldstore.api.documents import NOTEBOOK_FORMS, PAGE_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.versions import VERSION, find_version
-from foldstore.api.route import BodyKind, Call, Route
+from foldstore.api.route import BodyKind, Call, Gives, Route
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.folds import Folds
 from foldstore.split import Split
 
+ROW_ID: Final = "row_id"
+CODE: Final = "code"
 _WHICH_ROWS: Final = (
     "group_by",
     "stratify",
@@ -118,6 +122,21 @@ def _get(call: Call) -> Response:
     return json_answer(_describe(_find(call)))
 
 
+def _codes(call: Call) -> Response:
+    return _code_rows(call, _find(call).codes())
+
+
+def _codes_of_folds(call: Call) -> Response:
+    return _code_rows(call, _find_folds(call).codes())
+
+
+def _code_rows(call: Call, codes: NDArray[np.uint8]) -> Response:
+    """Answer with the code of each row, in the version's order; which row it is, its id says."""
+    limit = None if call.query.text("limit") is None else call.query.number("limit", default=0, most=10**15)
+    table = pa.table({ROW_ID: find_version(call).row_ids(), CODE: codes})
+    return rows_answer(call.headers, table.schema, table.to_batches(), limit=limit)
+
+
 def _report(call: Call) -> Response:
     report = _find(call).report(
         columns=call.query.names("columns"),
@@ -132,6 +151,7 @@ def _suggest(call: Call) -> Response:
     return document_answer(call, find_version(call).suggest_split(call.query.text("label")))
 
 
+_LIMIT: Final = QueryParameter("limit", "How many rows at most; of JSON 1,000 unless given.", "100", "integer")
 _REPORT: Final = (
     QueryParameter("label", "The column to predict.", "late"),
     QueryParameter("columns", "Which columns are compared, joined by commas.", "carrier,origin"),
@@ -183,6 +203,24 @@ ROUTES: Final = (
                 "accuracy", "What a model is expected to reach: how exactly test would tell.", "0.9", "number"
             ),
         ),
+    ),
+    Route(
+        method="GET",
+        path=f"{VERSION}/splits/{{split}}/codes",
+        scope="datasets:read",
+        answer=_codes,
+        gives=Gives.ROWS,
+        summary="Return the part of each row, with the row's id: 0 unassigned, 1 train, 2 validation, 3 test",
+        parameters=(_LIMIT,),
+    ),
+    Route(
+        method="GET",
+        path=f"{VERSION}/folds/{{folds}}/codes",
+        scope="datasets:read",
+        answer=_codes_of_folds,
+        gives=Gives.ROWS,
+        summary="Return the fold of each row, with the row's id: from 1, and 0 for one that is in none",
+        parameters=(_LIMIT,),
     ),
     Route(
         method="POST",

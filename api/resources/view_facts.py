@@ -8,12 +8,14 @@ from starlette.responses import Response
 
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
-from foldstore.api.documents import NOTEBOOK_FORMS, document_answer
+from foldstore.api.documents import NOTEBOOK_FORM, NOTEBOOK_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.resources.rows import EPOCH, read_epoch
 from foldstore.api.route import BodyKind, Call, Route
+from foldstore.datastore.statistics.segments import MAX_SEGMENTS
 from foldstore.errors import NotFoundError
 from foldstore.names import parse_address
+from foldstore.validation.segment_drift import MOST_SEGMENTS
 from foldstore.views.view import View
 
 _SPEC: Final = {"sources": [{"address": "flights@3"}], "steps": [{"where": "origin = 'JFK'"}]}
@@ -40,6 +42,16 @@ def _count(call: Call) -> Response:
 def _explain(call: Call) -> Response:
     found = _view(call).explain()
     return json_answer({"address": found.address, "parts": [asdict(part) for part in found.parts], "rows": found.rows})
+
+
+def _profile(call: Call) -> Response:
+    body = Members(call.body, "spec", "by", "max_segments")
+    view = call.store.view(body.mapping("spec", required=True))
+    check_sources(call, view)
+    by, most = body.texts("by"), body.number("max_segments", most=MOST_SEGMENTS)
+    if by is None:
+        return document_answer(call, view.profile())
+    return document_answer(call, view.profile(by=by, max_segments=MAX_SEGMENTS if most is None else int(most)))
 
 
 def _leakage(call: Call) -> Response:
@@ -81,6 +93,13 @@ def _route(
 ROUTES: Final = (
     _route("count", _count, "Count the rows of a specification", {"spec": _SPEC}, (EPOCH,)),
     _route("explain", _explain, "Say what reading a specification would read, and copy at most", {"spec": _SPEC}),
+    _route(
+        "profile",
+        _profile,
+        "Return the statistics of a specification's rows, of all or of segments",
+        {"spec": _SPEC, "by": ["carrier"]},
+        forms=(NOTEBOOK_FORM,),
+    ),
     _route(
         "leakage",
         _leakage,

@@ -1,14 +1,17 @@
 """The handles of folds on a server: a version's rows shared out to be held out in turn, for good."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from foldstore.errors import NotFoundError, UsageError, did_you_mean
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, RemoteHandle
+from foldstore.remote.local_only import RemoteHandle
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import read_folds_report
-from foldstore.remote.split import RemoteSplit, looked_for, plain_argument, split_path
+from foldstore.remote.split import RemoteSplit, looked_for, plain_argument, read_codes, split_path
 from foldstore.views.splits.folds import FoldSpec
 from foldstore.views.splits.report import FoldsReport
 
@@ -50,7 +53,6 @@ class RemoteFolds(RemoteHandle, Sequence[RemoteFold]):
     """The assignment of a version's rows to k folds on a server, as a sequence of them."""
 
     NOUN = "folds"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"codes": FILES}
 
     def __init__(self, version: "RemoteVersion", data: Mapping[str, Any]) -> None:
         self._version = version
@@ -116,6 +118,10 @@ class RemoteFolds(RemoteHandle, Sequence[RemoteFold]):
         if isinstance(number, bool) or not isinstance(number, int):
             raise UsageError(f"{number!r} is not the number of a fold.", hint=f"Give 1 to {len(self)}.")
         return find_fold(self._version, self.spec, number, inner)
+
+    def codes(self) -> NDArray[np.uint8]:
+        """Return the fold of each row that is there, from 1; 0 for one that is in none."""
+        return read_codes(self._version.server, _path(self._version, self.name, "codes"))
 
     def report(
         self,

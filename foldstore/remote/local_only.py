@@ -5,6 +5,8 @@ from typing import Any, ClassVar, NoReturn
 
 from foldstore.errors import UsageError
 
+# What the parts of the library ask of each other: no verb for users, and in no list of what they miss.
+SEAM = "It is for the parts of the library, which read the store's own files."
 FILES = "It works on the store's own files."
 CODE = "Code of the caller's runs in it, or the rows pass through it one by one."
 TOGETHER = "A request makes one version. Commit the steps to a branch and merge it: readers see them together."

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from foldstore.errors import UsageError
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import CODE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, SEAM, RemoteHandle, refuse
 from foldstore.remote.server import Server, rows_request, spooled
 from foldstore.remote.split import RemotePart
 from foldstore.types import format_time
 from foldstore.validation.pools.account import DrawnRows
+from foldstore.validation.pools.meter import Meter
 from foldstore.validation.pools.metrics import Metric
 from foldstore.validation.pools.plan import PoolPlan
+from foldstore.validation.pools.pool import read_plan
 from foldstore.validation.pools.pool_status import PoolState, PoolStatus
 from foldstore.validation.pools.predictions import PREDICTION, read_column, read_table
 from foldstore.validation.pools.reserve import ReserveStatus
@@ -24,7 +26,6 @@ from foldstore.validation.pools.retirement import ModelReport, RetirementReport
 from foldstore.validation.pools.submission import Verdict
 
 _POOLS = path_of("test-pools")
-_LABELS = "Labels are sealed and read where the store is."
 _STATUS = ("name", "num_rows", "steps_used", "steps_left", "passes_left", "pending", "baseline", "draws", "expires_at")
 _RESERVES = path_of("reserves")
 _QUESTIONS = ("condition", "reliability", "steps", "reuse", "method", "mode", "beta", "lifetime", "prevalence")
@@ -147,7 +148,7 @@ class RemotePool(RemoteHandle):
     """A sealed test pool on a server; its verbs are those of `foldstore.pool.Pool`."""
 
     NOUN = "pool"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"rows": _LABELS}
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {"rows": SEAM}
 
     def __init__(self, server: Server, data: Mapping[str, Any]) -> None:
         self._server = server
@@ -168,7 +169,7 @@ class RemotePool(RemoteHandle):
         """What is known of the pool: plan, label, hidden columns."""
         data = self._data
         plain = {name: data[name] for name in ("name", "dataset", "label", "num_rows", "created_at", "expires_at")}
-        return PoolFacts(hidden=tuple(data["hidden"]), plan=PoolPlan.from_dict(data["plan"]), **plain)
+        return PoolFacts(hidden=tuple(data["hidden"]), plan=read_plan(data["plan"]), **plain)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -179,7 +180,7 @@ class RemotePool(RemoteHandle):
         """Return where the pool stands, and how many answers and passes are left; never an accuracy."""
         data = self._server.get(self._path())
         plain = {name: data[name] for name in _STATUS}
-        return PoolStatus(state=PoolState(data["state"]), plan=PoolPlan.from_dict(data["plan"]), **plain)
+        return PoolStatus(state=PoolState(data["state"]), plan=read_plan(data["plan"]), **plain)
 
     def features(self, *, draw: int | None = None) -> pa.Table:
         """Return what a model needs to predict: the rows without hidden columns, in a secret order."""
@@ -292,6 +293,8 @@ def _questions_of(plan: PoolPlan) -> dict[str, Any]:
     """Return what a plan was made of: the server works out anew what follows from it."""
     if not isinstance(plan, PoolPlan):
         raise UsageError(f"{type(plan).__name__!r} is not a plan.", hint="foldstore.plan_pool(…) makes one.")
+    if isinstance(plan, Meter):
+        return {"condition": str(plan.condition), "uses": plan.steps}
     said = plan.to_dict()
     if said["scores"]:
         refuse("A plan with scores of one's own", CODE)

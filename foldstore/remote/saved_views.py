@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from foldstore.names import check_name, parse_address
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, RemoteHandle
+from foldstore.remote.local_only import SEAM, RemoteHandle
 from foldstore.remote.server import Server
 from foldstore.saved_views import Deprecation, SavedView, ViewVersion
 
@@ -18,7 +18,7 @@ class RemoteSavedViews(RemoteHandle):
 
     NOUN = "saved_views"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("find_deprecation", "find_document"), FILES),
+        **dict.fromkeys(("find_deprecation", "find_document"), SEAM),
     }
 
     def __init__(self, server: Server) -> None:

@@ -5,15 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from foldstore.errors import NotFoundError
 from foldstore.forms import Forms
 from foldstore.names import PARTS
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import FILES, RemoteHandle
+from foldstore.remote.local_only import SEAM, RemoteHandle
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_split_report
+from foldstore.remote.server import Server, rows_request
 from foldstore.remote.view import RemoteView
 from foldstore.split_report import SplitReport
 from foldstore.views.source import Source
@@ -30,7 +33,7 @@ class RemotePart(RemoteHandle, Forms):
 
     NOUN = "part"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("base", "masks", "find_rows", "column_sizes"), FILES),
+        **dict.fromkeys(("base", "masks", "find_rows", "column_sizes"), SEAM),
     }
 
     def __init__(self, version: "RemoteVersion", split: str, part: str, rows: int) -> None:
@@ -126,7 +129,7 @@ class RemoteSplit(RemoteHandle):
     """The assignment of a version's rows to train, validation and test, on a server."""
 
     NOUN = "split"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = dict.fromkeys(("codes", "masks_of", "rows"), FILES)
+    LOCAL_ONLY: ClassVar[Mapping[str, str]] = dict.fromkeys(("masks_of", "rows"), SEAM)
 
     def __init__(self, version: "RemoteVersion", name: str, data: Mapping[str, Any]) -> None:
         self._version = version
@@ -198,8 +201,18 @@ class RemoteSplit(RemoteHandle):
         }
         return read_split_report(self._version.server.get(self._path("report"), **asked))
 
+    def codes(self) -> NDArray[np.uint8]:
+        """Return the part of each row that is there: 0 unassigned, 1 train, 2 validation, 3 test."""
+        return read_codes(self._version.server, self._path("codes"))
+
     def _path(self, *parts: str) -> str:
         return split_path(self._version, self._name, *parts)
+
+
+def read_codes(server: Server, path: str) -> NDArray[np.uint8]:
+    """Return what a route says of each row of a version, in order."""
+    found: NDArray[np.uint8] = server.table(rows_request(path))["code"].to_numpy()
+    return found
 
 
 def looked_for(

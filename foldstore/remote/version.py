@@ -16,7 +16,7 @@ from foldstore.errors import NotFoundError, UsageError
 from foldstore.forms import Forms
 from foldstore.remote.connection import path_of
 from foldstore.remote.consumers import RemoteConsumers
-from foldstore.remote.local_only import CODE, FILES, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, SEAM, STORE, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
 from foldstore.remote.results import joined_names, read_drift, read_report, read_review, read_segmented_drift
@@ -46,7 +46,7 @@ class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, 
 
     NOUN = "version"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows"), FILES),
+        **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows"), SEAM),
         **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins"), STORE),
     }
 

@@ -39,6 +39,12 @@ RESULTS = {
     "view diff": ("/v1/views:diff", {"before": SPEC, "after": SPEC}),
     "moved": ("/v1/views:moved", {"spec": SPEC}),
     "cleaning": (f"{VERSION}:suggest-cleaning", {}),
+    "profile of a view": ("/v1/views:profile", {"spec": SPEC}),
+    "segments of a view": ("/v1/views:profile", {"spec": SPEC, "by": ["town"]}),
+    "plan table": (
+        "/v1/test-pools:plan-table",
+        {"condition": "n > 0.8 +/- 0.05", "reliability": 0.99, "steps": 2, "vary": {"steps": [1, 4]}},
+    ),
     "plan": ("/v1/test-pools:plan", {"condition": "n > 0.8 +/- 0.05", "reliability": 0.99, "steps": 2}),
 }
 

@@ -165,3 +165,64 @@ class TestPoolsInTheMaking:
         )
         assert store.pools.list_pools() == []
         assert store.pools.list_reserves() == []
+
+
+QUESTION = {"condition": "n > 0.8 +/- 0.05", "reliability": 0.99, "steps": 8}
+
+
+class TestPlans:
+    def test_side_by_side_are_those_of_the_sdk(self, login_to_people):
+        evaluator = login_to_people("evaluator")
+        asked = {**QUESTION, "vary": {"steps": [1, 64]}}
+        made = foldstore.plan_pool_table("n > 0.8 +/- 0.05", reliability=0.99, steps=8, vary={"steps": [1, 64]})
+        assert evaluator.post("/v1/test-pools:plan-table", json=asked).json() == made.to_dict()
+        for form, write in (("html", made.to_html), ("svg", made.to_svg)):
+            assert evaluator.post(f"/v1/test-pools:plan-table?form={form}", json=asked).text == write()
+        drawn = evaluator.post("/v1/test-pools:plan-table", json=asked, headers={"accept": "image/svg+xml"})
+        assert "sandbox" in drawn.headers["content-security-policy"]
+        usual = evaluator.post("/v1/test-pools:plan-table", json=QUESTION).json()
+        assert usual == foldstore.plan_pool_table("n > 0.8 +/- 0.05", reliability=0.99, steps=8).to_dict()
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"vary": {"steps": list(range(1, 200))}},
+            {"vary": {"steps": list(range(1, 12)), "tolerance": [n / 1000 for n in range(1, 12)]}, "cross": True},
+            {"vary": {"colour": [1]}},
+            {"vary": {"steps": "1,8"}},
+            {"vary": {"steps": [10**12]}},
+            {"vary": {"tolerance": ["nan", {}]}},
+            {"vary": [1]},
+            {"cross": 1},
+            {"method": "exact"},
+            {"uses": 3},
+        ],
+    )
+    def test_too_many_or_odd_ones_are_refused(self, login_to_people, wrong):
+        answer = login_to_people("evaluator").post("/v1/test-pools:plan-table", json={**QUESTION, **wrong})
+        assert_problem(answer, 422)
+
+    def test_uses_are_counted_without_a_promise(self, login_to_people):
+        evaluator = login_to_people("evaluator")
+        made = evaluator.post("/v1/test-pools:plan", json={"condition": "n > 0.8", "uses": 20}).json()
+        assert made == foldstore.meter_pool("n > 0.8", uses=20).to_dict()
+        for wrong in ({"uses": "20"}, {"uses": 0}, {"uses": 20, "steps": 3}, {"uses": True}):
+            answer = evaluator.post("/v1/test-pools:plan", json={"condition": "n > 0.8", **wrong})
+            assert_problem(answer, 422)
+
+    def test_a_viewer_plans_nothing(self, login_to_people):
+        assert_problem(login_to_people("viewer").post("/v1/test-pools:plan-table", json=QUESTION), 403)
+
+
+class TestCodes:
+    def test_come_with_ids_for_versions_that_the_token_is_for(self, people, login_to_people):
+        people.version("people@1").split("halves", train=0.5, test=0.5, seed=1)
+        people.version("people@1").folds("cv", k=3, seed=1)
+        viewer = login_to_people("viewer")
+        told = viewer.get("/v1/datasets/people/versions/1/splits/halves/codes").json()["rows"]
+        version = people.version("people@1")
+        assert [row["row_id"] for row in told] == version.row_ids().tolist()
+        assert [row["code"] for row in told] == version.find_split("halves").codes().tolist()
+        assert len(viewer.get("/v1/datasets/people/versions/1/folds/cv/codes?limit=2").json()["rows"]) == 2
+        assert_problem(viewer.get("/v1/datasets/people/versions/1/splits/none/codes"), 404)
+        assert_problem(login_to_people("serving").get("/v1/datasets/people/versions/1/splits/halves/codes"), 403)

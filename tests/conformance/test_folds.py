@@ -1,9 +1,11 @@
 """Folds, and splits of parts: made, found and reported the same in a folder and behind a server."""
 
+import numpy as np
 import pytest
 
 import foldstore
 from foldstore.folds import Fold, Folds
+from foldstore.names import PARTS
 from foldstore.remote.folds import RemoteFold, RemoteFolds
 from tests.conformance.conftest import raised
 
@@ -69,3 +71,18 @@ def test_labels_are_held_out_by_folds(version):
     version.folds("cv", k=3)
     assert isinstance(version.label_issues("late", ["id"], folds="cv").rows, int)
     assert foldstore.Version is not None
+
+
+def test_the_code_of_each_row_is_told(store):
+    version = store.create_dataset("coded", key=["id"]).append({"id": list(range(100))})
+    split = version.split("parts", train=0.5, validation=0.2, test=0.3, seed=3)
+    codes = split.codes()
+    assert codes.dtype == np.uint8
+    ids = version.to_arrow()["id"].to_numpy()
+    for number, part in enumerate(PARTS, 1):
+        assert ids[codes == number].tolist() == split.part(part).to_arrow()["id"].to_pylist()
+    folds = version.folds("cv", k=3, seed=3)
+    for number in (1, 2, 3):
+        held = folds.fold(number).validation.to_arrow()["id"].to_pylist()
+        assert ids[folds.codes() == number].tolist() == held
+        assert ids[folds.fold(number).codes() == 2].tolist() == held

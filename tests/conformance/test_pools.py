@@ -118,6 +118,16 @@ class TestNoLabelCrosses:
         )
 
 
+def test_a_pool_may_count_uses_alone(folder, open_as):
+    with foldstore.connect(folder, author="owner") as owner:
+        owner.create_dataset("counted", key=["id"]).append({"id": range(200), "late": [True] * 200})
+        owner.version("counted@1").split("half", train=0.5, test=0.5, seed=1)
+    steward, meter = open_as("steward"), foldstore.meter_pool("n > 0.8", uses=2)
+    pool = steward.pools.seal("counted", steward.split("counted@1#half").test, label="late", plan=meter)
+    assert type(pool.status().plan) is type(pool.record.plan) is type(meter)
+    assert (pool.status().plan, pool.status().steps_left) == (meter, 2)
+
+
 def test_retired_behind_a_server_as_in_the_folder(behind, truth):
     flights = behind.store.create_dataset("flights", key=["id"])
     flights.append({"id": list(truth), "late": list(truth.values())})
