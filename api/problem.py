@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from foldstore.api.hints import over_http
 from foldstore.errors import (
     AlreadyExistsError,
     CancelledError,
@@ -196,7 +197,7 @@ def problem_of(error: Exception) -> Response:
         headers["retry-after"] = str(error.facts["retry_after"])
     if status in {408, 413}:
         headers["connection"] = "close"  # what is left of the body is not read
-    return problem(status, error.code, error.message, hint=error.hint, headers=headers, error=error)
+    return problem(status, error.code, error.message, hint=over_http(error.hint), headers=headers, error=error)
 
 
 def _internal(status: int, code: str, error: Exception) -> Response:

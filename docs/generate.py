@@ -28,10 +28,12 @@ import foldstore
 from foldstore import errors
 from foldstore.api import problem
 from foldstore.api.resources import list_routes
+from foldstore.api.sdk_routes import HANDLES, PACKAGE, RESULTS, routes_in
 from foldstore.api.tokens import TokenVault
 from foldstore.cli.app import app
 from foldstore.datastore.catalog_tables.declarations import TABLES
 from foldstore.remote.handles import list_handles
+from foldstore.remote.local_only import SEAM
 from foldstore.types import Severity
 from foldstore.validation.anomaly import CODES
 
@@ -247,7 +249,7 @@ the scopes of its role, and may be for some names alone. [Use curl](how-to/use-c
 row to a test pool.
 
 - **Errors** are `application/problem+json` with a stable `code`, a `hint`, and the number of the instance: see
-  [errors](errors.md).
+  [errors](errors.md). A hint that speaks Python names the routes that do the same.
 - **Lists** come by pages: `limit` goes up to 1,000, and the `next_cursor` of one page is the `cursor` of the next.
 - **Rows** come by `Accept`: `application/json` (1,000 rows unless `limit` says otherwise), `application/x-ndjson`,
   `text/csv`, or `application/vnd.apache.arrow.stream`, which is exact. A stream that breaks off ends without its end
@@ -447,7 +449,7 @@ def _sql_type(kind: Any) -> str:
 
 
 def write_remote() -> str:
-    """Return the list of what a store over the network does not have."""
+    """Return the list of what a store over the network does not have, and how curl asks for what it has."""
     lines = [
         "# What stays local\n",
         _NOTE,
@@ -458,10 +460,34 @@ def write_remote() -> str:
     for handle in list_handles():
         by_reason: dict[str, list[str]] = {}
         for verb, reason in handle.LOCAL_ONLY.items():
+            if reason == SEAM:
+                continue
             by_reason.setdefault(reason, []).append(verb)
         for reason, verbs in by_reason.items():
             lines.append(f"| {handle.NOUN} | {', '.join(f'`{each}`' for each in sorted(verbs))} | {reason} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_verb_rows()]) + "\n"
+
+
+def _verb_rows() -> Iterator[str]:
+    """Yield, for each verb of the SDK, how it is asked over HTTP."""
+    yield (
+        "\n## Each verb, and its route\n\n"
+        "What the SDK does is a request, and curl can make it: [REST](rest.md) says what each route takes. A verb\n"
+        "without one is worked out by whoever asks, and its row says so.\n"
+    )
+    for title, table in (("foldstore", PACKAGE), *HANDLES.items(), *RESULTS.items()):
+        yield f"### {_HEADINGS.get(title, title)}\n\n| verb | over HTTP |\n| --- | --- |"
+        by_words: dict[str, list[str]] = {}
+        for verb, words in table.items():
+            by_words.setdefault(words, []).append(verb)
+        for words, verbs in by_words.items():
+            routes = routes_in(words)
+            said = "<br>".join(f"`{method} {path}`" for method, path in routes) if routes else words
+            yield f"| {', '.join(f'`{each}`' for each in verbs)} | {_cell(said)} |"
+        yield ""
+
+
+_HEADINGS = {"report": "report, a result", "schema": "schema, a result", "profile": "profile, a result"}
 
 
 PAGES: dict[str, Callable[[], str]] = {

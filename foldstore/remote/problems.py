@@ -8,6 +8,8 @@ from foldstore import errors
 from foldstore.errors import ConflictError, FoldstoreError, StoreError
 
 _MOST_BYTES: Final = 1 << 20
+# Behind it a hint names routes, for whoever has no handles.
+OVER_HTTP: Final = " Over HTTP: "
 # Of answers that come from something between us and the store, such as a proxy, only the status is known.
 _BY_STATUS: Final[dict[int, type[FoldstoreError]]] = {
     401: errors.RefusedError,
@@ -47,9 +49,11 @@ def error_of(status: int, body: bytes) -> FoldstoreError:
         )
     hint = document.get("hint")
     said = detail if status < 500 else f"{detail} Its log has it as {document.get('instance')}."
-    return _build(
-        _class_of(status, document), said, hint if isinstance(hint, str) else None, code, bool(document.get("retry"))
-    )
+    return _build(_class_of(status, document), said, _own_words(hint), code, bool(document.get("retry")))
+
+
+def _own_words(hint: object) -> str | None:
+    return hint.partition(OVER_HTTP)[0] if isinstance(hint, str) else None
 
 
 def _class_of(status: int, document: dict[str, Any]) -> type[FoldstoreError]:

@@ -1,7 +1,12 @@
 """Every public name of a local handle is on the remote one, or in its list of what stays local, with the reason."""
 
+import inspect
+
 import pytest
 
+import foldstore
+from foldstore.api.resources import list_routes
+from foldstore.api.sdk_routes import HANDLES, PACKAGE, RESULTS, SERVER_ALONE, routes_in
 from foldstore.consumers import Consumers
 from foldstore.dataset import Dataset
 from foldstore.errors import UsageError
@@ -12,6 +17,7 @@ from foldstore.lineage import Lineage
 from foldstore.monitor import Monitors
 from foldstore.pool import Pool
 from foldstore.pools import Pools
+from foldstore.profile import VersionProfile
 from foldstore.remote.consumers import RemoteConsumers
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.features import RemoteFeatures
@@ -19,6 +25,7 @@ from foldstore.remote.feedback import RemoteFeedback
 from foldstore.remote.folds import RemoteFold, RemoteFolds
 from foldstore.remote.handles import list_handles
 from foldstore.remote.monitors import RemoteMonitors
+from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.pools import RemotePool, RemotePools
 from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
@@ -32,6 +39,8 @@ from foldstore.saved_views import SavedViews
 from foldstore.split import Split, SplitPart
 from foldstore.store import Store
 from foldstore.transforms import Transforms
+from foldstore.validation.report import Report
+from foldstore.validation.schema import DataSchema
 from foldstore.version import Version
 from foldstore.views.view import View
 
@@ -87,6 +96,35 @@ def test_every_name_is_there_or_said_to_be_missing(local, remote):
     assert said - public(local) == set(), "what is said to be missing is no verb"
     assert (public(remote) - public(local)) - OWN == set()
     assert all(reason.endswith(".") for reason in remote.LOCAL_ONLY.values())
+
+
+@pytest.mark.parametrize(("local", "remote"), PAIRS.items(), ids=lambda kind: kind.__name__)
+def test_every_verb_has_its_route_or_a_reason(local, remote):
+    assert set(HANDLES[remote.NOUN]) == public(local) - set(remote.LOCAL_ONLY)
+
+
+def test_every_verb_of_the_package_has_its_route_or_a_reason():
+    does = {name for name in foldstore.__all__ if inspect.isfunction(getattr(foldstore, name))}
+    assert set(PACKAGE) == does
+
+
+def test_results_have_the_verbs_that_are_listed():
+    kinds = {"report": Report, "schema": DataSchema, "profile": VersionProfile, "operations": RemoteOperations}
+    assert set(RESULTS) == set(kinds)
+    assert [(noun, verb) for noun, verbs in RESULTS.items() for verb in verbs if not hasattr(kinds[noun], verb)] == []
+    forms = {name for name in public(Report) | public(DataSchema) if name.startswith(("to_", "from_"))}
+    listed = {verb for verbs in RESULTS.values() for verb in verbs}
+    assert forms - listed == {"to_dict", "from_dict", "to_json", "from_json"}  # plain data, as every route has it
+
+
+def test_the_routes_of_verbs_are_there_and_every_route_is_some_verbs():
+    known = {(route.method, route.path) for route in list_routes()}
+    lookups = {("POST", "/v1/features:get"), ("POST", "/get-online-features")}
+    said = [words for table in (PACKAGE, *HANDLES.values(), *RESULTS.values()) for words in table.values()]
+    named = {route for words in said for route in routes_in(words)}
+    assert named - known == lookups
+    assert known - named == set(SERVER_ALONE)
+    assert [words for words in said if not routes_in(words) and not words.endswith(".")] == []
 
 
 @pytest.mark.parametrize("remote", [each for each in PAIRS.values() if each is not RemoteView])
