@@ -115,6 +115,7 @@ def test_every_result_is_asked_for_here_or_has_a_test_of_its_own():
         if route.forms and not any(route.pattern.fullmatch(path) and route.method == method for path, method in asked)
     ]
     assert left == [
+        "/v1/datasets/{name}/schema",  # tests/api/test_schema_forms.py
         "/v1/datasets/{name}/versions/{ref}/trends",  # as those of versions
         "/v1/datasets/{name}/versions/{ref}:preview-cleaning",  # below
         "/v1/test-pools/{name}:evaluate",  # below
