@@ -55,6 +55,7 @@ PACKAGE: Final[Mapping[str, str]] = {
 HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
     "store": {
         **_each("consumers features monitors pools runs saved_views transforms", _HANDLE),
+        "backup": "POST /v1/backup",
         "blend": _READ,
         "check_leakage": "POST /v1/views:leakage",
         "warn_of_leakage": "POST /v1/views:leakage",
@@ -261,7 +262,9 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
         "get_historical_features": f"POST {_SERVED}:join; POST {_SERVED}:history",
         "get_online_features": "POST /v1/features:get; POST /get-online-features; POST /v1/features:look-up",
         "list_services": "GET /v1/feature-services",
+        "log_lookups": f"PUT {_SERVICE}/lookup-log; GET {_SERVICE}/lookup-log",
         "materialize": f"POST {_SERVED}:materialize; POST /materialize; POST /materialize-incremental",
+        "online": "POST /v1/features:get; POST /v1/features:look-up",
         "online_status": "GET /v1/online",
         "plan": "POST /v1/feature-services:plan",
         "push": "POST /v1/feature-views/{view}:push; POST /push; POST /write-to-online-store",
