@@ -18,7 +18,7 @@ from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.document import check_keys
 from foldstore.validation.drift.version_trends import trends_over_versions
 from foldstore.validation.drift.windows import list_windows, window_size
-from foldstore.validation.drift_checks import check_drift
+from foldstore.validation.drift_checks import check_result
 from foldstore.validation.finding import settle
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import Subject
@@ -392,10 +392,9 @@ class Monitors:
             return
         found = version.drift(monitor.drift, policy=monitor.limits)
         subject: Subject = version._subject("added")  # noqa: SLF001  # its own kind
-        for result in found.columns.values():
-            for anomaly in settle(check_drift(result, monitor.limits), _NO_SCHEMA, subject, ()):
-                message = f"{anomaly.message} (against {monitor.drift})"
-                yield _finding(anomaly.code, str(anomaly.severity), anomaly.column, message)
+        for anomaly in settle(check_result(found, lambda _: monitor.limits), _NO_SCHEMA, subject, ()):
+            message = f"{anomaly.message} (against {monitor.drift})"
+            yield _finding(anomaly.code, str(anomaly.severity), anomaly.column, message)
 
     def _turned(self, monitor: Monitor, version: Version) -> Iterator[dict[str, Any]]:
         if not monitor.trends or version.status is not Status.PUBLISHED:

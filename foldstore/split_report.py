@@ -24,6 +24,7 @@ from foldstore.names import PARTS
 from foldstore.split_report_text import report_html, report_page, report_text
 from foldstore.validation.check import drift_between
 from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.nested_paths import is_of
 from foldstore.validation.power import PartPower, power_of_part
 from foldstore.validation.subject import StreamSubject
 from foldstore.views.splits.near import find_near
@@ -229,7 +230,8 @@ def _compare(
     for part in others:
         result = drift_between(train, subjects[part])
         hidden = {name for name in result.columns if name in sealed and not result.columns[name].n_current}
-        drift[part] = DriftResult({name: each for name, each in result.columns.items() if name not in hidden})
+        nulls = {name: each for name, each in result.nulls.items() if not is_of(name, sealed)}
+        drift[part] = DriftResult({n: each for n, each in result.columns.items() if n not in hidden}, nulls=nulls)
         for name in tested:
             if name not in drift[part].columns:
                 untested.setdefault(

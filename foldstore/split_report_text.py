@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftVerdict
+from foldstore.validation.drift.comparison import ColumnDrift, DriftResult
+from foldstore.validation.drift.nulls import NullDrift
+from foldstore.validation.drift.verdict import FLAGS, DriftVerdict
 from foldstore.validation.reporting.markup import element
 from foldstore.validation.reporting.page import page
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from foldstore.split_report import SplitReport
 
 _SHOWN: Final = 5
-_FLAGS: Final = (DriftVerdict.WARN, DriftVerdict.ERROR)
 
 
 def report_text(report: "SplitReport") -> str:
@@ -63,7 +64,7 @@ def _sizes(report: "SplitReport") -> Iterator[str]:
 
 def _distributions(report: "SplitReport") -> Iterator[str]:
     for part, result in report.drift.items():
-        flagged = [result.columns[name] for name in result.drifted]
+        flagged = [result.columns.get(name) or result.nulls[name] for name in result.drifted]
         answer = f"yes, by {len(result.columns)} columns" if not flagged else f"no: {_listed(flagged)}"
         yield f"{part}: {answer}"
         small = _too_small(result)
@@ -76,19 +77,23 @@ def _distributions(report: "SplitReport") -> Iterator[str]:
         yield f"not compared: {', '.join(names[:_SHOWN])}{_more(len(names))} ({reason})"
 
 
-def _listed(flagged: list[ColumnDrift]) -> str:
-    ordered = sorted(flagged, key=lambda each: -max(each.effect, each.null_effect))
+def _listed(flagged: list[ColumnDrift | NullDrift]) -> str:
+    ordered = sorted(flagged, key=lambda each: -max(each.effect, getattr(each, "null_effect", 0.0)))
     return "; ".join(_moved(each) for each in ordered[:_SHOWN]) + _more(len(ordered))
 
 
-def _moved(column: ColumnDrift) -> str:
-    if column.verdict in _FLAGS:
+def _moved(column: ColumnDrift | NullDrift) -> str:
+    if isinstance(column, NullDrift):
+        return _nulls(column.column, (column.before, column.after), column.p_adjusted)
+    if column.verdict in FLAGS:
         change = column.largest_change
         moved = f"{change['cell']} {change['before']:.1%} -> {change['after']:.1%}"
         return f"{column.column} (effect {column.effect:.2f}, p {_p(column.p_adjusted)}: {moved})"
-    return (
-        f"{column.column} (nulls {column.null_before:.1%} -> {column.null_after:.1%}, p {_p(column.null_p_adjusted)})"
-    )
+    return _nulls(column.column, (column.null_before, column.null_after), column.null_p_adjusted)
+
+
+def _nulls(name: str, shares: tuple[float, float], p_adjusted: float) -> str:
+    return f"{name} (nulls {shares[0]:.1%} -> {shares[1]:.1%}, p {_p(p_adjusted)})"
 
 
 def _too_small(result: DriftResult) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from foldstore.errors import UsageError
 from foldstore.split_evidence import EntityEvidence, LabelEvidence, SplitEvidence, TimeEvidence
-from foldstore.validation.drift.comparison import DriftVerdict
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.power import interval_half_width, smallest_difference
 from foldstore.views.instant import UNITS, format_instant
 

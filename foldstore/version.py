@@ -44,6 +44,7 @@ from foldstore.validation.other_datasets import OtherDatasets
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.schema_history import NO_SCHEMA, choose_schema
+from foldstore.validation.subject import sealed_columns
 from foldstore.validation.surroundings import Surroundings
 from foldstore.validation.user_checks import with_user_checks
 from foldstore.version_cleaning import VersionCleaning
@@ -366,7 +367,7 @@ class Version(
                 engine=self._storage.engine,
             ),
         )
-        sealed = {name for names in subject.seals for name in names}
+        sealed = sealed_columns(subject)
         # Cells that a test pool holds read as null; that says nothing about the data.
         kept = [a for a in report.anomalies if a.code not in _ABOUT_NULLS or not is_of(a.column, sealed)]
         return with_user_checks(replace(report, anomalies=tuple(kept)), subject, chosen, checks)

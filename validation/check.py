@@ -3,7 +3,7 @@
 The checks read the profile and the counts on pinned grids; rows are looked at again only for what failed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from foldstore.validation.clearance import judge_unprofiled
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_checks import check_column
 from foldstore.validation.column_domains import CategoryDomain, SharedDomain
-from foldstore.validation.column_schema import ColumnSchema, plain_type
+from foldstore.validation.column_schema import ColumnSchema, has_reference, plain_type
 from foldstore.validation.dataset_checks import (
     check_freshness,
     check_keys,
@@ -27,13 +27,15 @@ from foldstore.validation.dataset_checks import (
     check_unjudged,
 )
 from foldstore.validation.drift.adjustment import Adjustment
-from foldstore.validation.drift.comparison import DriftResult
+from foldstore.validation.drift.comparison import DriftResult, detect_drift
+from foldstore.validation.drift.nulls import NullCounts, NullTarget
 from foldstore.validation.drift_checks import (
-    check_drift,
+    check_result,
     check_skew,
     code_of_shift,
     count_pinned,
     drift_from_schema,
+    drift_targets,
     fit_policy,
     for_label,
     for_usual,
@@ -46,14 +48,14 @@ from foldstore.validation.history import History
 from foldstore.validation.inference import infer_column, infer_constant, infer_distributions, is_same
 from foldstore.validation.inferred_grid import is_calendar
 from foldstore.validation.joint_checks import check_joint, check_trends
-from foldstore.validation.nested_paths import with_nested
+from foldstore.validation.nested_paths import is_of, with_nested
 from foldstore.validation.reference_shifts import check_shifts, may_shift
 from foldstore.validation.renames import find_renames, report_renames
 from foldstore.validation.report import Report
 from foldstore.validation.row_sets import check_row_sets
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.segment_checks import check_segments
-from foldstore.validation.subject import Subject, TableSubject
+from foldstore.validation.subject import Subject, TableSubject, sealed_columns
 from foldstore.validation.surroundings import NOTHING_AROUND, Surroundings
 from foldstore.validation.transform_checks import check_transforms
 from foldstore.validation.type_checks import is_judged, type_finding, type_fits
@@ -164,12 +166,12 @@ def _check_distributions(
             shown = counts.get(name)
             shifts += check_shifts(name, column, profile.columns[name], shown, drifted=name in drift.drifted)
     turned = {each.column for each in shifts if each.code == "timezone_shift_suspect"}
-    for name, result in drift.columns.items():
-        policy = fitting[name].drift or DriftPolicy()
-        found = check_drift(result, policy, code=code_of_shift(asked, name))
+    policies = {name: column.drift or DriftPolicy() for name, column in fitting.items()}
+    for each in check_result(drift, policies.__getitem__, lambda name: code_of_shift(asked, name)):
+        name = each.column or ""
         # Hours that another zone turned have a name: that they moved is not said again.
-        said = [each for each in found if each.code == "missingness_drift" or name not in turned]
-        findings += said if schema.columns[name].drift else (for_usual(each, policy) for each in said)
+        if each.code == "missingness_drift" or name not in turned:
+            findings.append(each if schema.columns[name].drift else for_usual(each, policies[name]))
     return fitting, drift, [*findings, *shifts]
 
 
@@ -206,6 +208,9 @@ def drift_between(
     and columns of categories are compared by the Jensen-Shannon distance. What is inside of nested columns is compared
     too. The usual limits of a label are half those of other columns.
 
+    Shares of nulls are compared of all columns that both sides have. Of those whose values are left out, columns with
+    cells that a test pool holds, which read as null, are left out here, too.
+
     Examples
     --------
     >>> import pyarrow as pa
@@ -218,8 +223,9 @@ def drift_between(
     reference, current = with_nested(reference, paths), with_nested(current, paths)
     before, after = reference.profile(), current.profile()
     columns = compared_columns(before, after, policy=policy, label=label)
-    counts = count_pinned(current, columns)
-    found = drift_from_schema(counts, columns, after, seed=f"{before.id}\n{after.id}", adjustment=adjustment)
+    targets = drift_targets(count_pinned(current, columns), columns, after)
+    nulls = nulls_compared(before, after, columns, policy=policy, sealed=sealed_columns(reference, current))
+    found = detect_drift(targets, seed=f"{before.id}\n{after.id}", nulls=nulls, adjustment=adjustment)
     return with_untested(found, before, after)
 
 
@@ -241,8 +247,38 @@ def compared_columns(
     return columns
 
 
+def nulls_compared(
+    before: Profile,
+    after: Profile,
+    columns: Collection[str],
+    *,
+    policy: DriftPolicy | None = None,
+    sealed: Collection[str] = (),
+) -> list[NullTarget]:
+    """Return the columns of which the nulls alone are compared: those of both sides whose values are not.
+
+    Parameters
+    ----------
+    columns : collection of str
+        Those whose values are compared.
+    sealed : collection of str
+        Those with cells that read as null and are none.
+    """
+    names = [name for name in before.columns if name in after.columns and name not in columns]
+    return [
+        NullTarget(
+            column=name,
+            reference=NullCounts.of_column(before.columns[name]),
+            current=NullCounts.of_column(after.columns[name]),
+            policy=policy or DriftPolicy(),
+        )
+        for name in names
+        if not is_of(name, sealed)
+    ]
+
+
 def with_untested(found: DriftResult, before: Profile, after: Profile) -> DriftResult:
-    """Say of the columns of either side that were not compared why they were not."""
+    """Say of the columns of either side whose values were not compared why they were not."""
     names = [*before.columns, *(name for name in after.columns if name not in before.columns)]
     return replace(found, untested={n: _why_untested(n, before, after) for n in names if n not in found.columns})
 
@@ -284,7 +320,7 @@ def _settled(name: str, column: ColumnSchema, schema: DataSchema) -> ColumnSchem
     if isinstance(column.domain, SharedDomain):
         values = schema.domains[column.domain.ref]
         column = replace(column, domain=CategoryDomain(values=values, min_mass=column.domain.min_mass))
-    if schema.drift is not None and column.drift is None and column.grid is not None and column.reference is not None:
+    if schema.drift is not None and column.drift is None and has_reference(column, schema.drift):
         column = replace(column, drift=fit_policy(schema.drift, column))
     if name == schema.label and column.drift is not None:
         column = replace(column, drift=for_label(column.drift))

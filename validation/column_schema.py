@@ -110,7 +110,8 @@ class ColumnSchema:
     skew : DriftPolicy or None
         When a difference between training and serving counts.
     grid, reference : PinnedGrid and GridCounts, or None
-        The cells that distributions are compared on, and the counts to compare with.
+        The cells that distributions are compared on, and the counts to compare with. Without a grid the share of nulls
+        alone is compared: with that of the counts, or of versions before.
     severity : Mapping[str, Severity]
         Overrides by anomaly code.
     stage : Stage
@@ -292,9 +293,10 @@ _READERS: Final[Mapping[str, Callable[[object, str], Any]]] = MappingProxyType(
 
 
 def _check_distribution(column: ColumnSchema) -> None:
-    if column.drift is not None and (column.grid is None or column.reference is None):
+    if column.drift is not None and not has_reference(column, column.drift):
         raise InvalidSchemaError(
-            "A drift check needs a grid and reference counts.", hint="Infer the column, or turn drift off."
+            "A drift check needs a grid and reference counts.",
+            hint="Infer the column, turn drift off, or compare its nulls alone with versions before: vs: previous.",
         )
     for policy in (column.drift, column.skew):
         if policy is not None and column.grid is not None and not metric_fits(policy.metric, column.grid):
@@ -306,6 +308,18 @@ def _check_distribution(column: ColumnSchema) -> None:
         raise InvalidSchemaError(
             f"The grid has {column.grid.cells} cells, the reference {len(column.reference.cells)}."
         )
+
+
+def has_reference(column: ColumnSchema, policy: DriftPolicy) -> bool:
+    """Whether there is something to compare a column with; of one without a grid the nulls alone are compared.
+
+    Examples
+    --------
+    >>> text = ColumnSchema(type="string")
+    >>> has_reference(text, DriftPolicy()), has_reference(text, DriftPolicy(vs="previous"))
+    (False, True)
+    """
+    return column.reference is not None or (column.grid is None and policy.vs != "baseline")
 
 
 def _check_types(column: ColumnSchema) -> None:

@@ -15,7 +15,9 @@ from foldstore.validation.column_checks import set_field
 from foldstore.validation.column_schema import ColumnSchema, metric_fits, plain_type
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.drift.adjustment import Adjustment
-from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, DriftVerdict, detect_drift
+from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftTarget, detect_drift
+from foldstore.validation.drift.nulls import NullCounts, NullDrift, NullTarget
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.evolution import Patch
 from foldstore.validation.finding import Finding
 from foldstore.validation.inferred_week import infer_week
@@ -48,7 +50,8 @@ def refer_to_windows(
         if column.drift is None or column.drift.vs == "baseline":
             continue
         if windows is None:
-            reason = "no versions are at hand where these rows are judged; the baseline is used"
+            reason = "no versions are at hand where these rows are judged"
+            reason += "; the baseline is used" if column.reference is not None else ""
             facts = {"field": f"drift.vs {column.drift.vs}", "reason": reason}
             findings.append(Finding(code="stats_unavailable", column=name, facts=facts))
             continue
@@ -74,13 +77,11 @@ def refer_to(name: str, column: ColumnSchema, text: str, window: Subject | int) 
         missing = Finding(code="comparator_missing_reference", column=name, facts=facts, observed=window)
         return replace(column, drift=None), [missing]
     found = window.profile().columns.get(name)
-    if (
-        column.grid is None
-        or found is None
-        or plain_type(found.type) not in (plain_type(column.type), *column.coerce_from)
-    ):
+    if found is None or plain_type(found.type) not in (plain_type(column.type), *column.coerce_from):
         facts = {"field": f"drift.vs {text}", "reason": f"{window.address} has no such column of this type"}
         return replace(column, drift=None), [Finding(code="stats_unavailable", column=name, facts=facts)]
+    if column.grid is None:  # its nulls alone
+        return replace(column, reference=GridCounts((found.rows - found.nulls,), found.nulls)), []
     counts = window.grid_counts({name: column.grid})[name]
     if isinstance(column.grid, WeekGrid):  # which time is covered belongs to the rows
         return replace(column, grid=infer_week(found) or column.grid, reference=counts), []
@@ -111,7 +112,7 @@ def drift_from_schema(
     seed: str,
     adjustment: Adjustment = "bh",
 ) -> DriftResult:
-    """Compare every column that has a drift policy with its reference.
+    """Compare every column that has a drift policy with its reference; the nulls alone of those without a grid.
 
     Parameters
     ----------
@@ -120,7 +121,22 @@ def drift_from_schema(
     profile : Profile
         Of the rows that are judged: of times it says what they cover.
     """
-    return detect_drift(drift_targets(counts, columns, profile), seed=seed, adjustment=adjustment)
+    targets, nulls = drift_targets(counts, columns, profile), null_targets(columns, profile)
+    return detect_drift(targets, seed=seed, nulls=nulls, adjustment=adjustment)
+
+
+def null_targets(columns: Mapping[str, ColumnSchema], profile: Profile) -> list[NullTarget]:
+    """Return what is compared of the columns that have a drift policy, and reference counts without a grid."""
+    return [
+        NullTarget(
+            column=name,
+            reference=NullCounts.of_grid(column.reference),
+            current=NullCounts.of_column(profile.columns[name]),
+            policy=column.drift,
+        )
+        for name, column in columns.items()
+        if column.drift is not None and column.grid is None and column.reference is not None
+    ]
 
 
 def drift_targets(
@@ -169,7 +185,29 @@ def check_drift(result: ColumnDrift, policy: DriftPolicy, *, code: str = "drift"
     elif result.verdict is DriftVerdict.UNTESTABLE and result.n_current:
         yield _untestable(result, policy)
     if result.null_verdict in _FLAGS:
-        yield _nulls_drifted(result, policy)
+        names = ("null_effect", "null_p_value", "null_p_adjusted")
+        shares, facts = (result.null_before, result.null_after), {name: getattr(result, name) for name in names}
+        sizes = {"n_ref": result.n_reference, "n_cur": result.n_current}
+        yield _nulls_drifted(result.column, shares, facts, sizes, result.null_verdict, policy)
+
+
+def check_nulls(result: NullDrift, policy: DriftPolicy) -> Iterator[Finding]:
+    """Yield what was found of the nulls of a column whose values were not compared."""
+    if result.is_flagged:
+        facts = {f"null_{name}": getattr(result, name) for name in ("effect", "p_value", "p_adjusted")}
+        sizes = {"n_ref": result.rows_reference, "n_cur": result.rows_current}
+        shares = result.before, result.after
+        yield _nulls_drifted(result.column, shares, facts, sizes, result.verdict, policy)
+
+
+def check_result(
+    found: DriftResult, policy: Callable[[str], DriftPolicy], code: Callable[[str], str] = lambda _: "drift"
+) -> Iterator[Finding]:
+    """Yield what a comparison found in all of its columns, by the policy and the code that each has."""
+    for name, result in found.columns.items():
+        yield from check_drift(result, policy(name), code=code(name))
+    for name, nulls in found.nulls_alone.items():
+        yield from check_nulls(nulls, policy(name))
 
 
 def check_skew(
@@ -291,23 +329,31 @@ def _untestable(result: ColumnDrift, policy: DriftPolicy) -> Finding:
     )
 
 
-def _nulls_drifted(result: ColumnDrift, policy: DriftPolicy) -> Finding:
-    limit = policy.null_error if result.null_verdict is DriftVerdict.ERROR else policy.null_warn
+def _nulls_drifted(
+    column: str,
+    shares: tuple[float, float],
+    facts: Mapping[str, float],
+    sizes: Mapping[str, int],
+    verdict: DriftVerdict,
+    policy: DriftPolicy,
+) -> Finding:
+    limit = policy.null_error if verdict is DriftVerdict.ERROR else policy.null_warn
+    before, after = shares
     return Finding(
         code="missingness_drift",
-        column=result.column,
-        severity=_FLAGS[result.null_verdict],
+        column=column,
+        severity=_FLAGS[verdict],
         facts={
-            "before": percent(result.null_before),
-            "after": percent(result.null_after),
-            "effect": f"{result.null_effect:.2f}",
+            "before": percent(before),
+            "after": percent(after),
+            "effect": f"{facts['null_effect']:.2f}",
             "limit": f"{limit:.2f}",
-            "p": _p(result.null_p_adjusted),
+            "p": _p(facts["null_p_adjusted"]),
         },
-        observed=result.null_after,
-        expected=result.null_before,
-        evidence=_evidence(result, "null_effect", "null_p_value", "null_p_adjusted"),
-        fix=_raise_limits(result.column, result.null_effect, policy, "null", "missingness_drift"),
+        observed=after,
+        expected=before,
+        evidence={**facts, **sizes},
+        fix=_raise_limits(column, facts["null_effect"], policy, "null", "missingness_drift"),
     )
 
 

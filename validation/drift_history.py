@@ -8,8 +8,8 @@ from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.storage import Storage
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_schema import ColumnSchema
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.trend import WARM_UP, noise_floor
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.drift.windows import list_windows, rows_added
 from foldstore.validation.drift_checks import drift_from_schema
 from foldstore.validation.nested_paths import with_nested

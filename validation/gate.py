@@ -10,6 +10,7 @@ from foldstore.datastore.storage import Storage
 from foldstore.types import Operation, Severity, Status, format_time
 from foldstore.validation.anomaly import CODES, Anomaly
 from foldstore.validation.check import drift_between, validate
+from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.drift.windows import (
     BRINGING,
     count_added,
@@ -17,7 +18,7 @@ from foldstore.validation.drift.windows import (
     list_windows,
     window_size,
 )
-from foldstore.validation.drift_checks import check_drift, code_of_shift, for_label
+from foldstore.validation.drift_checks import check_result, code_of_shift, for_label
 from foldstore.validation.finding import Finding, settle
 from foldstore.validation.fragments import FragmentSubject
 from foldstore.validation.gate_policy import GatePolicy, find_policy_basis, read_policy
@@ -106,12 +107,13 @@ class SchemaGate:
             return
         reference = find_window(self._storage, before, window)
         found = drift_between(reference, subject, policy=policy.limits, adjustment="holm", label=schema.label)
-        for name, result in found.columns.items():
-            limits = for_label(policy.limits) if name == schema.label else policy.limits
-            for each in check_drift(result, limits, code=code_of_shift(schema, name)):
-                # The schema's limits are not what failed.
-                evidence = {**each.evidence, "reference": reference.address}
-                yield replace(each, evidence=evidence, fix=None)
+
+        def limits(name: str) -> DriftPolicy:
+            return for_label(policy.limits) if name == schema.label else policy.limits
+
+        for each in check_result(found, limits, lambda name: code_of_shift(schema, name)):
+            # The schema's limits are not what failed.
+            yield replace(each, evidence={**each.evidence, "reference": reference.address}, fix=None)
 
 
 class ReleaseGate:

@@ -13,10 +13,10 @@ from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.dataset_rules import JointDrift
 from foldstore.validation.drift.adjustment import adjust
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.concept import FeatureConcept
 from foldstore.validation.drift.pairs import concept_drift_between
 from foldstore.validation.drift.row_sample import two_sample_test_between
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.finding import Finding
 from foldstore.validation.history import History
 from foldstore.validation.schema import DataSchema

@@ -16,12 +16,13 @@ from foldstore.datastore.statistics.row_source import RowSource
 from foldstore.datastore.statistics.segment_pairs import SegmentPair, SegmentPairs, count_pairs_on, pair_segments
 from foldstore.datastore.statistics.segments import MAX_SEGMENTS, OTHER, OTHER_HASH, show_key
 from foldstore.errors import UsageError
-from foldstore.validation.check import compared_columns, drift_between, with_untested
+from foldstore.validation.check import compared_columns, drift_between, nulls_compared, with_untested
 from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.drift.adjustment import Adjustment
 from foldstore.validation.drift.comparison import (
     ColumnDrift,
+    Comparison,
     DriftResult,
     DriftTarget,
     detect_drift,
@@ -30,9 +31,9 @@ from foldstore.validation.drift.comparison import (
 from foldstore.validation.drift.concept import PairCounts
 from foldstore.validation.drift.mix import ColumnParts, split_changes
 from foldstore.validation.drift.segments import SegmentDrift, SegmentedDrift
-from foldstore.validation.drift.text import drift_grade
+from foldstore.validation.drift.text import GRADES, drift_grade
 from foldstore.validation.drift_checks import drift_targets, pinned_grids
-from foldstore.validation.subject import Subject, source_of
+from foldstore.validation.subject import Subject, sealed_columns, source_of
 
 # Two columns of fifty values each; every segment costs a comparison for each column.
 MOST_SEGMENTS: Final = 2_500
@@ -84,8 +85,9 @@ def drift_by_segment(
     sides = source_of(reference), source_of(current)
     columns = tuple(reference.profile().columns), tuple(current.profile().columns)
     pairs = pair_segments(sides, columns, by, max_segments)
-    compared = _compare(pairs, sides, (reference.profile(), current.profile()), policy)
-    found = detect_drift_together([(each.targets, each.seed) for each in compared.pairs], adjustment=adjustment)
+    whole, sealed = (reference.profile(), current.profile()), sealed_columns(reference, current)
+    compared = _compare(pairs, sides, whole, policy, sealed)
+    found = detect_drift_together([each.asked for each in compared.pairs], adjustment=adjustment)
     results = {
         each.pair.hash: with_untested(result, each.before, each.after)
         for each, result in zip(compared.pairs, found, strict=True)
@@ -98,7 +100,7 @@ def drift_by_segment(
         mix=_compare_shares(pairs, limits),
         columns=_split(compared.tables, limits, f"{reference.profile().id}\n{current.profile().id}"),
         left_over=pairs.left_over,
-        tests=sum(len(each.targets) for each in compared.pairs),
+        tests=sum(len(each.asked.targets) for each in compared.pairs),
         alpha=limits.alpha,
         tau=limits.tau_warn,
     )
@@ -111,8 +113,7 @@ class _Compared:
     pair: SegmentPair
     before: Profile
     after: Profile
-    targets: list[DriftTarget]
-    seed: str
+    asked: Comparison
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +123,11 @@ class _Comparisons:
 
 
 def _compare(
-    pairs: SegmentPairs, sides: tuple[RowSource, RowSource], whole: tuple[Profile, Profile], policy: DriftPolicy | None
+    pairs: SegmentPairs,
+    sides: tuple[RowSource, RowSource],
+    whole: tuple[Profile, Profile],
+    policy: DriftPolicy | None,
+    sealed: Sequence[str],
 ) -> _Comparisons:
     """Count the segments: each on the grids that its reference chooses, and all on those of all rows of the reference.
 
@@ -148,7 +153,8 @@ def _compare(
             counts = dict(zip(names, of_current[each.hash], strict=False))
             p, q = before[each.hash], after[each.hash]
             targets = drift_targets(counts, plans[each.hash], q)
-            compared.append(_Compared(each, p, q, targets, f"{p.id}\n{q.id}"))
+            nulls = nulls_compared(p, q, plans[each.hash], policy=policy, sealed=sealed)
+            compared.append(_Compared(each, p, q, Comparison(targets, f"{p.id}\n{q.id}", nulls)))
     current = {key: counts[len(own.get(key, ())) :] for key, counts in of_current.items()}
     return _Comparisons(compared, _tables(pairs, shared, of_reference, current))
 
@@ -237,6 +243,10 @@ def _gravity(segment: SegmentDrift) -> tuple[float, ...]:
     if segment.drift is None:
         return 1.0, 0.0, -max(segment.share_reference, segment.share_current)
     columns = segment.drift.columns.values()
-    grade = min(map(drift_grade, columns), default=4)
-    worst = max((max(each.effect, each.null_effect) for each in columns if drift_grade(each) == grade), default=0.0)
+    moved = [(drift_grade(each), max(each.effect, each.null_effect)) for each in columns]
+    moved += [
+        (GRADES[str(each.verdict)], each.effect) for each in segment.drift.nulls_alone.values() if each.is_flagged
+    ]
+    grade = min((grade for grade, _ in moved), default=4)
+    worst = max((effect for each, effect in moved if each == grade), default=0.0)
     return float(grade), -float(len(segment.drifted)), -worst

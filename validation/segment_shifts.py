@@ -11,15 +11,16 @@ from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_checks import not_judged
 from foldstore.validation.dataset_rules import Segment
-from foldstore.validation.drift.comparison import DriftResult, DriftTarget, detect_drift_together
+from foldstore.validation.drift.comparison import Comparison, DriftResult, detect_drift_together
 from foldstore.validation.drift_checks import (
     Windows,
-    check_drift,
+    check_result,
     code_of_shift,
     count_pinned,
     drift_targets,
     fit_policy,
     for_label,
+    null_targets,
     refer_to,
     window_text,
 )
@@ -41,8 +42,7 @@ class _Slice:
     segment: Segment
     label: str | None
     rows: Subject
-    targets: list[DriftTarget]
-    seed: str
+    compared: Comparison
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +72,7 @@ class SliceDrift:
         slices : mapping
             The rows of the slices that are judged, by their values.
         columns : mapping of str to ColumnSchema
-            Those with a grid are compared.
+            Those with a grid are compared, of the others the nulls.
         """
         policy, name = _policy(cut), f"segment {cut.segment.name}: drift"
         text = window_text(policy)
@@ -93,7 +93,7 @@ class SliceDrift:
         if len(before.sizes) > MOST_COMBINATIONS:
             self._tell([not_judged(name, f"{window.address} has too many slices")], cut.subject)
             return
-        fitting = {each: self._with_policy(each, column, policy) for each, column in columns.items() if column.grid}
+        fitting = {each: self._with_policy(each, column, policy) for each, column in columns.items()}
         for values, rows in slices.items():
             if before.sizes[values]:
                 self._compare(cut, before, values, rows, fitting)
@@ -121,7 +121,8 @@ class SliceDrift:
         compared = {name: column for name, column in columns.items() if column.drift is not None}
         targets = drift_targets(count_pinned(rows, compared), compared, rows.profile())
         seed = f"{self.schema.id}\n{reference.profile().id}\n{rows.profile().id}"
-        self._slices.append(_Slice(cut.segment, cut.label(values), rows, targets, seed))
+        asked = Comparison(targets, seed, null_targets(compared, rows.profile()))
+        self._slices.append(_Slice(cut.segment, cut.label(values), rows, asked))
 
     def _tell_one_sided(self, cut: Cut, before: Cut, slices: Mapping[tuple[Any, ...], Subject], text: str) -> None:
         """Say which slices one side alone has: a slice that is new, or gone, is no slice without drift."""
@@ -147,20 +148,20 @@ class SliceDrift:
     def anomalies(self) -> Iterator[Anomaly]:
         """Yield what was found: adjusted over all columns of all slices together."""
         yield from self._told
-        results = detect_drift_together([(each.targets, each.seed) for each in self._slices])
+        results = detect_drift_together([each.compared for each in self._slices])
         for each, result in zip(self._slices, results, strict=True):
             findings = list(self._find(each, result))
             yield from told_of_slice(settle(findings, self.schema, each.rows, ()), each.segment, each.label)
 
     def _find(self, each: _Slice, result: DriftResult) -> Iterator[Finding]:
         few: list[Finding] = []
-        for name, column in result.columns.items():
-            policy = next(target.policy for target in each.targets if target.column == name)
-            for finding in check_drift(column, policy, code=code_of_shift(self.schema, name)):
-                if finding.code == "drift_untestable":
-                    few.append(finding)
-                else:
-                    yield finding
+        policies = {target.column: target.policy for target in each.compared.targets}
+        policies |= {target.column: target.policy for target in each.compared.nulls}
+        for finding in check_result(result, policies.__getitem__, lambda name: code_of_shift(self.schema, name)):
+            if finding.code == "drift_untestable":
+                few.append(finding)
+            else:
+                yield finding
         if few:  # one for a slice: most columns of a small one have too few rows
             names = [str(finding.column) for finding in few]
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""

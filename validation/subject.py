@@ -88,6 +88,17 @@ def source_of(subject: Subject) -> RowSource:
     return StreamedRows(subject.arrow_schema, subject.batches)
 
 
+def sealed_columns(*subjects: Subject) -> list[str]:
+    """Return the columns in which cells read as null that are none, since a test pool holds them.
+
+    Examples
+    --------
+    >>> sealed_columns(TableSubject(pa.table({"x": [1]}), "t"))
+    []
+    """
+    return list(dict.fromkeys(name for subject in subjects for names in subject.seals for name in names))
+
+
 class TableSubject:
     """One table in memory as a `Subject`; its columns are profiled when somebody asks for them.
 

@@ -52,7 +52,7 @@ def drift(
     output: FormatOption = Format.TABLE,
     to: Annotated[Path | None, typer.Option(help="A page with the plots to write, such as drift.html.")] = None,
 ) -> None:
-    """Compare distributions with a reference; exit 1 when a column drifted by its error limit.
+    """Compare distributions and nulls with a reference; exit 1 when a column drifted by its error limit.
 
     Exit 3 when no column could be compared, as with a reference that has no rows.
 
@@ -116,10 +116,14 @@ def _print_compared(
     if by:
         how |= {} if most is None else {"max_segments": most}
         sliced: SegmentedDrift = version.drift(against, by=by, **how)
-        failed, compared, found = _print_segments(sliced, output), bool(sliced.tests), sliced
+        failed, compared, found = (
+            _print_segments(sliced, output),
+            bool(sliced.tests or any(each.drift and each.drift.nulls for each in sliced.segments)),
+            sliced,
+        )
     else:
         whole: DriftResult = version.drift(against, **how)
-        failed, compared, found = _print_drift(whole, output), bool(whole.columns), whole
+        failed, compared, found = _print_drift(whole, output), bool(whole.columns or whole.nulls), whole
     if to is not None:
         found.to_html(to)
         say(f"{found!r}: written to {to}.")
@@ -216,9 +220,9 @@ def _print_drift(found: "DriftResult", output: Format) -> bool:
 
     _print_result(found.to_dict(), DRIFT_HEADS, drift_rows(found), output)
     if output is Format.TABLE:
-        for name, reason in found.untested.items():
-            say(f"not compared: {name} ({reason})")
-    return any("error" in (str(each.verdict), str(each.null_verdict)) for each in found.columns.values())
+        for name in found.untested:
+            say(f"not compared: {name} ({found.why_untested(name)})")
+    return str(found.verdict) == "error"
 
 
 def _print_segments(found: "SegmentedDrift", output: Format) -> bool:

@@ -58,7 +58,7 @@ class Skew:
     @property
     def passed(self) -> bool:
         """Whether no feature reached its error limit."""
-        return not any("error" in (str(e.verdict), str(e.null_verdict)) for e in self.result.columns.values())
+        return str(self.result.verdict) != "error"
 
     def __repr__(self) -> str:
         return f"Skew({self.service}: {len(self.skewed)} of {len(self.features)} features skewed)"

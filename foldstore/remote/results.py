@@ -10,10 +10,11 @@ from foldstore.errors import UsageError
 from foldstore.review import Review, ReviewState
 from foldstore.split_report import SplitReport
 from foldstore.validation.drift.classifier import TwoSampleTest
-from foldstore.validation.drift.comparison import DriftResult, DriftVerdict
+from foldstore.validation.drift.comparison import DriftResult
 from foldstore.validation.drift.concept import BinChange, ConceptDrift, FeatureConcept
 from foldstore.validation.drift.segments import SegmentedDrift
 from foldstore.validation.drift.trends import Trend, TrendChange, Trends
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.power import PartPower
 from foldstore.validation.report import Report
 from foldstore.validation.reporting.history import ColumnHistory, ColumnPoint, ProfileHistory, VersionPoint
@@ -52,7 +53,8 @@ def read_drift(data: Mapping[str, Any]) -> DriftResult:
 
 def _drift_numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     # A column may be called as a member is.
-    return {**data, "columns": {name: read_numbers(each) for name, each in data["columns"].items()}}
+    parts = ((part, data.get(part, {})) for part in ("columns", "nulls"))
+    return {**data, **{part: {name: read_numbers(each) for name, each in held.items()} for part, held in parts}}
 
 
 def read_segmented_drift(data: Mapping[str, Any]) -> SegmentedDrift:

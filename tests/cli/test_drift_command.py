@@ -85,6 +85,20 @@ def test_drift_exits_3_where_nothing_could_be_compared(command, folder):
     assert command("drift", "air@2", "air@1", "-s", folder, "--exit-zero")[0] == 0
 
 
+def test_nulls_of_text_fail_though_no_values_could_be_compared(command, folder):
+    with foldstore.connect(folder) as store:
+        notes = store.create_dataset("notes")
+        notes.append({"text": [f"Note {n}" for n in range(2_000)]})
+        notes.append({"text": [None if n % 5 else f"Note {n} again" for n in range(2_000)]})
+        notes.append({"text": [None if n % 5 else f"Note {n} once more" for n in range(2_000)]})
+    code, out, err = command("drift", "notes@2", "-s", folder)
+    assert code == 1
+    assert "text untested · · · 0 % -> 80 % (error)" in " ".join(out.split())
+    assert "not compared: text (its values are too many" in err
+    code, _, err = command("drift", "notes@3", "-s", folder)
+    assert (code, "nulls 80 % -> 80 %)" in err) == (0, True)
+
+
 def test_drift_is_drawn_on_a_page_beside_what_is_printed(command, made, tmp_path):
     page = tmp_path / "drift.html"
     code, out, err = command("drift", "trips@11", "rolling(3)", "-s", made, "--to", page)

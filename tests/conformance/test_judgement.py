@@ -109,6 +109,16 @@ class TestDrift:
         assert second.drift(second).drifted == ()
         assert raised(lambda: second.drift("rolling(x)")) == ("UsageError", "usage")
 
+    def test_is_found_of_nulls_of_what_cannot_be_compared(self, store):
+        notes = store.create_dataset("notes")
+        notes.append({"text": [f"Note {n}" for n in range(COUNT)]})
+        later = notes.append({"text": [None if n % 5 else f"Note {n} again" for n in range(COUNT)]})
+        found = later.drift("previous")
+        assert (found.drifted, found.columns) == (("text",), {})
+        nulls = found.nulls["text"]
+        assert (nulls.nulls_reference, nulls.nulls_current, nulls.rows_current) == (0, 1_600, COUNT)
+        assert (nulls.verdict.value, found.verdict.value) == ("error", "error")
+
     def test_is_found_by_segment(self, trips, first):
         second = trips.append({**rows(COUNT), "km": [n % 97 + 60 * (n % 7 == 0) for n in range(COUNT)]})
         found = second.drift("previous", by="zone")

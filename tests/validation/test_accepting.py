@@ -13,7 +13,7 @@ from foldstore.validation.column_bounds import Bounds, DriftPolicy, Valency
 from foldstore.validation.column_domains import EmbeddingDomain, SharedDomain
 from foldstore.validation.column_schema import ColumnSchema
 from foldstore.validation.dataset_rules import ForeignKey, RowRule, Segment
-from foldstore.validation.drift.comparison import DriftVerdict
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.schema import DataSchema
 from foldstore.validation.subject import TableSubject

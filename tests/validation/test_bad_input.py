@@ -15,7 +15,7 @@ from foldstore.datastore.statistics.profile import profile_table
 from foldstore.errors import FoldstoreError, UsageError
 from foldstore.validation.check import drift_between, validate
 from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.drift.comparison import DriftVerdict
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.inference import infer_schema
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema

@@ -7,7 +7,7 @@ import foldstore
 from foldstore.errors import InvalidSchemaError
 from foldstore.validation.check import validate
 from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.drift.comparison import DriftVerdict
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.subject import TableSubject
 
 RANDOM = np.random.default_rng(11)

@@ -142,7 +142,7 @@ def test_a_slice_by_two_columns_holds_the_rows_of_both_values():
 
 
 def test_what_chance_does_to_nulls_is_taken_off_the_effect():
-    n, m, before, after = 1_000, 800, 50, 96
+    n, m, before, after = 3_000, 2_400, 150, 230
     rows = [
         TableSubject(pa.table({"x": pa.array(np.arange(size) % 50, mask=np.arange(size) < nulls)}), "t")
         for size, nulls in ((n, before), (m, after))

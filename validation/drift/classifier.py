@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldstore.errors import UsageError
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.significance import HALF, seeded
 from foldstore.validation.drift.text import two_sample_text
+from foldstore.validation.drift.verdict import DriftVerdict
 
 Floats = NDArray[np.float64]
 

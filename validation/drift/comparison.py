@@ -7,10 +7,9 @@ computed from counts on a pinned grid, so no raw reference is needed and every r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
@@ -19,8 +18,8 @@ from foldstore.validation.column_bounds import DriftPolicy
 from foldstore.validation.distribution import Distribution, summarize
 from foldstore.validation.drift.adjustment import Adjustment, adjust
 from foldstore.validation.drift.measures import Counts, measure_all, measure_named
+from foldstore.validation.drift.nulls import NullCounts, NullDrift, NullTarget, compare_nulls, judge_nulls
 from foldstore.validation.drift.significance import (
-    DENSE,
     HALF,
     CountTest,
     compare_counts,
@@ -29,22 +28,13 @@ from foldstore.validation.drift.significance import (
     rows_to_show,
     seeded,
 )
-from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows, drift_text, html_rows
+from foldstore.validation.drift.text import DRIFT_HEADS, drift_rows, drift_text, html_rows, nulls_text
+from foldstore.validation.drift.verdict import FLAGS, DriftVerdict, gravest, verdict_of
 from foldstore.validation.drift.week import WeekPart, split_week
-from foldstore.validation.intervals import cohen_h
 from foldstore.validation.reporting.drift_page import drift_page
 from foldstore.validation.reporting.file import save
 
 _SAVING: Final = "the hours moved by one, as daylight saving time moves them on a clock that does not follow it"
-
-
-class DriftVerdict(StrEnum):
-    """What is to be made of a column."""
-
-    STABLE = "stable"
-    WARN = "warn"
-    ERROR = "error"
-    UNTESTABLE = "untestable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +97,7 @@ class ColumnDrift:
     detectable : float
         The effect that so many rows show half of the time.
     null_before, null_after, null_effect, null_p_value, null_p_adjusted, null_verdict
-        The same for the fraction of nulls; the effect is Cohen's h, debiased.
+        The same for the fraction of nulls; the effect is Cohen's h, debiased. `DriftResult.nulls` has more.
     distribution : Distribution or None
         The counts that were compared, on forty cells at most, for plots.
     part : str
@@ -118,6 +108,8 @@ class ColumnDrift:
     reason : str
         Of times, why nothing can be said where more rows alone would not do, or why what moved is not flagged.
     """
+
+    nulls_alone: ClassVar[Literal[False]] = False
 
     column: str
     effect: float
@@ -145,6 +137,11 @@ class ColumnDrift:
     lag: int | None = None
     reason: str = ""
 
+    @property
+    def verdicts(self) -> tuple[DriftVerdict, ...]:
+        """The verdict of the values, and that of the nulls."""
+        return self.verdict, self.null_verdict
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain = {each: getattr(self, each) for each in self.__slots__}
@@ -168,16 +165,20 @@ class DriftResult:
     Attributes
     ----------
     columns : Mapping[str, ColumnDrift]
+        Those whose values were compared.
     untested : Mapping[str, str]
-        The columns that were not compared, and why.
+        The columns whose values were not compared, and why.
+    nulls : Mapping[str, NullDrift]
+        The shares of nulls: of the columns whose values were compared, and of all others that both sides have.
     """
 
     columns: Mapping[str, ColumnDrift]
     untested: Mapping[str, str] = field(default_factory=dict)
+    nulls: Mapping[str, NullDrift] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
-        object.__setattr__(self, "untested", MappingProxyType(dict(self.untested)))
+        for name in self.__slots__:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:
         return f"DriftResult({len(self.columns)} columns, drifted: {', '.join(self.drifted) or 'none'})"
@@ -206,38 +207,82 @@ class DriftResult:
     @property
     def drifted(self) -> tuple[str, ...]:
         """The columns flagged for their values or their nulls, at either limit."""
-        flags = (DriftVerdict.WARN, DriftVerdict.ERROR)
-        return tuple(name for name, each in self.columns.items() if each.verdict in flags or each.null_verdict in flags)
+        compared = (n for n, each in self.columns.items() if each.verdict in FLAGS or each.null_verdict in FLAGS)
+        return *compared, *(name for name, each in self.nulls_alone.items() if each.is_flagged)
+
+    @property
+    def nulls_alone(self) -> dict[str, NullDrift]:
+        """The shares of nulls of the columns whose values were not compared."""
+        return {name: each for name, each in self.nulls.items() if name not in self.columns}
+
+    def why_untested(self, name: str) -> str:
+        """Say why a column's values were not compared, and how its nulls moved where they are not flagged.
+
+        Examples
+        --------
+        >>> DriftResult({}, {"day": "it tells when a row is from"}).why_untested("day")
+        'it tells when a row is from'
+        """
+        reason, nulls = self.untested[name], self.nulls_alone.get(name)
+        if nulls is None or nulls.is_flagged or not (nulls.nulls_reference or nulls.nulls_current):
+            return reason
+        return f"{reason}; nulls {nulls_text(nulls)}"
+
+    @property
+    def verdict(self) -> DriftVerdict:
+        """The gravest verdict of the columns, of their values and their nulls."""
+        compared = (verdict for each in self.columns.values() for verdict in each.verdicts)
+        return gravest([*compared, *(each.verdict for each in self.nulls_alone.values() if each.is_flagged)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
         plain: dict[str, Any] = {"columns": {name: each.to_dict() for name, each in self.columns.items()}}
-        return plain | ({"untested": dict(self.untested)} if self.untested else {})
+        plain |= {"untested": dict(self.untested)} if self.untested else {}
+        return plain | ({"nulls": {name: each.to_dict() for name, each in self.nulls.items()}} if self.nulls else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DriftResult":
         """Read what `to_dict` gave."""
         columns = {name: ColumnDrift.from_dict(each) for name, each in data["columns"].items()}
-        return cls(columns, data.get("untested", {}))
+        nulls = {name: NullDrift.from_dict(each) for name, each in data.get("nulls", {}).items()}
+        return cls(columns, data.get("untested", {}), nulls)
 
 
-def detect_drift(targets: Sequence[DriftTarget], *, seed: str, adjustment: Adjustment = "bh") -> DriftResult:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared of one set of rows.
+
+    Attributes
+    ----------
+    targets : sequence of DriftTarget
+    seed : str
+        Any text that names the comparison, such as two ids; the same text gives the same p-values.
+    nulls : sequence of NullTarget
+        The columns whose shares of nulls alone are compared.
+    """
+
+    targets: Sequence[DriftTarget]
+    seed: str
+    nulls: Sequence[NullTarget] = ()
+
+
+def detect_drift(
+    targets: Sequence[DriftTarget], *, seed: str, nulls: Sequence[NullTarget] = (), adjustment: Adjustment = "bh"
+) -> DriftResult:
     """Compare columns with their references.
 
     Parameters
     ----------
-    targets : Sequence[DriftTarget]
-    seed : str
-        Any text that names the comparison, such as two ids; the same text gives the same p-values.
+    targets, seed, nulls
+        As in `Comparison`.
     adjustment : {'bh', 'by', 'holm'}
-        How p-values are adjusted for the number of columns; see `foldstore.validation.drift.adjustment.adjust`.
+        How p-values are adjusted for the number of columns, those of values and those of nulls each for themselves; see
+        `foldstore.validation.drift.adjustment.adjust`.
     """
-    return _detect([(targets, seed)], adjustment, 1)[0]
+    return _detect([Comparison(targets, seed, nulls)], adjustment, 1)[0]
 
 
-def detect_drift_together(
-    groups: Sequence[tuple[Sequence[DriftTarget], str]], *, adjustment: Adjustment = "bh"
-) -> list[DriftResult]:
+def detect_drift_together(groups: Sequence[Comparison], *, adjustment: Adjustment = "bh") -> list[DriftResult]:
     """Compare the columns of several sets of rows, with p-values adjusted over all of them together.
 
     A change of the limit in one column of one set has to stand out from all comparisons: where the rows would show it
@@ -245,8 +290,7 @@ def detect_drift_together(
 
     Parameters
     ----------
-    groups : sequence of (targets, seed)
-        Each as `detect_drift` takes it.
+    groups : sequence of Comparison
     adjustment : {'bh', 'by', 'holm'}
 
     Returns
@@ -254,19 +298,34 @@ def detect_drift_together(
     list of DriftResult
         One for each group.
     """
-    return _detect(groups, adjustment, max(1, sum(len(targets) for targets, _ in groups)))
+    return _detect(groups, adjustment, max(1, sum(len(each.targets) for each in groups)))
 
 
-def _detect(
-    groups: Sequence[tuple[Sequence[DriftTarget], str]], adjustment: Adjustment, tests: int
-) -> list[DriftResult]:
-    each_target = [target for targets, _ in groups for target in targets]
-    tested = [_test(target, seed, tests) for targets, seed in groups for target in targets]
-    nulls = [_test_nulls(target) for target in each_target]
+def _detect(groups: Sequence[Comparison], adjustment: Adjustment, tests: int) -> list[DriftResult]:
+    each_target = [target for group in groups for target in group.targets]
+    tested = [_test(target, group.seed, tests) for group in groups for target in group.targets]
     adjusted = adjust([each.p_value for each in tested], adjustment)
-    nulls_adjusted = adjust([p_value for _, p_value in nulls], adjustment)
-    judged = iter(map(_judge, each_target, tested, adjusted, nulls, nulls_adjusted))
-    return [DriftResult({target.column: next(judged) for target in targets}) for targets, _ in groups]
+    by_group = [[*map(_nulls_of, group.targets), *group.nulls] for group in groups]
+    shares = _judge_nulls([target for targets in by_group for target in targets], adjustment)
+    judged, of_nulls = zip(each_target, tested, adjusted, strict=True), iter(shares)
+    results = []
+    for group, targets in zip(groups, by_group, strict=True):
+        nulls = {target.column: next(of_nulls) for target in targets}
+        columns = {target.column: _judge(*next(judged), nulls[target.column]) for target in group.targets}
+        told = {name: each for name, each in nulls.items() if each.rows_reference and each.rows_current}
+        results.append(DriftResult(columns, nulls=told))
+    return results
+
+
+def _nulls_of(target: DriftTarget) -> NullTarget:
+    f, g = NullCounts.of_grid(target.reference), NullCounts.of_grid(target.current)
+    return NullTarget(column=target.column, reference=f, current=g, policy=target.policy)
+
+
+def _judge_nulls(targets: Sequence[NullTarget], adjustment: Adjustment) -> list[NullDrift]:
+    tested = [compare_nulls(each.reference, each.current) for each in targets]
+    adjusted = adjust([p_value for _, p_value in tested], adjustment)
+    return list(map(judge_nulls, targets, tested, adjusted))
 
 
 def _cells(target: DriftTarget) -> tuple[Counts, Counts]:
@@ -333,37 +392,14 @@ def _test_week(target: DriftTarget, weeks: tuple[WeekGrid, WeekGrid | None], see
     )
 
 
-def _test_nulls(target: DriftTarget) -> tuple[float, float]:
-    """Return the debiased Cohen h of the null fractions and its p-value.
-
-    The two-proportion z test; where an expected count is below five, Fisher's exact test.
-    """
-    from scipy import special, stats
-
-    f, g = target.reference, target.current
-    n, m = f.total + f.nan + f.nulls, g.total + g.nan + g.nulls
-    if not n or not m or f.nulls + g.nulls in (0, n + m):
-        return 0.0, 1.0
-    h = cohen_h(f.nulls / n, g.nulls / m)
-    # Under no change E[h^2] is about 1/N + 1/M: the arcsine makes the variance constant.
-    effect = float(np.sqrt(max(0.0, h * h - (1 / n + 1 / m))))
-    pooled = (f.nulls + g.nulls) / (n + m)
-    if min(n, m) * min(pooled, 1 - pooled) < DENSE:
-        table = np.array([[f.nulls, n - f.nulls], [g.nulls, m - g.nulls]])
-        return effect, float(stats.fisher_exact(table).pvalue)
-    z = (f.nulls / n - g.nulls / m) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return effect, float(2 * special.ndtr(-abs(z)))
-
-
-def _judge(target: DriftTarget, tested: _Tested, p: float, null: tuple[float, float], null_p: float) -> ColumnDrift:
+def _judge(target: DriftTarget, tested: _Tested, p: float, nulls: NullDrift) -> ColumnDrift:
     policy, test, shown, part = target.policy, tested.test, tested.shown, tested.part
-    verdict = _verdict(test.effect, p, policy.tau_warn, policy.tau_error, policy.alpha)
+    verdict = verdict_of(test.effect, p, (policy.tau_warn, policy.tau_error), policy.alpha)
     if verdict is DriftVerdict.STABLE and tested.is_hidden:
         verdict = DriftVerdict.UNTESTABLE
     if verdict is DriftVerdict.ERROR and part is not None and part.is_turned_by_an_hour(policy.tau_warn):
         verdict = DriftVerdict.WARN
     is_untestable = verdict is DriftVerdict.UNTESTABLE
-    f, g = target.reference, target.current
     return ColumnDrift(
         column=target.column,
         effect=test.effect,
@@ -380,12 +416,12 @@ def _judge(target: DriftTarget, tested: _Tested, p: float, null: tuple[float, fl
         measures=measure_all(*_cells(shown), shown.edges),
         needed=tested.needed if is_untestable else None,
         detectable=test.detectable,
-        null_before=f.nulls / max(1, f.total + f.nan + f.nulls),
-        null_after=g.nulls / max(1, g.total + g.nan + g.nulls),
-        null_effect=null[0],
-        null_p_value=null[1],
-        null_p_adjusted=null_p,
-        null_verdict=_verdict(null[0], null_p, policy.null_warn, policy.null_error, policy.alpha),
+        null_before=nulls.before,
+        null_after=nulls.after,
+        null_effect=nulls.effect,
+        null_p_value=nulls.p_value,
+        null_p_adjusted=nulls.p_adjusted,
+        null_verdict=nulls.verdict if nulls.is_flagged else DriftVerdict.STABLE,
         distribution=summarize(shown.labels, shown.reference, shown.current, ordered=shown.edges is not None),
         part="" if part is None else part.name,
         lag=None if part is None else part.lag,
@@ -404,12 +440,6 @@ def _is_hidden(test: CountTest, policy: DriftPolicy, tests: int) -> tuple[bool, 
     if power(n, m, test.cells, tau, alpha) >= HALF:
         return False, None
     return True, needed_rows(n, test.cells, tau, alpha)
-
-
-def _verdict(effect: float, p: float, warn: float, error: float, alpha: float) -> DriftVerdict:
-    if p >= alpha or effect < warn:
-        return DriftVerdict.STABLE
-    return DriftVerdict.ERROR if effect >= error else DriftVerdict.WARN
 
 
 def _largest_change(target: DriftTarget, *, grown: bool) -> dict[str, Any]:

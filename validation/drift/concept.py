@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from foldstore.validation.drift.adjustment import adjust
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.measures import LN2, Counts, Floats, divergence
 from foldstore.validation.drift.significance import DENSE, HALF, needed_rows, power, seeded
 from foldstore.validation.drift.text import CONCEPT_HEADS, concept_rows, concept_text, html_rows
+from foldstore.validation.drift.verdict import DriftVerdict
 
 WARN: Final = 0.05
 ERROR: Final = 0.10

@@ -6,15 +6,13 @@ parts are read from one table of counts for each column, segments x cells.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.concept import FeatureConcept, PairCounts, detect_concept_drift
 from foldstore.validation.drift.measures import LN2, Counts, divergence
-
-FLAGS: Final = (DriftVerdict.WARN, DriftVerdict.ERROR)
+from foldstore.validation.drift.verdict import FLAGS, DriftVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Final
 
 from foldstore.validation.anomaly import percent
+from foldstore.validation.drift.nulls import NullDrift
 from foldstore.validation.drift.segment_text import PART_HEADS, joined, part_rows, standing, summary
-from foldstore.validation.reporting.column_section import drift_details, grade
+from foldstore.validation.reporting.column_section import column_details, grade, severity_of_column
 from foldstore.validation.reporting.markup import Child, Markup, anchor, element, table
 from foldstore.validation.reporting.page import page, scrolling
-from foldstore.validation.reporting.wording import gravest, one_line, severity_of
+from foldstore.validation.reporting.wording import one_line, severity_of
 
 if TYPE_CHECKING:
-    from foldstore.types import Severity
     from foldstore.validation.drift.comparison import ColumnDrift
     from foldstore.validation.drift.segments import SegmentDrift, SegmentedDrift
 
@@ -22,14 +22,14 @@ _HEADS: Final = ("segment", "rows before", "rows", "share", "verdict", "drifted 
 
 def segment_page(result: "SegmentedDrift") -> str:
     """Write a comparison by segment as a page of its own."""
-    flagged = [
+    flagged: list[tuple[SegmentDrift, ColumnDrift | NullDrift]] = [
         (segment, each)
         for segment in result.segments
         if segment.drift is not None
-        for name, each in segment.drift.columns.items()
-        if name in segment.drifted
+        for name in segment.drifted
+        if (each := segment.drift.columns.get(name) or segment.drift.nulls.get(name)) is not None
     ]
-    flagged.sort(key=lambda pair: (str(_severity(pair[1])) != "error", -max(pair[1].effect, pair[1].null_effect)))
+    flagged.sort(key=lambda pair: (str(severity_of_column(pair[1])) != "error", -_effect(pair[1])))
     segments = sum(bool(each.drifted) for each in result.segments)
     by = one_line(", ".join(result.by))
     title = f"Drift by {by}: {segments:,} of {len(result.segments):,} segments"
@@ -45,14 +45,14 @@ def segment_page(result: "SegmentedDrift") -> str:
     left_out = len(flagged) - len(shown)
     if left_out:
         parts.append(element("p", f"{left_out:,} more columns of segments have no plots here.", class_="soft"))
-    mix = element("h2", f"Shares of the segments by {by} ", grade(_severity(result.mix)), id="mix-name")
+    mix = element("h2", f"Shares of the segments by {by} ", grade(severity_of_column(result.mix)), id="mix-name")
     return page(
         title,
         element("header", element("h1", title)),
         element("nav", *parts, aria_label="segments"),
         element(
             "main",
-            element("section", mix, drift_details(result.mix, "mix"), id="mix", aria_labelledby="mix-name"),
+            element("section", mix, column_details(result.mix, "mix"), id="mix", aria_labelledby="mix-name"),
             *(_section(segment, each) for segment, each in shown),
         ),
     )
@@ -77,16 +77,16 @@ def _line(each: "SegmentDrift", linked: set[tuple[str, str]]) -> tuple[Child, ..
     return one_line(each.name, _CELL), f"{each.rows_reference:,}", f"{each.rows_current:,}", shares, standing_, named
 
 
-def _section(segment: "SegmentDrift", each: "ColumnDrift") -> Markup:
+def _effect(each: "ColumnDrift | NullDrift") -> float:
+    return each.effect if isinstance(each, NullDrift) else max(each.effect, each.null_effect)
+
+
+def _section(segment: "SegmentDrift", each: "ColumnDrift | NullDrift") -> Markup:
     ident = _anchor(segment, each.column)
     name = f"{one_line(each.column)} where {one_line(segment.name)}"
-    heading = element("h2", name, " ", grade(_severity(each)), id=f"{ident}-name")
-    return element("section", heading, drift_details(each, ident), id=ident, aria_labelledby=f"{ident}-name")
+    heading = element("h2", name, " ", grade(severity_of_column(each)), id=f"{ident}-name")
+    return element("section", heading, column_details(each, ident), id=ident, aria_labelledby=f"{ident}-name")
 
 
 def _anchor(segment: "SegmentDrift", column: str) -> str:
     return anchor("segment", f"{segment.name} {column} {segment.values!r}")
-
-
-def _severity(each: "ColumnDrift") -> "Severity":
-    return gravest([severity_of(str(each.verdict)), severity_of(str(each.null_verdict))])

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from foldstore.validation.anomaly import percent
-from foldstore.validation.drift.text import DRIFT_HEADS, brief, drift_grade, drift_row, drift_rows, text_table
+from foldstore.validation.drift.text import DRIFT_HEADS, brief, drift_rows, graded_rows, text_table
 
 if TYPE_CHECKING:
     from foldstore.validation.drift.mix import ColumnParts
@@ -44,14 +44,12 @@ def pair_rows(result: "SegmentedDrift") -> list[tuple[Any, ...]]:
 
 def _pairs(result: "SegmentedDrift", *, flagged_alone: bool = False) -> list[tuple[Any, ...]]:
     found = [
-        (segment.name, name, each)
+        ((grave, effect, segment.name, name), row)
         for segment in result.segments
         if segment.drift is not None
-        for name, each in segment.drift.columns.items()
-        if not flagged_alone or name in segment.drifted
+        for (grave, effect, name), row in graded_rows(segment.drift, flagged_alone=flagged_alone)
     ]
-    found.sort(key=lambda each: (drift_grade(each[2]), -each[2].effect, each[0], each[1]))
-    return [(segment, *drift_row(name, each)) for segment, name, each in found]
+    return [(key[2], *row) for key, row in sorted(found, key=lambda each: each[0])]
 
 
 def _one_sided(result: "SegmentedDrift") -> list[tuple[Any, ...]]:

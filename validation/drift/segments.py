@@ -7,14 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from foldstore.errors import NotFoundError, did_you_mean
-from foldstore.validation.drift.comparison import ColumnDrift, DriftResult, DriftVerdict
-from foldstore.validation.drift.mix import FLAGS, ColumnParts
+from foldstore.validation.drift.comparison import ColumnDrift, DriftResult
+from foldstore.validation.drift.mix import ColumnParts
 from foldstore.validation.drift.segment_page import segment_page
 from foldstore.validation.drift.segment_text import SEGMENT_HEADS, segment_rows, segments_text
 from foldstore.validation.drift.text import html_rows
+from foldstore.validation.drift.verdict import FLAGS, DriftVerdict, gravest
 from foldstore.validation.reporting.file import save
-
-_ORDER = (DriftVerdict.ERROR, DriftVerdict.WARN, DriftVerdict.UNTESTABLE, DriftVerdict.STABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +52,7 @@ class SegmentDrift:
     @property
     def verdict(self) -> DriftVerdict:
         """The gravest verdict of its columns; a segment that one side alone has is ``warn``."""
-        if self.drift is None:
-            return DriftVerdict.WARN
-        return gravest(each for column in self.drift.columns.values() for each in (column.verdict, column.null_verdict))
+        return DriftVerdict.WARN if self.drift is None else self.drift.verdict
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
@@ -195,12 +192,9 @@ class SegmentedDrift:
     @property
     def flagged_nulls(self) -> int:
         """How many comparisons of nulls are flagged."""
-        return sum(
-            each.null_verdict in FLAGS
-            for segment in self.segments
-            if segment.drift is not None
-            for each in segment.drift.columns.values()
-        )
+        results = [segment.drift for segment in self.segments if segment.drift is not None]
+        compared = sum(each.null_verdict in FLAGS for result in results for each in result.columns.values())
+        return compared + sum(each.is_flagged for result in results for each in result.nulls_alone.values())
 
     @property
     def expected(self) -> float:
@@ -210,8 +204,7 @@ class SegmentedDrift:
     @property
     def verdict(self) -> DriftVerdict:
         """The gravest verdict of the segments, of the mix, and of all rows."""
-        everywhere = [each for c in self.overall.columns.values() for each in (c.verdict, c.null_verdict)]
-        return gravest([*(each.verdict for each in self.segments), self.mix.verdict, *everywhere])
+        return gravest([*(each.verdict for each in self.segments), self.mix.verdict, self.overall.verdict])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain, JSON-safe data."""
@@ -238,14 +231,3 @@ class SegmentedDrift:
             "columns": {name: ColumnParts.from_dict(each) for name, each in data["columns"].items()},
         }
         return cls(**{**data, **made})
-
-
-def gravest(verdicts: Any) -> DriftVerdict:
-    """Return the gravest of some verdicts; ``stable`` of none.
-
-    Examples
-    --------
-    >>> gravest([DriftVerdict.STABLE, DriftVerdict.WARN]).value, gravest([]).value
-    ('warn', 'stable')
-    """
-    return min(verdicts, key=_ORDER.index, default=DriftVerdict.STABLE)

@@ -1,8 +1,8 @@
 """What people read of drift: one line a column, the worst first."""
 
 import html
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from foldstore.validation.anomaly import percent
 
@@ -10,21 +10,42 @@ if TYPE_CHECKING:
     from foldstore.validation.drift.classifier import TwoSampleTest
     from foldstore.validation.drift.comparison import ColumnDrift, DriftResult
     from foldstore.validation.drift.concept import ConceptDrift
+    from foldstore.validation.drift.nulls import NullDrift
 
 DRIFT_HEADS: Final = ("column", "verdict", "effect", "noise", "p", "largest change", "nulls")
 CONCEPT_HEADS: Final = ("feature", "verdict", "effect", "noise", "p", "covariate part", "concept part", "worst cell")
-_ORDER: Final = {"error": 0, "warn": 1, "untestable": 2, "stable": 3}
+# Stands for the verdict of a column whose nulls alone were compared.
+UNTESTED: Final = "untested"
+# What rows are sorted by: how grave, how far, the name.
+Grade: TypeAlias = tuple[int, float, str]
+GRADES: Final = {"error": 0, "warn": 1, "untestable": 2, "stable": 3}
 
 
 def drift_rows(result: "DriftResult") -> list[tuple[Any, ...]]:
-    """Return a row for each column, the worst first."""
-    rows = [((drift_grade(each), -each.effect, name), drift_row(name, each)) for name, each in result.columns.items()]
-    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+    """Return a row for each column that was compared, the worst first; of nulls alone for those that are flagged."""
+    return [row for _, row in sorted(graded_rows(result), key=lambda item: item[0])]
+
+
+def graded_rows(result: "DriftResult", *, flagged_alone: bool = False) -> "Iterator[tuple[Grade, tuple[Any, ...]]]":
+    """Yield the rows of `drift_rows`, or those of flagged columns alone, each after what it is sorted by."""
+    for name, each in result.columns.items():
+        if not flagged_alone or drift_grade(each) <= GRADES["warn"]:
+            yield (drift_grade(each), -each.effect, name), drift_row(name, each)
+    for name, nulls in result.nulls_alone.items():
+        if nulls.is_flagged:
+            row = (name, UNTESTED, None, None, None, "", nulls_text(nulls))
+            yield (GRADES[str(nulls.verdict)], -nulls.effect, name), row
+
+
+def nulls_text(nulls: "NullDrift") -> str:
+    """Say how a share of nulls moved, and that it is flagged."""
+    flag = f" ({nulls.verdict})" if nulls.is_flagged else ""
+    return f"{percent(nulls.before)} -> {percent(nulls.after)}{flag}"
 
 
 def drift_grade(each: "ColumnDrift") -> int:
     """Return how grave a column is, for sorting: the gravest first."""
-    return min(_ORDER[str(each.verdict)], _ORDER[str(each.null_verdict)])
+    return min(GRADES[str(each.verdict)], GRADES[str(each.null_verdict)])
 
 
 def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
@@ -43,7 +64,7 @@ def concept_rows(result: "ConceptDrift") -> list[tuple[Any, ...]]:
             *parts,
             cell,
         )
-        rows.append(((_ORDER[str(each.verdict)], -each.effect, name), shown))
+        rows.append(((GRADES[str(each.verdict)], -each.effect, name), shown))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
@@ -51,7 +72,7 @@ def drift_text(result: "DriftResult") -> str:
     """Write a comparison for a terminal."""
     lines = [f"{len(result.columns)} columns compared, drifted: {', '.join(result.drifted) or 'none'}"]
     lines += text_table(DRIFT_HEADS, drift_rows(result))
-    lines += [f"  not compared: {name} ({reason})" for name, reason in result.untested.items()]
+    lines += [f"  not compared: {name} ({result.why_untested(name)})" for name in result.untested]
     return "\n".join(lines)
 
 
@@ -108,4 +129,4 @@ def brief(p_value: float) -> float:
 
 
 def _shown(cell: Any) -> str:
-    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.3g}" if isinstance(cell, float) else "" if cell is None else str(cell)

@@ -6,6 +6,7 @@ from typing import Final
 
 from foldstore.datastore.arrow_schema import decode_schema
 from foldstore.datastore.catalog.records import VersionRecord
+from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import UsageError
@@ -92,9 +93,10 @@ def find_window(storage: Storage, before: Sequence[VersionRecord], text: str) ->
         )
     dataset = storage.catalog.find_dataset_by_id(before[0].dataset_id)
     name = dataset.name if dataset else ""
+    seals = [seal.columns for seal in list_seals(storage.catalog, before[0].dataset_id)]
     if not text.strip().startswith("rolling"):
-        return rows_added(storage, before[count - 1], name)
-    parts = [rows_added(storage, each, name) for each in reversed(before[:count])]
+        return rows_added(storage, before[count - 1], name, seals)
+    parts = [rows_added(storage, each, name, seals) for each in reversed(before[:count])]
     return JoinedSubject(parts, f"the {count} versions up to {name}@{before[0].number}")
 
 
@@ -113,7 +115,9 @@ def count_added(storage: Storage, record: VersionRecord, *, own: bool = False) -
     return rows_added(storage, before[0], "").num_rows
 
 
-def rows_added(storage: Storage, record: VersionRecord, name: str) -> FragmentSubject:
+def rows_added(
+    storage: Storage, record: VersionRecord, name: str, seals: Sequence[Sequence[str]] = ()
+) -> FragmentSubject:
     """Return the rows that a version added to its parent."""
     fragments = list(storage.pages.fragments(record))
     parent = _parent(storage, record)
@@ -122,7 +126,8 @@ def rows_added(storage: Storage, record: VersionRecord, name: str) -> FragmentSu
         fragments = [fragment for fragment in fragments if fragment.id not in known]
     schema = decode_schema(storage.catalog.read_arrow_schema(record.arrow_schema_id))
     address = f"{name}@{record.number}"
-    return FragmentSubject(storage, FragmentReader(storage, record.dataset_id, fragments, schema, address), address)
+    reader = FragmentReader(storage, record.dataset_id, fragments, schema, address)
+    return FragmentSubject(storage, reader, address, seals=seals)
 
 
 def _parent(storage: Storage, record: VersionRecord) -> VersionRecord | None:

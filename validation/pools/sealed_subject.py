@@ -243,16 +243,17 @@ def redact_report(body: dict[str, Any], columns: Iterable[str]) -> dict[str, Any
     'withheld: cells of the column are sealed'
     """
     hidden = set(columns)
-    compared = any(is_of(name, hidden) for name in body["drift"]["columns"])
+    found = body["drift"]
+    compared = any(is_of(name, hidden) for name in (*found["columns"], *found.get("nulls", ())))
     anomalies = []
     for each in body["anomalies"]:
         tells = is_of(each["column"], hidden) or _names_any(each, hidden)
         tells = tells or (compared and "p_adjusted" in (each.get("evidence") or {}))
         blank = {key: value for key, value in _WITHHELD.items() if key in each} if tells else {}
         anomalies.append({**each, **blank, **({"example_rows": []} if "example_rows" in each else {})})
-    drift = {} if compared else body["drift"]["columns"]
+    drift = {**found, **({part: {} for part in ("columns", "nulls") if part in found} if compared else {})}
     made_of: dict[str, Any] = {name: "withheld" for name in ("profile_id", "schema_id") if name in body}
-    return {**body, **made_of, "anomalies": anomalies, "drift": {**body["drift"], "columns": drift}}
+    return {**body, **made_of, "anomalies": anomalies, "drift": drift}
 
 
 def _names_any(data: Any, names: Iterable[str]) -> bool:

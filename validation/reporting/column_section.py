@@ -9,11 +9,12 @@ from foldstore.validation.reporting.fix_lines import fix_lines
 from foldstore.validation.reporting.markup import Markup, anchor, element, join, table
 from foldstore.validation.reporting.page import scrolling
 from foldstore.validation.reporting.plots import distribution_plot, share_plot
-from foldstore.validation.reporting.wording import one_line, show, visible
+from foldstore.validation.reporting.wording import gravest, one_line, severity_of, show, visible
 
 if TYPE_CHECKING:
     from foldstore.validation.anomaly import Anomaly
     from foldstore.validation.drift.comparison import ColumnDrift
+    from foldstore.validation.drift.nulls import NullDrift
     from foldstore.validation.reporting.wording import ColumnOutcome
 
 _MOST_FINDINGS: Final = 20
@@ -48,8 +49,32 @@ def column_section(outcome: "ColumnOutcome", examples: int = 10) -> Markup:
     if len(outcome.anomalies) > _MOST_FINDINGS:
         left_out = len(outcome.anomalies) - _MOST_FINDINGS
         shown.append(element("p", f"{left_out:,} more findings are left out here.", class_="soft"))
-    moved = None if outcome.drift is None else drift_details(outcome.drift, ident)
+    found = outcome.drift or outcome.nulls
+    moved = None if found is None else column_details(found, ident)
     return element("section", heading, *shown, moved, id=ident, aria_labelledby=f"{ident}-name")
+
+
+def severity_of_column(drift: "ColumnDrift | NullDrift") -> Severity:
+    """Return the severity that stands for the verdicts of a column."""
+    return gravest([severity_of(str(each)) for each in drift.verdicts])
+
+
+def column_details(drift: "ColumnDrift | NullDrift", ident: str) -> Markup:
+    """Return how a column moved: its values and nulls, or its nulls alone where no more was compared."""
+    return _null_details(drift, ident) if drift.nulls_alone else drift_details(drift, ident)
+
+
+def _null_details(nulls: "NullDrift", ident: str) -> Markup:
+    title = f"Nulls of {one_line(nulls.column, _CELL)}"
+    rows = [
+        ("verdict", str(nulls.verdict)),
+        ("effect (Cohen's h)", show(nulls.effect)),
+        ("p, adjusted", _fact("p_adjusted", nulls.p_adjusted)),
+        ("before → after", f"{percent(nulls.before)} → {percent(nulls.after)}"),
+        ("rows", f"{nulls.rows_reference:,} → {nulls.rows_current:,}"),
+    ]
+    plot = share_plot(f"{ident}-nulls", title, "null", nulls.before, nulls.after)
+    return join([plot, scrolling(table(("measure", "nulls"), rows))])
 
 
 def drift_details(drift: "ColumnDrift", ident: str) -> Markup:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 def report_json_lines(report: "Report") -> str:
-    """Write a report as JSON lines: ``kind`` is ``report``, ``anomaly`` or ``drift``."""
+    """Write a report as JSON lines.
+
+    ``kind`` is ``report``, ``anomaly``, ``drift`` for a column whose values and nulls were compared, ``nulls`` for one
+    whose nulls alone were.
+    """
     return "".join(f"{write_json(each)}\n" for each in _records(report))
 
 
@@ -22,3 +26,4 @@ def _records(report: "Report") -> "Iterator[dict[str, Any]]":
     about = {"subject": report.subject}
     yield from ({"kind": "anomaly", **about, **each} for each in anomalies)
     yield from ({"kind": "drift", **about, **each} for each in drift["columns"].values())
+    yield from ({"kind": "nulls", **about, **each.to_dict()} for each in report.drift.nulls_alone.values())

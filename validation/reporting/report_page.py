@@ -98,9 +98,10 @@ def _line(each: ColumnOutcome, is_linked: bool) -> tuple[Child, ...]:  # noqa: F
     if is_linked:
         name = element("a", name, href=f"#{column_anchor(each.column)}")
     codes = ", ".join(dict.fromkeys(one_line(anomaly.code) for anomaly in each.anomalies[:10]))
-    drift = each.drift
+    drift, alone = each.drift, each.nulls
     if drift is None:
-        return name, grade(each.severity), codes, "", "", ""
+        nulls = "" if alone is None else f"{percent(alone.before)} → {percent(alone.after)}"
+        return name, grade(each.severity), codes, "", nulls, ""
     change = drift.largest_change
     moved = ""
     if change:

@@ -12,6 +12,7 @@ from foldstore.types import Severity
 if TYPE_CHECKING:
     from foldstore.validation.anomaly import Anomaly
     from foldstore.validation.drift.comparison import ColumnDrift
+    from foldstore.validation.drift.nulls import NullDrift
     from foldstore.validation.report import Report
 
 DATASET: Final = "(dataset)"
@@ -33,11 +34,14 @@ class ColumnOutcome:
     anomalies : tuple of Anomaly
         The gravest first.
     drift : ColumnDrift or None
+    nulls : NullDrift or None
+        Where the values were not compared, and the nulls were.
     """
 
     column: str | None
     anomalies: "tuple[Anomaly, ...]"
     drift: "ColumnDrift | None" = None
+    nulls: "NullDrift | None" = None
 
     @property
     def name(self) -> str:
@@ -78,12 +82,16 @@ def by_column(report: "Report") -> list[ColumnOutcome]:
     found: dict[str | None, list[Anomaly]] = {}
     for anomaly in report.anomalies:
         found.setdefault(anomaly.column, []).append(anomaly)
-    names: dict[str | None, None] = dict.fromkeys([None, *report.columns, *report.drift.columns, *found])
+    names: dict[str | None, None] = dict.fromkeys(
+        [None, *report.columns, *report.drift.columns, *report.drift.nulls, *found]
+    )
+    alone = report.drift.nulls_alone
     outcomes = [
         ColumnOutcome(
             name,
             tuple(sorted(found.get(name, ()), key=lambda each: _rank(each.severity))),
             None if name is None else report.drift.columns.get(name),
+            None if name is None else alone.get(name),
         )
         for name in names
     ]

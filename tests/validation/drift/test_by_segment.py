@@ -155,8 +155,9 @@ class TestAdjustment:
         assert [each.p_adjusted for each in columns] == pytest.approx(
             adjust([each.p_value for each in columns], method)
         )
-        nulls = adjust([each.null_p_value for each in columns], method)
-        assert [each.null_p_adjusted for each in columns] == pytest.approx(nulls)
+        nulls = [each for segment in found.segments for each in segment.drift.nulls.values()]
+        assert len(nulls) > len(columns)
+        assert [each.p_adjusted for each in nulls] == pytest.approx(adjust([each.p_value for each in nulls], method))
         assert found.expected == pytest.approx(0.01 * len(columns))
 
     def test_takes_policies_with_other_metrics(self):

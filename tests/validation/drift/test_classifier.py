@@ -5,7 +5,7 @@ import pytest
 
 from foldstore.errors import UsageError
 from foldstore.validation.drift.classifier import tell_apart
-from foldstore.validation.drift.comparison import DriftVerdict
+from foldstore.validation.drift.verdict import DriftVerdict
 
 
 def test_rows_of_one_distribution_are_told_apart_as_often_as_the_level_says():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from foldstore.validation.drift.comparison import DriftVerdict
 from foldstore.validation.drift.concept import PairCounts, detect_concept_drift, split_divergence
+from foldstore.validation.drift.verdict import DriftVerdict
 
 TABLES = npst.arrays(np.int64, (2, 4, 3), elements=st.integers(0, 40)).filter(lambda t: t.sum(axis=(1, 2)).all())
 

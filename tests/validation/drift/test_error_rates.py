@@ -11,8 +11,9 @@ from scipy.spatial.distance import jensenshannon
 
 from foldstore.datastore.statistics.pinned import GridCounts, NumericGrid
 from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.drift.comparison import DriftTarget, DriftVerdict, detect_drift
+from foldstore.validation.drift.comparison import DriftTarget, detect_drift
 from foldstore.validation.drift.significance import compare_counts, power, seeded
+from foldstore.validation.drift.verdict import DriftVerdict
 
 PAIRS = 2_000
 LUCK = 1e-6

@@ -8,7 +8,8 @@ from scipy import stats
 from foldstore.datastore.statistics.pinned import GridCounts, WeekGrid
 from foldstore.validation.check import drift_between
 from foldstore.validation.column_bounds import DriftPolicy
-from foldstore.validation.drift.comparison import DriftTarget, DriftVerdict, detect_drift
+from foldstore.validation.drift.comparison import DriftTarget, detect_drift
+from foldstore.validation.drift.verdict import DriftVerdict
 from foldstore.validation.subject import TableSubject
 
 PAIRS = 1_000
