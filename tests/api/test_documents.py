@@ -120,7 +120,7 @@ def test_every_result_is_asked_for_here_or_has_a_test_of_its_own():
         "/v1/datasets/{name}/versions/{ref}/trends",  # as those of versions
         "/v1/datasets/{name}/versions/{ref}:preview-cleaning",  # below
         "/v1/test-pools/{name}:evaluate",  # below
-        "/v1/feature-services/{name}/versions/{ref}:audit",  # what nobody looked up has no audit, skew or shadow
+        "/v1/feature-services/{name}/versions/{ref}:audit",  # these need lookups: tests/features/test_shadows.py
         "/v1/feature-services/{name}/versions/{ref}:skew",
         "/v1/feature-services/{name}/versions/{ref}/shadow",
     }

@@ -263,6 +263,8 @@ def test_the_commands_and_the_routes(store, folder, capsys):
     found = viewer.get(path).json()
     unequal = {each["feature"]: each["unequal"] for each in found["features"]}
     assert (found["candidate"], found["requests"], unequal) == ("model@2", 1, {"km": 2, "city": 0})
+    said = viewer.get(path, headers={"accept": "text/plain"})
+    assert (said.headers["content-type"], "km: 2 of 2 differ" in said.text) == ("text/plain; charset=utf-8", True)
     assert run(["features", "shadow", "report", "model@1", *where]) == 0
     assert "km: 2 of 2 differ" in capsys.readouterr().out
     assert run(["features", "shadow", "report", "model@1", "--at-most", "0.5", *where]) == 1
