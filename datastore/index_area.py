@@ -40,6 +40,22 @@ def path_of(storage: Storage, dataset_id: str, version_id: str, fragments: Itera
     return storage.root / FOLDER / dataset_id / f"{version_id}-{held}-{_short(what)}{ENDING}"
 
 
+def list_indexes(storage: Storage, dataset_id: str, what: str) -> list[tuple[Path, VersionRecord]]:
+    """Return the indexes that lie there of versions of a dataset, with these; those of versions that are gone are not.
+
+    Parameters
+    ----------
+    what : str
+        As `path_of` was told.
+    """
+    found = []
+    for path in sorted((storage.root / FOLDER / dataset_id).glob(f"*-{_short(what)}{ENDING}")):
+        version = storage.catalog.find_version_by_id(path.stem.partition("-")[0])
+        if version is not None and version.expired_at is None:
+            found.append((path, version))
+    return found
+
+
 def cut_into_runs(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
     """Cut a version's fragments into runs: what a small commit adds is a small run, and the others stay as they are.
 
@@ -59,8 +75,21 @@ def cut_into_runs(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
 
 def path_of_run(storage: Storage, dataset_id: str, run: Iterable[Fragment], what: str) -> Path:
     """Return where an index of a run of fragments lies, or would; versions that hold the run share it."""
-    held = _short(canonical_json([_describe(each) for each in run]))
-    return storage.root / FOLDER / dataset_id / f"{held}-{_short(what)}{RUN_ENDING}"
+    return storage.root / FOLDER / dataset_id / f"{_name_run(tuple(run))}-{_short(what)}{RUN_ENDING}"
+
+
+def list_of_run(storage: Storage, dataset_id: str, run: Iterable[Fragment], what: str) -> list[Path]:
+    """Return the indexes that lie there of a run of fragments, whichever of its rows were deleted; newest first."""
+    files = _name_run(tuple(run)).partition("-")[0]
+    found = (storage.root / FOLDER / dataset_id).glob(f"{files}-*-{_short(what)}{RUN_ENDING}")
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+
+def _name_run(run: tuple[Fragment, ...]) -> str:
+    """Return a name of a run: of its files, then of the rows that are deleted in them."""
+    files = [_describe(each)[:-1] for each in run]
+    deleted = [each.deleted.hash if each.deleted else None for each in run]
+    return f"{_short(canonical_json(files))}-{_short(canonical_json(deleted))}"
 
 
 def path_of_derived(
@@ -149,8 +178,8 @@ def _prune_runs(storage: Storage) -> int:
             fragments = [storage.pages.fragments(each) for each in versions]
             # Of functions that are not put together of runs, one tile may be of all of a version.
             runs = {run for each in fragments for run in (*cut_into_runs(each), tuple(each))}
-            held[dataset_id] = {_short(canonical_json([_describe(each) for each in run])) for run in runs}
-        if path.stem.partition("-")[0] not in held[dataset_id]:
+            held[dataset_id] = {_name_run(run) for run in runs}
+        if path.stem.rpartition("-")[0] not in held[dataset_id]:
             storage.objects.files.remove(path)
             removed += 1
     return removed

@@ -25,6 +25,10 @@ class Instants:
     values: NDArray[np.int64]
     nulls: NDArray[np.bool_] | None
 
+    def take(self, places: NDArray[np.int64]) -> "Instants":
+        """Return those at some places."""
+        return Instants(self.values[places], None if self.nulls is None else self.nulls[places])
+
 
 def to_nanoseconds(column: pa.Array | pa.ChunkedArray, *, where: str = "the column") -> Instants:
     """Read timestamps or dates as nanoseconds since 1970; a time without a zone is UTC.

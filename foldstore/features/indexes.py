@@ -1,11 +1,8 @@
 """The indexes of feature sources: built once a version, kept beside its rows, opened by every process."""
 
 import copy
-from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 
@@ -13,15 +10,20 @@ from foldstore.datastore import index_area
 from foldstore.datastore.canonical import canonical_json
 from foldstore.datastore.catalog.seals import list_seals
 from foldstore.datastore.manifest import Fragment
+from foldstore.datastore.reader import FragmentReader
 from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError, RefusedError
+from foldstore.features.index_overlays import find_overlay
+from foldstore.features.open_files import OpenFiles
+from foldstore.features.run_tiles import RunTiles
 from foldstore.features.sources import Pins, Rows, SourceRows, find_pins, read_source
-from foldstore.features.tile_shelf import TileShelf, make_tile
+from foldstore.features.tile_shelf import TileRows, TileShelf, make_tile
 from foldstore.names import parse_address
 from foldstore.views.features.feature_view import FeatureView, SqlSource
 from foldstore.views.features.index_file import (
     FORMAT,
     AsOfIndex,
+    BuiltIndex,
     IndexedColumns,
     open_index,
     write_index,
@@ -31,8 +33,6 @@ from foldstore.views.features.tile_parts import TileParts
 from foldstore.views.features.window_index import WindowIndex, find_types
 from foldstore.views.features.window_tiles import FORMAT as TILE_FORMAT
 from foldstore.views.features.window_tiles import find_needs, may_be_cut
-
-_MOST_OPEN: Final = 16
 
 
 class FeatureIndexes:
@@ -52,7 +52,7 @@ class FeatureIndexes:
     def __init__(self, storage: Storage, rows: Rows) -> None:
         self._storage = storage
         self._rows = rows
-        self._open: OrderedDict[Path, AsOfIndex] = OrderedDict()
+        self._open: OpenFiles[AsOfIndex] = OpenFiles()
         self._tiles = TileShelf(storage)
 
     def index(self, view: FeatureView, source: SourceRows) -> AsOfIndex:
@@ -71,18 +71,11 @@ class FeatureIndexes:
         path = self._find_path(columns, source) if table.num_rows >= self.rows_to_keep else None
         if path is None:
             return columns.build(table)
-        for gone in [each for each in self._open if not each.exists()]:  # its rows were sealed or erased
-            del self._open[gone]
-        known = self._open.get(path)
-        if known is not None:
-            self._open.move_to_end(path)
-        else:
+        known = self._open.find(path)
+        if known is None:
             known = self._opened(path, table, columns, source)
-            if known is None:
-                return columns.build(table)
-            self._open[path] = known
-            while len(self._open) > _MOST_OPEN:
-                self._open.popitem(last=False)
+        if known is None:
+            return columns.build(table)
         found: AsOfIndex = copy.copy(known)
         found.table = table
         return found
@@ -105,21 +98,23 @@ class FeatureIndexes:
         # What a guard lets somebody read is nobody else's.
         if self._storage.guard is not None or sum(sizes) != table.num_rows or table.num_rows < self.rows_to_keep:
             return WindowIndex(view, table, [make_tile(table, view)])
-        version = self._rows.version(source.version or source.address).record
-        what = _describe(view, table.schema)
+        reader = self._rows.version(source.version or source.address).rows
+        kept = RunTiles(self._storage, self._tiles, reader, view, _describe(view, reader))
 
-        def find(run: Sequence[Fragment], rows: pa.Table) -> TileParts:
-            path = index_area.path_of_run(self._storage, version.dataset_id, run, what)
-            return self._tiles.find(path, lambda: rows, view, lambda: self._fragments(source) == source.fragments)
+        def rows(own: pa.Table) -> TileRows:
+            return TileRows(lambda: own, lambda: self._fragments(source) == source.fragments)
 
-        whole = index_area.path_of_run(self._storage, version.dataset_id, source.fragments, what)
-        if not may_be_cut(view.aggregations) and whole.exists():
-            return WindowIndex(view, table, [find(source.fragments, table)])
-        tiles, start = [], 0
+        def find_whole() -> TileParts:
+            return kept.find_one(source.fragments, rows(table))
+
+        if not may_be_cut(view.aggregations) and kept.path(source.fragments).exists():
+            return WindowIndex(view, table, [find_whole()])
+        tiles: list[TileParts] = []
+        start = 0
         for run, size in zip(runs, sizes, strict=True):
-            tiles.append(find(run, table.slice(start, size)))
+            tiles += kept.find(run, rows(table.slice(start, size)))
             start += size
-        return WindowIndex(view, table, tiles, whole=lambda: find(source.fragments, table))
+        return WindowIndex(view, table, tiles, whole=find_whole)
 
     def windows_of(self, view: FeatureView, pins: Pins) -> WindowIndex:
         """Return what answers for a view with aggregations; nothing is read where tiles of the same rows are kept.
@@ -143,9 +138,8 @@ class FeatureIndexes:
             find_types(view, table.schema)
             return table.select(view.columns())
 
-        return WindowIndex(
-            view, read, [self._tiles.find(path, read, view, lambda: self._find_derived(view, own, address) == path)]
-        )
+        rows = TileRows(read, lambda: self._find_derived(view, own, address) == path)
+        return WindowIndex(view, read, self._tiles.find(path, rows, view))
 
     def _find_derived(self, view: FeatureView, own: Pins, address: str) -> Path | None:
         """Return where the tile of a query, a saved view or a part of a split lies; None where none is kept.
@@ -176,10 +170,24 @@ class FeatureIndexes:
         return tuple(self._rows.version(source.version or source.address).rows.fragments)
 
     def _opened(self, path: Path, table: pa.Table, columns: IndexedColumns, source: SourceRows) -> AsOfIndex | None:
-        """Return the index that lies there, written anew when it does not or is broken; None where nothing may lie."""
+        """Return the index of a path, or one laid over another version's, or write it; None where nothing may lie."""
         if path.exists():
             with suppress(CorruptObjectError):
-                return open_index(table, columns.keys, path)
+                return self._open.keep(path, path, open_index(table, columns.keys, path))
+        if self._storage.guard is None and source.fragments:
+            version = self._rows.version(source.address)
+
+            def open_base(base: Path, num_rows: int) -> BuiltIndex:
+                known = self._open.find(base)
+                if isinstance(known, BuiltIndex):
+                    return known
+                opened = open_index(table, columns.keys, base, num_rows=num_rows)
+                self._open.keep(base, base, opened)
+                return opened
+
+            overlay = find_overlay(self._storage, version, source, columns, (_say(columns, source), open_base))
+            if overlay is not None:
+                return self._open.keep(path, overlay.base, overlay.index, overlay.index.nbytes)
         with suppress(RefusedError, OSError):  # a store that is only read, or a full disk
             staged = index_area.stage(self._storage, path)
             try:
@@ -190,7 +198,7 @@ class FeatureIndexes:
             if self._find_path(columns, source) != path:  # its rows were sealed or erased meanwhile
                 path.unlink(missing_ok=True)
                 return None
-            return open_index(table, columns.keys, path)
+            return self._open.keep(path, path, open_index(table, columns.keys, path))
         return None
 
     def _find_path(self, columns: IndexedColumns, source: SourceRows) -> Path | None:
@@ -198,14 +206,24 @@ class FeatureIndexes:
         if source.version is None:
             return None
         version = self._rows.version(source.version)
-        times = [columns.event_time, columns.created_time]
-        what = canonical_json([FORMAT, source.address, [list(each) for each in columns.keys.items()], times])
-        record = version.record
+        if source.fragments not in ((), version.rows.fragments):  # they were sealed or erased since they were read
+            return None
+        record, what = version.record, _say(columns, source)
         return index_area.path_of(self._storage, record.dataset_id, record.id, version.rows.fragments, what)
 
 
-def _describe(view: FeatureView, schema: pa.Schema) -> str:
+def _say(columns: IndexedColumns, source: SourceRows) -> str:
+    """Say of what an index is one; of all rows of a version whichever it is, for another one's is laid over it."""
+    chosen = "" if source.fragments else source.address
+    times = [columns.event_time, columns.created_time]
+    return canonical_json([FORMAT, chosen, [list(each) for each in columns.keys.items()], times])
+
+
+def _describe(view: FeatureView, reader: FragmentReader) -> str:
     """Say what a tile of a view is made of; views that look at the same share it."""
     times = [view.event_time, view.created_time]
+    schema = reader.arrow_schema
     needs = [[column, str(schema.field(column).type), sorted(f)] for column, f in find_needs(view).items()]
-    return canonical_json([FORMAT, TILE_FORMAT, [list(each) for each in view.keys.items()], times, needs])
+    # A column of a name may be another one than that of an earlier version, which lies in the same files.
+    fields = [reader.field_id(column) for column in view.columns()]
+    return canonical_json([FORMAT, TILE_FORMAT, [list(each) for each in view.keys.items()], times, needs, fields])

@@ -76,7 +76,7 @@ class SourceRows:
     version : str or None
         The address of the version whose rows these are or are chosen from, in an order that never changes.
     fragments : tuple of Fragment
-        In what the version lay before it was read; known when all of it was read for windows.
+        In what the version lay before it was read; known when all of it was read.
     """
 
     table: pa.Table
@@ -150,7 +150,7 @@ def read_source(rows: Rows, view: FeatureView, pins: Pins) -> SourceRows:
         table, address = rows.sql(view.source.query, own.pin, view.event_time).read_all(), ""
     else:
         address = own.pin(view.source)
-        if view.aggregations and address in own.used.values():
+        if address in own.used.values():
             fragments = tuple(rows.version(address).rows.fragments)
         table = rows.view_rows(address)
     pins.add(own)

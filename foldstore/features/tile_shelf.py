@@ -1,22 +1,57 @@
 """Where tiles of windows lie: made once of some rows, kept in files, mapped by whoever asks."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from foldstore.datastore import index_area
 from foldstore.datastore.storage import Storage
 from foldstore.errors import CorruptObjectError, RefusedError
+from foldstore.features.open_files import OpenFiles
 from foldstore.views.features.feature_view import FeatureView
 from foldstore.views.features.tile_parts import TileParts, count_parts, write_tile
 from foldstore.views.features.window_tiles import weigh_tile
 
-_MOST_OPEN: Final = 16
+_ABOVE: Final = ".over"  # of no file: by which tiles that are laid over one are kept beside it
+
+
+@dataclass(frozen=True, slots=True)
+class TileRows:
+    """Rows of a tile.
+
+    Attributes
+    ----------
+    read : callable
+        Gives the rows; asked when they are needed.
+    hold : callable
+        Whether the rows are still what the tile's path says; asked when its file is there. Those that were sealed or
+        erased meanwhile stay in no file.
+    """
+
+    read: Callable[[], pa.Table]
+    hold: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Tiles that together are one of some rows, the first of them in a file.
+
+    Attributes
+    ----------
+    file : pathlib.Path
+        Where the first one lies.
+    num_bytes : int
+        What the others take in memory.
+    """
+
+    tiles: tuple[TileParts, ...]
+    file: Path
+    num_bytes: int
 
 
 class TileShelf:
@@ -30,39 +65,57 @@ class TileShelf:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._open: OrderedDict[Path, TileParts] = OrderedDict()
+        self._open: OpenFiles[tuple[TileParts, ...]] = OpenFiles()
 
-    def find(self, path: Path, rows: Callable[[], pa.Table], view: FeatureView, holds: Callable[[], bool]) -> TileParts:
+    def find(
+        self,
+        path: Path,
+        rows: TileRows,
+        view: FeatureView,
+        *,
+        said: Any = None,
+        over: Callable[[], Laid | None] | None = None,
+    ) -> tuple[TileParts, ...]:
         """Return the tile that lies there, made of the rows when it does not or is broken.
 
         Parameters
         ----------
-        rows : callable
-            Gives the rows; asked when they are needed.
-        holds : callable
-            Whether the rows are still what the path says; asked when the file is there. Those that were sealed or
-            erased meanwhile stay in no file.
+        said : plain data, optional
+            What is written down of the rows.
+        over : callable
+            Gives tiles that stand for it, laid over another one; asked before it is made. Without, it is one tile.
         """
-        known = self._open.get(path)
-        if known is None or not path.exists():
-            known = _read(path, view)
-        if known is None:
-            known = self._make(path, rows(), view)
-            if not holds():
-                path.unlink(missing_ok=True)
-                self._open.pop(path, None)
-                return known
-        self._open[path] = known
-        self._open.move_to_end(path)
-        while len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
-        return known
+        above = path.with_suffix(_ABOVE)
+        known = self._open.find(path) or (self._open.find(above) if over is not None else None)
+        if known is not None:
+            return known
+        there = _read(path, view)
+        if there is not None:
+            return self._open.keep(path, path, (there,))
+        laid = over() if over is not None else None
+        if laid is not None:
+            return self._open.keep(above, laid.file, laid.tiles, laid.num_bytes) if rows.hold() else laid.tiles
+        made = self._make(path, rows.read(), view, said)
+        if not rows.hold():
+            path.unlink(missing_ok=True)
+            return (made,)
+        return self._open.keep(path, path, (made,))
 
-    def _make(self, path: Path, rows: pa.Table, view: FeatureView) -> TileParts:
+    def open(self, path: Path, view: FeatureView) -> TileParts:
+        """Return the tile that lies there.
+
+        Raises
+        ------
+        CorruptObjectError
+            When it is broken.
+        """
+        return (self._open.find(path) or self._open.keep(path, path, (TileParts.read(view, path),)))[0]
+
+    def _make(self, path: Path, rows: pa.Table, view: FeatureView, said: Any) -> TileParts:
         with suppress(RefusedError, OSError):  # a store that is only read, or a full disk
             staged = index_area.stage(self._storage, path)
             try:
-                if write_tile(rows, view, staged):
+                if write_tile(rows, view, staged, said=said):
                     self._storage.objects.files.replace(staged, path)
                     return TileParts.read(view, path)
             finally:

@@ -92,9 +92,15 @@ def test_views_of_the_same_keys_and_times_share_one_and_others_do_not(store, rid
     assert len(files(store)) == 2
 
 
-def test_a_new_version_has_an_index_of_its_own_and_old_ones_stay(store, rides):
+def more(first, trips, count=10):
+    """Rows of a driver, too many to be laid over the index of an earlier version."""
+    return {"id": range(first, first + count), "driver": [2] * count, "ts": [at(25)] * count,
+            "trips": [trips] * count, "late": [True] * count}  # fmt: skip
+
+
+def test_a_version_with_many_new_rows_has_an_index_of_its_own_and_old_ones_stay(store, rides):
     before = ask(store)
-    rides.append({"id": [99], "driver": [2], "ts": [at(25)], "trips": [999], "late": [True]})
+    rides.append(more(99, trips=999))
     assert ask(store)[2] == 999
     assert len(files(store)) == 2
     pinned = foldstore.FeatureView("stats", entity=DRIVER, source="rides@1", event_time="ts", features=["trips"])
@@ -182,7 +188,7 @@ def test_sealing_removes_the_indexes_of_a_dataset(store, rides):
 
 def test_garbage_collection_removes_those_of_versions_that_are_gone(store, rides):
     ask(store)
-    rides.append({"id": [99], "driver": [2], "ts": [at(25)], "trips": [999], "late": [True]})
+    rides.append(more(99, trips=999))
     ask(store)
     store.gc(dry_run=True)
     assert len(files(store)) == 2
@@ -191,7 +197,7 @@ def test_garbage_collection_removes_those_of_versions_that_are_gone(store, rides
     stray.write_bytes(b"")
     store.gc(dry_run=False)
     assert len(files(store)) == 2
-    rides.append({"id": [100], "driver": [2], "ts": [at(26)], "trips": [1000], "late": [True]})
+    rides.append(more(200, trips=1000))
     assert store.verify().passed
     assert not store.verify().unreferenced
 

@@ -78,9 +78,9 @@ def kept(monkeypatch):
     monkeypatch.setattr(FeatureIndexes, "rows_to_keep", 1)
     made, make = [], Tile.of
 
-    def watch(table, view):
+    def watch(table, view, rows=None):
         made.append(table.num_rows)
-        return make(table, view)
+        return make(table, view, rows)
 
     monkeypatch.setattr(Tile, "of", watch)
     return made
@@ -332,11 +332,11 @@ def test_a_tile_that_was_being_made_while_rows_were_erased_does_not_stay(store, 
     store.features.apply(foldstore.FeatureService("model", [view_of(CUTTABLE)]))
     write = tile_shelf.write_tile
 
-    def and_then_erase(rows, view, path):
+    def and_then_erase(rows, view, path, **how):
         monkeypatch.setattr(tile_shelf, "write_tile", write)
         dataset.erase(where="id = 7", reason="asked to")
         path.parent.mkdir(parents=True, exist_ok=True)
-        return write(rows, view, path)
+        return write(rows, view, path, **how)
 
     monkeypatch.setattr(tile_shelf, "write_tile", and_then_erase)
     joined(store)

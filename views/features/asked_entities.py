@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foldstore.views.features.aggregation import Aggregation
-from foldstore.views.features.sorted_index import UNKNOWN_CREATED, Integers, SortedIndex
+from foldstore.views.features.removed_places import UNKNOWN_CREATED
+from foldstore.views.features.sorted_index import Integers, SortedIndex
 from foldstore.views.features.window_tiles import Tile, find_needs_of
 from foldstore.views.features.window_values import ColumnTotals
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,9 @@ import xxhash
 from foldstore.errors import CorruptObjectError
 from foldstore.views.features.found_rows import NOWHERE, FoundRows
 from foldstore.views.features.key_parts import cut_by_key, number_parts
+from foldstore.views.features.removed_places import IndexedRows
 from foldstore.views.features.sorted_index import IndexParts, Integers, Lookback, SortedIndex
-from foldstore.views.time_column import Instants
+from foldstore.views.time_column import Instants, to_nanoseconds
 
 FORMAT: Final = 1
 _SEVERAL: Final = 2  # of a file with parts, which who knows of none takes for something else
@@ -30,6 +31,7 @@ _HEADER: Final = "header"
 _OFFSET: Final = 4
 _HEX: Final = 16
 _SUMS: Final = "sums"
+_SAID: Final = "said"
 
 
 class AsOfIndex(Protocol):
@@ -66,6 +68,22 @@ class IndexedColumns:
         """All of them."""
         return [*self.keys, self.event_time, *([self.created_time] if self.created_time else [])]
 
+    def read(self, table: pa.Table, rows: Integers) -> IndexedRows:
+        """Return rows of a table as an index knows them.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which rows they are of the table that is indexed.
+        """
+        created = self.created_time
+        return IndexedRows(
+            [table.column(key) for key in self.keys],
+            to_nanoseconds(table.column(self.event_time), where=f"Event time {self.event_time!r}"),
+            None if created is None else to_nanoseconds(table.column(created), where=f"Created time {created!r}"),
+            rows,
+        )
+
     def build(self, table: pa.Table, rows: Integers | None = None) -> SortedIndex:
         """Sort a table, or some rows of a larger one."""
         return SortedIndex(table, keys=self.keys, event_time=self.event_time, created_time=self.created_time, rows=rows)
@@ -96,6 +114,14 @@ class PartitionedIndex:
         """How many parts there are."""
         return len(self._parts)
 
+    def without(self, gone: IndexedRows) -> "PartitionedIndex":
+        """Return the index without some of its rows; see `SortedIndex.without`."""
+        numbers = number_parts(gone.keys, self._keys, len(self._parts))
+        own = [np.flatnonzero(numbers == number) for number in range(len(self._parts))]
+        return PartitionedIndex(
+            self.table, self._keys, [part.without(gone.take(at)) for part, at in zip(self._parts, own, strict=True)]
+        )
+
     def find_visible(
         self,
         columns: Sequence[pa.ChunkedArray],
@@ -110,10 +136,13 @@ class PartitionedIndex:
             asked = np.flatnonzero(numbers == number)
             if len(asked):
                 own = [column.take(pa.array(asked)) for column in columns]
-                instants = Instants(at.values[asked], None if at.nulls is None else at.nulls[asked])
-                found = part.find_visible(own, instants, lookback)
+                found = part.find_visible(own, at.take(asked), lookback)
                 answer[asked[found.askers]] = found.rows
         return FoundRows(answer, np.arange(len(answer)))
+
+
+# What a file holds; over it others may be laid.
+BuiltIndex: TypeAlias = SortedIndex | PartitionedIndex
 
 
 def write_index(table: pa.Table, columns: IndexedColumns, path: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
@@ -133,8 +162,15 @@ def write_index(table: pa.Table, columns: IndexedColumns, path: Path, *, rows_in
                 writer.write_batch(batch)
 
 
-def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfIndex:
-    """Map an index that `write_index` wrote, over the table that it was made of.
+def open_index(table: pa.Table, keys: Mapping[str, str], path: Path, *, num_rows: int | None = None) -> BuiltIndex:
+    """Map an index that `write_index` wrote.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        What it was made of; it is not looked at where its number of rows is given.
+    num_rows : int, optional
+        How many rows it was made of; those of the table unless given.
 
     Raises
     ------
@@ -146,7 +182,8 @@ def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfInde
         headers = [each.plain for each in found]
         parts = [SortedIndex.from_parts(table, keys, each) for each in found]
         fits = bool(parts) and all(header["format"] == FORMAT for header in headers)
-        fits = fits and headers[0]["num_rows"] == table.num_rows and headers[0]["num_parts"] == len(parts)
+        fits = fits and headers[0]["num_rows"] == (table.num_rows if num_rows is None else num_rows)
+        fits = fits and headers[0]["num_parts"] == len(parts)
     except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
         raise _not_ours(path) from error
     if not fits:
@@ -155,7 +192,12 @@ def open_index(table: pa.Table, keys: Mapping[str, str], path: Path) -> AsOfInde
 
 
 def write_parts(
-    parts: Iterable[IndexParts], path: Path, *, count: int, check: Callable[[IndexParts], bool] = lambda _: True
+    parts: Iterable[IndexParts],
+    path: Path,
+    *,
+    count: int,
+    check: Callable[[IndexParts], bool] = lambda _: True,
+    said: Any = None,
 ) -> bool:
     """Write plain data and arrays, part by part; `read_parts` maps them.
 
@@ -165,6 +207,8 @@ def write_parts(
         How many parts there are.
     check : callable
         Says of a part whether it may be written.
+    said : plain data, optional
+        What `read_said` gives.
 
     Returns
     -------
@@ -172,6 +216,7 @@ def write_parts(
         False as soon as a part may not.
     """
     whole = {"format": FORMAT} if count == 1 else {"format": _SEVERAL, "num_parts": count}
+    whole[_SAID] = said
     with pa.OSFile(str(path), "wb") as sink:
         for each in parts:
             if not check(each):
@@ -199,6 +244,21 @@ def read_parts(path: Path) -> list[IndexParts]:
     if not fits:
         raise _not_ours(path)
     return found
+
+
+def read_said(path: Path) -> Any:
+    """Return what was said to `write_parts` of a file; no array of it is looked at.
+
+    Raises
+    ------
+    CorruptObjectError
+        When the file is something else, or was torn.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            return _read_header(pa.ipc.open_stream(source).read_next_batch())[_SAID]
+    except (OSError, pa.ArrowException, LookupError, ValueError, TypeError) as error:
+        raise _not_ours(path) from error
 
 
 def _read_streams(path: Path) -> list[IndexParts]:
@@ -238,15 +298,20 @@ def _cell(array: pa.Array) -> pa.Array:
 
 
 def _read_batch(batch: pa.RecordBatch) -> tuple[dict[str, Any], dict[str, pa.Array]]:
-    text = batch.column(_HEADER)[0].as_py()
-    body = text[_HEX:]
-    if xxhash.xxh3_64_hexdigest(body.encode()) != text[:_HEX]:
-        raise ValueError("the header's checksum differs")
-    header = json.loads(body)
+    header = _read_header(batch)
     arrays = {name: batch.column(name).values for name in batch.schema.names if name != _HEADER}
     if header[_SUMS] != {name: _sum(array) for name, array in arrays.items()}:
         raise ValueError("a checksum differs")
     return header, arrays
+
+
+def _read_header(batch: pa.RecordBatch) -> dict[str, Any]:
+    text = batch.column(_HEADER)[0].as_py()
+    body = text[_HEX:]
+    if xxhash.xxh3_64_hexdigest(body.encode()) != text[:_HEX]:
+        raise ValueError("the header's checksum differs")
+    header: dict[str, Any] = json.loads(body)
+    return header
 
 
 def _sum(array: pa.Array) -> int:

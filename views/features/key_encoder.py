@@ -17,6 +17,7 @@ Codes: TypeAlias = NDArray[np.int64]
 
 NO_MATCH: Final = -1
 _LIMIT: Final = 2**62
+_TABLE: Final = 2**20  # values
 _PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {"string": (str,), "binary": (bytes,), "bool": (bool,)}
 
 
@@ -193,12 +194,13 @@ def _as_int64(array: pa.Array, name: str, wanted: pa.DataType) -> pa.Array:
 class _IntegerCodes:
     """Integers: their distance from the smallest where they lie close together, else their rank."""
 
-    __slots__ = ("_distinct", "low", "width")
+    __slots__ = ("_distinct", "_ranks", "low", "width")
 
     def __init__(self, low: int, width: int, distinct: NDArray[Any] | None) -> None:
         self.low = low
         self.width = width
         self._distinct = distinct
+        self._ranks: Codes | None = None
 
     @classmethod
     def of(cls, array: pa.Array) -> Self:
@@ -218,15 +220,27 @@ class _IntegerCodes:
 
     def encode(self, column: pa.Array) -> Codes:
         values = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
-        if self._distinct is not None:
-            codes = _find(self._distinct, values)
-        else:
-            # What lies below wraps around, to beyond every code.
-            codes = (values - np.asarray(self.low, values.dtype)).view(np.int64)
-            codes |= -(codes.view(np.uint64) >= np.uint64(self.width)).astype(np.int64)  # all bits set are NO_MATCH
+        codes = self._distances(values, self.width) if self._distinct is None else self._find(self._distinct, values)
         if column.null_count:
             codes[column.is_null().to_numpy(zero_copy_only=False)] = NO_MATCH
         return codes
+
+    def _distances(self, values: NDArray[Any], width: int) -> Codes:
+        """Return the distance of each value from the smallest, -1 for those that are beyond a width."""
+        # What lies below wraps around, to beyond every width.
+        distances: Codes = (values - np.asarray(self.low, values.dtype)).view(np.int64)
+        distances |= -(distances.view(np.uint64) >= np.uint64(width)).astype(np.int64)  # all bits set are NO_MATCH
+        return distances
+
+    def _find(self, distinct: NDArray[Any], values: NDArray[Any]) -> Codes:
+        """Return the rank of each value; of many ones by a table of all that may be, where it is small."""
+        span = int(distinct[-1]) - self.low + 1 if len(distinct) else _TABLE
+        if span >= _TABLE or len(values) < span:
+            return _find(distinct, values)
+        if self._ranks is None:
+            self._ranks = np.full(span + 1, NO_MATCH, dtype=np.int64)
+            self._ranks[self._distances(distinct, span)] = np.arange(len(distinct))
+        return self._ranks[self._distances(values, span)]  # the last one is of what is not there
 
     def encode_one(self, value: Any) -> int:
         if value is None:

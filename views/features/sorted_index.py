@@ -4,27 +4,34 @@ It is built once a table. The training join and the lookup of one entity read th
 cannot differ. An entity's code and a time are packed into one int64 key, and a search is one `searchsorted`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foldstore.errors import column_not_found
+from foldstore.errors import CorruptObjectError, column_not_found
 from foldstore.views.features.found_rows import NOWHERE, FoundRows, order_exactly, order_nearly, places_of_ties
 from foldstore.views.features.key_encoder import KeyEncoder
+from foldstore.views.features.removed_places import (
+    UNKNOWN_CREATED,
+    IndexedRows,
+    RemovedPlaces,
+    find_among_ties,
+    with_unknown,
+)
+from foldstore.views.features.time_scale import TimeScale, in_parts
 from foldstore.views.time_column import Instants, to_nanoseconds
 
 Integers: TypeAlias = NDArray[np.int64]
 
-_KEY_LIMIT: Final = 2**63
 _SHORT: Final = 2**31
-_AT_ONCE: Final = 32_768
 _NEAR: Final = 50  # of so many probes one may step back
+_SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
 _ARRAYS: Final = ("keys", "order", "created", "earliest", "ranks")
-UNKNOWN_CREATED: Final = -(2**63)  # below every instant: the created time of a row that has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +122,12 @@ class SortedIndex:
     1
     """
 
-    __slots__ = ("_created", "_earliest", "_encoder", "_keys", "_order", "_scale", "table")
+    __slots__ = ("_created", "_earliest", "_encoder", "_keys", "_order", "_removed", "_scale", "table")
     _keys: Integers
     _order: Integers | None
     _created: Integers | None
     _earliest: Integers | None
+    _removed: RemovedPlaces | None
 
     def __init__(
         self,
@@ -133,8 +141,9 @@ class SortedIndex:
         columns = [_column(table, key) for key in keys]
         events = to_nanoseconds(_column(table, event_time), where=f"Event time {event_time!r}")
         self.table = table
+        self._removed = None
         self._encoder = KeyEncoder(columns, keys, table.num_rows)
-        self._scale = _TimeScale(events, self._encoder)
+        self._scale = TimeScale(events, self._encoder)
         usable = self._encoder.codes >= 0
         if events.nulls is not None:
             usable &= ~events.nulls
@@ -145,12 +154,12 @@ class SortedIndex:
             known = to_nanoseconds(_column(table, created_time), where=f"Created time {created_time!r}")
         self._sort(packed, None if usable.all() else np.flatnonzero(usable), known)
         if rows is not None:
-            self._order = rows if self._order is None else rows[self._order]
+            self._order = rows[self.rows_in_order()]
         self._encoder.codes = np.empty(0, dtype=np.int64)  # only the dictionaries are needed from here on
 
     def _sort(self, packed: Integers, rows: Integers | None, created: Instants | None) -> None:
         """Sort by key, then created time, then row; what is sorted already is left where it lies."""
-        known = None if created is None else _with_unknown(created)
+        known = None if created is None else with_unknown(created)
         keys = packed if rows is None else packed[rows]
         if not _is_sorted(keys):
             order, keys = order_exactly(keys)
@@ -173,7 +182,43 @@ class SortedIndex:
     def nbytes(self) -> int:
         """How much memory the index takes, the table itself aside."""
         arrays = (self._keys, self._order, self._created, self._earliest)
-        return sum(array.nbytes for array in arrays if array is not None)
+        removed = 0 if self._removed is None else self._removed.nbytes
+        return sum(array.nbytes for array in arrays if array is not None) + removed
+
+    def without(self, gone: IndexedRows) -> "SortedIndex":
+        """Return the index without some of its rows: `find`, `search` and `find_visible` step over them.
+
+        Its arrays are these; what walks through all places of an index meets the rows still.
+
+        Raises
+        ------
+        CorruptObjectError
+            When the index has no such row.
+        """
+        codes = self.encode(gone.keys, len(gone.rows))
+        usable = codes >= 0 if gone.events.nulls is None else (codes >= 0) & ~gone.events.nulls
+        rows, codes = gone.rows[usable], codes[usable]
+        if not len(rows):
+            return self
+        keys = codes * self._scale.width + self._scale.floor(gone.events.values[usable])
+        low, past = (np.searchsorted(self._keys, keys, side=side) for side in _SIDES)
+        created = None if gone.created is None else with_unknown(gone.created)[usable]
+        places = find_among_ties(low, past, (created, rows), (self._created, self._order))
+        if not bool(np.all(places < past)) or not np.array_equal(self.rows_at(places), rows):
+            raise CorruptObjectError("An index lacks rows that it was made of.", hint="Remove it: it is built again.")
+        index = copy.copy(self)
+        index._removed = RemovedPlaces(places) if self._removed is None else self._removed.add(places)  # noqa: SLF001
+        return index
+
+    def of_rows(self, rows: Integers) -> "SortedIndex":
+        """Return the index with other numbers for the rows of the table: those that they have in a larger one."""
+        index = copy.copy(self)
+        index._order = rows[self.rows_in_order()]  # noqa: SLF001  # its own class
+        return index
+
+    def rows_at(self, places: Integers) -> Integers:
+        """Return the rows of the table at places in the order of the index."""
+        return places if self._order is None else self._order[places].astype(np.int64, copy=False)
 
     def search(self, columns: Sequence[pa.ChunkedArray], at: Instants, lookback: Lookback) -> Matches:
         """Find the row of each key at its own instant, in the order of the keys."""
@@ -222,9 +267,11 @@ class SortedIndex:
             order = order_nearly(probes)
             walk = probes[order]
         rows = np.empty(len(walk), dtype=np.int64)
-        for here in _in_parts(len(walk)):
+        for here in in_parts(len(walk)):
             places = np.searchsorted(self._keys, walk[here], side="right")
             places -= 1
+            if self._removed is not None:
+                places = self._removed.step_back(places)
             missing = self._keys[places] < oldest[order[here]]
             missing |= places < 0  # a probe of -1 lies before every key
             rows[here] = places if self._order is None else self._order[places]
@@ -234,7 +281,7 @@ class SortedIndex:
     def _probes_between(self, codes: Integers, at: Instants, lookback: Lookback) -> tuple[Integers, Integers]:
         """Return the key that is looked for, -1 for none, and the first key that is not too old."""
         probes, oldest = np.empty((2, len(codes)), dtype=np.int64)
-        for here in _in_parts(len(codes)):
+        for here in in_parts(len(codes)):
             asked = at.values[here]
             instants = asked if lookback.allow_exact_match else asked - 1
             probes[here], first = self._probes(codes[here], instants, None if at.nulls is None else at.nulls[here])
@@ -255,13 +302,15 @@ class SortedIndex:
         probes, first, asked = probes[order], first[order], at.values[order]
         places = np.searchsorted(self._keys, probes, side="right")
         places -= 1
+        if self._removed is not None:
+            places = self._removed.step_back(places)
         # A probe below 0 asks for nothing; its place is -1, which reads the last key and is below 0 all the same.
         offsets = self._keys[places]
         offsets -= first
         missing = (probes < 0) | (places < 0) | (offsets < 0)
         places[missing] = NOWHERE
         if lookback.filter_by_created_timestamp:
-            places = self._known_by(places, asked)
+            places = self._known_by(places, asked, first)
             missing, offsets = places < 0, self._keys[places] - first
         offsets[missing] = 0
         return _Located(places, missing, offsets, asked, order)
@@ -333,7 +382,7 @@ class SortedIndex:
         if code < 0 or offset < 0:
             return Match(NOWHERE, 0, expired=False)
         first = code * self._scale.width
-        place = int(self._keys.searchsorted(np.int64(first + offset), side="right")) - 1
+        place = self._step_back(int(self._keys.searchsorted(np.int64(first + offset), side="right")) - 1)
         if rules.filter_by_created_timestamp:
             place = self._known_place(place, first, at)
         if place < 0 or self._keys[place] < first:
@@ -355,7 +404,7 @@ class SortedIndex:
         offsets |= -nothing.astype(np.int64)  # all bits set are NOWHERE
         return offsets, first
 
-    def _known_by(self, places: Integers, asked: Integers) -> Integers:
+    def _known_by(self, places: Integers, asked: Integers, first: Integers) -> Integers:
         """Step back, row by row, to one that had been written by then."""
         if self._created is None or self._earliest is None:
             return np.full(len(places), NOWHERE, dtype=np.int64)
@@ -367,14 +416,22 @@ class SortedIndex:
             created = self._created[places[open_]]
             open_ = open_[(created == UNKNOWN_CREATED) | (created > asked[open_])]
             places[open_] -= 1
+            if self._removed is not None:
+                # What was known in time may have been removed: then the steps lead out of the entity.
+                places[open_] = self._removed.step_back(places[open_])
+                places[open_[self._keys[places[open_]] < first[open_]]] = NOWHERE
+                open_ = open_[places[open_] >= 0]
         return places
 
     def _known_place(self, place: int, first: int, at: int) -> int:
         if self._created is None:
             return NOWHERE
         while place >= 0 and self._keys[place] >= first and not UNKNOWN_CREATED < self._created[place] <= at:
-            place -= 1
+            place = self._step_back(place - 1)
         return place
+
+    def _step_back(self, place: int) -> int:
+        return place if self._removed is None else int(self._removed.step_back(np.array([place]))[0])
 
     def _ages(self, found: "_Located", lookback: Lookback) -> tuple[Integers, NDArray[np.bool_]]:
         """Return the event times of what was found, and where they are too long ago; what stands for none is any."""
@@ -417,8 +474,9 @@ class SortedIndex:
     def _restore(self, table: pa.Table, keys: Mapping[str, str], parts: IndexParts) -> None:
         held = {name: parts.arrays[name].to_numpy() if name in parts.arrays else None for name in _ARRAYS}
         self.table = table
+        self._removed = None
         self._encoder = KeyEncoder.from_parts(keys, parts.plain["encoder"], parts.arrays)
-        self._scale = _TimeScale.from_parts(parts.plain["scale"], held["ranks"])
+        self._scale = TimeScale.from_parts(parts.plain["scale"], held["ranks"])
         self._keys = parts.arrays["keys"].to_numpy()
         self._order, self._created, self._earliest = held["order"], held["created"], held["earliest"]
 
@@ -442,75 +500,6 @@ class _Located:
     order: Integers
 
 
-class _TimeScale:
-    """Event times as small numbers: in the coarsest unit that is exact, counted from the first; or their ranks."""
-
-    __slots__ = ("_ranks", "_start", "_unit", "width")
-
-    def __init__(self, events: Instants, encoder: KeyEncoder) -> None:
-        values = events.values if events.nulls is None else events.values[~events.nulls]
-        self._ranks: Integers | None = None
-        self._unit = next(unit for unit in (10**9, 10**6, 10**3, 1) if _are_whole(values, unit))
-        self._start = int(values.min()) // self._unit if len(values) else 0
-        self.width = int(values.max()) // self._unit - self._start + 1 if len(values) else 1
-        if encoder.width * self.width >= _KEY_LIMIT:
-            encoder.make_dense()
-        if encoder.width * self.width >= _KEY_LIMIT:
-            self._ranks = np.unique(values)
-            self.width = len(self._ranks)
-
-    def offsets(self, values: Integers) -> Integers:
-        """Return the number of each event time; what stands under a null is kept in bounds."""
-        numbers = np.empty_like(values)
-        for here in _in_parts(len(values)):
-            np.clip(self.floor(values[here]), 0, self.width - 1, out=numbers[here])
-        return numbers
-
-    def floor(self, instants: Integers) -> Integers:
-        """Return the number of the last event time at or before each instant, below 0 when there is none."""
-        if self._ranks is not None:
-            return np.searchsorted(self._ranks, instants, side="right") - 1
-        offsets = instants // self._unit
-        # Both lie within int64, their difference need not: what is too early is marked before it is taken.
-        early = offsets < self._start
-        offsets = np.minimum(offsets, self._start + self.width - 1) - self._start
-        offsets[early] = NOWHERE
-        return offsets
-
-    def offset(self, instant: int) -> int:
-        """Return what `floor` does, for one instant."""
-        if self._ranks is not None:
-            return int(np.searchsorted(self._ranks, np.int64(instant), side="right")) - 1
-        return max(min(instant // self._unit - self._start, self.width - 1), NOWHERE)
-
-    def to_parts(self) -> tuple[dict[str, int], Integers | None]:
-        """Return the scale as plain data, and the ranks."""
-        return {"start": self._start, "unit": self._unit, "width": self.width}, self._ranks
-
-    @classmethod
-    def from_parts(cls, plain: Mapping[str, int], ranks: Integers | None) -> "_TimeScale":
-        """Make a scale of what `to_parts` gave."""
-        scale = cls.__new__(cls)
-        scale._restore(plain, ranks)  # noqa: SLF001  # its own class
-        return scale
-
-    def _restore(self, plain: Mapping[str, int], ranks: Integers | None) -> None:
-        self._start, self._unit, self.width, self._ranks = plain["start"], plain["unit"], plain["width"], ranks
-
-    def instants(self, offsets: Integers) -> Integers:
-        """Return the event times in nanoseconds."""
-        return self._ranks[offsets] if self._ranks is not None else (offsets + self._start) * self._unit
-
-    def instant(self, offset: int) -> int:
-        """Return one event time in nanoseconds."""
-        return int(self._ranks[offset]) if self._ranks is not None else (offset + self._start) * self._unit
-
-
-def _are_whole(values: Integers, unit: int) -> bool:
-    """Say whether all values are whole numbers of a unit; the first that is not ends the search."""
-    return unit == 1 or not any(bool(np.any(values[here] % unit)) for here in _in_parts(len(values)))
-
-
 def _nothing(count: int) -> Matches:
     return Matches(
         np.full(count, NOWHERE, dtype=np.int64),
@@ -528,11 +517,6 @@ def _is_sorted(values: Integers) -> bool:
     return bool(np.all(values[1:] >= values[:-1]))
 
 
-def _in_parts(count: int) -> Iterator[slice]:
-    """Cut a count into parts whose arrays, and what is computed of them, stay in the cache."""
-    return (slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE))
-
-
 def _is_nearly_sorted(probes: Integers) -> bool:
     """Say whether probes come in an order in which a search through the index stays near where it was."""
     return int(np.count_nonzero(probes[1:] < probes[:-1])) * _NEAR < len(probes)
@@ -542,10 +526,6 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise column_not_found(name, table.column_names, where="the feature table")
     return table.column(name)
-
-
-def _with_unknown(created: Instants) -> Integers:
-    return created.values if created.nulls is None else np.where(created.nulls, UNKNOWN_CREATED, created.values)
 
 
 def _earliest_known(entities: Integers, created: Integers) -> Integers:

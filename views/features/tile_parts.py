@@ -7,7 +7,7 @@ the table, but for the rows of one key.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 
@@ -57,8 +57,17 @@ def count_parts(weight: int, keys: Mapping[str, str]) -> int:
     return 1 << (-(-weight // MEMORY) - 1).bit_length() if keys and weight > MEMORY else 1
 
 
-def write_tile(table: pa.Table, view: FeatureView, path: Path) -> bool:
-    """Sort and add up rows part by part into a new file; return whether a file can hold what they come to."""
+def write_tile(table: pa.Table, view: FeatureView, path: Path, *, said: Any = None) -> bool:
+    """Sort and add up rows part by part into a new file; return whether a file can hold what they come to.
+
+    Parameters
+    ----------
+    said : plain data, optional
+        What is known of the rows; `read_said` gives it.
+    """
     count = count_parts(weigh_tile(view, table.num_rows), view.keys)
-    made = (Tile.of(own, view).to_parts() for own, _ in cut_by_key(table, view.keys, count, path.parent))
-    return write_parts(made, path, count=count, check=may_be_written)
+    made = (
+        Tile.of(own, view, rows if count > 1 else None).to_parts()
+        for own, rows in cut_by_key(table, view.keys, count, path.parent)
+    )
+    return write_parts(made, path, count=count, check=may_be_written, said=said)

@@ -6,7 +6,7 @@ join gives for it, so that a lookup at any instant is a lookup as of then.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -32,6 +32,7 @@ _NANOSECONDS = pa.timestamp("ns", "UTC")
 _SEARCHED: Final = 6  # words for who asks: order, instant, codes
 _RANGES: Final = 4  # and for each window: where it begins and ends in a tile
 _WORD: Final = 16  # a value, and what it is computed of
+_MOST_KNOWN: Final = 0.5  # of those who ask: a tile that knows of no more is asked for these alone
 _MOST_GATHERED: Final = 0.5  # of a larger share of the rows a tile of all is worth keeping
 _Searched: TypeAlias = tuple[Sequence[Tile], Sequence[Integers]]
 
@@ -44,22 +45,50 @@ class _Asked:
     ----------
     keys : sequence of ChunkedArray
         As they were given, in the order in which they were.
+    count : int
+        How many were given.
     order : ndarray of int64
         Which of these stands where in the order of the search.
+    tiles : sequence of Tile
+        The tiles that may have rows of them.
     codes : list of ndarray of int64
         The code of each key, tile by tile, -1 where it is not known or who asks says no instant.
     """
 
     keys: Sequence[pa.ChunkedArray]
+    count: int
     order: Integers
     at: Integers
     nulls: NDArray[np.bool_] | None
+    tiles: Sequence[Tile]
     codes: list[Integers]
 
     def find(self, tile: Tile) -> Integers:
         """Return the code of each key in another tile."""
-        codes = tile.index.encode(self.keys, len(self.order))
+        codes = tile.encode(self.keys, self.count)
         return (codes if self.nulls is None else np.where(self.nulls, -1, codes))[self.order]
+
+    def split(self) -> list["_Asked"]:
+        """Tell those of whom tiles know that know of few from the others, which need not ask these tiles."""
+        known = [codes >= 0 for codes in self.codes]
+        many = _MOST_KNOWN * len(self.order)
+        usual = [number for number, each in enumerate(known) if np.count_nonzero(each) > many]
+        if not usual or len(usual) == len(known):
+            return [self]
+        few = np.logical_or.reduce([each for number, each in enumerate(known) if number not in usual])
+        if np.count_nonzero(few) > many:
+            return [self]
+        parts = [self._choose(np.flatnonzero(~few), usual)]
+        return [*parts, self._choose(np.flatnonzero(few), range(len(known)))] if few.any() else parts
+
+    def _choose(self, places: Integers, tiles: Sequence[int]) -> "_Asked":
+        return replace(
+            self,
+            order=self.order[places],
+            at=self.at[places],
+            tiles=[self.tiles[number] for number in tiles],
+            codes=[self.codes[number][places] for number in tiles],
+        )
 
 
 class WindowIndex:
@@ -153,8 +182,7 @@ class WindowIndex:
                 continue
             own = order[start:end]
             keys = [column.take(pa.array(own)) for column in columns]
-            instants = Instants(at.values[own], None if at.nulls is None else at.nulls[own])
-            for answer, values in zip(answers, self._aggregate(number, keys, instants, wanted), strict=True):
+            for answer, values in zip(answers, self._aggregate(number, keys, at.take(own), wanted), strict=True):
                 answer.extend(values.iterchunks())
         back = _turn_back(order)
         return [pa.chunked_array(answer).take(back) for answer in answers]
@@ -163,20 +191,24 @@ class WindowIndex:
         self, number: int, columns: Sequence[pa.ChunkedArray], at: Instants, wanted: Sequence[Aggregation]
     ) -> list[pa.ChunkedArray]:
         """Answer those whose keys are in one part."""
-        own = [each.part(number) for each in self._tiles]
-        asked = _order(own, columns, at)
-        tiles: dict[bool, _Searched] = {True: (own, asked.codes)}
+        groups = _order([each.part(number) for each in self._tiles], columns, at).split()
+        answers = [self._answer(number, group, wanted) for group in groups]
+        back = _turn_back(np.concatenate([group.order for group in groups]))
+        return [pa.chunked_array(list(parts)).take(back) for parts in zip(*answers, strict=True)]
+
+    def _answer(self, number: int, asked: _Asked, wanted: Sequence[Aggregation]) -> list[pa.Array]:
+        """Answer in the order of the search."""
+        tiles: dict[bool, _Searched] = {True: (asked.tiles, asked.codes)}
         together = [each for each in wanted if not may_be_cut([each])]
         if together:
-            tiles[False] = self._find_together(number, own, asked, together)
+            tiles[False] = self._find_together(number, asked, together)
         spans: dict[tuple[Window, bool], WindowSpans] = {}
         answers = []
-        back = _turn_back(asked.order)
         for aggregation in wanted:
             window, apart = window_of(aggregation), may_be_cut([aggregation])
             if (window, apart) not in spans:
                 spans[window, apart] = _look(*tiles[apart], window, asked.at)
-            answers.append(pa.chunked_array([spans[window, apart].compute(aggregation).take(back)]))
+            answers.append(spans[window, apart].compute(aggregation))
         return answers
 
     def types(self) -> dict[str, pa.DataType]:
@@ -195,10 +227,9 @@ class WindowIndex:
             changes = changes.append_column(name, values)
         return changes
 
-    def _find_together(
-        self, number: int, tiles: Sequence[Tile], asked: _Asked, aggregations: Sequence[Aggregation]
-    ) -> _Searched:
+    def _find_together(self, number: int, asked: _Asked, aggregations: Sequence[Aggregation]) -> _Searched:
         """Return one tile that has all rows of every entity that asks, and the codes in it."""
+        tiles = asked.tiles
         entities = AskedEntities.of(tiles, asked.codes)
         many = entities.num_rows > _MOST_GATHERED * sum(tile.index.num_rows for tile in tiles)
         if many and len(tiles) == 1:
@@ -251,13 +282,13 @@ def _weigh_asking(wanted: Sequence[Aggregation], asking: int) -> int:
 
 def _order(tiles: Sequence[Tile], columns: Sequence[pa.ChunkedArray], at: Instants) -> _Asked:
     count = len(at.values)
-    codes = [tile.index.encode(columns, count) for tile in tiles]
+    codes = [tile.encode(columns, count) for tile in tiles]
     largest = max(range(len(codes)), key=lambda number: tiles[number].index.num_rows)
     # Searches in the order of the index walk through it once.
     order = tiles[largest].index.order_of_search(codes[largest], at.values)
     if at.nulls is not None:
         codes = [np.where(at.nulls, -1, each) for each in codes]
-    return _Asked(columns, order, at.values[order], at.nulls, [each[order] for each in codes])
+    return _Asked(columns, count, order, at.values[order], at.nulls, tiles, [each[order] for each in codes])
 
 
 def _turn_back(order: Integers) -> pa.Array:

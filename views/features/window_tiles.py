@@ -17,7 +17,7 @@ from foldstore.views.features.sorted_index import IndexParts, Integers, SortedIn
 from foldstore.views.features.window import Window
 from foldstore.views.features.window_values import ColumnTotals
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 # In words a row.
 _SORTED: Final = 5
 _KEY: Final = 3
@@ -37,23 +37,39 @@ class Tile:
         Where the rows of an entity and a time are.
     totals : mapping of str to ColumnTotals
         By column.
+    hidden : ndarray of int64 or None
+        Codes of entities that another tile answers for, ascending.
     """
 
     index: SortedIndex
     totals: Mapping[str, ColumnTotals]
+    hidden: Integers | None = None
 
     @classmethod
-    def of(cls, table: pa.Table, view: FeatureView) -> Self:
-        """Sort and add up the rows of a windowed feature view's source."""
+    def of(cls, table: pa.Table, view: FeatureView, rows: Integers | None = None) -> Self:
+        """Sort and add up the rows of a windowed feature view's source.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, optional
+            The rows of a larger table that these are.
+        """
         index = SortedIndex(table, keys=view.keys, event_time=view.event_time, created_time=view.created_time)
-        rows = index.rows_in_order()
-        return cls(
-            index,
-            {
-                column: ColumnTotals.of(table.column(column), rows, functions)
-                for column, functions in find_needs(view).items()
-            },
-        )
+        order = index.rows_in_order()
+        totals = {
+            column: ColumnTotals.of(table.column(column), order, functions)
+            for column, functions in find_needs(view).items()
+        }
+        return cls(index if rows is None else index.of_rows(rows), totals)
+
+    def encode(self, keys: Sequence[pa.ChunkedArray], count: int) -> Integers:
+        """Return the code of each key, -1 for one that the tile does not answer for."""
+        codes = self.index.encode(keys, count)
+        if self.hidden is None or not len(self.hidden):
+            return codes
+        places = np.searchsorted(self.hidden, codes)
+        places[places == len(self.hidden)] = 0
+        return np.where(self.hidden[places] == codes, -1, codes)
 
     def ranges(self, codes: Integers, window: Window, at: Integers) -> tuple[Integers, Integers, Integers]:
         """Return the first place of each window, the one after its last, and the first of the entity at any time."""
@@ -75,7 +91,7 @@ class Tile:
     def to_parts(self) -> IndexParts:
         """Return the tile as plain data and arrays; `from_parts` makes the same of them."""
         held = self.index.to_parts()
-        arrays = {name: array for name, array in held.arrays.items() if name not in ("order", "earliest")}
+        arrays = {name: array for name, array in held.arrays.items() if name != "earliest"}
         plain: dict[str, Any] = {}
         for number, (column, totals) in enumerate(self.totals.items()):
             plain[column], own = totals.to_parts(f"column{number}")
