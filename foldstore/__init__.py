@@ -12,15 +12,14 @@ Examples
 'people@1'
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from foldstore.errors import EmptyReferenceWarning, FoldstoreError, SplitWarning
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` takes longer to import than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from foldstore.connecting import connect
     from foldstore.dataset import Dataset
     from foldstore.datastore.statistics.segments import OTHER
+    from foldstore.errors import EmptyReferenceWarning, FoldstoreError, SplitWarning
     from foldstore.feasibility_study import feasibility
     from foldstore.features.definition_file import read_definitions
     from foldstore.leakage import LeakageWarning
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    **dict.fromkeys(("EmptyReferenceWarning", "FoldstoreError", "SplitWarning"), "foldstore.errors"),
     "connect": "foldstore.connecting",
     "Store": "foldstore.store",
     "Dataset": "foldstore.dataset",
@@ -165,8 +165,12 @@ def sql(query: str) -> "SqlSource":
     return SqlSource(query)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a public name from its home on first use."""
+    from importlib import import_module
+
+    if name == "errors":  # `except foldstore.errors.NotFoundError` needs no import of its own
+        return import_module("foldstore.errors")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'foldstore' has no attribute {name!r}")
