@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,42 @@ _LOOK_SECONDS: Final = 0.1
 _START_SECONDS: Final = 120.0
 _LONGEST_PAUSE: Final = 10.0
 _SHORT_LIFE: Final = 5.0
+
+
+class Told:
+    """Whether something was said; the handler of a signal may say it, whatever its thread is at.
+
+    `threading.Event` may not be set there: the handler waits for a lock that the thread it interrupts holds, for ever.
+    """
+
+    def __init__(self) -> None:
+        self._hears, self._says = socket.socketpair()
+        self._hears.settimeout(0)
+        self._says.settimeout(0)
+
+    def set(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Say it."""
+        with suppress(OSError):  # so often that nothing more fits in, or nobody listens any more
+            self._says.send(b"1")
+
+    def is_set(self) -> bool:
+        """Return whether it was said."""
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it was said, or for so long; return whether it was."""
+        return bool(select.select([self._hears], [], [], seconds)[0])
+
+    def clear(self) -> None:
+        """Forget that it was said."""
+        with suppress(BlockingIOError):
+            while self._hears.recv(4096):
+                pass
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._hears.close()
+        self._says.close()
 
 
 class Workers:
@@ -50,8 +87,8 @@ class Workers:
         self._count = count
         self._grace = grace_seconds
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._ends = threading.Event()
-        self._anew = threading.Event()
+        self._ends = Told()
+        self._anew = Told()
         self._successor: threading.Thread | None = None
         self._lock = threading.Lock()
         self._needs_listener = True
@@ -89,11 +126,11 @@ class Workers:
         """Have signals to this process be to the processes from now on; only in the main thread."""
         signal.signal(signal.SIGTERM, self.end)
         signal.signal(signal.SIGINT, self.end)
-        _on_hangup(self._renew)
+        _on_hangup(self._anew.set)
 
     def succeed(self, stop: Callable[[], None]) -> None:
         """Start a process when SIGHUP comes to this one, which serves itself; call `stop` when the other one serves."""
-        _on_hangup(self._renew)
+        _on_hangup(self._anew.set)
         self._needs_listener = False
 
         def wait() -> None:
@@ -138,6 +175,8 @@ class Workers:
         for end in self.__dict__.pop("_life", ()):
             os.close(end)
         self._listener.close()
+        self._ends.close()
+        self._anew.close()
 
     def _watch(self) -> None:
         pause, started = 0.0, time.monotonic()
@@ -208,9 +247,6 @@ class Workers:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def _renew(self, _number: int, _frame: FrameType | None) -> None:
-        self._anew.set()
 
 
 def _on_hangup(handler: Callable[[int, FrameType | None], None]) -> None:

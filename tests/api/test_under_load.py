@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -215,18 +216,79 @@ def test_a_successor_that_cannot_serve_replaces_nobody(place, tmp_path):
         assert ask(port, "GET", "/v1/datasets/people/versions/1/rows", tokens["viewer"])[0] == 200
 
 
+@contextmanager
+def begun(folder, *words, **started):
+    """Start a server and go on at once."""
+    command = [sys.executable, "-m", "foldstore", "serve", "--store", str(folder), "--port", "0", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **started) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def minds(process, kind, number):
+    """Say whether a process ignores ("SigIgn") or catches ("SigCgt") a signal."""
+    return int(re.search(rf"{kind}:\s*(\w+)", status(process))[1], 16) >> (number - 1) & 1
+
+
 @pytest.mark.parametrize("count", [1, 2])
-def test_sighup_before_it_serves_ends_nothing(place, count):
+@pytest.mark.parametrize("from_its_start", [True, False], ids=["by whoever starts it", "by itself"])
+def test_sighup_before_it_serves_ends_nothing(place, count, from_its_start):
+    """Again and again, from its first instant where whoever starts it has it ignored, as the unit for systemd does."""
     folder, _tokens = place
-    command = [sys.executable, "-m", "foldstore", "serve", "--store", str(folder), "--port", "0"]
-    with subprocess.Popen([*command, "--workers", str(count)], stderr=subprocess.PIPE, text=True) as process:
-        ignored = lambda: int(re.search(r"SigIgn:\s*(\w+)", status(process))[1], 16) >> (signal.SIGHUP - 1) & 1  # noqa: E731
-        wait_until(lambda: ignored() or process.poll() is not None)
-        process.send_signal(signal.SIGHUP)
-        line = next(line for line in process.stderr if "Serving at" in line)
-        wait_until(lambda: ready(int(line.strip().rpartition(":")[2])))
+    ignore = (lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if from_its_start else None
+    with begun(folder, "--workers", str(count), preexec_fn=ignore) as process:
+        wait_until(lambda: from_its_start or minds(process, "SigIgn", signal.SIGHUP) or process.poll() is not None)
+        lines = []
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)
+        reader.start()
+        urls = lambda: [line.split()[-1] for line in lines if "Serving at" in line]  # noqa: E731
+        while not urls() and process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+        assert process.poll() is None, lines
+        wait_until(lambda: ready(int(urls()[0].rpartition(":")[2])), LONG)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG) == 0
+        reader.join(PATIENCE)
+
+
+def test_a_storm_of_signals_neither_blocks_nor_ends_who_hears_them():
+    """An event of `threading` deadlocks here, or its handlers are nested until there is no stack left."""
+    program = """
+import signal
+from foldstore.api.workers import Told
+anew, ends = Told(), Told()
+signal.signal(signal.SIGHUP, anew.set)
+signal.signal(signal.SIGTERM, ends.set)
+print("listens", flush=True)
+while not ends.wait(0.0001):
+    if anew.is_set():
+        anew.clear()
+print("ends", anew.is_set(), ends.is_set())
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "listens\n"
+            for _ in range(30_000):
+                process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            assert process.communicate(timeout=PATIENCE)[0].split()[::2] == ["ends", "True"]
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sigterm_before_it_serves_ends_it(place, count):
+    """The first process of a container is told nothing that it has no handler for, so it has one early."""
+    folder, _tokens = place
+    with begun(folder, "--workers", str(count)) as process:
+        wait_until(lambda: minds(process, "SigCgt", signal.SIGTERM) or process.poll() is not None)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize(("words", "expected"), [("serve --help", signal.SIG_IGN), ("ls", signal.SIG_DFL)])
@@ -234,7 +296,9 @@ def test_sighup_is_ignored_before_anything_large_is_imported(words, expected):
     program = f"""
 import signal, sys, types
 large = types.ModuleType("foldstore.cli.app")
-large.main = lambda arguments: print(signal.getsignal(signal.SIGHUP).name, "typer" in sys.modules)
+large.main = lambda arguments: print(
+    signal.getsignal(signal.SIGHUP).name, bool(sys.modules.keys() & {"typer", "foldstore.errors"})
+)
 sys.modules["foldstore.cli.app"] = large
 sys.argv = ["foldstore", *{words.split()!r}]
 from foldstore.cli import main
