@@ -3,20 +3,21 @@
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import pyarrow as pa
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from foldstore.api.json_values import to_plain
 from foldstore.api.media import choose_media
 from foldstore.api.query import Query, QueryParameter
 from foldstore.api.row_forms import JSON, MEDIA, Piece, write_rows
-from foldstore.errors import UsageError
+from foldstore.errors import CancelledError, UsageError
 
 _MOST_ON_A_PAGE: Final = 1_000
 _AT_ONCE: Final = 1 << 22  # bytes that a thread makes before they are sent
@@ -128,27 +129,43 @@ def streamed_answer(asked: Headers, write: Callable[[str], Iterator[Piece]]) -> 
     parts = write(media)
     if media == JSON:
         return Response(b"".join(parts), media_type=JSON)
-    first = next(parts)  # what is wrong with the request shows before the status is out
-    return PiecesResponse(chain([first], parts), media)
+    return PiecesResponse(parts, media)
+
+
+def _together(first: Piece, others: Iterator[Piece]) -> Generator[Piece, None, None]:
+    yield first
+    yield from others
 
 
 class PiecesResponse(StreamingResponse):
     """An answer that is sent piece by piece as it is made.
 
+    The first piece is made at once: what is wrong with the request shows before the status is out.
+
     Parameters
     ----------
     pieces : iterator of bytes or memoryview
-        The pieces; whoever keeps the answer for later takes them instead.
+        The pieces; whoever keeps the answer for later takes them from the attribute of this name.
     media : str
         What they are.
     """
 
     def __init__(self, pieces: Iterator[Piece], media: str) -> None:
-        super().__init__(_in_a_thread(pieces), media_type=media)
-        self.pieces = pieces
+        self.pieces = _together(next(pieces), pieces)
+        self._sent = _in_a_thread(self.pieces)
+        super().__init__(self._sent, media_type=media)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces; when nobody reads on, let go of what they hold at once, and not by a search for garbage."""
+        try:
+            with suppress(CancelledError):  # who asked has gone away
+                await super().stream_response(send)
+        finally:
+            await self._sent.aclose()
+            self.pieces.close()
 
 
-async def _in_a_thread(pieces: Iterator[Piece]) -> AsyncIterator[Piece]:
+async def _in_a_thread(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
     """Yield pieces that a thread makes, several at a time: to change threads takes as long as to make a small one."""
     while some := await to_thread.run_sync(_take_some, pieces):
         for piece in some:

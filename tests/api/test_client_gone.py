@@ -1,5 +1,6 @@
 """Work that somebody waits for ends when he has gone away; what changes something goes to its end."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import foldstore
+from foldstore.api.answers import PiecesResponse
 from foldstore.api.app import create_app
 from foldstore.api.sandbox.process import QueryProcess
 from foldstore.api.server import BackgroundServer
@@ -124,3 +126,38 @@ def test_a_commit_goes_to_its_end(served, monkeypatch):
     assert ends.over.wait(PATIENCE)
     assert ends.error is None
     assert store.version("people@2").num_rows == 3
+
+
+def pieces_of(ending, ended):
+    """Yield pieces: without end, or until `ending` is raised; say that it is over."""
+    try:
+        while True:
+            yield b"x" * 100_000
+            if ending is not None:
+                raise ending
+    finally:
+        ended.append(True)
+
+
+@pytest.mark.parametrize("ending", [None, CancelledError("Who asked has gone away.")], ids=["midway", "noticed"])
+def test_a_stream_that_nobody_reads_on_holds_nothing(ending):
+    """Neither its rows nor its query waits for a search for garbage; that he went away is no error."""
+    ended = []
+    pieces = pieces_of(ending, ended)  # held here, so that nothing but closing it ends it
+
+    async def ask():
+        gone = asyncio.Event()
+
+        async def receive():
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            if message["type"] == "http.response.body":
+                gone.set()
+                await asyncio.sleep(0)
+
+        await PiecesResponse(pieces, "text/csv")({"type": "http"}, receive, send)
+
+    asyncio.run(asyncio.wait_for(ask(), PATIENCE))
+    assert ended == [True]
