@@ -96,6 +96,7 @@ _EXIT_CODES = """\
 | 4 | refused by policy: a pool that is spent or too small, rows of another pool, sealed files, a read-only store |
 | 70 | a fault of Foldstore's own; `FOLDSTORE_DEBUG=1` shows the traceback |
 | 130 | interrupted |
+| 141 | nobody reads its output any more, as with `\\| head` |
 
 [Errors](errors.md) lists the code of each error with its exit code.
 """

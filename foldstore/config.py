@@ -107,6 +107,13 @@ def load_settings(**given: Any) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise UsageError(
             f"A file of settings cannot be read: {' '.join(str(error).split())}.",
-            hint=f"Mend or remove it: {' or '.join(str(file) for file in _FILES if file.exists())}.",
+            hint=f"Mend or remove it: {' or '.join(str(file) for file in _FILES if _may_be_there(file))}.",
             code="invalid-setting",
         ) from error
+
+
+def _may_be_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # in a folder that this user may not enter: HOME is that of another
+        return True

@@ -65,6 +65,7 @@ OTHER_WORDS = {
 _NO_COMMAND = re.compile(r"No such command '([^']*)'")
 _BUG_EXIT = 70
 _INTERRUPTED_EXIT = 130
+_UNREAD_EXIT = 141  # what a shell says of a program that died of SIGPIPE
 
 app = typer.Typer(
     name="foldstore",
@@ -126,11 +127,32 @@ story.register(app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if code in (_UNREAD_EXIT, _BUG_EXIT):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):  # the interpreter writes what is left at its end, and would complain
+            os.dup2(nowhere, number)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:  # it was closed
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
+        return _UNREAD_EXIT
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # typer hears of it first, and says 1
+            return _UNREAD_EXIT
+        raise
+    except OSError as error:  # the disk under what stdout goes to is full
+        return _report_other(error)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     followed = FOLLOWED.set(FollowedWork)
     try:
         with warnings.catch_warnings():
@@ -142,9 +164,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("Interrupted; whatever was not committed is gone.", None)
         return _INTERRUPTED_EXIT
-    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  # the interpreter flushes it at exit
-        return 0
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001  # the last line of defence: an exit code of its own
         return _report_other(error)
     finally:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -216,16 +217,62 @@ def test_a_schema_is_inferred_reviewed_set_and_gates(command, folder, tmp_path):
     assert json.loads(command("ls", "-s", folder, "-o", "json")[1])[0]["latest"] == 1
 
 
-def test_a_broken_pipe_is_no_error(made):
+LONG = "SELECT * FROM range(20000)"  # more than a pipe holds, in any form
+
+BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
+
+
+def exit_code_unread(words, *, first):
+    """Run the command, take so many bytes, and go away; nothing may be said of that."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "foldstore", *words]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, env=BUFFERED) as process:
+        os.close(writer)
+        os.read(reader, first)
+        os.close(reader)
+        assert process.stderr.read() == b""
+    return process.returncode
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "table"])
+def test_who_stops_to_read_ends_it_quietly(made, form):
+    assert exit_code_unread(["sql", LONG, "--limit", "0", "-o", form, "-s", str(made)], first=10) == 141
+
+
+@pytest.mark.parametrize("words", [["ls", "-o", "csv"], ["ls", "-o", "jsonl"], ["ls"], ["ls", "--help"], ["--version"]])
+def test_so_does_who_reads_nothing_of_a_short_answer(made, words, monkeypatch):
+    """It waits in a buffer for the end."""
+    monkeypatch.setitem(BUFFERED, "FOLDSTORE_STORE", str(made))
+    assert exit_code_unread(words, first=0) == 141
+
+
+@pytest.mark.parametrize("words", ["ls --store nowhere", "nonsense"])
+def test_so_does_who_reads_no_error(words):
     reader, writer = os.pipe()
     os.close(reader)
-    query = "SELECT * FROM range(1000000)"
-    done = subprocess.run(
-        [sys.executable, "-m", "foldstore", "sql", query, "-s", str(made), "-o", "csv"],
-        stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "foldstore", *words.split()]
+    done = subprocess.run(command, stdout=writer, stderr=writer, check=False)
     os.close(writer)
+    assert done.returncode == 141
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_shell_takes_the_first_lines_and_no_more(made, form):
+    program = f"'{sys.executable}' -m foldstore sql '{LONG}' -s '{made}' -o {form} | head -n 2"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)  # noqa: S607
+    assert (len(done.stdout.splitlines()), done.stderr) == (2, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_output_that_finds_no_room_is_told_of(made, form):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "foldstore", "ls", "-s", str(made), "-o", form]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=BUFFERED, text=True, check=False)
+    assert done.returncode == 70
+    assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_stderr_is_empty_on_success(made):
@@ -264,6 +311,14 @@ def test_a_file_of_settings_that_cannot_be_read_is_named(command, made, monkeypa
     code, _, err = command("ls", "-s", made)
     assert (code, "error[invalid-setting]" in err) == (2, True), err
     assert "foldstore.toml" in err
+
+
+def test_a_home_that_cannot_be_looked_into_is_no_bug(made):
+    """Such as that of another user: from Python 3.14 on it is as good as empty, before it is told of."""
+    command = [sys.executable, "-m", "foldstore", "ls", "-s", str(made)]
+    home = f"/{'x' * 300}"  # too long for a name, so that it is refused to root, too
+    done = subprocess.run(command, env={**os.environ, "HOME": home}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or (done.returncode == 2 and home in done.stderr)
 
 
 def test_a_result_that_repeats_a_name_is_no_json(command, made):
