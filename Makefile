@@ -6,7 +6,7 @@ LEARNING := .venv/.learning
 DEMO_DIR ?= flights_store
 
 .DEFAULT_GOAL := help
-.PHONY: help setup learning demo test fuzz check format bench bench-peers bench-judgement-peers bench-feature-peers docs clean
+.PHONY: help setup learning demo test fuzz check format bench bench-peers bench-judgement-peers bench-feature-peers image docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,13 @@ bench-feature-peers: $(READY) .venv-feast/.ready ## joins and lookups beside Fea
 	.venv-feast/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-feast/bin/python -m pip install --quiet --group feast
 	touch $@
+
+# Another base, or a configuration of pip: make image PYTHON_IMAGE=... BUILD_FLAGS="--volume /etc/pip.conf:/etc/pip.conf:ro"
+PYTHON_IMAGE ?= docker.io/library/python:3.12-slim
+image: $(READY) ## build the image of deploy/Dockerfile with Buildah, as root, and try it
+	buildah bud --quiet --format docker --layers --isolation chroot $(BUILD_FLAGS) \
+		--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --file deploy/Dockerfile --tag foldstore .
+	FOLDSTORE_REQUIRE_IMAGE=localhost/foldstore $(BIN)/python -m pytest -q tests/docs/test_image.py
 
 docs: $(READY) ## write the generated pages anew (CLI reference, README output)
 	$(BIN)/python docs/generate.py

@@ -71,7 +71,7 @@ def test_systemd_knows_every_word_of_the_unit_and_calls_it_safe(tmp_path):
 
 def test_the_image_runs_as_a_user_without_rights_and_is_asked_for_its_health():
     steps = read_dockerfile()
-    last = dict(steps[[name for name, _ in steps].index("FROM", 1) :])
+    last = dict(steps[max(place for place, (name, _) in enumerate(steps) if name == "FROM") :])
     assert last["USER"].strip() not in ("", "root", "0")
     assert json.loads(last["ENTRYPOINT"]) == ["foldstore"]
     assert_is_serve(json.loads(last["CMD"]))
@@ -79,6 +79,43 @@ def test_the_image_runs_as_a_user_without_rights_and_is_asked_for_its_health():
     assert last["STOPSIGNAL"] == "SIGTERM"
     probe = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
     compile(probe[2], "HEALTHCHECK", "exec")
+
+
+def test_a_change_of_the_code_leaves_the_layer_of_what_it_needs_as_it_is():
+    steps = read_dockerfile()
+    assert {words for name, words in steps if name == "FROM"} == {
+        "${PYTHON_IMAGE} AS needs", "needs AS code", "${PYTHON_IMAGE}"
+    }  # fmt: skip
+    needs = steps[: steps.index(("FROM", "needs AS code"))]
+    assert [words for name, words in needs if name == "COPY"] == ["pyproject.toml constraints.txt ./"]
+    last = steps[steps.index(("FROM", "${PYTHON_IMAGE}")) :]
+    assert [words for name, words in last if name == "COPY"] == [
+        "--from=needs /opt/foldstore /opt/foldstore",
+        "--from=code /opt/code /opt/foldstore",
+    ]
+
+
+def test_the_image_is_made_of_what_is_named_and_no_store_or_history():
+    root = DEPLOY.parent
+    lines = [line for line in (root / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert (lines[0], lines[-1]) == ("*", "**/__pycache__")
+    named = {line.removeprefix("!") for line in lines[1:-1]}
+    assert all((root / name).exists() for name in named)
+    links = {path.name for path in (root / "foldstore").iterdir() if path.is_symlink()}
+    assert named == {"foldstore", *links, "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+
+
+def test_the_unit_and_its_first_lines_speak_of_the_same_places():
+    text = (DEPLOY / "foldstore.service").read_text()
+    told = " ".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#   "))
+    service = read_unit()["Service"]
+    store = service["Environment"].removeprefix("FOLDSTORE_STORE=")
+    assert f"$AS init {store}" in told
+    assert f"$AS token create admin --store {store}" in told
+    assert f"-m 700 {service['ReadWritePaths']}\n" in text
+    assert service["ReadWritePaths"] == f"/var/lib/{service['StateDirectory']}" == str(Path(store).parent)
+    assert shlex.split(service["ExecStart"])[2] in told
+    assert f"useradd --system --user-group --home-dir {service['ReadWritePaths']}" in told
 
 
 def test_nothing_secret_is_in_it():
