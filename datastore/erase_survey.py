@@ -136,6 +136,11 @@ def _check_rows(dataset: DatasetRecord, rows: RowsToErase) -> None:
         raise UsageError(
             f"The keys have no column {missing[0]!r}.", hint=f"The key is {', '.join(dataset.key)}.", columns=missing
         )
+    nested = [name for name in dataset.key if pa.types.is_nested(rows.keys.column(name).type)]
+    if nested:
+        raise UsageError(
+            f"The values of {nested[0]!r} are no values of a key.", hint="A key's values are numbers, texts or times."
+        )
     if any(rows.keys.column(name).null_count for name in dataset.key):
         raise UsageError("A key with a null is equal to no row's.", hint="Name such rows by where= or row_ids=.")
 

@@ -15,7 +15,7 @@ from foldstore.datastore.manifest import decode_page, encode_page
 from foldstore.datastore.seal_area import check_sealed
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.verify.verification import Fault, Kind
-from foldstore.errors import CorruptObjectError, FoldstoreError, StoreError
+from foldstore.errors import CancelledError, CorruptObjectError, FoldstoreError, StoreError
 
 
 @dataclass(slots=True)
@@ -55,6 +55,8 @@ class Findings:
         """Note whatever goes wrong inside as a fault, and go on: damage can fail in any way."""
         try:
             yield
+        except CancelledError:
+            raise
         except StoreError as error:
             if error.code == "store-closed":
                 raise

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from foldstore.datastore import operation_folder
 from foldstore.datastore.canonical import is_content_hash
 from foldstore.datastore.catalog import inspection
 from foldstore.datastore.catalog.registry import Registry
@@ -29,6 +30,7 @@ _KNOWN_AT_THE_TOP: Final = {
     "indexes",
     "audit",
     "pushes",
+    operation_folder.FOLDER,
 }
 
 
