@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CapacityLimiter, sleep, to_thread
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +19,7 @@ from foldstore.api.audit import AuditLog
 from foldstore.api.body import refuse_bombs
 from foldstore.api.client_watch import ClientWatch
 from foldstore.api.documents import choose_form
-from foldstore.api.operations import Operations, Preference, access_of, read_preference
+from foldstore.api.operations import LONGEST_WAIT, Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
 from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, read_text, spool_rows
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _ABOUT_THE_SERVER: Final = ("/v1/tokens", "/v1/rules", "/v1/audit")
 _LOOK_SECONDS: Final = 0.02
-# With these a token changes nothing, whatever the method.
+# With these a token changes nothing, whatever the method, but for leases, which are taken in one step.
 _READ_SCOPES: Final = frozenset({"datasets:read", "features:read", "sql:run"})
 
 
@@ -114,7 +115,7 @@ class Dispatcher:
                 )
                 if route.scope in _READ_SCOPES:
                     ClientWatch().begin(request.receive)
-                wish = read_preference(request.headers) if route.is_long and self._operations is not None else None
+                wish = None if self._operations is None else _find_wish(route, request.headers)
                 return await (self._work(route, call) if wish is None else self._begin(route, call, wish))
 
         return endpoint
@@ -139,8 +140,8 @@ class Dispatcher:
         """Begin to work on a request that is answered later, and wait for it as long as the client would."""
         begun = await self._work(replace(route, answer=partial(begin_operation, route)), call)
         deadline = time.monotonic() + wish.wait
-        while wish.wait and isinstance(begun, AcceptedResponse) and begun.job is not None:
-            if begun.job.finished.is_set():
+        while wish.wait and isinstance(begun, AcceptedResponse):
+            if begun.is_finished():
                 return await self._work(replace(route, answer=begun.replay), call)
             if time.monotonic() >= deadline:
                 break
@@ -167,6 +168,14 @@ def _refuse_bounded(route: Route, token: Token) -> None:
             "A token for some names does not administer tokens, rules and the audit.",
             hint="Ask for a token of all names.",
         )
+
+
+def _find_wish(route: Route, headers: Headers) -> Preference | None:
+    """Return how long a client waits for an answer that may come later; None where it comes in the same request."""
+    wish = read_preference(headers) if route.is_long else None
+    if wish is None and route.answers_once and "idempotency-key" in headers:
+        return Preference(wait=LONGEST_WAIT)
+    return wish
 
 
 def _refuse_narrowed(route: Route, name: str | None, rules: Sequence[AccessRule]) -> None:

@@ -36,7 +36,7 @@ _EVERY_SECONDS: Final = 0.25
 _PIECE: Final = 1 << 20
 _MOST_BYTES: Final = 1 << 32
 _KEPT_HEADERS: Final = frozenset({"content-type", "location", "etag", "content-security-policy", "referrer-policy"})
-_LONGEST_WAIT: Final = 60
+LONGEST_WAIT: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def read_preference(headers: Headers) -> Preference | None:
         return None
     waits = [wish.removeprefix("wait=").strip('"') for wish in wishes if wish.startswith("wait=")]
     wait = int(waits[0]) if waits and waits[0].isascii() and waits[0].isdigit() and len(waits[0]) < 6 else 0
-    return Preference(wait=min(wait, _LONGEST_WAIT))
+    return Preference(wait=min(wait, LONGEST_WAIT))
 
 
 class Job:
@@ -75,13 +75,18 @@ class Job:
         Where that is kept.
     claim : Claim
         Says that this process works on it.
+    holds_cells : bool
+        Whether its answer may hold cells: then it is none when some are sealed or erased meanwhile.
     """
 
-    def __init__(self, record: OperationRecord, folder: OperationFolder, claim: Claim) -> None:
+    def __init__(
+        self, record: OperationRecord, folder: OperationFolder, claim: Claim, *, holds_cells: bool = True
+    ) -> None:
         self.record = record
         self.finished = Event()
         self._folder = folder
         self._claim = claim
+        self._holds_cells = holds_cells
         self._ends = Event()
         self._is_settled = False
         self._rows = 0
@@ -157,7 +162,8 @@ class Job:
                 self._look(None, None)
                 file.write(piece)
         staged.replace(path)
-        self._folder.drop_forgotten(self.record.id)
+        if self._holds_cells:
+            self._folder.drop_forgotten(self.record.id)
         headers = {name: value for name, value in answer.headers.items() if name in _KEPT_HEADERS}
         self._finish(state="succeeded", answer={"status": answer.status_code, "headers": headers, "bytes": size})
 
@@ -205,7 +211,7 @@ class Operations:
     def begin(self, asked: "Asked", answer: Callable[[Job], Response]) -> Job | OperationRecord:
         """Begin to work on something; return what is known of the same, when it was asked by the same key before.
 
-        What was lost with its process is begun again.
+        What was lost with its process, or met somebody else's work, is begun again.
 
         Raises
         ------
@@ -227,10 +233,10 @@ class Operations:
                     hint="Choose another key for another request.",
                     code="idempotency-key-reused",
                 )
-            claim = self.folder.add_again(record) if found.is_lost else None
+            claim = self.folder.add_again(record) if found.may_begin_anew else None
             if claim is None:
                 return self.folder.find(record.id)
-        job = Job(record, self.folder, claim)
+        job = Job(record, self.folder, claim, holds_cells=asked.holds_cells)
         if asked.body is not None:
             kept = self.folder.body_path(record.id, asked.body.suffix)
             try:
@@ -307,6 +313,8 @@ class Asked:
         The Idempotency-Key, each token's its own.
     body : Path or None
         A file of rows that was sent.
+    holds_cells : bool
+        Whether the answer may hold cells of versions.
     """
 
     token: Token
@@ -316,6 +324,7 @@ class Asked:
     access: str
     key: str | None
     body: Path | None
+    holds_cells: bool = True
 
     def record(self, now: Any) -> OperationRecord:
         """Return what is known of it at first."""
@@ -415,4 +424,6 @@ def _read(file: Any) -> Iterator[bytes]:
 
 
 def _called_off() -> CancelledError:
-    return CancelledError("The operation was called off.", hint="Nothing was changed by it; ask again to begin anew.")
+    return CancelledError(
+        "The operation was called off.", hint="What was not committed by then has changed nothing; ask again."
+    )

@@ -207,6 +207,10 @@ class Route:
         Whether it may be answered later.
     obeys_rules : bool
         Whether it shows nothing that rules hide: it gives rows of versions through the guard, or names alone.
+    holds_cells : bool
+        Whether the answer may hold cells of versions, so that one that is kept is removed when some are erased.
+    answers_once : bool
+        Whether a second request under the same Idempotency-Key is given the answer of the first.
     """
 
     method: str
@@ -223,6 +227,8 @@ class Route:
     forms: Sequence[DocumentForm] = ()
     is_long: bool = False
     obeys_rules: bool = False
+    holds_cells: bool = True
+    answers_once: bool = False
     deepest: int = field(default=8)
 
     @cached_property

@@ -29,6 +29,7 @@ from foldstore.datastore.storage import Storage, new_id
 from foldstore.datastore.zones import fold_bounds, read_zones
 from foldstore.errors import ConflictError, NotFoundError
 from foldstore.types import Operation, format_time
+from foldstore.work import settle
 
 _ATTEMPTS: Final = 20
 _NEUTRAL: Final = frozenset({Operation.COMPACT})
@@ -120,6 +121,7 @@ def erase_rows(storage: Storage, dataset: DatasetRecord, rows: RowsToErase, opti
         for _attempt in range(_ATTEMPTS):
             found = survey_erasure(storage, dataset, rows)
             reached = _describe(storage, dataset, found)
+            settle()  # copies go first: from here on it is not called off any more
             options.prepare()
             try:
                 scrubbed = _erase_once(storage, dataset, found, reached, options)

@@ -87,6 +87,11 @@ class OperationRecord:
         """Whether the process that worked on it ended before it was done."""
         return self.problem is not None and self.problem["code"] == "operation-lost"
 
+    @property
+    def may_begin_anew(self) -> bool:
+        """Whether the same request is worked on again: it was lost, or met somebody else's work at the time."""
+        return self.is_lost or (self.problem is not None and self.problem.get("retry") is True)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)
@@ -130,7 +135,7 @@ class OperationFolder:
         return claim
 
     def add_again(self, record: OperationRecord) -> "Claim | None":
-        """Keep a new operation in the place of one of its id that is lost; None when that one is not."""
+        """Keep a new operation in the place of one of its id that may be begun anew; None when that may not."""
         try:
             descriptor = os.open(self._place(record.id) / _LOCK, os.O_RDWR)
         except FileNotFoundError:
@@ -138,7 +143,7 @@ class OperationFolder:
         try:
             # Held until the folder has gone: of two who do this one finds what the other has begun.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not self._load(record.id).is_lost:
+            if not self._load(record.id).may_begin_anew:
                 return None
             gone = self._folder / f"old-{uuid4().hex}"
             self._place(record.id).rename(gone)

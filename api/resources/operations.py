@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from foldstore.api.operations import (
 )
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import Call, Gives, Route
+from foldstore.datastore.canonical import content_hash
 from foldstore.datastore.operation_folder import OperationRecord
 from foldstore.errors import NotFoundError, RefusedError
 
@@ -44,6 +46,12 @@ class AcceptedResponse(Response):
         self._id = record.id
         self._operations = operations
 
+    def is_finished(self) -> bool:
+        """Say whether there is an answer, be it of the work of another request or process."""
+        if self.job is not None:
+            return self.job.finished.is_set()
+        return self._operations.find(self._id).is_finished
+
     def replay(self, _call: Call) -> Response:
         """Return what the work was answered with."""
         return answer_of(self._operations, self._operations.find(self._id))
@@ -52,14 +60,17 @@ class AcceptedResponse(Response):
 def begin_operation(route: Route, call: Call) -> Response:
     """Begin to work on a request that a route answers."""
     operations = _operations(call)
+    key = call.idempotency_key
     asked = Asked(
         token=call.token,
         verb=f"{route.method} {route.path}",
         named=call.path,
-        digest=call.digest(),
+        # With the key, which is not kept: few bodies may be possible, and could be tried against a digest alone.
+        digest=content_hash(f"{key or uuid4().hex} {call.digest()}".encode()),
         access=call.access,
-        key=call.idempotency_key,
+        key=key,
         body=call.body if isinstance(call.body, Path) else None,
+        holds_cells=route.holds_cells,
     )
 
     def answer(job: Job) -> Response:

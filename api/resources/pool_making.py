@@ -96,6 +96,7 @@ ROUTES: Final = (
         scope="labels:open",
         answer=_seal,
         is_long=True,
+        holds_cells=False,
         summary="Seal the rows of a part as a test pool: hidden cells read as null from now on, in every version",
         body=BodyKind.JSON,
         example={"name": "late-2013", "part": "flights@5#by_month.test", "label": "late", "plan": PLAN},
