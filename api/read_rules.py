@@ -39,3 +39,7 @@ class TokenGuard:
         self._token.check_name(dataset.name)
         rules = [rule for rule in self._rules if rule.is_about(dataset.name)]
         return self._book.narrow(rows, rules) if rules else rows
+
+    def may_know(self, dataset: str) -> bool:
+        """Say whether the token is for a dataset of this name."""
+        return self._token.may_name(dataset)

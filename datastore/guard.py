@@ -24,3 +24,6 @@ class ReadGuard(Protocol):
         RefusedError
             When nothing of the version may be read.
         """
+
+    def may_know(self, dataset: str) -> bool:
+        """Say whether there may be told that a dataset of this name is there."""

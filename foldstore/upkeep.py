@@ -105,9 +105,7 @@ class VersionUpkeep:
         >>> store.leases()
         []
         """
-        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours <= 24 * 366:
-            raise UsageError(f"hours={ascii(hours)[:40]} is not a time to read.", hint="Write 12, or 0.5.")
-        length = timedelta(hours=hours)
+        length = _read_hours(hours)
         now = self._storage.clock()
         record = LeaseRecord(
             id=new_id(),
@@ -120,6 +118,33 @@ class VersionUpkeep:
         )
         holders.take_lease(self._storage.catalog, record)
         return Lease(self._storage, record, length)
+
+    def leases(self) -> list[LeaseRecord]:
+        """List the leases of the version, those that end first before the others."""
+        return [each for each in holders.list_leases(self._storage.catalog) if each.version_id == self._record.id]
+
+    def find_lease(self, lease_id: str, *, hours: float = 1) -> Lease:
+        """Return a lease that was taken before, perhaps by another process, to renew or to release it.
+
+        Parameters
+        ----------
+        lease_id : str
+            ``lease.record.id``.
+        hours : float
+            For how long each renewal holds the version.
+
+        Raises
+        ------
+        NotFoundError
+            When the version has no such lease, or none any more.
+        """
+        length = _read_hours(hours)
+        for record in self.leases():
+            if record.id == lease_id:
+                return Lease(self._storage, record, length)
+        raise NotFoundError(
+            f"The version has no lease {ascii(lease_id)[:60]}.", hint="One that ran out is gone; take another one."
+        )
 
     def unpin(self, name: str) -> None:
         """Take a pin out.
@@ -261,7 +286,12 @@ class DatasetUpkeep:
 
     def usage(self) -> DatasetUsage:
         """Return how many bytes the dataset, its versions and its branches take, shared and of their own."""
-        return measure_dataset(self._storage.catalog, self._record)
+        catalog, guard = self._storage.catalog, self._storage.guard
+        if guard is None:
+            return measure_dataset(catalog, self._record)
+        return measure_dataset(
+            catalog, self._record, [each.id for each in catalog.list_datasets() if guard.may_know(each.name)]
+        )
 
 
 class StoreUpkeep:
@@ -321,6 +351,12 @@ class StoreUpkeep:
     def leases(self) -> Sequence[LeaseRecord]:
         """List the leases of readers, those that end first before the others."""
         return holders.list_leases(self._storage.catalog)
+
+
+def _read_hours(hours: object) -> timedelta:
+    if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours <= 24 * 366:
+        raise UsageError(f"hours={ascii(hours)[:40]} is not a time to read.", hint="Write 12, or 0.5.")
+    return timedelta(hours=hours)
 
 
 def _in_days(value: Any) -> float | None:

@@ -4,8 +4,9 @@ Sets are compared in the database, so memory does not grow with the store. Bytes
 in the cold tier the size of its compressed form.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.records import DatasetRecord
 
+Versions: TypeAlias = sa.Select[tuple[str]]
 _SIZE = sa.func.coalesce(t.stored_object.c.cold_bytes, t.stored_object.c.num_bytes)
 
 
@@ -124,23 +126,37 @@ def measure_store(catalog: Catalog) -> StoreUsage:
     )
 
 
-def measure_dataset(catalog: Catalog, dataset: DatasetRecord) -> DatasetUsage:
-    """Return the account of a dataset, its versions and its branches."""
+def measure_dataset(catalog: Catalog, dataset: DatasetRecord, among: Collection[str] | None = None) -> DatasetUsage:
+    """Return the account of a dataset, its versions and its branches.
+
+    Parameters
+    ----------
+    among : collection of str, optional
+        The ids of the datasets that count as others, where not all may be known of; what is shared with the rest
+        counts as its own.
+    """
+    known = None if among is None else _versions_of(*among, dataset.id)
     with catalog.read() as connection:
-        whole = _measure_total(connection, dataset.id, dataset.name)
+        whole = _measure_total(connection, dataset.id, dataset.name, known)
         return DatasetUsage(
             name=whole.name,
             num_bytes=whole.num_bytes,
             own=whole.own,
             shared=whole.shared,
-            versions=_measure_versions(connection, dataset),
-            branches=_measure_branches(connection, dataset),
+            versions=_measure_versions(connection, dataset, known),
+            branches=_measure_branches(connection, dataset, known),
         )
 
 
-def _uses() -> sa.Subquery:
-    """Return which version lists which object, each pair once."""
+def _versions_of(*datasets: str) -> Versions:
+    return sa.select(t.version.c.id).where(t.version.c.dataset_id.in_(datasets))
+
+
+def _uses(known: Versions | None) -> sa.Subquery:
+    """Return which version lists which object, each pair once; of known versions alone, where not all are."""
     pair = sa.select(t.version_page.c.version_id, t.page_object.c.object_id).distinct()
+    if known is not None:
+        pair = pair.where(t.version_page.c.version_id.in_(known))
     return pair.join(t.page_object, t.page_object.c.page_hash == t.version_page.c.page_hash).subquery()
 
 
@@ -148,32 +164,42 @@ def _sum(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
     return int(connection.execute(sa.select(sa.func.sum(_SIZE)).where(*conditions)).scalar() or 0)
 
 
-def _used_by(versions: Any, *, outside: bool = False) -> sa.ColumnElement[bool]:
-    """Say that a version inside a set, or outside of it, lists an object."""
-    place = t.version_page.c.version_id
+def _used_by(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Say that a version that meets conditions lists an object."""
     return sa.exists(
         sa.select(sa.literal(1))
         .select_from(t.page_object.join(t.version_page, t.version_page.c.page_hash == t.page_object.c.page_hash))
-        .where(
-            t.page_object.c.object_id == t.stored_object.c.id,
-            place.not_in(versions) if outside else place.in_(versions),
-        )
+        .where(t.page_object.c.object_id == t.stored_object.c.id, *conditions)
         .correlate(t.stored_object)
     )
 
 
-def _measure_total(connection: sa.Connection, dataset_id: str, name: str) -> DatasetUsage:
-    mine = sa.select(t.version.c.id).where(t.version.c.dataset_id == dataset_id)
-    total = _sum(connection, _used_by(mine))
-    shared = _sum(connection, _used_by(mine), _used_by(mine, outside=True))
+def _used_in(versions: Versions) -> sa.ColumnElement[bool]:
+    return _used_by(t.version_page.c.version_id.in_(versions))
+
+
+def _used_outside(versions: Versions, known: Versions | None) -> sa.ColumnElement[bool]:
+    """Say that another version than some lists an object: any, or one of those that may be known of."""
+    place = t.version_page.c.version_id
+    return _used_by(place.not_in(versions), *(() if known is None else (place.in_(known),)))
+
+
+def _measure_total(
+    connection: sa.Connection, dataset_id: str, name: str, known: Versions | None = None
+) -> DatasetUsage:
+    mine = _versions_of(dataset_id)
+    total = _sum(connection, _used_in(mine))
+    shared = _sum(connection, _used_in(mine), _used_outside(mine, known))
     return DatasetUsage(name=name, num_bytes=total, own=total - shared, shared=shared)
 
 
-def _measure_versions(connection: sa.Connection, dataset: DatasetRecord) -> tuple[VersionUsage, ...]:
-    uses = _uses()
+def _measure_versions(
+    connection: sa.Connection, dataset: DatasetRecord, known: Versions | None
+) -> tuple[VersionUsage, ...]:
+    uses = _uses(known)
     sized = sa.select(uses.c.version_id, sa.func.sum(_SIZE).label("size"))
     sized = sized.join(t.stored_object, t.stored_object.c.id == uses.c.object_id)
-    mine = sa.select(t.version.c.id).where(t.version.c.dataset_id == dataset.id)
+    mine = _versions_of(dataset.id)
     query = sized.where(uses.c.version_id.in_(mine)).group_by(uses.c.version_id)
     total = {row.version_id: int(row.size) for row in connection.execute(query)}
     alone = (
@@ -200,13 +226,15 @@ def _measure_versions(connection: sa.Connection, dataset: DatasetRecord) -> tupl
     )
 
 
-def _measure_branches(connection: sa.Connection, dataset: DatasetRecord) -> tuple[BranchUsage, ...]:
+def _measure_branches(
+    connection: sa.Connection, dataset: DatasetRecord, known: Versions | None
+) -> tuple[BranchUsage, ...]:
     refs = sa.select(t.ref).where(t.ref.c.dataset_id == dataset.id, t.ref.c.version_id.is_not(None))
     rows = connection.execute(refs.order_by(t.ref.c.name)).all()
-    return tuple(_measure_branch(connection, dataset.id, row.name) for row in rows if row.kind == "branch")
+    return tuple(_measure_branch(connection, dataset.id, row.name, known) for row in rows if row.kind == "branch")
 
 
-def _measure_branch(connection: sa.Connection, dataset_id: str, name: str) -> BranchUsage:
+def _measure_branch(connection: sa.Connection, dataset_id: str, name: str, known: Versions | None) -> BranchUsage:
     here = _reach(t.ref.c.dataset_id == dataset_id, t.ref.c.name == name)
     others = _reach(t.ref.c.dataset_id == dataset_id, t.ref.c.name != name)
     reached = sa.select(here.c.id)
@@ -216,8 +244,8 @@ def _measure_branch(connection: sa.Connection, dataset_id: str, name: str) -> Br
     return BranchUsage(
         name=name,
         versions=int(connection.execute(count.where(*kept)).scalar_one()),
-        num_bytes=_sum(connection, _used_by(reached)),
-        own=_sum(connection, _used_by(alone), ~_used_by(alone, outside=True)),
+        num_bytes=_sum(connection, _used_in(reached)),
+        own=_sum(connection, _used_in(alone), ~_used_outside(alone, known)),
     )
 
 
