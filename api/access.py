@@ -18,6 +18,8 @@ SCOPES: Final = frozenset(
         "pools:admin",
         "labels:open",
         "metrics:read",
+        "store:care",
+        "rows:erase",
         "admin",
     }
 )
@@ -27,7 +29,8 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "editor": frozenset({"datasets:read", "datasets:write", "features:read", "feedback:write", "sql:run"}),
     "serving": frozenset({"features:read", "feedback:write"}),
     "evaluator": frozenset({"datasets:read", "pools:read", "pools:evaluate"}),
-    "steward": frozenset({"datasets:read", "pools:read", "pools:admin", "labels:open"}),
+    "steward": frozenset({"datasets:read", "pools:read", "pools:admin", "labels:open", "rows:erase"}),
+    "keeper": frozenset({"datasets:read", "store:care"}),
     "monitor": frozenset({"metrics:read"}),
     "admin": SCOPES - {"labels:open"},  # only a steward opens sealed labels
 }

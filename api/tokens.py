@@ -139,7 +139,8 @@ class TokenVault:
         Parameters
         ----------
         role : str
-            ``viewer``, ``editor``, ``serving``, ``evaluator``, ``steward``, ``monitor`` or ``admin``.
+            ``viewer``, ``editor``, ``serving``, ``evaluator``, ``steward``, ``keeper``, ``monitor`` or
+            ``admin``.
         author : str
             Who makes it.
         label : str

@@ -51,6 +51,9 @@ PRECISE_CODES = {
         errors.RefusedError,
         "A transform's kernels for tables and for single rows differ here, or from what was kept when it was fitted.",
     ),
+    "not-yours": (errors.RefusedError, "A pin that somebody else put in should be taken out over HTTP."),
+    "lease-too-long": (errors.UsageError, "A version would be held over HTTP for longer than anybody may."),
+    "too-many-leases": (errors.RefusedError, "A token holds as many versions over HTTP as it may."),
     "not-a-train-part": (
         errors.RefusedError,
         "A transform should be fitted on rows that are no train part of a split.",

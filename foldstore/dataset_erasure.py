@@ -170,7 +170,7 @@ class DatasetErasure:
         >>> done.rows, done.versions, first.to_arrow().to_pydict()
         (1, ('people@1', 'people@2'), {'id': [1, 3], 'age': [34, 7]})
         """
-        _check_words(reason, reference)
+        check_words(reason, reference)
         chosen = RowsToErase(
             keys=None if keys is None else self._key_table(keys),
             where=where,
@@ -234,7 +234,14 @@ class DatasetErasure:
         raise NotImplementedError
 
 
-def _check_words(reason: object, reference: object) -> None:
+def check_words(reason: object, reference: object) -> None:
+    """Refuse what a tombstone cannot keep.
+
+    Raises
+    ------
+    UsageError
+        When one is no text of that length, or there is no reason.
+    """
     for name, text in (("reason", reason), ("reference", reference)):
         try:
             fits = isinstance(text, str) and "\0" not in text and len(text.encode()) <= _LONGEST

@@ -56,6 +56,14 @@ def _merge(call: Call) -> Response:
     return _change(call, "merge", "theirs", body.text("theirs"), prefer=body.text("prefer"))
 
 
+def _compact(call: Call) -> Response:
+    body = _all(call, "target_bytes")
+    words = commit_words(call, body.text("message"), body.mapping("properties"))
+    dataset = _dataset(call, body.text("branch"))
+    version = dataset.compact(target_bytes=body.given().get("target_bytes"), **words)
+    return committed(own_version(version, words))
+
+
 def _all(call: Call, *members: str) -> Members:
     return Members(call.body, *members, *_ABOUT)
 
@@ -139,5 +147,6 @@ ROUTES: Final = (
     _route("rename-columns", _rename, "Name columns anew, as a new version", {"names": {"dest": "destination"}}),
     _route("widen-columns", _widen, "Give columns wider types, as a new version", {"types": {"flight": "int64"}}),
     _route("restore", _restore, "Commit an old version's columns and rows as the newest", {"version": "2"}),
+    _route("compact", _compact, "Commit the same rows in fewer files", {"message": "after a month of small commits"}),
     _route("merge", _merge, "Commit what another branch did since both were one", {"theirs": "cleaning"}),
 )

@@ -7,10 +7,10 @@ from starlette.responses import Response
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
 from foldstore.api.query import QueryParameter
+from foldstore.api.resources.pins import refuse_foreign_pin
 from foldstore.api.resources.versions import VERSION, find_version
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.consumers import PIN
-from foldstore.errors import RefusedError
 from foldstore.names import parse_address
 
 _KIND: Final = QueryParameter("kind", "Those of a kind.", "model")
@@ -27,26 +27,20 @@ def _list(call: Call) -> Response:
     return json_answer({"items": [each.to_dict() for each in found]})
 
 
-def _refuse_pins(call: Call, kind: str) -> None:
-    if kind == PIN and "admin" not in call.token.scopes:
-        raise RefusedError("A pin overrules what retention says.", hint="Ask for a token of the role admin.")
-
-
 def _register(call: Call) -> Response:
     body = Members(call.body, "kind", "name", "reason")
-    kind = body.text("kind", required=True)
-    _refuse_pins(call, kind)
     made = find_version(call).consumers.register(
-        kind, body.text("name", required=True), reason=body.text("reason") or ""
+        body.text("kind", required=True), body.text("name", required=True), reason=body.text("reason") or ""
     )
     return json_answer(made.to_dict())
 
 
 def _release(call: Call) -> Response:
     body = Members(call.body, "kind", "name")
-    kind = body.text("kind", required=True)
-    _refuse_pins(call, kind)
-    return json_answer({"released": find_version(call).consumers.release(kind, body.text("name", required=True))})
+    kind, name, version = body.text("kind", required=True), body.text("name", required=True), find_version(call)
+    if kind == PIN:
+        refuse_foreign_pin(call, version, name)
+    return json_answer({"released": version.consumers.release(kind, name)})
 
 
 ROUTES: Final = (

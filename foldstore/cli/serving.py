@@ -236,7 +236,7 @@ def _workers(count: int, seconds: float, listener: "socket") -> "Workers":
 @token_app.command()
 def create(
     role: Annotated[
-        str, typer.Argument(help="viewer, editor, serving, evaluator, steward, monitor or admin.")
+        str, typer.Argument(help="viewer, editor, serving, evaluator, steward, keeper, monitor or admin.")
     ] = "serving",
     store: StoreOption = _HERE,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",

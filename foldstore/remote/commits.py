@@ -86,6 +86,10 @@ class RemoteCommits:
         """Commit an old version's columns and rows as those of the newest."""
         return self._change("restore", {"version": self._ref_of(version)}, words)
 
+    def compact(self, *, target_bytes: int | None = None, **words: Any) -> "RemoteVersion":
+        """Commit the same rows in fewer files: small fragments are joined, deleted rows left out."""
+        return self._change("compact", {"target_bytes": target_bytes}, words)
+
     def merge(self, theirs: "RemoteVersion | int | str", *, prefer: str | None = None, **words: Any) -> "RemoteVersion":
         """Commit what another branch did since both were one; the handle's own branch moves."""
         return self._change("merge", {"theirs": self._ref_of(theirs), "prefer": prefer}, words)

@@ -15,10 +15,12 @@ from foldstore.names import LATEST, MAIN_BRANCH, check_ref_name, parse_address
 from foldstore.remote.commits import RemoteCommits
 from foldstore.remote.connection import path_of
 from foldstore.remote.difference import RemoteDiff
-from foldstore.remote.local_only import ENDLESS, FILES, STORE, TOGETHER, RemoteHandle, refuse
+from foldstore.remote.erasure import RemoteErasure
+from foldstore.remote.local_only import ENDLESS, FILES, TOGETHER, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_history, read_review, read_trends
 from foldstore.remote.server import Server
+from foldstore.remote.upkeep import RemoteDatasetUpkeep
 from foldstore.remote.version import RemoteVersion
 from foldstore.review import Review
 from foldstore.validation.drift.trends import Trends
@@ -27,7 +29,7 @@ from foldstore.validation.reporting.history import ProfileHistory
 from foldstore.validation.schema import DataSchema
 
 
-class RemoteDataset(RemoteHandle, RemoteCommits):
+class RemoteDataset(RemoteHandle, RemoteCommits, RemoteErasure, RemoteDatasetUpkeep):
     """A named line of versions on a server; its verbs are those of `foldstore.Dataset`."""
 
     NOUN = "dataset"
@@ -35,7 +37,6 @@ class RemoteDataset(RemoteHandle, RemoteCommits):
         "transaction": TOGETHER,
         "stream": ENDLESS,
         "validate": f"{FILES} Send the rows to a branch, and validate the version.",
-        **dict.fromkeys(("compact", "erase", "erasures", "retention", "set_retention", "usage"), STORE),
     }
 
     def __init__(self, server: Server, data: Mapping[str, Any], branch: str = MAIN_BRANCH) -> None:

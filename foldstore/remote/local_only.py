@@ -15,7 +15,6 @@ ENDLESS = (
 )
 SENT = "It is what a server sends; backup() asks for it, and writes it into a folder."
 PROCESS = "It is about what one process has served, and a server has several."
-STORE = "It takes care of the store as a whole, which is a matter of whoever runs the server."
 
 
 class LocalOnlyError(UsageError, AttributeError):

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from foldstore.errors import UsageError
 from foldstore.remote.connection import LATER, Connection, Request, path_of
 from foldstore.types import Progress
+from foldstore.work import FOLLOWED
 
 _FIRST_LOOK: Final = 0.05
 _LONGEST_LOOK: Final = 2.0
@@ -76,6 +77,25 @@ class Watched:
             return {"state": "queued", "progress": {"done": 0, "total": None, "words": "queued"}}
         found: dict[str, Any] = self._connection.ask_now(Request(method="GET", path=self._place))
         return found
+
+
+@contextmanager
+def followed(connection: Connection, progress: Progress | None = None) -> Iterator[None]:
+    """Have what is asked within the block be an operation that is waited for, unless somebody follows already.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Told what is done, and of how much.
+    """
+    if LATER.get() is not None or (progress is None and FOLLOWED.get() is not None):
+        yield
+        return
+    mark = LATER.set(Watched(connection, progress))
+    try:
+        yield
+    finally:
+        LATER.reset(mark)
 
 
 class RemoteOperation(Generic[Made]):

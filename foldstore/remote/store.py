@@ -17,7 +17,7 @@ from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.feature_results import read_training_set
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.folds import RemoteFolds
-from foldstore.remote.local_only import CODE, FILES, SENT, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, FILES, SENT, RemoteHandle, refuse
 from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.overview import RemoteOverview
@@ -29,6 +29,7 @@ from foldstore.remote.server_address import read_address
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.sql import RemoteSqlResult
 from foldstore.remote.transforms import RemoteTransforms
+from foldstore.remote.upkeep import RemoteStoreUpkeep
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView, check_remote
 from foldstore.store_views import DeprecatedInputWarning
@@ -75,7 +76,7 @@ def connect_server(url: str, **options: Any) -> "RemoteStore":
     return store
 
 
-class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview):
+class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep):
     """A store on a server; its verbs are those of `foldstore.Store`.
 
     What it does not have says so, with the reason, by a `UsageError` of the code ``local-only``.
@@ -84,7 +85,6 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview):
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
-        **dict.fromkeys(("verify", "gc", "freeze", "thaw", "leases", "usage"), STORE),
         **dict.fromkeys(("run", "interrupt"), CODE),
         "send_backup": SENT,
     }

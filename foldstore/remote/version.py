@@ -16,12 +16,13 @@ from foldstore.errors import NotFoundError, UsageError
 from foldstore.forms import Forms
 from foldstore.remote.connection import path_of
 from foldstore.remote.consumers import RemoteConsumers
-from foldstore.remote.local_only import CODE, SEAM, STORE, RemoteHandle, refuse
+from foldstore.remote.local_only import CODE, SEAM, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
 from foldstore.remote.results import joined_names, read_drift, read_report, read_review, read_segmented_drift
 from foldstore.remote.server import Server, rows_request
 from foldstore.remote.split import RemotePart
+from foldstore.remote.upkeep import RemoteVersionUpkeep
 from foldstore.remote.version_cleaning import RemoteCleaningOfVersion
 from foldstore.remote.version_rows import RemoteRowsOfVersion, address_of, judged_by
 from foldstore.remote.version_splits import RemoteSplitsOfVersion
@@ -41,13 +42,14 @@ from foldstore.views.view import View
 _MORE = frozenset({"columns", "deprecation"})
 
 
-class RemoteVersion(RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, RemoteSplitsOfVersion, Forms):
+class RemoteVersion(
+    RemoteHandle, RemoteRowsOfVersion, RemoteCleaningOfVersion, RemoteSplitsOfVersion, RemoteVersionUpkeep, Forms
+):
     """An immutable state of a dataset on a server; its verbs are those of `foldstore.Version`."""
 
     NOUN = "version"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("base", "rows", "find_rows", "column_sizes", "split_rows", "fold_rows"), SEAM),
-        **dict.fromkeys(("freeze", "thaw", "cold_bytes", "lease", "pin", "unpin", "pins"), STORE),
     }
 
     def __init__(self, server: Server, dataset: DatasetFacts, data: Mapping[str, Any]) -> None:

@@ -156,6 +156,58 @@ def test_writing_verbs_write_over_a_server(asked, tmp_path):
     assert (code, json.loads(out)) == (0, [{"n": 2}])
 
 
+@pytest.fixture
+def kept(served):
+    """A dataset of three versions that share no file."""
+    with foldstore.connect(served[0], author="owner") as store:
+        count = len(store.datasets())
+        name = f"kept{count}"
+        kept = store.create_dataset(name, key=["id"])
+        for n in range(3):
+            kept.overwrite({"id": list(range(5_000)), "value": [10 * count + n] * 5_000})
+        yield name
+
+
+class TestCare:
+    """What keeps a store in order: the verbs that were for a folder alone."""
+
+    def test_versions_are_kept_and_let_go(self, asked, kept, served):
+        assert asked(["retain", kept, "--keep-last", "1"])[2].startswith(f"{kept} keeps keep_last=1.")
+        assert asked(["pin", f"{kept}@1", "audit: 1", "-m", "asked for"])[0] == 0
+        code, out, err = asked(["gc", "-o", "json"])
+        (found,) = [each for each in json.loads(out)["datasets"] if each["dataset"] == kept]
+        assert (code, [each["address"] for each in found["expired"]]) == (0, [f"{kept}@2"]), err
+        assert json.loads(asked(["gc", "-o", "json"], "folder")[1]) == json.loads(out)
+        assert asked(["unpin", f"{kept}@1", "audit: 1"])[0] == 0
+        assert asked(["unpin", f"{kept}@1", "audit: 1"])[0] == 2
+        assert f"{kept}@1 expired: keep_last=1" in asked(["gc", "--apply"])[2]
+        with foldstore.connect(served[0]) as store, pytest.raises(foldstore.errors.NotFoundError):
+            store.version(f"{kept}@2").to_arrow()
+
+    def test_what_is_taken_and_whether_it_is_whole(self, asked, kept):
+        for words in (["usage", "-o", "json"], ["usage", kept, "-o", "json"], ["verify", "-o", "json"]):
+            there, here = asked(words), asked(words, "folder")
+            assert (there[0], json.loads(there[1])) == (here[0], json.loads(here[1])), words
+        assert asked(["verify", "--sizes"])[0] == 0
+        code, _, err = asked(["verify", "--repair-from", "."])
+        assert (code, "error[local-only]" in err) == (2, True)
+
+    def test_old_versions_are_frozen_and_thawed(self, asked, kept):
+        assert asked(["freeze", kept])[2].startswith("Froze 2 files: ")
+        assert asked(["thaw", f"{kept}@1"])[2].startswith("Thawed 1 files: ")
+        assert asked(["thaw", kept], "folder")[2].startswith("Thawed 1 files: ")
+
+    def test_rows_are_erased_when_it_is_said(self, asked, kept, tmp_path):
+        words = ["erase", kept, "--key", "id=7", "--reason", "asked to"]
+        assert asked(words)[:2] == asked(words, "folder")[:2]
+        assert asked([*words, "--yes"])[1].startswith(f"Erased 3 rows of '{kept}' in 3 versions, 3 files.")
+        (tmp_path / "keys.csv").write_text("id\n8\n9\n")
+        by_file = ["erase", kept, "--key-file", str(tmp_path / "keys.csv"), "--reason", "asked to", "--yes"]
+        assert json.loads(asked([*by_file, "-o", "json"])[1])["rows"] == 6
+        code, out, _ = asked(["sql", f"SELECT count(*) AS n FROM {kept}", "--output", "json"], "folder")
+        assert (code, json.loads(out)) == (0, [{"n": 4_997}])
+
+
 def test_the_environment_names_the_server(served, monkeypatch, capsys, tmp_path):
     _, url, token = served
     (tmp_path / "token").write_text(token + "\n")
