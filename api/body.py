@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
+from uuid import uuid4
 
 import pyarrow as pa
 
 from foldstore.api.problem import BodyTooLargeError, MalformedRowsError
+from foldstore.api.request_body import write_lines
 from foldstore.datastore.ingest.declared_size import declared_sizes
 from foldstore.datastore.ingest.source import open_source
 from foldstore.errors import IngestError, UsageError, did_you_mean
@@ -181,3 +183,23 @@ def read_rows(body: Path) -> pa.Table:
     with rows_of(body):
         source = open_source(body)
         return pa.Table.from_batches(source.batches, source.schema)
+
+
+def inline_rows(rows: Any, folder: Path) -> Path:
+    """Write rows that are members of a JSON body to a file, so that they are read as others are.
+
+    Parameters
+    ----------
+    rows : object
+        A list of objects.
+    folder : Path
+        Where to put the file, under a name of ours.
+
+    Raises
+    ------
+    MalformedBodyError
+        When they are none.
+    """
+    path = folder / f"{uuid4().hex}.jsonl"
+    path.write_bytes(write_lines(rows))
+    return path

@@ -5,9 +5,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from foldstore.api.access import PUBLIC_PATHS
+from foldstore.api.multipart import MULTIPART
 from foldstore.api.request_body import JSON_ROWS, ROW_ENDINGS
 from foldstore.api.route import BodyKind, Gives, Route, RouteTable
 from foldstore.api.row_forms import JSON, MEDIA
+from foldstore.api.sent_parts import DOCUMENT
 from foldstore.datastore.backup_archive import TAR
 
 _BEARER: Final = {"type": "http", "scheme": "bearer", "description": "A token: `foldstore_...`."}
@@ -40,6 +42,15 @@ _PREFER: Final = {
     "description": "respond-async has it answered later; wait= lets it have so many seconds first (RFC 7240).",
     "schema": {"type": "string"},
     "example": "respond-async, wait=5",
+}
+_WITH_PARTS: Final = frozenset({BodyKind.PARTS, BodyKind.PARTS_OR_ROWS})
+_WITH_JSON: Final = _WITH_PARTS | {BodyKind.JSON, BodyKind.EITHER}
+_WITH_ROWS: Final = frozenset({BodyKind.ROWS, BodyKind.EITHER, BodyKind.PARTS_OR_ROWS})
+_PARTS: Final = {
+    "type": "object",
+    "description": "The document as the part `request`; each further part holds rows, in a kind of rows that it says.",
+    "properties": {DOCUMENT: {"type": "object"}},
+    "additionalProperties": {"type": "string", "format": "binary"},
 }
 _LATER: Final = {
     "description": "It is answered later: `Location` names the operation.",
@@ -88,19 +99,21 @@ def _operation(route: Route) -> dict[str, Any]:
         "x-scope": route.scope,
     }
     if route.finds:
-        found["responses"]["200"] = {**_answer(route), "description": "It was there already"}
+        found["responses"]["200"] = {**_answer(route), "description": "It was there already, or nothing was to be kept"}
     if route.is_long:
         found["parameters"].append(_PREFER)
         found["responses"]["202"] = _LATER
     content: dict[str, Any] = {}
-    if route.body in (BodyKind.JSON, BodyKind.EITHER):
+    if route.body in _WITH_JSON:
         content["application/json"] = {"schema": {"type": "object"}, "example": route.example}
-    if route.body in (BodyKind.ROWS, BodyKind.EITHER):
+    if route.body in _WITH_ROWS:
         binary = {"schema": {"type": "string", "format": "binary"}}
         content |= dict.fromkeys(ROW_ENDINGS, binary)
         content.setdefault(JSON_ROWS, {"schema": {"type": "array", "items": {"type": "object"}}})
     if route.body is BodyKind.TEXT:
         content["text/plain"] = {"schema": {"type": "string"}, "example": route.example}
+    if route.body in _WITH_PARTS:
+        content[MULTIPART] = {"schema": _PARTS}
     if content:
         # No body is an object without members: whether that is enough, the route says.
         found["requestBody"] = {"required": route.body in (BodyKind.ROWS, BodyKind.TEXT), "content": content}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CapacityLimiter, sleep, to_thread
@@ -22,13 +21,15 @@ from foldstore.api.documents import choose_form
 from foldstore.api.operations import LONGEST_WAIT, Operations, Preference, access_of, read_preference
 from foldstore.api.problem import BusyError
 from foldstore.api.query import Query
-from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, read_text, spool_rows
+from foldstore.api.request_body import ROW_ENDINGS, Limits, read_json, read_text, spool_parts, spool_rows
 from foldstore.api.request_record import changes
 from foldstore.api.resources import open_store
 from foldstore.api.resources.operations import AcceptedResponse, begin_operation
 from foldstore.api.route import BodyKind, Call, Route, RouteTable, hidden_by_rule
 from foldstore.api.rules import AccessRule, RuleBook
+from foldstore.api.run_header import answer_in_run
 from foldstore.api.sandbox.pool import QueryPool
+from foldstore.api.sent_parts import files_of
 from foldstore.api.tokens import Token
 from foldstore.errors import RefusedError
 
@@ -132,6 +133,8 @@ class Dispatcher:
         if route.body is BodyKind.TEXT:
             return await read_text(request, self._limits)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if route.body is BodyKind.PARTS or (route.body is BodyKind.PARTS_OR_ROWS and kind not in ROW_ENDINGS):
+            return await stack.enter_async_context(spool_parts(request, self._limits, deepest=route.deepest))
         if route.body is BodyKind.JSON or (route.body is BodyKind.EITHER and kind not in ROW_ENDINGS):
             return await read_json(request, self._limits, deepest=route.deepest, may_be_empty=True)
         return await stack.enter_async_context(spool_rows(request, self._limits))
@@ -156,9 +159,9 @@ class Dispatcher:
         return await to_thread.run_sync(self._answer, route, call, limiter=self._working)
 
     def _answer(self, route: Route, call: Call) -> Response:
-        if isinstance(call.body, Path):
-            refuse_bombs(call.body, self._limits.max_rows_memory)
-        return route.answer(call)
+        for file in files_of(call.body):
+            refuse_bombs(file, self._limits.max_rows_memory)
+        return answer_in_run(route, call)
 
 
 def _refuse_bounded(route: Route, token: Token) -> None:

@@ -237,12 +237,11 @@ class Operations:
             if claim is None:
                 return self.folder.find(record.id)
         job = Job(record, self.folder, claim, holds_cells=asked.holds_cells)
-        if asked.body is not None:
-            kept = self.folder.body_path(record.id, asked.body.suffix)
+        for file, kept in zip(asked.files, asked.places(self.folder, record.id), strict=True):
             try:
-                os.link(asked.body, kept)
+                os.link(file, kept)
             except OSError:  # it lies on another disk
-                shutil.copyfile(asked.body, kept)
+                shutil.copyfile(file, kept)
         self._put(job, answer)
         return job
 
@@ -311,8 +310,8 @@ class Asked:
         What the token may read: see `access_of`.
     key : str or None
         The Idempotency-Key, each token's its own.
-    body : Path or None
-        A file of rows that was sent.
+    files : sequence of Path
+        Files of rows that were sent.
     holds_cells : bool
         Whether the answer may hold cells of versions.
     """
@@ -323,8 +322,12 @@ class Asked:
     digest: str
     access: str
     key: str | None
-    body: Path | None
     holds_cells: bool = True
+    files: Sequence[Path] = ()
+
+    def places(self, folder: OperationFolder, operation_id: str) -> list[Path]:
+        """Return where the files lie while an operation works on them."""
+        return [folder.body_path(operation_id, f".{place}{file.suffix}") for place, file in enumerate(self.files)]
 
     def record(self, now: Any) -> OperationRecord:
         """Return what is known of it at first."""

@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 from foldstore.api.begun import Begun
 from foldstore.api.json_values import parse_plain
+from foldstore.api.multipart import MULTIPART, PartHead, read_boundary, read_parts
 from foldstore.api.problem import BodyTimeoutError, BodyTooLargeError, MalformedBodyError, UnsupportedMediaError
+from foldstore.api.sent_parts import DOCUMENT, SentParts
+from foldstore.errors import UsageError
 
 _DEEPEST: Final = 4
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -192,10 +195,114 @@ async def spool_rows(request: Request, limits: Limits) -> AsyncIterator[Path]:
         yield path
 
 
+@asynccontextmanager
+async def spool_parts(request: Request, limits: Limits, *, deepest: int) -> AsyncIterator[SentParts]:
+    """Write the parts of a body to files of names of ours, which last as long as the block; JSON alone has no files.
+
+    Raises
+    ------
+    BodyTooLargeError, BodyTimeoutError, UnsupportedMediaError, MalformedBodyError
+        When it is too long, too slow, of a kind that is not taken, or not of the form.
+    """
+    kind = request.headers.get("content-type", "")
+    if not kind.lower().startswith(MULTIPART):
+        yield SentParts(await read_json(request, limits, deepest=deepest, may_be_empty=True))
+        return
+    with TemporaryDirectory(prefix="foldstore-") as folder:
+        sink = _Spool(Path(folder), limits)
+        await _check_declared(request, limits.max_rows_bytes)
+        stream = request.stream()
+        async with _deadline(limits.rows_timeout_seconds):
+            try:
+                await read_parts(_counted(stream, limits.max_rows_bytes), read_boundary(kind), sink)
+            except UsageError:
+                await _drain(stream)
+                raise
+            finally:
+                sink.close()
+        yield SentParts(sink.document(deepest), sink.files)
+
+
+class _Spool:
+    """Where the parts of a body go: the document into memory, rows into files."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.files: dict[str, Path] = {}
+        self._folder = folder
+        self._most = limits.max_body_bytes
+        self._document: bytes | None = None
+        self._file: IO[bytes] | None = None
+        self._pieces: bytearray = bytearray()
+        self._head = PartHead("", "")
+
+    def begin(self, head: PartHead) -> None:
+        is_document = head.name == DOCUMENT
+        if head.kind not in ROW_ENDINGS and head.kind != JSON_ROWS and not (is_document and not head.kind):
+            raise UnsupportedMediaError(
+                f"The part {head.name!r} is {ascii(head.kind)[:60]}, which is no kind of rows.",
+                hint=f"Say what it is: curl -F '{head.name}=@rows.csv;type=text/csv'. There are "
+                f"{', '.join((*ROW_ENDINGS, JSON_ROWS))}.",
+            )
+        self._head = head
+        if head.kind in ROW_ENDINGS and not is_document:
+            path = self._folder / f"{len(self.files)}{ROW_ENDINGS[head.kind]}"
+            self.files[head.name] = path
+            self._file = path.open("wb")
+
+    def write(self, piece: bytes) -> None:
+        if self._file is not None:
+            self._file.write(piece)  # into the page cache: it takes no longer than to receive it
+            return
+        self._pieces += piece
+        if len(self._pieces) > self._most:
+            raise _too_large(self._most)
+
+    def end(self) -> None:
+        if self._file is not None:
+            self.close()
+            return
+        data, self._pieces = bytes(self._pieces), bytearray()
+        if self._head.name == DOCUMENT:
+            self._document = data
+            return
+        path = self._folder / f"{len(self.files)}.jsonl"
+        path.write_bytes(_lines_of(data))
+        self.files[self._head.name] = path
+
+    def close(self) -> None:
+        """Let go of a file that was begun."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def document(self, deepest: int) -> Any:
+        """Return what the part of JSON says; an object without members when there is none."""
+        return {} if self._document is None else parse_json(self._document, deepest)
+
+
+async def _counted(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in stream:
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        yield part
+
+
 def _lines_of(document: bytes) -> bytes:
     """Return rows of one JSON document as JSON lines."""
     given = parse_json(document, _DEEPEST_ROWS)
-    rows = given["rows"] if isinstance(given, dict) and set(given) == {"rows"} else given
+    return write_lines(given["rows"] if isinstance(given, dict) and set(given) == {"rows"} else given)
+
+
+def write_lines(rows: Any) -> bytes:
+    """Return rows as JSON lines.
+
+    Raises
+    ------
+    MalformedBodyError
+        When they are no list of objects.
+    """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MalformedBodyError("The body is no list of rows.", hint='Write [{"id": 1}, ...], or {"rows": [...]}.')
     try:

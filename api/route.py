@@ -21,6 +21,7 @@ from foldstore.api.operations import Operations
 from foldstore.api.query import Query, QueryParameter
 from foldstore.api.rules import AccessRule
 from foldstore.api.sandbox.pool import QueryPool
+from foldstore.api.sent_parts import SentParts
 from foldstore.api.tokens import Token
 from foldstore.datastore.canonical import canonical_json, content_hash
 from foldstore.datastore.files import hash_file
@@ -37,13 +38,15 @@ _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
 class BodyKind(StrEnum):
-    """What a route takes: a body of JSON, of rows, or either, by its content type; or text that it reads itself."""
+    """What a route takes: JSON, rows, either by its content type, JSON with rows in further parts; or text."""
 
     NONE = "none"
     JSON = "json"
     ROWS = "rows"
     EITHER = "either"
     TEXT = "text"
+    PARTS = "parts"
+    PARTS_OR_ROWS = "parts or rows"
 
 
 class Gives(StrEnum):
@@ -74,7 +77,7 @@ class Call:
     headers : Headers
         The request's headers.
     body : object
-        What was sent: plain data of JSON, the path of a file of rows, or None.
+        What was sent: plain data of JSON, the path of a file of rows, several of them (`SentParts`), or None.
     queries : QueryPool
         What runs SQL.
     operations : Operations or None
@@ -119,7 +122,10 @@ class Call:
 
     def digest(self) -> str:
         """Return what tells one request from another: its path, its query, its body, and the form of its answer."""
-        body = hash_file(self.body) if isinstance(self.body, Path) else canonical_json(self.body)
+        if isinstance(self.body, SentParts):
+            body = self.body.text()
+        else:
+            body = hash_file(self.body) if isinstance(self.body, Path) else canonical_json(self.body)
         form = [] if self.form is None else [self.form.name]
         return content_hash(canonical_json([self.url, body, *form]).encode())
 
@@ -198,7 +204,7 @@ class Route:
     success : int
         The status of a good answer.
     finds : bool
-        Whether it also answers 200, of what was there already and is not made again.
+        Whether it also answers 200: of what was there already and is not made again, or was not to be kept.
     gives : Gives
         What a good answer is, unless its status says that there is nothing in it.
     forms : sequence of DocumentForm

@@ -33,6 +33,9 @@ _STEPS: Final = (
 )
 
 
+_RECORDED: Final = "POST /v1/runs; POST /v1/runs/{run}:use; POST /v1/runs/{run}:made; POST /v1/runs/{run}:end"
+
+
 def _each(verbs: str, said: str) -> dict[str, str]:
     return dict.fromkeys(verbs.split(), said)
 
@@ -71,6 +74,7 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
         "remove_empty_dataset": f"DELETE {_DATASET}",
         "repin_view": f"PUT {_VIEW}",
         "reviews": f"GET {_DATASET}/reviews",
+        "run": _RECORDED,
         "save_draft": f"PUT {_VIEW}/draft",
         "save_view": f"PUT {_VIEW}",
         "split": f"GET {_SPLIT}",
@@ -120,8 +124,10 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
         "set_schema": f"PUT {_DATASET}/schema",
         "sync": f"POST {_DATASET}/versions",
         "tag": f"PUT {_DATASET}/refs/{{ref}}",
+        "transaction": f"POST {_DATASET}:transact",
         "trends": f"GET {_DATASET}/trends",
         "upsert": f"POST {_DATASET}/versions",
+        "validate": f"POST {_DATASET}:validate",
         "usage": f"GET {_DATASET}/usage",
         "version": _FACTS,
         "versions": f"GET {_DATASET}/versions",
@@ -309,6 +315,8 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
     "runs": {
         "get": "GET /v1/runs/{run}",
         "list": "GET /v1/runs",
+        **_each("record repeat start", _RECORDED),
+        "resume": "Send the header `Foldstore-Run` with the id of the run.",
         "to_openlineage": "GET /v1/runs/{run}/openlineage",
     },
     "lineage": dict.fromkeys(("downstream", "upstream", "to_dict"), f"GET /v1/lineage; GET {_VERSION}/lineage"),

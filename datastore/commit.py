@@ -103,6 +103,35 @@ def _read_head(storage: Storage, dataset: DatasetRecord, branch: str) -> Head:
     return Head(ref=ref, version=version, pages=storage.pages.read(version), schema=schema)
 
 
+def load_former(storage: Storage, dataset: DatasetRecord, head: Head, number: int) -> Head:
+    """Read the state of a branch at a version that it has left behind.
+
+    Parameters
+    ----------
+    head : Head
+        The branch as it is now.
+    number : int
+        The version's; 0 for the time before the first.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such version, or none any more.
+    """
+    if number == 0:
+        return Head(ref=replace(head.ref, version_id=None), version=None, pages=(), schema=None)
+    version = storage.catalog.find_version(dataset.id, number)
+    if version is None or version.expired_at is not None:
+        raise NotFoundError(
+            f"There is no version {dataset.name}@{number} that a transaction could begin at.",
+            hint="Look at the newest version, and begin there.",
+            address=f"{dataset.name}@{number}",
+        )
+    schema = decode_schema(storage.catalog.read_arrow_schema(version.arrow_schema_id))
+    ref = replace(head.ref, version_id=version.id)
+    return Head(ref=ref, version=version, pages=storage.pages.read(version), schema=schema)
+
+
 def commit_steps(
     storage: Storage, dataset: DatasetRecord, steps: Sequence[Step], *, options: CommitOptions, gate: PublishGate
 ) -> VersionRecord:
@@ -121,8 +150,17 @@ def commit_steps(
         return transaction.commit()
 
 
-def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate: PublishGate) -> "Transaction":
-    """Start a commit on a branch, after making good what an earlier crash left undone."""
+def begin(
+    storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate: PublishGate, *, parent: int | None = None
+) -> "Transaction":
+    """Start a commit on a branch, after making good what an earlier crash left undone.
+
+    Parameters
+    ----------
+    parent : int, optional
+        The number of the version that the steps were thought out for, 0 for none; the head unless given. What others
+        committed since counts as if they had committed during the transaction.
+    """
     storage.objects.refuse_elsewhere()
     try:
         record_commits(storage)
@@ -130,7 +168,7 @@ def begin(storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate
         raise  # refusals are errors of permission as well
     except OSError as error:
         raise _unwritten(error) from error
-    return Transaction(storage, dataset, options, gate)
+    return Transaction(storage, dataset, options, gate, parent)
 
 
 class Transaction:
@@ -147,15 +185,25 @@ class Transaction:
         The version that an earlier commit with the same idempotency key made.
     """
 
-    def __init__(self, storage: Storage, dataset: DatasetRecord, options: CommitOptions, gate: PublishGate) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        dataset: DatasetRecord,
+        options: CommitOptions,
+        gate: PublishGate,
+        parent: int | None = None,
+    ) -> None:
         self.id = new_id()
         self.dataset = dataset
         self.storage = storage
         self.options = options
         self.head = load_head(storage, dataset, options.branch)
+        self._is_behind = False
         self.basis = gate.find_basis(dataset)
         self.draft: Draft = self.head.draft
         self.done = self._find_same()
+        if parent is not None and self.done is None:
+            self._go_back(parent)
         self.bytes_added = 0
         self.merge_parent_id: str | None = None
         self._gate = gate
@@ -185,6 +233,15 @@ class Transaction:
         self._give_up()
         if isinstance(error, OSError) and not isinstance(error, FoldstoreError):
             raise _unwritten(error) from error
+
+    def _go_back(self, parent: int) -> None:
+        """Begin at a version that was the head."""
+        current = self.head.version.number if self.head.version else 0
+        if parent == current:
+            return
+        self.head = load_former(self.storage, self.dataset, self.head, parent)
+        self.draft = self.head.draft
+        self._is_behind = True
 
     def _give_up(self) -> None:
         """Remove what was staged; a transaction that has committed stays so."""
@@ -262,6 +319,8 @@ class Transaction:
         DuplicateKeyError
             When keys are not unique and no gate is set to judge that.
         """
+        if self._is_behind:
+            self._rebase()
         for _attempt in range(ATTEMPTS):
             decision = self._judge()
             self.storage.on_step("judged")

@@ -285,8 +285,16 @@ class DatasetWriting:
         step = Compact() if target_bytes is None else Compact(target_bytes)
         return self._commit(step, self._options(words))
 
-    def transaction(self, **words: Unpack[CommitWords]) -> DatasetTransaction:
+    def transaction(self, *, parent: int | None = None, **words: Unpack[CommitWords]) -> DatasetTransaction:
         """Begin several changes that become one version, or none.
+
+        Parameters
+        ----------
+        parent : int, optional
+            The number of the version that the changes were thought out for, 0 for none; the newest unless given. What
+            others committed since is treated as if they had committed meanwhile.
+        **words
+            See `CommitWords`.
 
         Examples
         --------
@@ -300,7 +308,9 @@ class DatasetWriting:
         >>> people.latest.address, people.latest.to_arrow().to_pydict()
         ('people@2', {'id': [1, 3], 'age': [34, 7], 'adult': [True, False]})
         """
-        opened = begin(self._storage, self._record, self._options(words), self._gate)
+        if parent is not None and (isinstance(parent, bool) or not isinstance(parent, int) or parent < 0):
+            raise UsageError(f"parent={parent!r} is not the number of a version.", hint="Write parent=3.")
+        opened = begin(self._storage, self._record, self._options(words), self._gate, parent=parent)
         return DatasetTransaction(opened, self._committed)
 
     def _commit(self, step: Step, options: CommitOptions) -> "Version":

@@ -1,13 +1,10 @@
-"""The handles of runs: one that goes on, those that were, and the act of recording and repeating them."""
+"""The handles of runs: those that were, and the act of recording and repeating them."""
 
-import functools
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from foldstore.datastore.catalog.records import NamedVersion, RunLink, RunRecord
 from foldstore.datastore.catalog.runs import (
@@ -15,41 +12,27 @@ from foldstore.datastore.catalog.runs import (
     OUTPUT,
     RUNNING,
     find_runs,
-    insert_run,
     list_links,
     list_runs,
     read_versions,
 )
-from foldstore.datastore.free_text import check_text, clean_text
+from foldstore.datastore.free_text import check_text
 from foldstore.datastore.lineage.openlineage import write_events
-from foldstore.datastore.lineage.parameters import check_params, describe_arguments, mask_text
-from foldstore.datastore.lineage.recording import FAILED, SUCCEEDED, Recording, find_recording
-from foldstore.datastore.lineage.surroundings import describe_code, describe_environment
+from foldstore.datastore.lineage.parameters import check_params
+from foldstore.datastore.lineage.recording import FAILED, SUCCEEDED
 from foldstore.datastore.storage import Storage, new_id
-from foldstore.errors import FoldstoreError, NotFoundError, UsageError
+from foldstore.errors import NotFoundError, UsageError
 from foldstore.names import check_label
-from foldstore.split import SplitPart
-from foldstore.training_set import TrainingSet
-from foldstore.types import format_time, parse_time
-from foldstore.version import Version
-from foldstore.views.view import View
+from foldstore.open_run import OpenRun, Readers, ResumedRun, Surroundings, inputs_of, run_over
+from foldstore.recorded_function import record_calls
+from foldstore.types import parse_time
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 STATUSES: Final = (RUNNING, SUCCEEDED, FAILED)
 _MAX_MESSAGE: Final = 10_000
-_MAX_ERROR: Final = 1_000
 _RUN_ID = re.compile(r"[0-9a-f]{6,32}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """How a run reads; `foldstore.store` supplies it."""
-
-    version: Callable[[str], Version]
-    view: Callable[[str], View]
-    training_set: Callable[[str], TrainingSet]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,118 +131,6 @@ class Run:
 Listing = list[Run]
 
 
-class OpenRun:
-    """A run that goes on: a context manager.
-
-    What the block looks up through the store (`Store.version`, `Store.view`, `Store.sql`, `Dataset.latest` ...)
-    becomes an input, what it commits an output. Threads that the block starts are not followed; they read by
-    the methods here.
-    """
-
-    def __init__(self, storage: Storage, record: RunRecord, readers: Readers, repeated: Iterable[RunLink]) -> None:
-        self._storage = storage
-        self._record = record
-        self._readers = readers
-        self._repeated = tuple(repeated)
-        self._recording: Recording | None = None
-
-    def __repr__(self) -> str:
-        return f"<OpenRun {self._record.name} {self._record.id[:12]}>"
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self._record.id
-
-    @property
-    def name(self) -> str:
-        """What kind of work it is."""
-        return self._record.name
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """What it was asked to do; secrets are masked."""
-        return self._record.params
-
-    def __enter__(self) -> Self:
-        if self._recording is not None:
-            raise UsageError("A run goes on once.", hint="store.runs.repeat(run.id) reads the same inputs again.")
-        current = find_recording(self._storage)
-        if current is not None:
-            raise UsageError(
-                f"The run {current.run.name!r} goes on already: runs are not nested.",
-                hint="End it first; a step of its own is a run of its own, after this one.",
-                code="run-in-run",
-                run=current.run.id,
-            )
-        self._record = replace(
-            self._record,
-            started_at=format_time(self._storage.clock()),
-            code=describe_code(),
-            environment=describe_environment(),
-        )
-        insert_run(self._storage.catalog, self._record)
-        self._recording = Recording(self._storage, self._record, self._repeated)
-        self._recording.enter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        recording = self._going_on()
-        recording.leave()
-        if error is None or _is_success(error):
-            recording.end(SUCCEEDED)
-            return
-        try:
-            recording.end(FAILED, _describe_error(error))
-        except FoldstoreError as failure:  # the block's own error is the one to show
-            error.add_note(f"Foldstore could not write that the run {self.id} failed: {failure.message}")
-
-    def version(self, address: str) -> Version:
-        """Return a version, and note it as an input."""
-        with self._going_on().entered():
-            return self._readers.version(address)
-
-    def view(self, address: str) -> View:
-        """Return a view of a version, of a part of a split, or a saved one, and note it as an input."""
-        with self._going_on().entered():
-            return self._readers.view(address)
-
-    def training_set(self, address: str) -> TrainingSet:
-        """Return a training set, and note it as an input."""
-        with self._going_on().entered():
-            return self._readers.training_set(address)
-
-    def use(self, what: "Version | View | SplitPart | TrainingSet | str") -> None:
-        """Note as an input what was looked up before the run, or an address.
-
-        Raises
-        ------
-        UsageError
-            When it is none of these.
-        """
-        if isinstance(what, str):
-            self.view(what)
-            return
-        pairs = _inputs_of(what)
-        if pairs is None:
-            raise UsageError(
-                f"{type(what).__name__!r} is not an input.", hint="Give a version, a view, a part, or an address."
-            )
-        for version_id, address in pairs:
-            self._going_on().note_input(version_id, address)
-
-    def _going_on(self) -> Recording:
-        if self._recording is None or self._recording.ended:
-            raise UsageError(
-                "The run does not go on.",
-                hint="Use it inside its block: with store.run(...) as run: ...",
-                code="run-over",
-            )
-        return self._recording
-
-
 class Runs:
     """The runs of a store.
 
@@ -293,6 +164,7 @@ class Runs:
         params: Mapping[str, Any] | None = None,
         message: str = "",
         repeats: str | None = None,
+        surroundings: Surroundings | None = None,
     ) -> OpenRun:
         """Return a run to enter; `Store.run` calls this.
 
@@ -306,6 +178,8 @@ class Runs:
             For people.
         repeats : str, optional
             The id of a run: the addresses that it read stand for the versions that they stood for then.
+        surroundings : Surroundings, optional
+            What the run is called and runs on, when its code runs elsewhere.
 
         Raises
         ------
@@ -317,11 +191,11 @@ class Runs:
         earlier = None if repeats is None else find_run(self._storage, repeats)
         given = earlier.params if params is None and earlier is not None else check_params(params or {})
         record = RunRecord(
-            id=new_id(),
+            id=new_id() if surroundings is None else surroundings.id,
             name=check_label(name, "run"),
             status=RUNNING,
             author=self._author,
-            message=check_text(message, "The message", _MAX_MESSAGE),
+            message=check_message(message),
             params=given,
             code={},
             environment={},
@@ -329,7 +203,23 @@ class Runs:
             started_at="",
         )
         repeated = list_links(self._storage.catalog, runs=[earlier.id], role=INPUT) if earlier else []
-        return OpenRun(self._storage, record, self._readers, repeated)
+        return OpenRun(self._storage, record, self._readers, repeated, surroundings)
+
+    def resume(self, run_id: str) -> ResumedRun:
+        """Return a run that goes on elsewhere, to enter: what the block looks up and commits is noted, too.
+
+        Workers in other processes note what they do in the run of the one that began it. Leaving the block does not
+        end the run.
+
+        Raises
+        ------
+        UsageError
+            With code ``run-over``, when it has ended.
+        """
+        record = find_run(self._storage, run_id)
+        if record.status != RUNNING:
+            raise run_over(f"The run {record.name!r} has ended: it {record.status}.")
+        return ResumedRun(self._storage, record, self._readers)
 
     def repeat(self, run_id: str, *, params: Mapping[str, Any] | None = None, message: str = "") -> OpenRun:
         """Return a run to enter that reads the versions that an earlier one read.
@@ -366,18 +256,7 @@ class Runs:
         """
 
         def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
-            _check_recordable(function)
-            run_name = check_label(name if name is not None else getattr(function, "__name__", ""), "run")
-            signature = inspect.signature(function)
-
-            def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[OpenRun, list[Any]]:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                used = [value for value in bound.arguments.values() if _inputs_of(value) is not None]
-                params = {key: _address_of(value) for key, value in bound.arguments.items()}
-                return self.start(run_name, params=describe_arguments(params), message=message), used
-
-            return _recorded(function, begin)
+            return record_calls(function, self.start, inputs_of, name=name, message=message)
 
         return decorate
 
@@ -419,6 +298,11 @@ class Runs:
         return _with_links(self._storage, list_runs(self._storage.catalog, name=name, status=status, limit=limit))
 
 
+def check_message(message: str) -> str:
+    """Return what a run says for people, when it can be kept."""
+    return check_text(message, "The message", _MAX_MESSAGE)
+
+
 def find_run(storage: Storage, run_id: str) -> RunRecord:
     """Return the record of a run by its id or the first digits of it.
 
@@ -434,79 +318,6 @@ def find_run(storage: Storage, run_id: str) -> RunRecord:
         several = "Several runs begin" if found else "No run begins"
         raise NotFoundError(f"{several} with {run_id!r}.", hint="store.runs.list() lists them.", run=run_id)
     return found[0]
-
-
-def _recorded(
-    function: Callable[_P, _R], begin: Callable[[tuple[Any, ...], dict[str, Any]], tuple[OpenRun, list[Any]]]
-) -> Callable[_P, _R]:
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def call_later(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-            run, used = begin(args, kwargs)
-            with run:
-                _use_all(run, used)
-                return await function(*args, **kwargs)
-
-        return call_later  # type: ignore[return-value]  # a coroutine function is what it was and stays
-
-    @functools.wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        run, used = begin(args, kwargs)
-        with run:
-            _use_all(run, used)
-            return function(*args, **kwargs)
-
-    return call
-
-
-def _use_all(run: OpenRun, used: Iterable[Any]) -> None:
-    for each in used:
-        run.use(each)
-
-
-def _check_recordable(function: object) -> None:
-    if not callable(function):
-        raise UsageError("store.runs.record() takes a function.", hint="Write @store.runs.record() above it.")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise UsageError(
-            "A generator cannot be recorded: its body runs after the call.",
-            hint="Open a run inside it, with store.run().",
-        )
-
-
-def _inputs_of(value: object) -> list[tuple[str, str]] | None:
-    """Return the version ids and addresses that a handle reads; None for anything else."""
-    if isinstance(value, TrainingSet):
-        value = value.version
-    if isinstance(value, Version):
-        return [(value.version_id, value.address)]
-    if isinstance(value, SplitPart):
-        return [(value.base_version_id, value.address)]
-    if isinstance(value, View):
-        return [(each.source.version_id.partition("#")[0], each.source.address) for each in value.sources()]
-    return None
-
-
-def _address_of(value: object) -> object:
-    pairs = _inputs_of(value)
-    if pairs is None:
-        return value
-    addresses = [address for _, address in pairs]
-    return addresses[0] if len(addresses) == 1 else addresses
-
-
-def _is_success(error: BaseException) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
-
-
-def _describe_error(error: BaseException) -> dict[str, str]:
-    """Return the type and the message; no traceback, which may hold rows and secrets."""
-    try:
-        message = error.message if isinstance(error, FoldstoreError) else str(error)
-    except Exception:  # noqa: BLE001  # foreign code: that it cannot say what happened is no second failure
-        message = ""
-    return {"type": type(error).__name__, "message": mask_text(clean_text(message, _MAX_ERROR))}
 
 
 def _with_links(storage: Storage, runs: list[RunRecord]) -> list[Run]:

@@ -31,9 +31,10 @@ from foldstore.lineage import Lineage, open_lineage
 from foldstore.lookup_log import SERVED_AT
 from foldstore.monitor import Monitors
 from foldstore.names import Address, check_name, parse_address
+from foldstore.open_run import OpenRun, Readers
 from foldstore.outcomes import OutcomeReader
 from foldstore.pools import Pools
-from foldstore.run import OpenRun, Readers, Runs
+from foldstore.run import Runs
 from foldstore.store_backup import StoreBackup
 from foldstore.store_tiers import StoreTiers
 from foldstore.store_views import StoreViews

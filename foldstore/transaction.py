@@ -108,19 +108,34 @@ class DatasetTransaction:
 
     def _add(self, step: Step) -> None:
         if not self._entered:
-            raise UsageError(
-                "The transaction is not open.", hint="Write `with dataset.transaction() as change:`.", code="not-open"
-            )
+            raise not_open()
         if self._opened.done is None:
             self._opened.add(step)
 
 
-def delete_step(where: str | None, keys: Any, known: pa.Schema | None, dataset: DatasetRecord) -> Step:
-    """Return the step of `DatasetWriting.delete`."""
+def not_open() -> UsageError:
+    """Build the error for a change that is called outside of its transaction's block."""
+    return UsageError(
+        "The transaction is not open.", hint="Write `with dataset.transaction() as change:`.", code="not-open"
+    )
+
+
+def check_delete(where: str | None, keys: Any) -> None:
+    """Refuse to delete what is not said, or is said twice."""
     if (where is None) == (keys is None):
         raise UsageError(
             "delete() needs a condition or keys.", hint="Write delete(\"carrier = 'XX'\") or delete(keys={...})."
         )
+
+
+def are_expressions(columns: Any) -> bool:
+    """Say whether columns that are to be added are given by expressions; else they are rows."""
+    return isinstance(columns, Mapping) and all(isinstance(text, str) for text in columns.values())
+
+
+def delete_step(where: str | None, keys: Any, known: pa.Schema | None, dataset: DatasetRecord) -> Step:
+    """Return the step of `DatasetWriting.delete`."""
+    check_delete(where, keys)
     if where is not None:
         return DeleteWhere(where)
     return DeleteKeys(key_table(keys, known if known is not None else pa.schema([]), dataset.key))
@@ -128,7 +143,7 @@ def delete_step(where: str | None, keys: Any, known: pa.Schema | None, dataset: 
 
 def add_columns_step(columns: Any, known: pa.Schema | None) -> Step:
     """Return the step of `DatasetWriting.add_columns`."""
-    if isinstance(columns, Mapping) and all(isinstance(text, str) for text in columns.values()):
+    if are_expressions(columns):
         return AddColumns(columns)
     source = open_source(columns, known)
     return JoinColumns(pa.Table.from_batches(source.batches, source.schema))

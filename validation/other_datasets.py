@@ -32,6 +32,9 @@ class OtherDatasets:
         """
         catalog = self._storage.catalog
         dataset = catalog.find_dataset(name)
+        if dataset is None and self._storage.guard is not None:
+            # In the words for one that is there and may not be read: whoever reads some names learns no others.
+            raise NotFoundError(f"There is nothing called {ascii(name)[:100]} here.", hint="Check the name.")
         if dataset is None:
             known = [each.name for each in catalog.list_datasets()]
             raise NotFoundError(f"There is no dataset {name!r}.", hint=did_you_mean(name, known), dataset=name)

@@ -14,12 +14,12 @@ from foldstore.run import Run
 def _runs(call: Call) -> Response:
     limit = call.query.number("limit", default=100, most=1_000, least=1)
     found = call.store.runs.list(call.query.text("name"), status=call.query.text("status"), limit=limit)
-    return json_answer({"items": [run.to_dict() for run in found if _may_see(call, run)]})
+    return json_answer({"items": [run.to_dict() for run in found if may_see(call, run)]})
 
 
 def _find(call: Call) -> Run:
     run = call.store.runs.get(call.path["run"])
-    if not _may_see(call, run):
+    if not may_see(call, run):
         raise NotFoundError("There is no such run.", hint="GET /v1/runs lists them.")
     return run
 
@@ -32,7 +32,7 @@ def _events(call: Call) -> Response:
     return json_answer({"items": call.store.runs.to_openlineage(_find(call).id)})
 
 
-def _may_see(call: Call, run: Run) -> bool:
+def may_see(call: Call, run: Run) -> bool:
     """Say whether the token is for everything that a run read and wrote: its parameters may tell of it."""
     used = (*run.inputs, *run.outputs)
     return not call.token.is_bounded or all(call.token.may_name(each.address.partition("@")[0]) for each in used)

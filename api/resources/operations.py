@@ -1,7 +1,6 @@
 """Operations: what is answered later, looked after by whoever began it."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -18,6 +17,8 @@ from foldstore.api.operations import (
 )
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import Call, Gives, Route
+from foldstore.api.run_header import answer_in_run
+from foldstore.api.sent_parts import files_of, with_files
 from foldstore.datastore.canonical import content_hash
 from foldstore.datastore.operation_folder import OperationRecord
 from foldstore.errors import NotFoundError, RefusedError
@@ -69,15 +70,13 @@ def begin_operation(route: Route, call: Call) -> Response:
         digest=content_hash(f"{key or uuid4().hex} {call.digest()}".encode()),
         access=call.access,
         key=key,
-        body=call.body if isinstance(call.body, Path) else None,
+        files=files_of(call.body),
         holds_cells=route.holds_cells,
     )
 
     def answer(job: Job) -> Response:
-        body = call.body
-        if asked.body is not None:
-            body = operations.folder.body_path(job.record.id, asked.body.suffix)
-        return route.answer(replace(call, body=body, progress=job.note_progress))
+        body = with_files(call.body, asked.places(operations.folder, job.record.id))
+        return answer_in_run(route, replace(call, body=body, progress=job.note_progress))
 
     begun = operations.begin(asked, answer)
     if isinstance(begun, Job):

@@ -78,11 +78,16 @@ def read_runs(catalog: Catalog, run_ids: Sequence[str]) -> dict[str, RunRecord]:
     return {row.id: _to_run(row) for row in rows}
 
 
-def add_link(catalog: Catalog, link: RunLink) -> bool:
+def add_link(catalog: Catalog, link: RunLink, *, at_end: bool = False) -> bool:
     """Write that a run read or wrote a version.
 
     A version has one run that wrote it: a second one that is given the same version back (an idempotency key
     does that) did not write it. False says that nothing was written for that reason.
+
+    Parameters
+    ----------
+    at_end : bool
+        Whether the link goes behind those that are there, whoever wrote them, unless it is one of them.
     """
     values = {
         "run_id": link.run_id,
@@ -100,8 +105,18 @@ def add_link(catalog: Catalog, link: RunLink) -> bool:
     with catalog.write() as connection:
         if link.role == OUTPUT and connection.execute(producers.limit(1)).first() is not None:
             return False
+        if at_end:
+            known = connection.execute(_own_links(link)).all()
+            if any((row.version_id, row.address) == (link.version_id, link.address) for row in known):
+                return True
+            values["position"] = max((row.position for row in known), default=-1) + 1
         connection.execute(sa.insert(t.run_version).values(**values))
     return True
+
+
+def _own_links(link: RunLink) -> sa.Select[Any]:
+    c = t.run_version.c
+    return sa.select(c.position, c.version_id, c.address).where(c.run_id == link.run_id, c.role == link.role)
 
 
 def list_links(

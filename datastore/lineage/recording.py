@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final
 
-from foldstore.datastore.catalog.records import RunLink, RunRecord, VersionRecord
+from foldstore.datastore.catalog.records import NamedVersion, RunLink, RunRecord, VersionRecord
 from foldstore.datastore.catalog.runs import INPUT, OUTPUT, add_link, end_run
 from foldstore.datastore.storage import Storage
 from foldstore.errors import StoreError
@@ -38,9 +38,17 @@ class Recording:
         The run, as it was written.
     repeated : iterable of RunLink
         The inputs of the run that this one repeats.
+    known : iterable of (RunLink, NamedVersion), optional
+        What is written of the run already, by others who go on writing, too; the versions that the links are about.
     """
 
-    def __init__(self, storage: Storage, run: RunRecord, repeated: Iterable[RunLink] = ()) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        run: RunRecord,
+        repeated: Iterable[RunLink] = (),
+        known: Iterable[tuple[RunLink, NamedVersion]] | None = None,
+    ) -> None:
         self.storage = storage
         self.run = run
         self.ended = False
@@ -52,6 +60,9 @@ class Recording:
         self._pins: dict[str, str] = {}
         for link in repeated:
             self._pins.setdefault(_base(parse_address(link.address)), link.version_id)
+        self._is_shared = known is not None
+        for link, named in known or ():
+            self._remember(link, named)
 
     @property
     def pins(self) -> dict[str, str]:
@@ -92,7 +103,7 @@ class Recording:
         """Write that the run read a version; what it wrote itself is no input."""
         with self._lock:
             if version_id not in self._versions[OUTPUT] and (link := self._new_link(INPUT, version_id, address)):
-                add_link(self.storage.catalog, link)
+                self._add(link)
                 self._keep(link)
 
     def note_output(self, version_id: str, address: str, *, is_view: bool = False) -> None:
@@ -108,7 +119,7 @@ class Recording:
             if link := self._new_link(OUTPUT, version_id, address):
                 self._keep(link, is_view=is_view)
                 try:
-                    add_link(self.storage.catalog, link)
+                    self._add(link)
                 except StoreError:
                     self._unwritten.append(link)
 
@@ -117,6 +128,19 @@ class Recording:
         bases = [f"{name}@{branch}", *([name] if branch == MAIN_BRANCH else [])]
         for base in bases:
             self._pins.pop(base, None)
+
+    def write_rest(self) -> None:
+        """Write the links that could not be written when they were noted.
+
+        Raises
+        ------
+        StoreError
+            When the catalog cannot be written.
+        """
+        with self._lock:
+            for link in self._unwritten:
+                self._add(link)
+            self._unwritten.clear()
 
     def end(self, status: str, error: dict[str, str] | None = None) -> None:
         """Write how the run ended.
@@ -128,10 +152,21 @@ class Recording:
         """
         with self._lock:
             self.ended = True
-            for link in self._unwritten:
-                add_link(self.storage.catalog, link)
-            self._unwritten.clear()
+        self.write_rest()
         end_run(self.storage.catalog, self.run.id, status, format_time(self.storage.clock()), error)
+
+    def _add(self, link: RunLink) -> None:
+        if self._is_shared:
+            add_link(self.storage.catalog, link, at_end=True)
+        else:
+            add_link(self.storage.catalog, link)
+
+    def _remember(self, link: RunLink, named: NamedVersion) -> None:
+        """Take in what was written before, as `note_input` and `note_output` did then."""
+        is_view = link.role == OUTPUT and link.address != named.address
+        self._keep(link, is_view=is_view)
+        if link.role == OUTPUT and named.version.status is Status.PUBLISHED and not is_view:
+            self.unpin(named.address.partition("@")[0], named.version.branch)
 
     def _new_link(self, role: str, version_id: str, address: str) -> RunLink | None:
         if self.ended or (role, version_id, address) in self._noted:
@@ -169,6 +204,11 @@ def asked_as(address: Address) -> Iterator[None]:
         yield
     finally:
         _asked.reset(token)
+
+
+def asked_now() -> Address | None:
+    """Return the whole address whose base is looked up now, or None."""
+    return _asked.get()
 
 
 def resolve_in_run(

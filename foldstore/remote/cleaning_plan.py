@@ -51,7 +51,7 @@ class RemoteCleaningPlan(ChosenActions):
             return self._version
         asked = {**self.sent(), "message": message} | ({} if branch is None else {"branch": branch})
         with watched(self._version.server, progress):
-            return self._version.sibling(self._version.server.change(self._version.place("clean"), asked))
+            return self._version.sibling(self._version.server.make(self._version.place("clean"), asked))
 
     def sent(self) -> dict[str, Any]:
         """Return the body that names the plan."""

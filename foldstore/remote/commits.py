@@ -16,6 +16,8 @@ from foldstore.remote.local_only import refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names
 from foldstore.remote.server import Server, spooled
+from foldstore.remote.transaction import RemoteTransaction
+from foldstore.transaction import are_expressions, check_delete
 
 if TYPE_CHECKING:
     from foldstore.remote.version import RemoteVersion
@@ -51,10 +53,7 @@ class RemoteCommits:
 
     def delete(self, where: str | None = None, *, keys: Any = None, **words: Any) -> "RemoteVersion":
         """Commit that rows are gone: those that meet an SQL condition, or those with some keys."""
-        if (where is None) == (keys is None):
-            raise UsageError(
-                "delete() needs a condition or keys.", hint="Write delete(\"carrier = 'XX'\") or delete(keys={...})."
-            )
+        check_delete(where, keys)
         if where is not None:
             return self._change("delete", {"where": where}, words)
         said, columns = self._said(words), self._known_columns()
@@ -64,7 +63,7 @@ class RemoteCommits:
 
     def add_columns(self, columns: Any, **words: Any) -> "RemoteVersion":
         """Commit new columns: SQL expressions by name, or a table with the key's columns and new ones."""
-        if isinstance(columns, Mapping) and all(isinstance(each, str) for each in columns.values()):
+        if are_expressions(columns):
             return self._change("add-columns", {"columns": dict(columns)}, words)
         source = open_source(columns, self._known_columns())
         path = path_of("datasets", self._record.name, verb="join-columns")
@@ -94,6 +93,18 @@ class RemoteCommits:
         """Commit what another branch did since both were one; the handle's own branch moves."""
         return self._change("merge", {"theirs": self._ref_of(theirs), "prefer": prefer}, words)
 
+    def transaction(self, *, parent: int | None = None, **words: Any) -> RemoteTransaction:
+        """Begin several changes that become one version, or none; see `foldstore.Dataset.transaction`."""
+        return RemoteTransaction(
+            self._server,
+            self._record,
+            self._branch,
+            self._said(words),
+            parent=parent,
+            find_head=self._find_head,
+            to_version=self._to_version,
+        )
+
     def _change(self, verb: str, data: Mapping[str, Any], words: Mapping[str, Any]) -> "RemoteVersion":
         said = self._said(words)
         branch = {} if self._branch == MAIN_BRANCH else {"branch": self._branch}
@@ -104,7 +115,7 @@ class RemoteCommits:
             **({"properties": said["properties"]} if said["properties"] else {}),
         }
         path = path_of("datasets", self._record.name, verb=verb)
-        found = self._server.connection.ask(Request(method="POST", path=path, data=body, key=said["key"]))
+        found = self._server.connection.ask(Request(method="POST", path=path, data=body, key=said["key"], in_run=True))
         return self._to_version(found)
 
     def _send(self, verb: str, data: Any, words: Mapping[str, Any], **how: Any) -> "RemoteVersion":
@@ -132,7 +143,7 @@ class RemoteCommits:
         if said["properties"]:
             asked["properties"] = json.dumps(said["properties"], ensure_ascii=False, separators=(",", ":"))
         with spooled(schema, batches) as file:
-            request = Request(method="POST", path=path, query=asked, rows=file, key=said["key"])
+            request = Request(method="POST", path=path, query=asked, rows=file, key=said["key"], in_run=True)
             version = self._to_version(self._server.connection.ask(request))
         if said["progress"] is not None:
             said["progress"](version.num_rows, version.num_rows)
@@ -149,6 +160,9 @@ class RemoteCommits:
         properties = _plain(words.get("properties") or {})
         said = {"message": words.get("message") or "", "properties": properties}
         return {**said, "key": key, "progress": words.get("progress")}
+
+    def _find_head(self) -> "RemoteVersion | None":
+        raise NotImplementedError
 
     def _known_columns(self) -> pa.Schema | None:
         raise NotImplementedError

@@ -21,8 +21,10 @@ from typing import IO, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
+from foldstore.datastore.lineage.recording import asked_now
 from foldstore.datastore.operation_folder import id_of_key
 from foldstore.errors import FoldstoreError, NotFoundError, StoreError, UsageError
+from foldstore.remote.multipart import MultipartBody
 from foldstore.remote.problems import error_of
 from foldstore.remote.server_address import ServerAddress
 from foldstore.work import FOLLOWED
@@ -56,7 +58,9 @@ class Request:
     text : bytes or None
         A body of JSON that is written already.
     rows : binary file or None
-        A body of Arrow, which can be sent again from its beginning.
+        A body of Arrow, or of several parts, which can be sent again from its beginning.
+    rows_kind : str
+        Its content type.
     accept : str
         In which form the answer shall come.
     key : str or None
@@ -67,6 +71,8 @@ class Request:
         Whether the server may answer where the answer will be.
     operation : str or None
         The Idempotency-Key of an operation that may be begun, where there is no other: it may not be asked again.
+    in_run : bool
+        Whether it belongs to the run that goes on, if one does: it looks up what was asked for, or commits.
     """
 
     method: str
@@ -74,12 +80,14 @@ class Request:
     query: Mapping[str, Any] | None = None
     data: Any = None
     text: bytes | None = None
-    rows: IO[bytes] | None = None
+    rows: IO[bytes] | MultipartBody | None = None
+    rows_kind: str = ARROW
     accept: str = JSON
     key: str | None = None
     only_reads: bool = False
     later: bool = False
     operation: str | None = None
+    in_run: bool = False
 
     @property
     def may_be_sent_again(self) -> bool:
@@ -105,7 +113,19 @@ class Follower(Protocol):
         """Wait until the operation at a path is done."""
 
 
+# The runs that go on in a context, each over one connection.
+RUNS: "Final[ContextVar[tuple[tuple[Connection, str], ...]]]" = ContextVar("foldstore_remote_runs", default=())
 LATER: Final[ContextVar[Follower | None]] = ContextVar("foldstore_later", default=None)
+
+
+@contextmanager
+def unnoted() -> Iterator[None]:
+    """Look things up outside of every run, for the length of a block."""
+    token = RUNS.set(())
+    try:
+        yield
+    finally:
+        RUNS.reset(token)
 
 
 class Connection:
@@ -199,8 +219,7 @@ class Connection:
 
     def _call_off(self, key: str) -> None:
         """End what a server may have begun, though it did not say so; it may be about to begin."""
-        token_id = self.address.token.partition("_")[2].partition("_")[0]
-        place = f"{_OPERATIONS}{id_of_key(f'{token_id}:{key}')}"
+        place = f"{_OPERATIONS}{id_of_key(f'{self.token_id}:{key}')}"
         for _ in range(_TRIES):
             try:
                 self.ask_now(Request(method="DELETE", path=place))
@@ -276,6 +295,8 @@ class Connection:
 
     def _written(self, request: Request) -> tuple[dict[str, str], Any]:
         headers = {**self._headers, "accept": request.accept}
+        if request.in_run:
+            headers |= self._run_headers()
         if request.later:
             headers["prefer"] = "respond-async"
         if request.key is not None:
@@ -285,10 +306,25 @@ class Connection:
         if request.rows is not None:
             size = request.rows.seek(0, 2)
             request.rows.seek(0)
-            return {**headers, "content-type": ARROW, "content-length": str(size)}, request.rows
+            return {**headers, "content-type": request.rows_kind, "content-length": str(size)}, request.rows
         if request.data is None and request.text is None:
             return headers, None
         return {**headers, "content-type": JSON}, write_json(request.data) if request.text is None else request.text
+
+    def _run_headers(self) -> dict[str, str]:
+        run_id, asked = self.find_run(), asked_now()
+        if run_id is None:
+            return {}
+        return {"foldstore-run": run_id} | ({} if asked is None else {"foldstore-asked": str(asked)})
+
+    def find_run(self) -> str | None:
+        """Return the id of the run that goes on in this context over this connection, or None."""
+        return next((run for connection, run in RUNS.get() if connection is self), None)
+
+    @property
+    def token_id(self) -> str:
+        """What the server calls the token by."""
+        return self.address.token.partition("_")[2].partition("_")[0]
 
     def _target(self, request: Request) -> str:
         given = {name: _text(value) for name, value in (request.query or {}).items() if value is not None}

@@ -13,10 +13,11 @@ from foldstore.description import Description
 from foldstore.errors import NotFoundError, UsageError
 from foldstore.names import LATEST, MAIN_BRANCH, check_ref_name, parse_address
 from foldstore.remote.commits import RemoteCommits
-from foldstore.remote.connection import path_of
+from foldstore.remote.connection import path_of, unnoted
+from foldstore.remote.dataset_rows import RemoteRowsOfDataset
 from foldstore.remote.difference import RemoteDiff
 from foldstore.remote.erasure import RemoteErasure
-from foldstore.remote.local_only import ENDLESS, FILES, TOGETHER, RemoteHandle, refuse
+from foldstore.remote.local_only import ENDLESS, RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_history, read_review, read_trends
 from foldstore.remote.server import Server
@@ -29,14 +30,12 @@ from foldstore.validation.reporting.history import ProfileHistory
 from foldstore.validation.schema import DataSchema
 
 
-class RemoteDataset(RemoteHandle, RemoteCommits, RemoteErasure, RemoteDatasetUpkeep):
+class RemoteDataset(RemoteHandle, RemoteCommits, RemoteRowsOfDataset, RemoteErasure, RemoteDatasetUpkeep):
     """A named line of versions on a server; its verbs are those of `foldstore.Dataset`."""
 
     NOUN = "dataset"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        "transaction": TOGETHER,
         "stream": ENDLESS,
-        "validate": f"{FILES} Send the rows to a branch, and validate the version.",
     }
 
     def __init__(self, server: Server, data: Mapping[str, Any], branch: str = MAIN_BRANCH) -> None:
@@ -79,14 +78,14 @@ class RemoteDataset(RemoteHandle, RemoteCommits, RemoteErasure, RemoteDatasetUpk
         """Return a version: by its number, ``"latest"``, or the name of a branch, alias or tag."""
         address = parse_address(f"{self.name}@{ref}")
         on_branch = address.ref == LATEST and self._branch != MAIN_BRANCH
-        path = path_of("datasets", self.name, "versions", self._branch if on_branch else address.ref)
-        return self._to_version(self._server.get(path))
+        path = self._path("versions", self._branch if on_branch else address.ref)
+        return self._to_version(self._server.look_up(path))
 
     def as_of(self, moment: str | datetime) -> RemoteVersion:
         """Return the version that was the newest published one at an instant; see `foldstore.Dataset.as_of`."""
         branch = None if self._branch == MAIN_BRANCH else self._branch
         asked = moment.isoformat() if isinstance(moment, datetime) else moment
-        return self._to_version(self._server.get(self._path(verb="as-of"), moment=asked, branch=branch))
+        return self._to_version(self._server.look_up(self._path(verb="as-of"), moment=asked, branch=branch))
 
     def versions(self) -> list[RemoteVersion]:
         """List all versions, oldest first, the quarantined ones included."""
@@ -220,12 +219,18 @@ class RemoteDataset(RemoteHandle, RemoteCommits, RemoteErasure, RemoteDatasetUpk
     def _to_version(self, data: Mapping[str, Any]) -> RemoteVersion:
         return RemoteVersion(self._server, self._record, data)
 
-    def _known_columns(self) -> pa.Schema | None:
+    def _find_head(self) -> RemoteVersion | None:
         try:
-            ref = LATEST if self._branch == MAIN_BRANCH else self._branch
-            return plain_schema(self.version(ref).arrow_schema)
+            with unnoted():
+                return self.version(self._branch)
         except NotFoundError:
+            if self._branch != MAIN_BRANCH:
+                self.branch(self._branch)  # one without a version is there all the same
             return None
+
+    def _known_columns(self) -> pa.Schema | None:
+        head = self._find_head()
+        return None if head is None else plain_schema(head.arrow_schema)
 
     def _ref_of(self, version: "RemoteVersion | int | str | None") -> str:
         if isinstance(version, RemoteVersion):

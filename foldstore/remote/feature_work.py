@@ -134,7 +134,7 @@ class RemoteFeatureWork:
             "allow_exact_match": allow_exact_match,
             "message": message,
         }
-        made = self._server.change(_TRAINING, {key: value for key, value in body.items() if value is not None})
+        made = self._server.make(_TRAINING, {key: value for key, value in body.items() if value is not None})
         return read_training_set(self._server.store, made)
 
     def reproduce(self, training: TrainingSet | str) -> Reproduction:

@@ -1,6 +1,7 @@
 """The handle of a remote store's feature services."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -121,14 +122,17 @@ class RemoteFeatures(RemoteHandle, RemoteFeatureWork):
         if labels is None:
             span = {"start": _instant(start), "end": _instant(end), "like": read, **asked}
             body = {name: value for name, value in span.items() if value is not None}
-            return self._server.table(rows_request(service_path(service, verb="history"), data=body))
+            return self._server.table(
+                replace(rows_request(service_path(service, verb="history"), data=body), in_run=True)
+            )
         if start is not None or end is not None:
             raise UsageError(
                 "start and end stand in place of rows that ask.", hint="Leave labels out, or both of them."
             )
         source = open_source(self._rows_of(labels))
         with spooled(source.schema, source.batches) as file:
-            return self._server.table(rows_request(service_path(service, verb="join"), file=file, like=read, **asked))
+            request = rows_request(service_path(service, verb="join"), file=file, like=read, **asked)
+            return self._server.table(replace(request, in_run=True))
 
     def _rows_of(self, labels: Any) -> Any:
         if not isinstance(labels, str):

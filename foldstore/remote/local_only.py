@@ -9,7 +9,6 @@ from foldstore.errors import UsageError
 SEAM = "It is for the parts of the library, which read the store's own files."
 FILES = "It works on the store's own files."
 CODE = "Code of the caller's runs in it, or the rows pass through it one by one."
-TOGETHER = "A request makes one version. Commit the steps to a branch and merge it: readers see them together."
 ENDLESS = (
     "What a stream has not committed lies in the process that has it. Append block by block, with idempotency_key=."
 )

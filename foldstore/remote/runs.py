@@ -1,8 +1,10 @@
-"""The handles of a remote store's runs and lineage: looked at, and recorded where the store is."""
+"""The handles of a remote store's runs and lineage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from html import escape
-from typing import Any, ClassVar
+from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
 
 from foldstore.datastore.catalog.records import RunRecord
 from foldstore.datastore.lineage.graph import (
@@ -14,12 +16,20 @@ from foldstore.datastore.lineage.graph import (
     NodeKind,
     check_depth,
 )
+from foldstore.datastore.lineage.parameters import check_params
+from foldstore.datastore.operation_folder import id_of_key
 from foldstore.errors import UsageError
+from foldstore.names import check_label
+from foldstore.open_run import run_over
+from foldstore.recorded_function import record_calls
 from foldstore.remote.connection import path_of
-from foldstore.remote.local_only import CODE, RemoteHandle
+from foldstore.remote.local_only import RemoteHandle
+from foldstore.remote.open_run import RemoteOpenRun, RemoteResumedRun, RunFacts, remote_inputs_of
 from foldstore.remote.server import Server
-from foldstore.run import Run, UsedVersion
+from foldstore.run import Run, UsedVersion, check_message
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 # The class below has a method of the name `list`.
 Listing = list[Run]
 
@@ -28,12 +38,54 @@ class RemoteRuns(RemoteHandle):
     """The runs of a store on a server."""
 
     NOUN = "runs"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("start", "record", "repeat"), CODE),
-    }
 
     def __init__(self, server: Server) -> None:
         self._server = server
+
+    def start(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        message: str = "",
+        repeats: str | None = None,
+    ) -> RemoteOpenRun:
+        """Return a run to enter; see `foldstore.run.Runs.start`."""
+        key = uuid4().hex
+        earlier = None if repeats is None else self.get(repeats)
+        given = dict(earlier.params) if params is None and earlier is not None else check_params(params or {})
+        facts = RunFacts(
+            id=id_of_key(f"run:{self._server.connection.token_id}:{key}"),
+            key=key,
+            name=check_label(name, "run"),
+            message=check_message(message),
+            params=given,
+            repeats=None if earlier is None else earlier.id,
+        )
+        return RemoteOpenRun(self._server, facts)
+
+    def repeat(self, run_id: str, *, params: Mapping[str, Any] | None = None, message: str = "") -> RemoteOpenRun:
+        """Return a run to enter that reads the versions that an earlier one read; see `foldstore.run.Runs.repeat`."""
+        return self.start(self.get(run_id).name, params=params, message=message, repeats=run_id)
+
+    def record(self, name: str | None = None, *, message: str = "") -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+        """Return a decorator: each call of the function is a run, its arguments are the parameters.
+
+        See `foldstore.run.Runs.record`.
+        """
+
+        def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+            return record_calls(function, self.start, remote_inputs_of, name=name, message=message)
+
+        return decorate
+
+    def resume(self, run_id: str) -> RemoteResumedRun:
+        """Return a run of this token's that goes on elsewhere, to enter; see `foldstore.run.Runs.resume`."""
+        run = self.get(run_id)
+        if run.status != "running":
+            raise run_over(f"The run {run.name!r} has ended: it {run.status}.")
+        facts = RunFacts(id=run.id, key="", name=run.name, message=run.record.message, params=run.params, repeats=None)
+        return RemoteResumedRun(self._server, facts)
 
     def get(self, run_id: str) -> Run:
         """Return a run by its id, or by the first six digits of it or more."""
@@ -88,6 +140,32 @@ class RemoteLineage(RemoteHandle):
     def _ask(self, depth: int | None, *, history: bool = False) -> Any:
         asked = {"address": self._address, "depth": depth, "history": history or None}
         return self._server.get(path_of("lineage"), **asked)
+
+
+class RemoteProvenance:
+    """How versions came about; a part of `foldstore.remote.store.RemoteStore`."""
+
+    server: Server
+
+    def run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        message: str = "",
+        repeats: str | None = None,
+    ) -> RemoteOpenRun:
+        """Return a run to enter: what the block looks up and commits is its lineage; see `foldstore.Store.run`."""
+        return self.runs.start(name, params=params, message=message, repeats=repeats)
+
+    @cached_property
+    def runs(self) -> RemoteRuns:
+        """The runs: recorded, repeated, listed and looked at."""
+        return RemoteRuns(self.server)
+
+    def lineage(self, address: str) -> RemoteLineage:
+        """Return what a version, a view or a run came from, and what came from it."""
+        return RemoteLineage(self.server, address)
 
 
 def _read_run(data: Mapping[str, Any]) -> Run:

@@ -43,7 +43,7 @@ class RemoteSavedViews(RemoteHandle):
     def put(self, name: str, spec: Mapping[str, Any], *, message: str) -> int:
         """Publish a specification; return the number of the view's version."""
         asked = {"spec": dict(spec), "message": message}
-        return int(self._server.change(path_of("views", check_name(name, "view")), asked, method="PUT")["version"])
+        return int(self._server.make(path_of("views", check_name(name, "view")), asked, method="PUT")["version"])
 
     def put_draft(self, name: str, spec: Mapping[str, Any], *, message: str) -> None:
         """Keep a specification as the draft of a view."""
@@ -52,7 +52,7 @@ class RemoteSavedViews(RemoteHandle):
 
     def publish(self, name: str, *, message: str = "") -> ViewVersion:
         """Publish the draft of a view: it becomes a version that never changes, and is no draft any more."""
-        return _read_version(self._server.change(_view(name, "publish"), {"message": message}))
+        return _read_version(self._server.make(_view(name, "publish"), {"message": message}))
 
     def discard_draft(self, name: str) -> None:
         """Give a draft up; published versions stay."""

@@ -42,6 +42,10 @@ class Server:
         """Return plain data."""
         return self.connection.ask(Request(method="GET", path=path, query=query))
 
+    def look_up(self, path: str, **query: Any) -> Any:
+        """Return plain data of what was asked for by its address: the run that goes on, if one does, notes it."""
+        return self.connection.ask(Request(method="GET", path=path, query=query, in_run=True))
+
     def read(self, path: str, data: Any, **query: Any) -> Any:
         """Ask what takes a body and changes nothing; return plain data."""
         return self.connection.ask(Request(method="POST", path=path, query=query, data=data, only_reads=True))
@@ -49,6 +53,10 @@ class Server:
     def change(self, path: str, data: Any = None, *, method: str = "POST", **query: Any) -> Any:
         """Change something; return plain data."""
         return self.connection.ask(Request(method=method, path=path, query=query, data=data))
+
+    def make(self, path: str, data: Any, *, method: str = "POST") -> Any:
+        """Make what a run that goes on is said to have made, and to have read for it; return plain data."""
+        return self.connection.ask(Request(method=method, path=path, data=data, in_run=True))
 
     def send(self, path: str, table: pa.Table, query: Mapping[str, Any]) -> Any:
         """Send rows that may do something, once; return plain data."""
@@ -120,9 +128,11 @@ def _read(connection: Connection, request: Request) -> Iterator[Any]:
 
 
 @contextmanager
-def spooled(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[IO[bytes]]:
+def spooled(
+    schema: pa.Schema, batches: Iterator[pa.RecordBatch], *, in_memory: int = _IN_MEMORY
+) -> Iterator[IO[bytes]]:
     """Write rows as Arrow to a file that can be sent, and sent again; a large one lies on the disk meanwhile."""
-    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+    with SpooledTemporaryFile(max_size=in_memory) as file:
         with pa.ipc.new_stream(file, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)

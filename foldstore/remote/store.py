@@ -8,21 +8,22 @@ from typing import Any, ClassVar, Final, Self, cast
 
 from foldstore.config import load_settings
 from foldstore.datastore.engine import Engine
+from foldstore.datastore.lineage.recording import asked_as
 from foldstore.errors import NotFoundError, RefusedError, UsageError, frames_to_the_caller
 from foldstore.leakage import LeakageReport, LeakageWarning
 from foldstore.names import Address, check_name, parse_address
 from foldstore.remote.backup import RemoteBackup
-from foldstore.remote.connection import ARROW, Connection, Request, path_of
+from foldstore.remote.connection import ARROW, Connection, Request, path_of, unnoted
 from foldstore.remote.dataset import RemoteDataset
 from foldstore.remote.feature_results import read_training_set
 from foldstore.remote.features import RemoteFeatures
 from foldstore.remote.folds import RemoteFolds
-from foldstore.remote.local_only import CODE, FILES, SENT, RemoteHandle, refuse
+from foldstore.remote.local_only import FILES, SENT, RemoteHandle, refuse
 from foldstore.remote.monitors import RemoteMonitors
 from foldstore.remote.operations import RemoteOperations
 from foldstore.remote.overview import RemoteOverview
 from foldstore.remote.pools import RemotePools
-from foldstore.remote.runs import RemoteLineage, RemoteRuns
+from foldstore.remote.runs import RemoteProvenance
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.server import Server, open_rows
 from foldstore.remote.server_address import read_address
@@ -76,7 +77,7 @@ def connect_server(url: str, **options: Any) -> "RemoteStore":
     return store
 
 
-class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep):
+class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteProvenance, RemoteStoreUpkeep):
     """A store on a server; its verbs are those of `foldstore.Store`.
 
     What it does not have says so, with the reason, by a `UsageError` of the code ``local-only``.
@@ -85,7 +86,7 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
     NOUN = "store"
     LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("root", "registry", "clock", "author", "acting_as", "open_table"), FILES),
-        **dict.fromkeys(("run", "interrupt"), CODE),
+        "interrupt": "Queries run in the server's processes: timeout= bounds one, and who stops reading it ends it.",
         "send_backup": SENT,
     }
 
@@ -154,7 +155,8 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
         parsed = parse_address(address)
         if parsed.split is None or parsed.part is not None:
             raise UsageError(f"{address!r} names no split.", hint="Write 'flights@5#by_month'.")
-        return self.dataset(parsed.name).version(parsed.ref).find_sharing(parsed.split)
+        with asked_as(parsed):
+            return self.dataset(parsed.name).version(parsed.ref).find_sharing(parsed.split)
 
     def sql(
         self,
@@ -177,7 +179,7 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
             body["params"] = dict(params) if isinstance(params, Mapping) else list(params)
         if timeout is not None:
             body["timeout"] = timeout
-        request = Request(method="POST", path=_SQL, data=body, accept=ARROW, only_reads=True)
+        request = Request(method="POST", path=_SQL, data=body, accept=ARROW, only_reads=True, in_run=True)
         return RemoteSqlResult(query, lambda: open_rows(self.server.connection, request))
 
     def view(
@@ -251,11 +253,6 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
         return RemoteMonitors(self.server)
 
     @cached_property
-    def runs(self) -> RemoteRuns:
-        """The runs: listed and looked at."""
-        return RemoteRuns(self.server)
-
-    @cached_property
     def operations(self) -> RemoteOperations:
         """Long work of this token's on the server: begun without waiting, watched, called off."""
         return RemoteOperations(self.server.connection)
@@ -263,12 +260,8 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
     def training_set(self, address: str) -> TrainingSet:
         """Return the training set at an address."""
         parsed = parse_address(address)
-        told = self.server.get(path_of("training-sets", parsed.name, "versions", parsed.ref))
+        told = self.server.look_up(path_of("training-sets", parsed.name, "versions", parsed.ref))
         return read_training_set(self, told)
-
-    def lineage(self, address: str) -> RemoteLineage:
-        """Return what a version, a view or a run came from, and what came from it."""
-        return RemoteLineage(self.server, address)
 
     def views(self) -> list[str]:
         """List the names of the saved views that are not archived."""
@@ -332,16 +325,14 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
         return self._over(Pinned(cast("Source", version), asked), address)
 
     def _open_saved(self, parsed: Address, address: str) -> RemoteView:
-        found = self.server.get(path_of("views", parsed.name, "versions", parsed.ref))
+        found = self.server.look_up(path_of("views", parsed.name, "versions", parsed.ref))
         view = self._from_spec(found["spec"])
         view.opened_as = address
         return view
 
     def _part(self, parsed: Address) -> RemotePart:
-        split = self.dataset(parsed.name).version(parsed.ref).find_split(parsed.split or "")
-        if parsed.part is None:
-            raise UsageError(f"{parsed} is a split, not a part.", hint=f"Write '{parsed}.train'.")
-        return split.part(parsed.part)
+        with asked_as(parsed):
+            return _part(self.dataset(parsed.name).version(parsed.ref), parsed)
 
     def _over(self, inputs: Pinned, address: str) -> RemoteView:
         return RemoteView(inputs, engine=self.server.engine, store=self, opened_as=address)
@@ -355,9 +346,10 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
     def _find_source(self, pinned: Mapping[str, str]) -> Source:
         """Return the version, or the part of one, that a view is pinned to."""
         parsed = parse_address(pinned["address"])
+        with unnoted():
+            version = self.dataset(parsed.name).version(parsed.ref)
         if parsed.split is not None:
-            return cast("Source", self._part(parsed))
-        version = self.dataset(parsed.name).version(parsed.ref)
+            return cast("Source", _part(version, parsed))
         _warn_of_deprecated(version)
         return cast("Source", version)
 
@@ -381,6 +373,13 @@ class RemoteStore(RemoteHandle, RemoteBackup, RemoteOverview, RemoteStoreUpkeep)
             return {**spec, "inputs": [self._repinned(each) for each in spec["inputs"]]}
         (source,) = spec["sources"]
         return self._spliced(source["asked"], spec["steps"]) if "asked" in source else dict(spec)
+
+
+def _part(version: RemoteVersion, parsed: Address) -> RemotePart:
+    split = version.find_split(parsed.split or "")
+    if parsed.part is None:
+        raise UsageError(f"{parsed} is a split, not a part.", hint=f"Write '{parsed}.train'.")
+    return split.part(parsed.part)
 
 
 def _warn_of_deprecated(version: RemoteVersion) -> None:

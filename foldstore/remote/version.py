@@ -16,6 +16,7 @@ from foldstore.errors import NotFoundError, UsageError
 from foldstore.forms import Forms
 from foldstore.remote.connection import path_of
 from foldstore.remote.consumers import RemoteConsumers
+from foldstore.remote.dataset_rows import check_schema
 from foldstore.remote.local_only import CODE, SEAM, RemoteHandle, refuse
 from foldstore.remote.profile import RemoteProfile
 from foldstore.remote.records import DatasetFacts, VersionFacts
@@ -187,10 +188,7 @@ class RemoteVersion(
         """Let the server judge the rows by a schema; see `foldstore.Version.validate`. Checks in code stay local."""
         if checks:
             refuse("version.validate with checks=", CODE)
-        if schema is not None and not isinstance(schema, DataSchema):
-            raise UsageError(
-                f"{type(schema).__name__!r} is not a schema.", hint="DataSchema.from_yaml(text) reads one."
-            )
+        check_schema(schema)
         asked = {"schema": None if schema is None else schema.to_dict(), "rows": rows, "environment": environment}
         return read_report(self._server.read(self._path(verb="validate"), asked))
 

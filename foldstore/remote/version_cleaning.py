@@ -71,7 +71,7 @@ class RemoteCleaningOfVersion:
 
     def undo_cleaning(self, *, message: str = "") -> "RemoteVersion":
         """Commit what was there before the cleaning that made this version."""
-        return self.sibling(self._server.change(self.place("undo-cleaning"), {"message": message}))
+        return self.sibling(self._server.make(self.place("undo-cleaning"), {"message": message}))
 
     def find_dependencies(self, columns: Sequence[str] | None = None, **limits: Any) -> tuple[Dependency, ...]:
         """Let the server find functional dependencies that hold, or nearly."""
