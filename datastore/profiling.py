@@ -181,12 +181,18 @@ def _units(reader: FragmentReader) -> list[_Unit]:
 
 
 def row_variant(reader: FragmentReader, fragment: Fragment, group: ColumnGroup) -> str:
-    """Say what sets the rows apart from those of the file: deletions, and columns that read as wider types."""
+    """Say what sets the rows apart from those of the file: deletions, and columns that read as wider types.
+
+    Where there are such, columns that the version has no more are named, too: they cannot be read by it, so what is
+    kept of it lacks them, and a version that has them must not find that.
+    """
     gone = fragment.deleted.hash if fragment.deleted else ""
     widened = reader.widened(group)
     if not gone and not widened:
         return ""
-    return content_hash(canonical_json([gone, sorted([str(place), kind] for place, kind in widened.items())]).encode())
+    unread = [str(place) for place, field in enumerate(group.fields) if field not in reader.names_by_id]
+    told = [gone, sorted([str(place), kind] for place, kind in widened.items()), unread]
+    return content_hash(canonical_json(told).encode())
 
 
 def _by_fragment(units: Sequence[_Unit]) -> Iterator[list[_Unit]]:

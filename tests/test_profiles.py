@@ -103,6 +103,14 @@ def test_a_deletion_a_new_name_and_a_new_column_are_seen(flights, scans):
     assert flights.latest.profile().correlations().of("id", "hour") is not None
 
 
+def test_a_column_that_a_later_version_dropped_is_still_there_in_the_earlier(flights):
+    flights.delete("id < 10")
+    newest = flights.drop_columns(["note"])
+    assert "note" not in newest.profile().columns  # it is looked at first, and what is found kept by file
+    before = flights.version(newest.number - 1).profile()
+    assert (before.rows, before.columns["note"].distinct) == (ROWS - 10, ROWS - 10)
+
+
 def test_the_rest_is_one_segment_and_small_versions_have_few(flights):
     found = flights.latest.profile(by="id", max_segments=5)
     assert len(found) == 6
