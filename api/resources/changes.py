@@ -53,7 +53,7 @@ def _restore(call: Call) -> Response:
 
 def _merge(call: Call) -> Response:
     body = _all(call, "theirs", "prefer")
-    return _change(call, "merge", "theirs", body.text("theirs"), prefer=body.text("prefer"))
+    return _change(call, "merge", "theirs", body.version("theirs"), prefer=body.text("prefer"))
 
 
 def _compact(call: Call) -> Response:

@@ -34,7 +34,7 @@ def _diff_rows(call: Call) -> Response:
     if kind not in _KINDS:
         raise UsageError(f"rows={ascii(kind)[:40]} is no choice.", hint=f"Write one of {', '.join(_KINDS)}.")
     dataset = call.store.dataset(call.path["name"])
-    before, after = (dataset.version(body.text(name, required=True)) for name in ("before", "after"))
+    before, after = (dataset.version(body.version(name, required=True)) for name in ("before", "after"))
     found = dataset.diff(before, after)
     most = None if limit is None else int(limit)
     if kind == "changed":

@@ -42,7 +42,7 @@ def _clone(call: Call) -> Response:
     body = Members(call.body, "name", "version")
     name = check_name(body.text("name", required=True), "view")
     call.check_name(name)
-    version = body.text("version")
+    version = body.version("version")
     address = call.path["name"] if version is None else f"{call.path['name']}@{version}"
     check_sources(call, call.store.view(address))
     call.store.saved_views.clone(address, name)

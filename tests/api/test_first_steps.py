@@ -31,6 +31,11 @@ def test_a_member_that_is_missing_is_not_called_one_of_another_type(editor):
 def test_the_number_of_a_version_may_be_a_number(editor):
     assert editor.put(f"{PEOPLE}/refs/first", json={"kind": "tag", "version": 1}).json()["version"] == 1
     assert editor.post(f"{PEOPLE}:restore", json={"version": 1}).json()["address"] == "people@3"
+    found = editor.post(f"{PEOPLE}:diff-rows", json={"before": 1, "after": 2, "rows": "added"}).json()["rows"]
+    assert (
+        found == editor.post(f"{PEOPLE}:diff-rows", json={"before": "1", "after": "2", "rows": "added"}).json()["rows"]
+    )
+    assert editor.post(f"{PEOPLE}:merge", json={"theirs": 1}).json()["address"] == "people@3"  # it is in already
     for wrong in (True, -1, 1.0):
         told(editor.put(f"{PEOPLE}/refs/other", json={"kind": "tag", "version": wrong}), 422)
 
