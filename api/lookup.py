@@ -318,6 +318,6 @@ DESCRIBED: Final[Mapping[str, Any]] = {
     ),
     "/get-online-features": _described(
         "Look features up, in Feast's shape",
-        {"features": ["carrier_delay:mean_delay_3h"], "entities": {"carrier": ["UA"]}, "full_feature_names": False},
+        {"feature_service": "arrival", "entities": {"carrier": ["UA", "B6"]}, "full_feature_names": False},
     ),
 }

@@ -287,11 +287,18 @@ row to a test pool.
 )
 
 
+_TAKES_TOO = {
+    "either": ", or {rows}.",
+    "parts": "; rows of steps may come as [parts](how-to/use-curl.md#several-changes-one-version).",
+    "parts or rows": ", or {rows}; or both, as [parts](how-to/use-curl.md#several-changes-one-version).",
+}
+
+
 def _takes(route: Any) -> str:
     rows = "rows, as Arrow, CSV, JSON, JSON lines or Parquet"
-    if route.body in ("json", "either"):
+    if route.example is not None and route.body != "text":
         example = f" Body: `{json.dumps(route.example, ensure_ascii=False)}`".replace("|", "\\|")
-        return f"{example}, or {rows}." if route.body == "either" else example
+        return example + _TAKES_TOO.get(route.body, "").format(rows=rows)
     if route.body == "text":
         return f" Body: text, such as `{_cell(route.example)}`."
     return f" Body: {rows}." if route.body == "rows" else ""

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from foldstore.api.answers import json_answer
 from foldstore.api.body import Members, inline_rows, rows_of
+from foldstore.api.documents import REPORT_FORMS, document_answer
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.api.sent_parts import SentParts
@@ -51,7 +51,7 @@ def _judged(call: Call, document: Members, rows: Path) -> Response:
     dataset = call.store.dataset(call.path["name"])
     with rows_of(rows):
         report = (dataset if branch is None else dataset.branch(branch)).validate(rows, **how)
-    return json_answer(replace(report, subject=name).to_dict())
+    return document_answer(call, replace(report, subject=name))
 
 
 ROUTES: Final = (
@@ -61,6 +61,7 @@ ROUTES: Final = (
         scope="datasets:read",
         answer=_validate,
         is_long=True,
+        forms=REPORT_FORMS,
         summary="Judge rows before they are committed, by the dataset's schema or another; `passed` says how it went",
         parameters=(
             QueryParameter("environment", "Where they are from; of rows alone.", "serving"),

@@ -51,7 +51,7 @@ ROUTES: Final = (
         answer=_import,
         summary="Read a schema of another system; nothing is kept. What was left out is in its provenance",
         parameters=(
-            QueryParameter("form", f"Whose words the text is in: {', '.join(SchemaForm)}.", "tfdv"),
+            QueryParameter("form", f"Whose words the text is in: {', '.join(SchemaForm)}; yaml unless given.", "tfdv"),
             QueryParameter("table", "Which table of a contract, if it has more.", "trips"),
         ),
         body=BodyKind.TEXT,

@@ -200,7 +200,7 @@ def _transact(call: Call) -> Response:
 _EXAMPLE: Final = {
     "steps": [
         {"operation": "delete", "where": "carrier = 'XX'"},
-        {"operation": "append", "rows": [{"id": 7, "carrier": "UA"}]},
+        {"operation": "append", "rows": [{"id": 7, "carrier": "UA", "arr_delay": 12}]},
         {"operation": "add_columns", "columns": {"late": "arr_delay > 15"}},
     ],
     "message": "spring cleaning",

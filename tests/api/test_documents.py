@@ -21,6 +21,10 @@ SARIF = "application/sarif+json"
 RESULTS = {
     "report": (f"{VERSION}/report", None),
     "validate": (f"{VERSION}:validate", {}),
+    "validate rows": (
+        "/v1/datasets/people:validate",
+        {"rows": [{"id": 400, "town": EVIL[0], "km": 10**6, "late": True}], "name": EVIL[0]},
+    ),
     "profile": (f"{VERSION}/profile", None),
     "segments": (f"{VERSION}/profile?by=town", None),
     "lineage": (f"{VERSION}/lineage", None),
