@@ -87,7 +87,7 @@ class StoreBackup:
             if include_sealed and any(seal.state != "open" for seal in list_seals(self._storage.catalog)):
                 raise RefusedError(
                     "The store has sealed cells, and these do not leave it over the network.",
-                    hint="Leave them out (include_sealed=False, --no-sealed), or back up where the store is.",
+                    hint="Leave them out (include_sealed=False, --no-sealed, ?sealed=false), or back up beside it.",
                     code="sealed-stays",
                 )
             secretive = self._names_of_secretive()
