@@ -250,7 +250,8 @@ the scopes of its role, and may be for some names alone. [Use curl](how-to/use-c
 row to a test pool.
 
 - **Errors** are `application/problem+json` with a stable `code`, a `hint`, and the number of the instance: see
-  [errors](errors.md). A hint that speaks Python names the routes that do the same.
+  [errors](errors.md). A hint that speaks Python names the routes that do the same;
+  its `evolve=True` is `?evolve=true`, or a member of the body where the route takes it there.
 - **Lists** come by pages: `limit` goes up to 1,000, and the `next_cursor` of one page is the `cursor` of the next.
 - **Rows** come by `Accept`: `application/json` (1,000 rows unless `limit` says otherwise), `application/x-ndjson`,
   `text/csv`, or `application/vnd.apache.arrow.stream`, which is exact. A stream that breaks off ends without its end

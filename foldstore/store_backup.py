@@ -87,7 +87,7 @@ class StoreBackup:
             if include_sealed and any(seal.state != "open" for seal in list_seals(self._storage.catalog)):
                 raise RefusedError(
                     "The store has sealed cells, and these do not leave it over the network.",
-                    hint="Leave them out (include_sealed=False, --no-sealed, ?sealed=false), or back up beside it.",
+                    hint="Leave them out (include_sealed=False, --no-sealed, ?sealed=false), or back up at its folder.",
                     code="sealed-stays",
                 )
             secretive = self._names_of_secretive()
