@@ -402,7 +402,9 @@ def refuse_changed_access(record: OperationRecord, access: str) -> None:
     """
     if record.access != access:
         raise RefusedError(
-            "What you may read has changed since this was begun.", hint="Ask for it anew.", code="hidden-by-rule"
+            "What you may read has changed since this was begun.",
+            hint="Ask for it anew, with another Idempotency-Key where it has one.",
+            code="hidden-by-rule",
         )
 
 

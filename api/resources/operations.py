@@ -82,6 +82,8 @@ def begin_operation(route: Route, call: Call) -> Response:
     if isinstance(begun, Job):
         return AcceptedResponse(begun.record, operations, begun)
     _check_may_see(call, begun)
+    if _is_own(call, begun):
+        refuse_changed_access(begun, call.access)  # the answer is handed out at once when it is there
     return AcceptedResponse(begun, operations, None)
 
 

@@ -315,6 +315,19 @@ class TestWhoMayAsk:
         assert "age" not in fresh.get(f"{again}/result").text
         assert_problem(fresh.get(f"{VERSION}/profile", headers=LATER), 403, "hidden-by-rule")
 
+    @pytest.mark.parametrize("wait", ["", ", wait=20"])
+    def test_a_key_of_before_a_rule_is_no_way_to_what_it_hides(self, login, store, wait):
+        viewer, asked = login("viewer"), {"prefer": f"respond-async{wait}", "idempotency-key": "k"}
+        first = viewer.get(f"{VERSION}/rows", headers=asked)
+        if first.status_code == 202:
+            done(viewer, first.headers["location"])
+        assert "age" in viewer.get(f"{VERSION}/rows", headers={**asked, "prefer": "respond-async, wait=20"}).text
+        book = RuleBook(store.registry(KIND), clock=lambda: utc_now() + timedelta(hours=1))
+        book.put(AccessRule(name="r", datasets=("people",), roles=("viewer",), hide=("age",)), author="t")
+        fresh = client_of(create_app(store.features, TokenVault(store.registry("token")), store=store),
+                          viewer.headers["authorization"].removeprefix("Bearer "))  # fmt: skip
+        assert_problem(fresh.get(f"{VERSION}/rows", headers=asked), 403, "hidden-by-rule")
+
     def test_the_list_goes_by_state_and_page(self, editor):
         places = [begin(editor, "GET", f"{VERSION}/profile") for _ in range(3)]
         for place in places:
