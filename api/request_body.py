@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Final, NoReturn
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
@@ -26,6 +27,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # thrown away first, of what is beyond the limit.
 _DRAINED: Final = 32 << 20
 _DRAIN_SECONDS: Final = 5.0
+_LONG: Final = 1 << 16  # bytes; from here on a body may take longer to parse than others can wait
 # The kinds of bodies that hold rows, and the endings by which files of them are read.
 ROW_ENDINGS: Final = {
     "application/vnd.apache.arrow.stream": ".arrow",
@@ -94,7 +96,11 @@ async def read_json(request: Request, limits: Limits, *, deepest: int = _DEEPEST
         When it is too long, too slow, of another kind, or not JSON.
     """
     data = await _read_body(request, limits)
-    return {} if may_be_empty and not data else parse_json(data, deepest)
+    if may_be_empty and not data:
+        return {}
+    if len(data) > _LONG:
+        return await to_thread.run_sync(parse_json, data, deepest)
+    return parse_json(data, deepest)
 
 
 async def read_text(request: Request, limits: Limits) -> str:
@@ -188,7 +194,8 @@ async def spool_rows(request: Request, limits: Limits) -> AsyncIterator[Path]:
         path = Path(folder) / f"body{ROW_ENDINGS.get(kind, '.jsonl')}"
         if kind == JSON_ROWS:
             async with _deadline(limits.body_timeout_seconds):
-                path.write_bytes(_lines_of(await _read(request, limits.max_body_bytes)))
+                data = await _read(request, limits.max_body_bytes)
+            await to_thread.run_sync(_write_lines_of, data, path)  # it takes longer than others can wait
         else:
             async with _deadline(limits.rows_timeout_seconds):
                 await _write(request, path, limits.max_rows_bytes)
@@ -220,17 +227,18 @@ async def spool_parts(request: Request, limits: Limits, *, deepest: int) -> Asyn
                 raise
             finally:
                 sink.close()
-        yield SentParts(sink.document(deepest), sink.files)
+        # It takes longer than others can wait.
+        yield SentParts(await to_thread.run_sync(sink.read, deepest), sink.files)
 
 
 class _Spool:
-    """Where the parts of a body go: the document into memory, rows into files."""
+    """Where the parts of a body go: rows into files, and what is JSON into memory, bounded as one body of JSON is."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.files: dict[str, Path] = {}
         self._folder = folder
         self._most = limits.max_body_bytes
-        self._document: bytes | None = None
+        self._json: dict[str, bytes] = {}
         self._file: IO[bytes] | None = None
         self._pieces: bytearray = bytearray()
         self._head = PartHead("", "")
@@ -254,20 +262,16 @@ class _Spool:
             self._file.write(piece)  # into the page cache: it takes no longer than to receive it
             return
         self._pieces += piece
-        if len(self._pieces) > self._most:
+        if len(self._pieces) + sum(map(len, self._json.values())) > self._most:
             raise _too_large(self._most)
 
     def end(self) -> None:
         if self._file is not None:
             self.close()
             return
-        data, self._pieces = bytes(self._pieces), bytearray()
-        if self._head.name == DOCUMENT:
-            self._document = data
-            return
-        path = self._folder / f"{len(self.files)}.jsonl"
-        path.write_bytes(_lines_of(data))
-        self.files[self._head.name] = path
+        self._json[self._head.name], self._pieces = bytes(self._pieces), bytearray()
+        if self._head.name != DOCUMENT:
+            self.files[self._head.name] = self._folder / f"{len(self.files)}.jsonl"
 
     def close(self) -> None:
         """Let go of a file that was begun."""
@@ -275,9 +279,18 @@ class _Spool:
             self._file.close()
             self._file = None
 
-    def document(self, deepest: int) -> Any:
-        """Return what the part of JSON says; an object without members when there is none."""
-        return {} if self._document is None else parse_json(self._document, deepest)
+    def read(self, deepest: int) -> Any:
+        """Write rows that are JSON to their files; return the document, an object without members when there is none.
+
+        Raises
+        ------
+        MalformedBodyError
+            When something is not JSON, or rows are none.
+        """
+        document = self._json.pop(DOCUMENT, None)
+        for name, data in self._json.items():
+            _write_lines_of(data, self.files[name])
+        return {} if document is None else parse_json(document, deepest)
 
 
 async def _counted(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
@@ -289,10 +302,10 @@ async def _counted(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
         yield part
 
 
-def _lines_of(document: bytes) -> bytes:
-    """Return rows of one JSON document as JSON lines."""
+def _write_lines_of(document: bytes, path: Path) -> None:
+    """Write rows of one JSON document as JSON lines."""
     given = parse_json(document, _DEEPEST_ROWS)
-    return write_lines(given["rows"] if isinstance(given, dict) and set(given) == {"rows"} else given)
+    path.write_bytes(write_lines(given["rows"] if isinstance(given, dict) and set(given) == {"rows"} else given))
 
 
 def write_lines(rows: Any) -> bytes:

@@ -271,6 +271,8 @@ def test_what_is_too_large_is_refused(login, store):
     assert_untouched(store, sent(client, long, [("r", ("r", b"id\n5\n", "text/csv"))]), 413)
     inline = ("r", ("r", json.dumps([{"id": n} for n in range(900)]).encode(), "application/json"))
     assert_untouched(store, sent(client, step, [inline]), 413)
+    some = [(name, (name, b'[{"id": 5}]' + b" " * 900, "application/json")) for name in ("r", "s", "t")]
+    assert_untouched(store, sent(client, step, some), 413, "body-too-large")  # each is small
     table = pa.table({"id": pa.array([0] * 200_000)})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
