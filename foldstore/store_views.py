@@ -196,6 +196,7 @@ class StoreViews:
         document = self.saved_views.find_document(address, number)
         if document is None:
             raise self._no_view(parsed, address)
+        self._refuse_hidden(document.body)
         for version_id in list_version_ids(document.body):
             note_input(self._storage, version_id, f"{parsed.name}@{document.version}")
         if parsed.ref != DRAFT:
@@ -203,6 +204,15 @@ class StoreViews:
         view = View.from_spec(document.body, self._find_source, engine=self._storage.engine, store=self)
         view.opened_as = address
         return view
+
+    def _refuse_hidden(self, spec: Mapping[str, Any]) -> None:
+        """Refuse a view of what a guard lets nobody know of, before a run notes that it was read."""
+        guard = self._storage.guard
+        if guard is None:
+            return
+        read = read_versions(self._storage.catalog, list_version_ids(spec))
+        if not all(guard.may_know(parse_address(each.address).name) for each in read.values()):
+            raise NotFoundError("The view was made of what is not there.", hint="Make it anew.")
 
     def _pin_saved_view(self, address: str) -> PinnedView | None:
         """Return the published view that an address names, and the versions that it reads; None for other things."""

@@ -12,7 +12,7 @@ from foldstore.api.route import BodyKind, Call, Route
 from foldstore.api.run_header import own_run
 from foldstore.datastore.lineage.parameters import check_params
 from foldstore.datastore.operation_folder import id_of_key
-from foldstore.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from foldstore.errors import AlreadyExistsError, ConflictError, NotFoundError, RefusedError, UsageError
 from foldstore.names import parse_address
 from foldstore.open_run import ResumedRun, Surroundings
 from foldstore.run import Run
@@ -48,10 +48,11 @@ def _begin(call: Call) -> Response:
         repeats=repeats,
         surroundings=surroundings,
     )
-    there = None if key is None else _find_begun(call, run_id)
-    if there is None:
+    try:
         run.begin()
         return _told(call, run_id, 201)
+    except AlreadyExistsError:
+        there = call.store.runs.get(run_id)
     if (there.name, dict(there.params), there.record.message) != (
         run.name,
         dict(run.params),
@@ -61,13 +62,6 @@ def _begin(call: Call) -> Response:
             "The Idempotency-Key stood for another run.", hint="Choose another key.", code="idempotency-key-reused"
         )
     return _told(call, run_id)
-
-
-def _find_begun(call: Call, run_id: str) -> Run | None:
-    try:
-        return call.store.runs.get(run_id)
-    except NotFoundError:
-        return None
 
 
 def _use(call: Call) -> Response:

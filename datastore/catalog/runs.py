@@ -11,7 +11,7 @@ from foldstore.datastore.catalog import tables as t
 from foldstore.datastore.catalog.catalog import Catalog
 from foldstore.datastore.catalog.decoding import to_version
 from foldstore.datastore.catalog.records import ConsumerRecord, NamedVersion, RunLink, RunRecord, VersionRecord
-from foldstore.errors import CorruptObjectError, NotFoundError, UsageError
+from foldstore.errors import AlreadyExistsError, CorruptObjectError, NotFoundError, UsageError
 
 INPUT: Final = "input"
 OUTPUT: Final = "output"
@@ -22,7 +22,13 @@ _IN_LIMIT: Final = 5_000
 
 
 def insert_run(catalog: Catalog, run: RunRecord) -> None:
-    """Write a run; it is on disk when this returns."""
+    """Write a run; it is on disk when this returns.
+
+    Raises
+    ------
+    AlreadyExistsError
+        When there is one of its id.
+    """
     values = {
         "id": run.id,
         "name": run.name,
@@ -38,6 +44,8 @@ def insert_run(catalog: Catalog, run: RunRecord) -> None:
         "ended_at": run.ended_at,
     }
     with catalog.write() as connection:
+        if connection.execute(sa.select(t.run.c.id).where(t.run.c.id == run.id)).first() is not None:
+            raise AlreadyExistsError(f"There is a run {run.id} already.", hint="Resume it, or begin another.")
         connection.execute(sa.insert(t.run).values(**values))
 
 

@@ -1,5 +1,7 @@
 """Runs over HTTP: begun, told what they read and made, ended; and who may add to whose."""
 
+import threading
+
 import pytest
 
 import foldstore
@@ -91,6 +93,22 @@ def test_the_same_key_begins_one_run(editor):
     other = editor.post("/v1/runs", json={"name": "test"}, headers=key)
     assert_problem(other, 422, "idempotency-key-reused")
     assert len(editor.get("/v1/runs").json()["items"]) == 1
+
+
+def test_the_same_key_begins_one_run_at_the_same_time(editor):
+    start, answers = threading.Barrier(6), []
+
+    def begin():
+        start.wait()
+        answers.append(editor.post("/v1/runs", json={"name": "train"}, headers={"idempotency-key": "k"}))
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 def test_a_repetition_reads_what_was_read(editor, store):
@@ -189,6 +207,18 @@ class TestWhoMay:
         other = begun(editor)
         editor.post(f"/v1/runs/{other}:use", json={"addresses": ["secret"]})
         assert_problem(bounded.post("/v1/runs", json={"name": "x", "repeats": other}), 404)
+        assert addresses(bounded, run) == ([], [])
+
+    @pytest.mark.parametrize("where", [None, "id > 1"])
+    def test_a_view_of_what_a_token_is_not_for_is_not_noted(self, login, store, where):
+        view = store.view("secret@1")
+        (view if where is None else view.where(where)).save("people.hidden")
+        bounded = login(names=["people*"])
+        run = begun(bounded)
+        for address in ("people.hidden", "people.hidden@1"):
+            assert_problem(bounded.post(f"/v1/runs/{run}:use", json={"addresses": [address]}), 404)
+            place = f"/v1/views/people.hidden/versions/{address.partition('@')[2] or 'latest'}/rows"
+            assert_problem(bounded.get(place, headers={"foldstore-run": run}), 404)
         assert addresses(bounded, run) == ([], [])
 
     def test_whom_a_rule_meets_records_nothing(self, login, store):
