@@ -7,6 +7,7 @@ from starlette.responses import Response
 from foldstore.api.answers import json_answer
 from foldstore.api.body import Members
 from foldstore.api.documents import DocumentForm, document_answer
+from foldstore.api.problem import BodyTooLargeError
 from foldstore.api.query import QueryParameter
 from foldstore.api.route import BodyKind, Call, Route
 from foldstore.validation.schema import DataSchema
@@ -18,6 +19,10 @@ _MEDIA: Final = {
     SchemaForm.JSON_SCHEMA: "application/schema+json",
     SchemaForm.PANDERA: "application/x-pandera+yaml",
 }
+
+
+# YAML takes two seconds a MiB to read, and more where it is made to.
+_MOST_LETTERS: Final = 1 << 18
 
 
 def _form(form: SchemaForm) -> DocumentForm:
@@ -34,6 +39,11 @@ def schema_answer(call: Call, schema: DataSchema) -> Response:
 
 def _import(call: Call) -> Response:
     form = SchemaForm(call.query.choice("form", [str(each) for each in SchemaForm]))
+    if len(call.body) > _MOST_LETTERS:
+        raise BodyTooLargeError(
+            f"The text has {len(call.body):,} characters, more than {_MOST_LETTERS:,}.",
+            hint="Convert it on your machine, with foldstore.DataSchema, and PUT the schema as JSON.",
+        )
     schema, _ = import_schema(call.body, form, table=call.query.text("table"))
     return json_answer({"id": schema.id, "schema": schema.to_dict()})
 
