@@ -23,6 +23,7 @@ _MEDIA: Final = {
 
 # YAML takes two seconds a MiB to read, and more where it is made to.
 _MOST_LETTERS: Final = 1 << 18
+_MOST_COLUMNS: Final = 5_000  # to write it takes two seconds then
 
 
 def _form(form: SchemaForm) -> DocumentForm:
@@ -50,7 +51,13 @@ def _import(call: Call) -> Response:
 
 def _export(call: Call) -> Response:
     body = Members(call.body, "schema", "id")
-    return schema_answer(call, DataSchema.from_dict(body.mapping("schema", required=True)))
+    schema = DataSchema.from_dict(body.mapping("schema", required=True))
+    if call.form is not None and len(schema.columns) > _MOST_COLUMNS:
+        raise BodyTooLargeError(
+            f"The schema has {len(schema.columns):,} columns, more than {_MOST_COLUMNS:,}.",
+            hint="Write it on your machine, with foldstore.DataSchema.",
+        )
+    return schema_answer(call, schema)
 
 
 ROUTES: Final = (

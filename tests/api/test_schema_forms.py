@@ -167,6 +167,12 @@ class TestHostile:
         text = "[" + "1," * (1 << 17) + "1]"
         assert_problem(editor.post(f"{IMPORT}?form={form}", content=text.encode()), 413, "body-too-large")
 
+    @pytest.mark.parametrize("form", MEDIA)
+    def test_what_takes_seconds_to_write_is_not_written(self, editor, form):
+        schema = {"columns": {f"c{number}": {"type": "int64"} for number in range(5_001)}}
+        sent = editor.post(f"/v1/schemas:export?form={form}", json={"schema": schema})
+        assert_problem(sent, 413, "body-too-large")
+
     def test_bytes_that_are_no_text(self, editor):
         assert_problem(editor.post(f"{IMPORT}?form=yaml", content=b"\xff\xfe"), 400, "malformed-body")
 
