@@ -64,7 +64,10 @@ def parse_time(text: str) -> datetime:
     Raises
     ------
     ValueError
-        When the text is not RFC 3339.
+        When the text is not RFC 3339, or the instant has no year in UTC.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies outside of the calendar in UTC") from error

@@ -366,6 +366,7 @@ class TestBodies:
             (f"{PEOPLE}:freeze", {"keep": -1}),
             (f"{PEOPLE}:freeze", {"keep": 1.5}),
             (f"{PEOPLE}:freeze", {"older_than": "x"}),
+            (f"{PEOPLE}:freeze", {"older_than": "0001-01-01T00:00:00+14:00"}),
             (f"{VERSION}:freeze", {"keep": 1}),
             (f"{VERSION}:thaw", {"force": True}),
         ],
