@@ -73,6 +73,18 @@ class BusyError(StoreError):
     code = "busy"
 
 
+class UncutError(StoreError):
+    """A stream of which versions cannot be cut, for what its rows are."""
+
+    code = "stream-stalled"
+
+
+class StreamBusyError(ConflictError):
+    """A stream that another writer has at the moment."""
+
+    code = "stream-busy"
+
+
 class UnfinishedError(ConflictError):
     """The result of an operation that is not done; ``Retry-After`` says when to look again."""
 
@@ -128,6 +140,7 @@ STATUS_BY_ERROR: Final[Mapping[type[FoldstoreError], int]] = {
     CancelledError: 409,
     UnfinishedError: 409,
     ConflictError: 409,
+    UncutError: 409,
     ValidationFailedError: 409,
     BodyTooLargeError: 413,
     UnsupportedMediaError: 415,
@@ -191,7 +204,7 @@ def problem_of(error: Exception) -> Response:
     headers: dict[str, str] = {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    if isinstance(error, BusyError | UnfinishedError):
+    if isinstance(error, BusyError | UnfinishedError | StreamBusyError):
         headers["retry-after"] = "1"
     if isinstance(error, RateLimitedError):
         headers["retry-after"] = str(error.facts["retry_after"])

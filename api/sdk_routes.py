@@ -15,6 +15,7 @@ _SERVED: Final = f"{_SERVICE}/versions/{{ref}}"
 _POOL: Final = "/v1/test-pools/{name}"
 _VIEW: Final = "/v1/views/{name}"
 _MONITOR: Final = "/v1/monitors/{name}"
+_STREAM: Final = f"{_DATASET}/streams/{{stream}}"
 
 _HANDLE: Final = "A handle asks nothing: its verbs do."
 _STEP: Final = "A step of the specification that `POST /v1/views:read` takes: docs/views.md."
@@ -122,6 +123,7 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
         "set_gate": f"PUT {_DATASET}/gate",
         "set_retention": f"PUT {_DATASET}/retention",
         "set_schema": f"PUT {_DATASET}/schema",
+        "stream": f"GET {_STREAM}",
         "sync": f"POST {_DATASET}/versions",
         "tag": f"PUT {_DATASET}/refs/{{ref}}",
         "transaction": f"POST {_DATASET}:transact",
@@ -318,6 +320,14 @@ HANDLES: Final[Mapping[str, Mapping[str, str]]] = {
         **_each("record repeat start", _RECORDED),
         "resume": "Send the header `Foldstore-Run` with the id of the run.",
         "to_openlineage": "GET /v1/runs/{run}/openlineage",
+    },
+    "stream": {
+        **_each("status last_version quarantined", f"GET {_STREAM}"),
+        "close": f"POST {_STREAM}:flush",
+        "cut_when_due": f"POST {_STREAM}:flush",
+        "flush": f"POST {_STREAM}:flush",
+        "take_failed": f"POST {_STREAM}:take-failed",
+        "write": f"POST {_STREAM}:write",
     },
     "lineage": dict.fromkeys(("downstream", "upstream", "to_dict"), f"GET /v1/lineage; GET {_VERSION}/lineage"),
 }

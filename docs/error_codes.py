@@ -249,6 +249,10 @@ PRECISE_CODES = {
         "Retention gave the version's rows up; for whoever needs them for a merge or registers, a `UsageError`.",
     ),
     "stream-busy": (errors.ConflictError, "Another writer has the stream open."),
+    "stream-moved": (
+        errors.ConflictError,
+        "A stream has taken other rows than those that a write was to follow; none was taken.",
+    ),
     "stream-full": (errors.StoreError, "More rows wait to become versions than a stream allows; none was taken."),
     "stream-late": (errors.StoreError, "A flush took longer than it was given; the rows are safe in the stream's log."),
     "stream-stalled": (

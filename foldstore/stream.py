@@ -13,11 +13,11 @@ from foldstore.datastore.catalog.records import DatasetRecord, VersionRecord
 from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.stream.columns import StreamColumns
-from foldstore.datastore.stream.cut import Cutter
+from foldstore.datastore.stream.cut import Cutter, cut_key
 from foldstore.datastore.stream.limits import Durability, check_limits
 from foldstore.datastore.stream.log import open_log
 from foldstore.datastore.stream.writer import RowStream, StreamStatus
-from foldstore.errors import FoldstoreError, UsageError, did_you_mean
+from foldstore.errors import ConflictError, FoldstoreError, UsageError, did_you_mean
 from foldstore.names import MAIN_BRANCH, check_name
 from foldstore.types import Status
 from foldstore.validation.pools.reserve import fill_reserves
@@ -47,6 +47,9 @@ class StreamOptions:
         Whether `write` returns when the rows are on the disk, or when they are in a version.
     message : str
         Kept with each version.
+    in_turns : bool
+        Whether writers take turns: what the one before left is cut when it is due and not before, `close` cuts nothing,
+        and no thread does: calls cut what is due, by the ages that the log keeps.
     on_cut : callable or None
         Told each version, in the thread that cuts.
     monotonic : callable
@@ -61,6 +64,7 @@ class StreamOptions:
     max_pending_rows: int | None = None
     durability: Durability = "segment"
     message: str = ""
+    in_turns: bool = False
     on_cut: Callable[[Version], None] | None = None
     monotonic: Callable[[], float] = time.monotonic
 
@@ -129,9 +133,11 @@ class StreamWriter:
             author=author,
             message=options.message,
         )
-        log = open_log(storage, dataset.id, branch, self.name)
+        log = open_log(storage, dataset.id, branch, self.name, goes_on=options.in_turns)
         try:
             self._columns = StreamColumns(storage, dataset, branch, log.recovered_schema)
+            if log.open_rows and self._columns.schema != log.recovered_schema:
+                log.seal()  # the rows of one version have one arrow schema
         except BaseException:
             log.close()
             raise
@@ -143,7 +149,10 @@ class StreamWriter:
             settle=self._fill_reserves if branch == MAIN_BRANCH else None,
             on_step=storage.on_step,
             monotonic=options.monotonic,
+            background=not options.in_turns,
         )
+        self._takes_turns = options.in_turns
+        self._durability = limits.durability
 
     def __repr__(self) -> str:
         state = self.status()
@@ -200,12 +209,57 @@ class StreamWriter:
             ``store-unavailable`` when the disk does not take the rows. None was taken then, unless the fact ``logged``
             is true, as it can be with ``durability="version"``.
         """
+        self._write(rows, block=block, timeout=timeout)
+
+    def write_once(self, rows: pa.Table, first_row: int, digest: str, *, fill: bool = False) -> bool:
+        """Take rows unless they are those of the last write, whoever made that; say whether they were taken.
+
+        Parameters
+        ----------
+        rows : pyarrow.Table
+            The rows.
+        first_row : int
+            How many rows the stream had taken before them.
+        digest : str
+            Tells these rows from others; kept in the log with them.
+        fill : bool
+            Whether columns that they lack are null.
+
+        Raises
+        ------
+        ConflictError
+            With code ``stream-moved`` when the stream has taken another number of rows, and the last write is another
+            one.
+        """
+        mark = f"{first_row}:{digest}"
+        if self._rows.mark == mark:
+            if self._durability == "version":
+                self.flush()
+            else:
+                self.cut_when_due()  # who took them may have died before it cut
+            return False
+        taken = self.status().rows
+        if taken != first_row:
+            raise ConflictError(
+                f"The stream {self.name!r} has taken {taken:,} rows, and these were to follow row {first_row:,}.",
+                retry=False,
+                hint="Another writer wrote meanwhile: ask how many rows there are, and go on behind them.",
+                code="stream-moved",
+                rows=taken,
+                pending_rows=self.status().pending_rows,
+            )
+        self._write(self._columns.fill(rows) if fill else rows, mark=mark)
+        return True
+
+    def _write(self, rows: Any, *, block: bool = True, timeout: float | None = None, mark: str = "") -> None:
         before = self._columns.schema
         try:
             table = self._columns.fit(rows)
             if before is not None and before != self._columns.schema:
                 self._rows.seal()  # the rows of one version have one arrow schema
-            self._rows.write(table, block=block, timeout=timeout)
+            if self._takes_turns:
+                self._rows.cut_when_due()  # what cannot be cut is said before more is taken
+            self._rows.write(table, block=block, timeout=timeout, mark=mark)
         except FoldstoreError as error:
             if not error.facts.get("logged"):  # rows that were not taken decide nothing
                 self._columns.schema = before
@@ -252,14 +306,22 @@ class StreamWriter:
         return self._rows.status()
 
     def close(self) -> None:
-        """Cut what is pending and let go of the name.
+        """Cut what is pending and let go of the name; a writer that takes turns only lets go.
 
         Raises
         ------
         StoreError
             With code ``stream-stalled`` when it cannot be committed: the next writer of that name recovers it.
         """
-        self._rows.close()
+        self._rows.close(flush=not self._takes_turns)
+
+    def find_last(self) -> Version | None:
+        """Return the newest version of the stream, whoever cut it; None when there is none, or none is left."""
+        sealed = self._rows.last_sealed
+        if sealed is None:
+            return None
+        found = self._storage.catalog.find_version_by_idempotency_key(self._dataset.id, cut_key(*sealed))
+        return None if found is None else self._to_version(found)
 
     def _fill_reserves(self, version: VersionRecord) -> None:
         if version.status == Status.PUBLISHED:

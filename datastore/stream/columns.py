@@ -60,17 +60,41 @@ class StreamColumns:
         return pa.Table.from_batches([conform_batch(batch, wanted) for batch in table.to_batches()], wanted)
 
     def _read(self, data: Any) -> pa.Table:
-        if isinstance(data, str | bytes) or hasattr(data, "__fspath__"):
-            raise UsageError("A stream takes rows, not a file.", hint="dataset.append(path) commits a file.")
-        if isinstance(data, list | tuple) and all(isinstance(each, Mapping) for each in data):
-            data = _to_columns(data, self.schema)
-        source = open_source(data, self.schema)
-        return pa.Table.from_batches(source.batches, source.schema)
+        table = read_rows(data, self.schema)
+        return self.fill(table) if are_records(data) else table
+
+    def fill(self, table: pa.Table) -> pa.Table:
+        """Return rows with nulls in the columns of the stream that they lack."""
+        for name in self.schema.names if self.schema is not None else ():
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows))
+        return table
 
 
-def _to_columns(records: Sequence[Mapping[Any, Any]], known: pa.Schema | None) -> dict[Any, list[Any]]:
+def are_records(data: Any) -> bool:
+    """Say whether rows are a list of dicts."""
+    return isinstance(data, list | tuple) and all(isinstance(each, Mapping) for each in data)
+
+
+def read_rows(data: Any, known: pa.Schema | None) -> pa.Table:
+    """Return what is written to a stream as a table; `known` says which types some columns have.
+
+    Raises
+    ------
+    UsageError
+        When it is a file.
+    IngestError
+        When it cannot be read.
+    """
+    if isinstance(data, str | bytes) or hasattr(data, "__fspath__"):
+        raise UsageError("A stream takes rows, not a file.", hint="dataset.append(path) commits a file.")
+    source = open_source(_to_columns(data) if are_records(data) else data, known)
+    return pa.Table.from_batches(source.batches, source.schema)
+
+
+def _to_columns(records: Sequence[Mapping[Any, Any]]) -> dict[Any, list[Any]]:
     """Turn records into columns; what a record lacks is null."""
-    names = dict.fromkeys(known.names if known is not None else ())
+    names: dict[Any, None] = {}
     for record in records:
         names.update(dict.fromkeys(record))
     if not names:

@@ -35,6 +35,11 @@ _LOOK_BACK: Final = 1_000
 _POSITION_BITS: Final = 32
 
 
+def cut_key(log: str, number: int) -> str:
+    """Return the idempotency key of the version that a segment becomes."""
+    return f"stream:{log}:{number}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutter:
     """Makes versions of segments.
@@ -70,7 +75,7 @@ class Cutter:
             branch=self.branch,
             message=self.message,
             properties={PROPERTY: told},
-            idempotency_key=f"stream:{segment.header.log}:{segment.header.number}",
+            idempotency_key=cut_key(segment.header.log, segment.header.number),
         )
         source = BatchSource(
             schema=read_schema(segment), batches=read_batches(segment), description={}, num_rows=segment.num_rows

@@ -17,6 +17,8 @@ from foldstore.datastore.canonical import HASH_PREFIX, content_hash
 from foldstore.datastore.files import Files, LogFile
 from foldstore.datastore.storage import Storage, new_id
 from foldstore.datastore.stream.segment import (
+    AT,
+    MARK,
     Segment,
     SegmentHeader,
     create_segment,
@@ -25,6 +27,7 @@ from foldstore.datastore.stream.segment import (
     read_segment,
 )
 from foldstore.errors import ConflictError, CorruptObjectError, StoreError
+from foldstore.types import Clock, format_time, parse_time, utc_now
 
 _EPHEMERAL: Final = "ephemeral"
 _LOCK: Final = "lock"
@@ -36,8 +39,14 @@ def stream_folder(root: Path, dataset_id: str, branch: str, name: str) -> Path:
     return root / _EPHEMERAL / content_hash(f"{dataset_id}\0{branch}\0{name}".encode()).removeprefix(HASH_PREFIX)[:32]
 
 
-def open_log(storage: Storage, dataset_id: str, branch: str, name: str) -> "StreamLog":
+def open_log(storage: Storage, dataset_id: str, branch: str, name: str, *, goes_on: bool = False) -> "StreamLog":
     """Open the log of a stream, alone, and find what an earlier writer left.
+
+    Parameters
+    ----------
+    goes_on : bool
+        Whether the segment that an earlier writer left goes on growing; else it is finished, and waits to become a
+        version.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def open_log(storage: Storage, dataset_id: str, branch: str, name: str) -> "Stre
     except OSError as error:
         raise _unwritable(error) from error
     try:
-        return StreamLog(files, folder, lock)
+        return StreamLog(files, folder, lock, clock=storage.clock, goes_on=goes_on)
     except BaseException:
         os.close(lock)
         raise
@@ -69,6 +78,8 @@ class _Growing:
     end: int
     rows: int = 0
     frames: int = 1
+    began_at: str = ""
+    mark: str = ""
 
 
 class StreamLog:
@@ -78,6 +89,10 @@ class StreamLog:
     ----------
     lock : int
         A descriptor that holds the lock; closed with the log.
+    clock : callable
+        What time it is; kept with the rows of each write.
+    goes_on : bool
+        Whether the newest segment that is found goes on growing.
 
     Attributes
     ----------
@@ -89,7 +104,8 @@ class StreamLog:
         The columns of the newest of them.
     """
 
-    def __init__(self, files: Files, folder: Path, lock: int) -> None:
+    def __init__(self, files: Files, folder: Path, lock: int, *, clock: Clock = utc_now, goes_on: bool = False) -> None:
+        self._clock = clock
         self._files = files
         self._folder = folder
         self._lock = lock
@@ -99,7 +115,14 @@ class StreamLog:
         try:
             last = self._recover()
             self.recovered_rows = sum(segment.num_rows for segment in self.waiting)
-            self._open = self._start(last) if last is None or last.num_rows else self._resume(last)
+            # Rows of an earlier release do not say how old they are: they wait no longer.
+            grows = last is not None and (not last.num_rows or (goes_on and bool(last.began_at)))
+            if last is not None and grows:
+                self._open = self._resume(last)
+                if last.num_rows:
+                    self.waiting.pop()
+            else:
+                self._open = self._start(last)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -113,8 +136,31 @@ class StreamLog:
         """How many rows the stream has taken since its folder was made."""
         return self._open.header.position + self._open.rows
 
-    def append(self, rows: pa.Table) -> None:
+    @property
+    def mark(self) -> str:
+        """What the last write was marked with; empty when it was not."""
+        return self._open.mark
+
+    @property
+    def open_seconds(self) -> float:
+        """How long ago, by the clock, the first row of the segment that grows came; 0 when it has none."""
+        if not self._open.began_at:
+            return 0.0
+        return max((self._clock() - parse_time(self._open.began_at)).total_seconds(), 0.0)
+
+    @property
+    def last_sealed(self) -> tuple[str, int] | None:
+        """The log's id, and the number of the newest segment that does not wait any more; None before the first."""
+        number = self._open.header.number - len(self.waiting) - 1
+        return None if number < 0 else (self._open.header.log, number)
+
+    def append(self, rows: pa.Table, mark: str = "") -> None:
         """Put the rows of one write at the end, durably; a write that fails leaves nothing behind.
+
+        Parameters
+        ----------
+        mark : str
+            Kept until the next write, whatever becomes of the rows.
 
         Raises
         ------
@@ -122,8 +168,10 @@ class StreamLog:
             When the disk does not take them.
         """
         self._check()
+        at = format_time(self._clock())
         try:
-            frame = encode_rows(rows, self._open.frames, self._open.header.log)
+            note = {AT: at} | ({MARK: mark} if mark else {})
+            frame = encode_rows(rows, self._open.frames, self._open.header.log, note)
             self._open.file.write(frame)
             self._open.file.sync()
         except BaseException as error:
@@ -131,6 +179,8 @@ class StreamLog:
             if isinstance(error, OSError):
                 raise _unwritable(error, broken=self._broken) from error
             raise
+        self._open.began_at = self._open.began_at if self._open.rows else at
+        self._open.mark = mark
         self._open.rows += rows.num_rows
         self._open.frames += 1
         self._open.end += len(frame)
@@ -153,6 +203,8 @@ class StreamLog:
             num_rows=before.rows,
             end=before.end,
             num_frames=before.frames,
+            began_at=before.began_at,
+            mark=before.mark,
         )
         try:
             self._open = self._start(sealed)
@@ -196,6 +248,7 @@ class StreamLog:
             log=last.header.log if last else new_id(),
             number=last.header.number + 1 if last else 0,
             position=last.header.position + last.num_rows if last else 0,
+            mark=last.mark if last else "",
         )
         path = self._path(header.number)
         try:
@@ -208,7 +261,7 @@ class StreamLog:
             except OSError:  # with that file there, more rows in the one before it would look like damage
                 self._broken = True
             raise
-        return _Growing(file, header, end)
+        return _Growing(file, header, end, mark=header.mark)
 
     def _recover(self) -> Segment | None:
         """Read the segments that are there; return the newest, whether or not it has rows."""
@@ -236,7 +289,15 @@ class StreamLog:
         except BaseException:
             file.close()
             raise
-        return _Growing(file, segment.header, segment.end, segment.num_rows, segment.num_frames)
+        return _Growing(
+            file,
+            segment.header,
+            segment.end,
+            segment.num_rows,
+            segment.num_frames,
+            began_at=segment.began_at,
+            mark=segment.mark,
+        )
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:012}{_SUFFIX}"

@@ -16,7 +16,7 @@ nothing whole behind it is a write that was never acknowledged; with a whole fra
 import json
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,9 @@ from foldstore.datastore.files import Files, LogFile
 from foldstore.errors import CorruptObjectError, StoreFormatError
 
 FORMAT: Final = 1
+# What the note beside the rows of a write says: when they came, and what the writer marked them with.
+AT: Final = "foldstore:at"
+MARK: Final = "foldstore:mark"
 _MAGIC: Final = b"FSFRAME1"
 _HEAD: Final = struct.Struct("<8sQQQQ")
 _HINT: Final = "Restore the file from a backup. Nothing was removed."
@@ -46,11 +49,14 @@ class SegmentHeader:
         Its number; numbers are never used again.
     position : int
         How many rows the log had taken before this segment.
+    mark : str
+        What the last write before this segment was marked with; empty when it was not.
     """
 
     log: str
     number: int
     position: int
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,10 @@ class Segment:
         Where its last whole frame ends.
     num_frames : int
         How many whole frames it has, the header included.
+    began_at : str
+        When its first rows came; empty when it has none, or an earlier release wrote them.
+    mark : str
+        What the last write of the log up to its end was marked with; empty when it was not.
     """
 
     path: Path
@@ -72,11 +82,15 @@ class Segment:
     num_rows: int
     end: int
     num_frames: int
+    began_at: str = ""
+    mark: str = ""
 
 
 def create_segment(files: Files, path: Path, header: SegmentHeader) -> tuple[LogFile, int]:
     """Create a segment with its header, durably, but for the name: the caller syncs the folder."""
     plain = {"format": FORMAT, "log": header.log, "segment": header.number, "position": header.position}
+    if header.mark:
+        plain["mark"] = header.mark
     frame = encode_frame(canonical_json(plain).encode(), 0, "")
     file = files.create_log(path)
     try:
@@ -88,11 +102,12 @@ def create_segment(files: Files, path: Path, header: SegmentHeader) -> tuple[Log
     return file, len(frame)
 
 
-def encode_rows(rows: pa.Table, number: int, log: str) -> bytes:
-    """Return the frame of one write."""
+def encode_rows(rows: pa.Table, number: int, log: str, note: Mapping[str, str] | None = None) -> bytes:
+    """Return the frame of one write; a note is kept beside each of its batches."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
+        for batch in rows.to_batches():
+            writer.write_batch(batch, custom_metadata=note or None)
     return encode_frame(sink.getvalue().to_pybytes(), number, log)
 
 
@@ -119,17 +134,24 @@ def read_segment(path: Path, *, last: bool) -> Segment | None:
     """
     header: SegmentHeader | None = None
     num_rows, frames, end = 0, 0, 0
+    began_at, mark = "", ""
     data = _map(path)
     for payload, after in _whole_frames(data):
         if header is None:
             header = _read_header(path, bytes(payload))
+            mark = header.mark
         else:
-            num_rows += sum(batch.num_rows for batch in _open(payload))
+            more, note = _count(payload)
+            mark = note.get(MARK, "")
+            began_at = began_at if num_rows else note.get(AT, "")
+            num_rows += more
         frames, end = frames + 1, after
     _check_rest(path, data, end, last=last)
     if header is None:
         return None
-    return Segment(path=path, header=header, num_rows=num_rows, end=end, num_frames=frames)
+    return Segment(
+        path=path, header=header, num_rows=num_rows, end=end, num_frames=frames, began_at=began_at, mark=mark
+    )
 
 
 def read_batches(segment: Segment) -> Iterator[pa.RecordBatch]:
@@ -168,6 +190,16 @@ def _open(payload: memoryview) -> pa.RecordBatchStreamReader:
     return pa.ipc.open_stream(pa.py_buffer(payload))
 
 
+def _count(payload: memoryview) -> tuple[int, dict[str, str]]:
+    """Return how many rows a write has, and the note beside them."""
+    rows, note = 0, {}
+    for each in _open(payload).iter_batches_with_custom_metadata():
+        rows += each.batch.num_rows
+        if each.custom_metadata is not None:
+            note = {name.decode(): value.decode() for name, value in each.custom_metadata.items()}
+    return rows, note
+
+
 def _whole_frames(data: memoryview) -> Iterator[tuple[memoryview, int]]:
     """Yield each payload with where it ends, up to the first frame that is not whole."""
     start, number, log = 0, 0, ""
@@ -203,7 +235,9 @@ def _read_header(path: Path, payload: bytes) -> SegmentHeader:
             hint="Install a newer Foldstore.",
             path=str(path),
         )
-    return SegmentHeader(log=plain["log"], number=plain["segment"], position=plain["position"])
+    return SegmentHeader(
+        log=plain["log"], number=plain["segment"], position=plain["position"], mark=plain.get("mark", "")
+    )
 
 
 def _check_rest(path: Path, data: memoryview, end: int, *, last: bool) -> None:

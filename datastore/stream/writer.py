@@ -18,7 +18,7 @@ from foldstore.datastore.catalog.records import VersionRecord
 from foldstore.datastore.stream.cut import Cutter
 from foldstore.datastore.stream.log import StreamLog
 from foldstore.datastore.stream.segment import Segment, read_batches
-from foldstore.errors import ConflictError, FoldstoreError, StoreError, UsageError
+from foldstore.errors import CancelledError, ConflictError, FoldstoreError, StoreError, UsageError
 from foldstore.types import Status
 
 # What may pass by itself, a full disk or a busy catalog, is tried again after these seconds.
@@ -109,9 +109,9 @@ class RowStream:
         self._last: VersionRecord | None = None
         self._committed_rows = self._versions = self._quarantined = 0
         now = monotonic()
-        # When the first row of each segment came; what was recovered counts from now.
+        # When the first row of each segment came; what was recovered and is finished counts from now.
         self._arrived = {segment.header.number: now for segment in log.waiting}
-        self._opened_at = now
+        self._opened_at = now - log.open_seconds
         self._thread = threading.Thread(target=self._run, name="foldstore-stream", daemon=True) if background else None
         if self._thread:
             self._thread.start()
@@ -121,8 +121,23 @@ class RowStream:
         """The newest version that this writer cut."""
         return self._last
 
-    def write(self, rows: pa.Table, *, block: bool = True, timeout: float | None = None) -> None:
+    @property
+    def mark(self) -> str:
+        """What the last write was marked with, by an earlier writer too."""
+        return self._log.mark
+
+    @property
+    def last_sealed(self) -> tuple[str, int] | None:
+        """The log's id and the number of the newest piece of it that was cut or taken out; None before the first."""
+        return self._log.last_sealed
+
+    def write(self, rows: pa.Table, *, block: bool = True, timeout: float | None = None, mark: str = "") -> None:
         """Take the rows of one write, all or none; they are safe when this returns.
+
+        Parameters
+        ----------
+        mark : str
+            Kept in the log with these rows, as the last write's.
 
         Raises
         ------
@@ -138,7 +153,7 @@ class RowStream:
             self._raise_failure()
             self._seal_when_due()
             self._make_room(rows.num_rows, block=block, timeout=timeout)
-            self._log.append(rows)
+            self._log.append(rows, mark)
             if self._log.open_rows == rows.num_rows:
                 self._opened_at = self._monotonic()
             self._on_step("stream-logged")
@@ -194,6 +209,8 @@ class RowStream:
         UsageError
             When nothing has failed.
         """
+        if self._thread is None:
+            self._drain()
         with self._changed:
             self._check_open()
             segment = self._failed
@@ -282,6 +299,8 @@ class RowStream:
             with self._changed:
                 self._log.drop(segment)
             self._on_step("stream-dropped")
+        except CancelledError:  # whoever waits for it called it off: nothing is wrong with the rows
+            raise
         except Exception as error:  # noqa: BLE001  # the caller is told at the next call
             failure = error
         with self._changed:
@@ -331,8 +350,9 @@ class RowStream:
             self._on_step("stream-sealed")
 
     def _seal_when_due(self) -> None:
-        every = self.limits.every_seconds
-        if every is not None and self._log.open_rows and self._monotonic() - self._opened_at >= every:
+        every, rows = self.limits.every_seconds, self._log.open_rows
+        is_old = every is not None and self._monotonic() - self._opened_at >= every
+        if rows and (is_old or rows >= self.limits.every_rows):
             self._seal()
 
     def _make_room(self, num_rows: int, *, block: bool, timeout: float | None) -> None:

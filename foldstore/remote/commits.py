@@ -16,7 +16,9 @@ from foldstore.remote.local_only import refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names
 from foldstore.remote.server import Server, spooled
+from foldstore.remote.stream import RemoteStreamWriter
 from foldstore.remote.transaction import RemoteTransaction
+from foldstore.stream import stream_options
 from foldstore.transaction import are_expressions, check_delete
 
 if TYPE_CHECKING:
@@ -103,6 +105,13 @@ class RemoteCommits:
             parent=parent,
             find_head=self._find_head,
             to_version=self._to_version,
+        )
+
+    def stream(self, name: str = "main", **options: Any) -> RemoteStreamWriter:
+        """Open a writer whose rows come into a log on the server; see `foldstore.Dataset.stream`."""
+        known = self._known_columns()
+        return RemoteStreamWriter(
+            self._server, self._record, self._branch, stream_options(name, options), known=known, opens=self._to_version
         )
 
     def _change(self, verb: str, data: Mapping[str, Any], words: Mapping[str, Any]) -> "RemoteVersion":

@@ -71,6 +71,8 @@ class Request:
         Whether the server may answer where the answer will be.
     operation : str or None
         The Idempotency-Key of an operation that may be begun, where there is no other: it may not be asked again.
+    is_numbered : bool
+        Whether what is asked says where it belongs, so that the server tells a second one from the first.
     in_run : bool
         Whether it belongs to the run that goes on, if one does: it looks up what was asked for, or commits.
     """
@@ -87,12 +89,13 @@ class Request:
     only_reads: bool = False
     later: bool = False
     operation: str | None = None
+    is_numbered: bool = False
     in_run: bool = False
 
     @property
     def may_be_sent_again(self) -> bool:
         """Whether a second one does nothing that the first did not."""
-        return self.method in _IDEMPOTENT or self.key is not None or self.only_reads
+        return self.method in _IDEMPOTENT or self.key is not None or self.only_reads or self.is_numbered
 
 
 def path_of(*parts: object, verb: str = "") -> str:

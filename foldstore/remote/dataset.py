@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ from foldstore.remote.connection import path_of, unnoted
 from foldstore.remote.dataset_rows import RemoteRowsOfDataset
 from foldstore.remote.difference import RemoteDiff
 from foldstore.remote.erasure import RemoteErasure
-from foldstore.remote.local_only import ENDLESS, RemoteHandle, refuse
+from foldstore.remote.local_only import RemoteHandle, refuse
 from foldstore.remote.records import DatasetFacts
 from foldstore.remote.results import joined_names, read_history, read_review, read_trends
 from foldstore.remote.server import Server
@@ -34,9 +34,6 @@ class RemoteDataset(RemoteHandle, RemoteCommits, RemoteRowsOfDataset, RemoteEras
     """A named line of versions on a server; its verbs are those of `foldstore.Dataset`."""
 
     NOUN = "dataset"
-    LOCAL_ONLY: ClassVar[Mapping[str, str]] = {
-        "stream": ENDLESS,
-    }
 
     def __init__(self, server: Server, data: Mapping[str, Any], branch: str = MAIN_BRANCH) -> None:
         self._server = server

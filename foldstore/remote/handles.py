@@ -12,6 +12,7 @@ from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.store import RemoteStore
+from foldstore.remote.stream import RemoteStreamWriter
 from foldstore.remote.transforms import RemoteTransforms
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView
@@ -33,4 +34,5 @@ def list_handles() -> list[type[RemoteHandle] | type[RemoteView]]:
         RemoteMonitors,
         RemoteRuns,
         RemoteLineage,
+        RemoteStreamWriter,
     ]

@@ -9,9 +9,7 @@ from foldstore.errors import UsageError
 SEAM = "It is for the parts of the library, which read the store's own files."
 FILES = "It works on the store's own files."
 CODE = "Code of the caller's runs in it, or the rows pass through it one by one."
-ENDLESS = (
-    "What a stream has not committed lies in the process that has it. Append block by block, with idempotency_key=."
-)
+FITTED = "The server fits rows to the columns of a stream, and says which ones do not."
 SENT = "It is what a server sends; backup() asks for it, and writes it into a folder."
 PROCESS = "It is about what one process has served, and a server has several."
 

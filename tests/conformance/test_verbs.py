@@ -31,6 +31,7 @@ from foldstore.remote.runs import RemoteLineage, RemoteRuns
 from foldstore.remote.saved_views import RemoteSavedViews
 from foldstore.remote.split import RemotePart, RemoteSplit
 from foldstore.remote.store import RemoteStore
+from foldstore.remote.stream import RemoteStreamWriter
 from foldstore.remote.transforms import RemoteTransforms
 from foldstore.remote.version import RemoteVersion
 from foldstore.remote.view import RemoteView
@@ -38,6 +39,7 @@ from foldstore.run import Runs
 from foldstore.saved_views import SavedViews
 from foldstore.split import Split, SplitPart
 from foldstore.store import Store
+from foldstore.stream import StreamWriter
 from foldstore.transforms import Transforms
 from foldstore.validation.report import Report
 from foldstore.validation.schema import DataSchema
@@ -63,6 +65,7 @@ PAIRS = {
     Monitors: RemoteMonitors,
     Runs: RemoteRuns,
     Lineage: RemoteLineage,
+    StreamWriter: RemoteStreamWriter,
 }
 # What a remote handle has beside the local one: for the handles of what belongs to it, and for their documentation.
 OWN = {
