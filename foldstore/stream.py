@@ -14,7 +14,7 @@ from foldstore.datastore.gate import PublishGate
 from foldstore.datastore.storage import Storage
 from foldstore.datastore.stream.columns import StreamColumns
 from foldstore.datastore.stream.cut import Cutter, cut_key
-from foldstore.datastore.stream.limits import Durability, check_limits
+from foldstore.datastore.stream.limits import Durability, StreamLimits, check_limits
 from foldstore.datastore.stream.log import open_log
 from foldstore.datastore.stream.writer import RowStream, StreamStatus
 from foldstore.errors import ConflictError, FoldstoreError, UsageError, did_you_mean
@@ -68,6 +68,23 @@ class StreamOptions:
     on_cut: Callable[[Version], None] | None = None
     monotonic: Callable[[], float] = time.monotonic
 
+    def limits(self) -> StreamLimits:
+        """Return the numbers, checked.
+
+        Raises
+        ------
+        UsageError
+            When one of them is none.
+        """
+        return check_limits(
+            every_rows=self.every_rows,
+            every_seconds=self.every_seconds,
+            max_pending_rows=self.max_pending_rows,
+            keep_age=self.keep_age,
+            keep_bytes=self.keep_bytes,
+            durability=self.durability,
+        )
+
 
 def stream_options(name: str, options: Mapping[str, Any]) -> StreamOptions:
     """Read the words of `Dataset.stream`.
@@ -115,14 +132,7 @@ class StreamWriter:
         self._author = author
         self._views = views
         self.name = check_name(options.name, "stream")
-        limits = check_limits(
-            every_rows=options.every_rows,
-            every_seconds=options.every_seconds,
-            max_pending_rows=options.max_pending_rows,
-            keep_age=options.keep_age,
-            keep_bytes=options.keep_bytes,
-            durability=options.durability,
-        )
+        limits = options.limits()
         cutter = Cutter(
             storage=storage,
             dataset=dataset,

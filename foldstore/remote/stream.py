@@ -15,7 +15,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from foldstore.datastore.stream.columns import are_records, read_rows
-from foldstore.datastore.stream.limits import StreamLimits, check_limits
+from foldstore.datastore.stream.limits import StreamLimits
 from foldstore.datastore.stream.writer import StreamStatus
 from foldstore.errors import FoldstoreError, NotFoundError, StoreError, UsageError
 from foldstore.names import MAIN_BRANCH, check_name
@@ -64,14 +64,7 @@ class RemoteStreamWriter(RemoteHandle):
         self._server, self._dataset, self._branch = server, dataset, branch
         self.name = check_name(options.name, "stream")
         self._options = options
-        self._limits = check_limits(
-            every_rows=options.every_rows,
-            every_seconds=options.every_seconds,
-            max_pending_rows=options.max_pending_rows,
-            keep_age=options.keep_age,
-            keep_bytes=options.keep_bytes,
-            durability=options.durability,
-        )
+        self._limits = options.limits()
         self._known = known
         self._opens = opens
         self._changed = threading.Condition(threading.RLock())
